@@ -1,0 +1,54 @@
+# The commands of this project. `make` alone explains them.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types format demo bench crash clean
+
+help:  ## explain the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+run: .venv/.run  ## serve on 127.0.0.1:8000, data in ./data
+	$(BIN)/python -m app
+
+test: .venv/.test  ## run every test
+	$(BIN)/python -m pytest
+
+lint: .venv/.test  ## check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.test  ## check types
+	$(BIN)/mypy
+
+format: .venv/.test  ## put the code into form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+demo: .venv/.demo  ## load 3,201 films into the running service through its API
+	$(BIN)/python -m examples.load_movies
+
+bench: .venv/.test  ## measure requests per second against bare FastAPI (needs wrk and two cores)
+	$(BIN)/python -m benchmarks.http_throughput
+
+crash: .venv/.test  ## kill writers at random points, a thousand times over
+	AUTOCRUD_TEST_KILLS=1000 $(BIN)/python -m pytest tests/faults --timeout=7200
+
+clean:  ## remove the environment and caches, never the data
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build *.egg-info
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("autocrud needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+
+.venv/.run: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/.test: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@ .venv/.run .venv/.demo
+
+.venv/.demo: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	@touch $@ .venv/.run

@@ -1,0 +1,47 @@
+"""`python -m app`: serve, as the environment says."""
+
+import asyncio
+import sys
+
+import uvicorn
+
+from app.logs import logging_config
+from app.main import create_app
+from app.settings import SETTING_OF, Settings, load_settings
+from autocrud.errors import AutoCRUDError, ConfigurationError
+
+
+def main() -> None:
+    """Check that the service can start, then serve until a signal says stop. Exits with 2 where it cannot start."""
+    try:
+        settings = load_settings()
+        asyncio.run(_preflight(settings))
+    except AutoCRUDError as error:
+        sys.exit(_failure(error))
+    uvicorn.run(
+        "app.main:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        access_log=False,
+        log_config=logging_config(settings),
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+
+
+async def _preflight(settings: Settings) -> None:
+    """Open and close everything once: a worker that cannot start would be started again for ever."""
+    app = create_app(settings)
+    async with app.state.crud.running():
+        pass
+
+
+def _failure(error: AutoCRUDError) -> int:
+    setting = SETTING_OF.get(error.argument or "") if isinstance(error, ConfigurationError) else None
+    print(f"{setting}: {error}" if setting else error, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

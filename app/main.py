@@ -1,0 +1,64 @@
+"""The service: settings in, a FastAPI application out."""
+
+import gc
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app.access import AccessLog
+from app.health import health_router
+from app.logs import configure_logging
+from app.registry import register_models
+from app.settings import Settings, load_settings
+from autocrud import AutoCRUD
+from autocrud.errors import ConfigurationError
+from autocrud.routes.problems import problem_response
+
+VERSION = "0.1.0"
+DESCRIPTION = "REST over versioned resources: updates append revisions, deletes are soft, nothing is overwritten."
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the service.
+
+    Args:
+        settings: those of the environment if None; a wrong one then ends the process with one sentence.
+
+    Raises:
+        ConfigurationError: a setting or a model is wrong.
+        SystemExit: the same, where the settings are the environment's.
+    """
+    if settings is not None:
+        return _create(settings)
+    try:
+        return _create(load_settings())
+    except ConfigurationError as error:
+        raise SystemExit(str(error)) from error
+
+
+def _create(settings: Settings) -> FastAPI:
+    configure_logging(settings)
+    crud = AutoCRUD(storage_factory=settings.storage_factory(), max_body_bytes=settings.max_body_bytes)
+    register_models(crud, settings.models)
+    app = FastAPI(title="autocrud", version=VERSION, description=DESCRIPTION)
+    app.state.crud = crud
+    crud.apply(app)
+    app.include_router(health_router(crud))
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_middleware(AccessLog, enabled=settings.access_log)
+    # Modules, schemas and routes stay for good: a collection that walks them stalls every request for nothing.
+    gc.collect()
+    gc.freeze()
+    return app
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    """Unknown paths and methods, as problems like all others."""
+    if not isinstance(error, HTTPException):
+        raise error
+    headers: dict[str, Any] = dict(error.headers or {})
+    code = {404: "no_such_route", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    detail = f"{request.method} {request.url.path}: {error.detail}."
+    return problem_response(error.status_code, str(error.detail), code, detail, headers=headers)

@@ -1,0 +1,196 @@
+"""AutoCRUD: models go in, routes on a FastAPI application come out."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from fastapi import FastAPI
+from fastapi.params import Depends
+
+from autocrud.errors import AutoCRUDError, ConfigurationError, StorageUnavailable
+from autocrud.manager import ResourceManager
+from autocrud.model import ModelSpec
+from autocrud.routes.families import FAMILIES, operations
+from autocrud.routes.mount import Mount
+from autocrud.routes.operation import ModelRoutes
+from autocrud.routes.problems import answer_problem
+from autocrud.storage.base import IStorage, IStorageFactory
+
+T = TypeVar("T")
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+
+@dataclass
+class _Registered:
+    """One model as it was added; its manager exists once the storage is known."""
+
+    spec: ModelSpec[Any]
+    storage: IStorageFactory | IStorage | None
+    families: frozenset[str]
+    dependencies: Sequence[Depends]
+    manager: ResourceManager[Any] | None = None
+    built: IStorage | None = field(default=None)
+
+
+class AutoCRUD:
+    """The registry of a service's models.
+
+    Args:
+        storage_factory: where models go that do not name their own storage.
+        max_body_bytes: longer request bodies are refused with 413.
+    """
+
+    def __init__(self, *, storage_factory: IStorageFactory | None = None, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+        self._storage_factory = storage_factory
+        self._max_body_bytes = max_body_bytes
+        self._models: dict[str, _Registered] = {}
+        self._applied = False
+
+    def configure(self, *, storage_factory: IStorageFactory | None = None, max_body_bytes: int | None = None) -> None:
+        """Change what the constructor set; what is None stays.
+
+        Raises:
+            ConfigurationError: the routes exist already.
+        """
+        self._refuse_after_apply("configure")
+        self._storage_factory = storage_factory or self._storage_factory
+        self._max_body_bytes = self._max_body_bytes if max_body_bytes is None else max_body_bytes
+
+    def add_model(
+        self,
+        model: type[Any],
+        *,
+        name: str | None = None,
+        storage: IStorageFactory | IStorage | None = None,
+        indexed_fields: Sequence[str] = (),
+        routes: Collection[str] | None = None,
+        dependencies: Sequence[Depends] = (),
+    ) -> None:
+        """Register a model: a Pydantic model, a dataclass or a TypedDict.
+
+        Args:
+            name: the path segment; the kebab-case class name by default.
+            storage: a factory, or a storage already built, for this model alone.
+            indexed_fields: fields to filter by, beside those annotated with `Index()` or `Unique()`.
+            routes: the families to have, of create, list, count, read, replace, delete, restore, purge; default: all.
+            dependencies: FastAPI dependencies that guard every route of the model.
+
+        Raises:
+            ConfigurationError: the model cannot be stored, the name is taken, a field cannot be indexed, or a family
+                does not exist.
+        """
+        self._refuse_after_apply("add_model")
+        spec: ModelSpec[Any] = ModelSpec(model, name=name, indexed_fields=indexed_fields)
+        # Names become tables and folders, where these two characters are one, and so is their case.
+        if any(_folded(spec.name) == _folded(taken) for taken in self._models):
+            raise ConfigurationError(f"{spec.type_name}: there is a model of the name {spec.name!r} already")
+        families = FAMILIES if routes is None else frozenset(routes)
+        unknown = sorted(families - FAMILIES)
+        if unknown:
+            raise ConfigurationError(
+                f"{spec.type_name}: {unknown[0]!r} is not a route family; these are: {', '.join(sorted(FAMILIES))}"
+            )
+        self._models[spec.name] = _Registered(spec, storage, families, tuple(dependencies))
+
+    def apply(self, app: FastAPI, *, prefix: str = "") -> None:
+        """Add the routes to the application, and open and close the storages with its lifespan.
+
+        A route of the application's own on the same path and method wins, wherever it was added.
+
+        Raises:
+            ConfigurationError: a model has no storage, or this was called before.
+        """
+        self._refuse_after_apply("apply")
+        self._build()
+        self._applied = True
+        mount = Mount(app, prefix)
+        for registered in self._models.values():
+            spec = registered.spec
+            routes = ModelRoutes(self.manager(spec.name), f"{prefix}/{spec.name}", self._max_body_bytes)
+            for operation in operations(routes, registered.families):
+                mount.add(routes, operation, registered.dependencies)
+            mount.describe(spec)
+        mount.settle()
+        app.add_exception_handler(AutoCRUDError, answer_problem)
+        inner: Any = app.router.lifespan_context
+
+        @asynccontextmanager
+        async def lifespan(application: Any) -> AsyncIterator[Mapping[str, Any] | None]:
+            mount.settle()
+            async with self.running(), inner(application) as state:
+                yield state
+
+        app.router.lifespan_context = lifespan  # type: ignore[assignment]  # as FastAPI merges them
+
+    def manager(self, model: type[Any] | str) -> ResourceManager[Any]:
+        """The manager of a model, by its class or its name.
+
+        Raises:
+            LookupError: it is not registered, or its storage is not known yet.
+        """
+        for registered in self._models.values():
+            if model in (registered.spec.model, registered.spec.name):
+                if registered.manager is None:
+                    self._build()
+                if registered.manager is not None:
+                    return registered.manager
+        raise LookupError(f"{model!r} is not a registered model")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The storages open for a while: what `apply` does for an application, for scripts that have none.
+
+        Raises:
+            ConfigurationError: a storage cannot be used as it is set.
+        """
+        self._build()
+        async with AsyncExitStack() as stack:
+            for factory in self._factories():
+                stack.push_async_callback(factory.close)
+                await factory.open()
+            for registered in self._models.values():
+                if registered.built is not None:
+                    stack.push_async_callback(registered.built.close)
+                    await registered.built.open()
+            yield
+
+    async def check(self) -> dict[str, str | None]:
+        """Ask each storage factory in use whether it can serve; what it says against it, or None, by its name."""
+        found: dict[str, str | None] = {}
+        for factory in self._factories():
+            name = type(factory).__name__
+            try:
+                await factory.check()
+            except StorageUnavailable as error:
+                found[name] = str(error)
+            else:
+                found.setdefault(name, None)
+        return found
+
+    def _build(self) -> None:
+        for registered in self._models.values():
+            if registered.manager is not None:
+                continue
+            storage = registered.storage or self._storage_factory
+            if storage is None:
+                raise ConfigurationError(
+                    f"{registered.spec.type_name} has no storage: give AutoCRUD a factory, or the model a storage"
+                )
+            built = storage if isinstance(storage, IStorage) else storage.build(registered.spec)
+            registered.built = built
+            registered.manager = ResourceManager(registered.spec, built)
+
+    def _factories(self) -> list[IStorageFactory]:
+        """Each factory in use, once."""
+        used = [registered.storage or self._storage_factory for registered in self._models.values()]
+        return list(dict.fromkeys(factory for factory in used if isinstance(factory, IStorageFactory)))
+
+    def _refuse_after_apply(self, method: str) -> None:
+        if self._applied:
+            raise ConfigurationError(f"{method} was called after apply: the routes exist already")
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("-", "_")

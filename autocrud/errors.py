@@ -1,0 +1,152 @@
+"""What can go wrong, one class per thing that a caller can do about it.
+
+Each class has a stable `code`: clients may branch on it, and its HTTP status stands in `routes/problems.py` alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with one field, parameter or header, named as the client wrote it."""
+
+    field: str
+    message: str
+
+
+class AutoCRUDError(Exception):
+    """The base of all errors that this package raises on purpose."""
+
+    code: ClassVar[str] = "error"
+
+
+class ConfigurationError(AutoCRUDError):
+    """A model, a factory or a setting is wrong: mend it and start again. Raised before anything is served.
+
+    Args:
+        argument: the factory's argument that is at fault, where it is one, for whoever got it from elsewhere.
+    """
+
+    code = "configuration"
+
+    def __init__(self, message: str, *, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+
+class InvalidInput(AutoCRUDError):
+    """Input that is refused, with the fields at fault. Nothing was stored."""
+
+    code = "invalid_input"
+
+    def __init__(self, message: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(message)
+        self.errors = tuple(errors)
+
+
+class InvalidParameter(InvalidInput):
+    """A path, query or header parameter cannot be used as it is."""
+
+    code = "invalid_parameter"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}", [FieldError(field, message)])
+
+
+class MalformedBody(InvalidInput):
+    """The body is not JSON."""
+
+    code = "malformed_body"
+
+
+class InvalidData(InvalidInput):
+    """The body is JSON, but not what the model accepts."""
+
+    code = "invalid_data"
+
+
+class UnsupportedMediaType(InvalidInput):
+    """The body comes in a media type that this operation does not read."""
+
+    code = "unsupported_media_type"
+
+
+class PayloadTooLarge(AutoCRUDError):
+    """The body is longer than the limit that is set: send less, or raise the limit."""
+
+    code = "payload_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The body is longer than the limit of {limit} bytes.")
+        self.limit = limit
+
+
+class NotFound(AutoCRUDError):
+    """No resource has this id, and none can be restored under it."""
+
+    code = "not_found"
+
+    def __init__(self, model: str, resource_id: str) -> None:
+        super().__init__(f"There is no {model} with the id {resource_id!r}.")
+
+
+class Deleted(AutoCRUDError):
+    """The resource is soft-deleted: restore it, or read it with `include_deleted`."""
+
+    code = "deleted"
+
+    def __init__(self, model: str, resource_id: str) -> None:
+        super().__init__(f"The {model} {resource_id!r} is deleted; it can be restored.")
+
+
+class AlreadyExists(AutoCRUDError):
+    """A resource, live or soft-deleted, has the id already."""
+
+    code = "already_exists"
+
+    def __init__(self, resource_id: str) -> None:
+        super().__init__(f"The id {resource_id!r} is taken.")
+        self.resource_id = resource_id
+
+
+class Conflict(AutoCRUDError):
+    """The resource moved on since the version that the write read: read it again."""
+
+    code = "conflict"
+
+    def __init__(self, resource_id: str, version: int) -> None:
+        super().__init__(f"{resource_id!r} is no longer at version {version}.")
+
+
+class PreconditionFailed(AutoCRUDError):
+    """The caller's `If-Match` or `If-None-Match` does not hold; `current` is the tag that would."""
+
+    code = "precondition_failed"
+
+    def __init__(self, resource_id: str, current: str | None) -> None:
+        super().__init__(f"{resource_id!r} is not in the state that the request expects.")
+        self.current = current
+
+
+class UniqueViolation(AutoCRUDError):
+    """Another live resource holds a value that must be unique."""
+
+    code = "unique_violation"
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"Another resource has the same {field}.")
+        self.field = field
+
+
+class StorageUnavailable(AutoCRUDError):
+    """A backend is away, full or too slow: the same request may succeed later."""
+
+    code = "storage_unavailable"
+
+
+class DataCorrupted(AutoCRUDError):
+    """Stored bytes are not what was written. Nothing is guessed: somebody has to look."""
+
+    code = "data_corrupted"

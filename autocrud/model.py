@@ -1,0 +1,233 @@
+"""ModelSpec: all that is known of one registered model, derived once, when it is registered."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticSerializationError, from_json
+
+from autocrud.errors import (
+    ConfigurationError,
+    FieldError,
+    InvalidData,
+    InvalidParameter,
+    MalformedBody,
+)
+from autocrud.fields import ColumnValue, Index, IndexField, Unique, column_kind
+
+T = TypeVar("T")
+
+_NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
+
+
+def kebab_case(class_name: str) -> str:
+    """`HTTPRequestLog` to `http-request-log`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", class_name).lower()
+
+
+class ModelSpec(Generic[T]):
+    """One registered model: its name, how its values become stored JSON and back, and its index fields.
+
+    Args:
+        model: a Pydantic model, a dataclass or a TypedDict.
+        name: the path segment; the kebab-case class name by default.
+        indexed_fields: fields to index beside those that are annotated with `Index()` or `Unique()`.
+
+    Raises:
+        ConfigurationError: the model cannot be stored without loss, or a field cannot be indexed.
+    """
+
+    def __init__(self, model: type[T], *, name: str | None = None, indexed_fields: Sequence[str] = ()) -> None:
+        self.model = model
+        self.type_name: str = model.__name__
+        self.name = kebab_case(self.type_name).strip("_").replace("_-", "-") if name is None else name
+        if not _NAME.fullmatch(self.name) or len(self.name) > 48:
+            raise ConfigurationError(
+                f"{self.type_name}: the name {self.name!r} must be at most 48 lower-case letters and digits,"
+                " in words joined by '-' or '_'; give one with name="
+            )
+        try:
+            self.adapter: TypeAdapter[T] = TypeAdapter(model)
+            schema = self.adapter.json_schema(mode="serialization")
+        except (PydanticUserError, PydanticSchemaGenerationError) as error:
+            raise ConfigurationError(f"{self.type_name} cannot be a model: {error}") from error
+        self._fields = _fields_of(model)
+        self._refuse_lossy_fields(schema)
+        self.index_fields = self._index_fields(indexed_fields, schema)
+        self._has_floats = '"number"' in repr(schema).replace("'", '"') or "Any" in repr(self._fields)
+
+    def parse(self, body: bytes) -> bytes:
+        """Validate a JSON body and return the JSON to store: what the model's validators made of it.
+
+        Raises:
+            MalformedBody: it is not JSON.
+            InvalidData: it is not what the model accepts.
+        """
+        try:
+            value = self.adapter.validate_json(body)
+        except ValidationError as error:
+            if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
+                raise MalformedBody(f"The body is not JSON: {_reason(error)}.") from error
+            raise self._invalid(error) from error
+        return self._dump(value)
+
+    def encode(self, value: Any) -> bytes:
+        """Validate a Python value, an instance of the model or what can become one, and return the JSON to store.
+
+        Raises:
+            InvalidData: the model does not accept it, or would not accept it again when it is read.
+        """
+        try:
+            data = self._dump(self.adapter.validate_python(value))
+            self.decode(data)
+        except ValidationError as error:
+            raise self._invalid(error) from error
+        return data
+
+    def decode(self, data: bytes) -> T:
+        """Turn stored JSON into a value of the model.
+
+        Raises:
+            ValidationError: the model has changed since, and no longer accepts it.
+        """
+        return self.adapter.validate_json(data, by_alias=True, by_name=True)
+
+    def index_values(self, data: bytes) -> tuple[ColumnValue, ...]:
+        """The index columns' values for stored JSON: a function of these bytes and of nothing else.
+
+        Raises:
+            InvalidData: a value does not fit its column.
+        """
+        if not self.index_fields:
+            return ()
+        value = from_json(data)
+        return tuple(self._index_value(field, value) for field in self.index_fields)
+
+    def index_field(self, name: str) -> IndexField:
+        """The index field of this name.
+
+        Raises:
+            InvalidParameter: there is none; the message lists those that there are.
+        """
+        for field in self.index_fields:
+            if field.name == name:
+                return field
+        names = ", ".join(field.name for field in self.index_fields) or "none"
+        raise InvalidParameter(name, f"is not an index field of {self.name}; these are: {names}")
+
+    def _dump(self, value: T) -> bytes:
+        try:
+            data = self.adapter.dump_json(value, by_alias=True, warnings=False)
+        except PydanticSerializationError as error:
+            raise InvalidData(f"The {self.name} cannot be written as JSON: {error}") from error
+        if self._has_floats and b"null" in data:
+            # JSON has no NaN and no infinity; they would be stored as null, which is not what was sent.
+            python_value = self.adapter.dump_python(value, by_alias=True, warnings=False)
+            errors = [FieldError(path, "must be a finite number") for path in _not_finite(python_value, "")]
+            if errors:
+                raise InvalidData(f"The {self.name} is not valid.", errors)
+        return data
+
+    def _index_value(self, field: IndexField, value: Mapping[str, Any]) -> ColumnValue:
+        try:
+            return field.column_value(value.get(field.name))
+        except (ValueError, ArithmeticError) as error:
+            raise InvalidData(f"The {self.name} is not valid.", [FieldError(field.name, str(error))]) from error
+
+    def _invalid(self, error: ValidationError) -> InvalidData:
+        return InvalidData(
+            f"The {self.name} is not valid.",
+            [
+                FieldError(".".join(map(str, item["loc"])) or "(body)", item["msg"])
+                for item in error.errors(include_url=False, include_context=False, include_input=False)
+            ],
+        )
+
+    def _index_fields(self, names: Sequence[str], schema: dict[str, Any]) -> tuple[IndexField, ...]:
+        unknown = set(names) - set(self._fields)
+        if unknown:
+            raise ConfigurationError(f"{self.type_name} has no field {min(unknown)!r} to index")
+        properties = _properties(schema)
+        found = []
+        for name, info in self._fields.items():
+            markers = [item for item in info.metadata if isinstance(item, Index)]
+            if not markers and name not in names:
+                continue
+            kind = column_kind(info.annotation)
+            json_name = info.serialization_alias or info.alias or name
+            if kind is None or json_name not in properties:
+                raise ConfigurationError(
+                    f"{self.type_name}.{name} cannot be indexed: {info.annotation!r} is not one scalar type"
+                    " (text, integer, float, bool, Decimal, date, time, datetime, UUID, or an enum of one of these)"
+                )
+            unique = any(isinstance(marker, Unique) for marker in markers)
+            annotation: Any = info.annotation
+            found.append(IndexField(json_name, kind, unique, annotation, TypeAdapter(annotation)))
+        names_in_sql = [field.name.lower() for field in found]
+        if len(set(names_in_sql)) < len(names_in_sql):
+            raise ConfigurationError(f"{self.type_name}: two index fields differ in nothing but case")
+        return tuple(found)
+
+    def _refuse_lossy_fields(self, schema: dict[str, Any]) -> None:
+        for name, info in self._fields.items():
+            if info.exclude:
+                raise ConfigurationError(f"{self.type_name}.{name} has exclude=True: it would not be stored")
+        masked = next(_write_only(schema), None)
+        if masked:
+            raise ConfigurationError(
+                f"{self.type_name}: {masked} is a secret, which Pydantic writes as asterisks: it would not be"
+                " stored; give it a serializer that writes what is to be kept"
+            )
+
+
+def _reason(error: ValidationError) -> str:
+    return error.errors(include_url=False)[0]["msg"].removeprefix("Invalid JSON: ")
+
+
+def _fields_of(model: type[Any]) -> dict[str, FieldInfo]:
+    """The fields by their Python names. A model that is no record (a RootModel, a union) has none to index."""
+    if issubclass(model, BaseModel):
+        return dict(model.model_fields)
+    if dataclasses.is_dataclass(model):
+        declared = getattr(model, "__pydantic_fields__", None)
+        if declared is not None:
+            return dict(declared)
+    hints = get_type_hints(model, include_extras=True)
+    return {name: FieldInfo.from_annotation(hint) for name, hint in hints.items()}
+
+
+def _properties(schema: dict[str, Any]) -> Mapping[str, Any]:
+    reference = schema.get("$ref")
+    if reference:
+        schema = schema["$defs"][reference.rpartition("/")[2]]
+    properties: Mapping[str, Any] = schema.get("properties", {})
+    return properties
+
+
+def _write_only(schema: Any, path: str = "the model") -> Iterator[str]:
+    """The paths in a JSON schema of what is masked when it is written."""
+    if isinstance(schema, dict):
+        if schema.get("writeOnly") is True:
+            yield path
+        for key, part in schema.items():
+            yield from _write_only(part, key)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _write_only(part, path)
+
+
+def _not_finite(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            yield path
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from _not_finite(part, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for number, part in enumerate(value):
+            yield from _not_finite(part, f"{path}.{number}" if path else str(number))

@@ -1,0 +1,105 @@
+"""A resource, its metadata and its revisions: the words that every layer shares."""
+
+import re
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+from autocrud.errors import InvalidParameter
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
+
+# Path segments of the collection itself, which would hide a resource of that id.
+RESERVED_IDS = frozenset({"aggregate", "blobs", "bulk", "count", "export", "import"})
+
+
+def check_resource_id(resource_id: str) -> str:
+    """Return the id if it may name a resource: 1 to 128 unreserved URL characters (RFC 3986, 2.3).
+
+    Raises:
+        InvalidParameter: it may not.
+    """
+    if not _ID.fullmatch(resource_id):
+        raise InvalidParameter(
+            "resource_id",
+            "must be 1 to 128 letters, digits, '.', '_', '~' or '-', and begin with a letter or digit",
+        )
+    if resource_id in RESERVED_IDS:
+        raise InvalidParameter("resource_id", f"{resource_id!r} is the name of a route")
+    return resource_id
+
+
+def timestamp(moment: datetime) -> str:
+    """Write an aware time as UTC in RFC 3339 with six fractional digits, so that text order is time order."""
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return in_utc.isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def version_tag(version: int, created_time: str) -> str:
+    """The opaque tag of one state of one resource.
+
+    The creation time is in it because versions start again at 1 when an id is used anew after a purge.
+    """
+    return f"{version}-{created_time.translate(_PUNCTUATION)}"
+
+
+_PUNCTUATION = str.maketrans("", "", "-:.TZ")
+
+Timestamp = Annotated[datetime, PlainSerializer(timestamp, return_type=str, when_used="json")]
+
+
+class RevisionStatus(StrEnum):
+    """Whether a revision may still be edited in place."""
+
+    stable = "stable"
+    draft = "draft"
+
+
+class CommitKind(StrEnum):
+    """What a commit did."""
+
+    create = "create"
+    update = "update"
+    delete = "delete"
+    restore = "restore"
+    purge = "purge"
+
+
+class ResourceMeta(BaseModel):
+    """Where a resource stands. `version` counts its commits of every kind."""
+
+    model_config = ConfigDict(frozen=True)
+
+    resource_id: str = Field(examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"])
+    version: int = Field(examples=[1])
+    current_revision_id: str = Field(examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e:1"])
+    total_revision_count: int = Field(examples=[1])
+    is_deleted: bool
+    created_time: Timestamp
+    updated_time: Timestamp
+    created_by: str | None = Field(examples=[None])
+    updated_by: str | None = Field(examples=[None])
+    schema_version: int = Field(examples=[1])
+    status: RevisionStatus
+
+    @property
+    def tag(self) -> str:
+        """The opaque tag of this state, which moves on every commit."""
+        return version_tag(self.version, timestamp(self.created_time))
+
+
+class RevisionInfo(BaseModel):
+    """One immutable state of a resource's data. `data_hash` is `sha256:` and the hex digest of its stored bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    revision_id: str = Field(examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e:1"])
+    parent_revision_id: str | None = Field(examples=[None])
+    created_time: Timestamp
+    created_by: str | None = Field(examples=[None])
+    schema_version: int = Field(examples=[1])
+    status: RevisionStatus
+    data_hash: str = Field(examples=["sha256:" + "9f" * 32])
+    size: int = Field(description="Bytes of the stored JSON.", examples=[118])

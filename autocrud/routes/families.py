@@ -1,0 +1,22 @@
+"""The table of route families. A new family is a file beside this one, and its line here."""
+
+from collections.abc import Callable, Iterator
+
+from autocrud.routes import create, delete, listing, read, replace
+from autocrud.routes.operation import ModelRoutes, Operation
+
+# In the order in which the routes are matched: a fixed segment stands before `{resource_id}`.
+_MODULES: tuple[Callable[[ModelRoutes], Iterator[Operation]], ...] = (
+    create.operations,
+    listing.operations,
+    read.operations,
+    replace.operations,
+    delete.operations,
+)
+
+FAMILIES = frozenset({"create", "list", "count", "read", "replace", "delete", "restore", "purge"})
+
+
+def operations(routes: ModelRoutes, families: frozenset[str]) -> list[Operation]:
+    """The operations of one model that belong to these families, in the order in which they are matched."""
+    return [operation for module in _MODULES for operation in module(routes) if operation.family in families]

@@ -1,0 +1,100 @@
+"""Puts operations on a FastAPI application, beside the routes that it has of its own."""
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.params import Depends
+from fastapi.routing import iter_route_contexts
+from starlette.routing import BaseRoute
+
+from autocrud.model import ModelSpec
+from autocrud.routes.operation import Documented, ModelRoutes, Operation, OperationRoute
+from autocrud.routes.problems import Problem
+
+logger = logging.getLogger(__name__)
+
+
+class Mount:
+    """The operations of one registry on one application.
+
+    Args:
+        prefix: in front of every path, as in `/v1`.
+    """
+
+    def __init__(self, app: FastAPI, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+        self._ours: list[BaseRoute] = []
+        self._collections: set[str] = set()
+        self._extend_openapi()
+
+    def add(self, routes: ModelRoutes, operation: Operation, dependencies: Sequence[Depends]) -> None:
+        """Add the route of one operation."""
+        name = f"{operation.family}_{routes.spec.name.replace('-', '_')}"
+        self._app.router.add_api_route(
+            routes.path + operation.path,
+            Documented(operation.handler, operation.parameters),
+            methods=[operation.method],
+            name=name,
+            operation_id=name,
+            summary=operation.summary,
+            description=operation.handler.__doc__,
+            tags=[routes.spec.type_name],
+            status_code=operation.status,
+            response_model=operation.model,
+            responses=operation.responses(),
+            dependencies=dependencies,
+            route_class_override=OperationRoute,
+        )
+        self._ours.append(self._app.router.routes[-1])
+        self._collections.add(routes.path)
+
+    def describe(self, spec: ModelSpec[Any]) -> None:
+        """Give the model's tag its text."""
+        text = (spec.model.__doc__ or "").strip().partition("\n\n")[0]
+        tags = self._app.openapi_tags or []
+        self._app.openapi_tags = [*tags, {"name": spec.type_name, "description": text}]
+
+    def settle(self) -> None:
+        """Let the application's own routes win: those under a collection's path come first, and none is doubled."""
+        routes = self._app.router.routes
+        theirs = [route for route in routes if route not in self._ours]
+        taken = {key for route in theirs for key in _keys(route)}
+        shadowed = [route for route in self._ours if taken.issuperset(_keys(route))]
+        for route in shadowed:
+            logger.info("The application's own route replaces %s", getattr(route, "name", route))
+        ours = [route for route in self._ours if route not in shadowed]
+        ahead = [route for route in theirs if any(self._is_within(path) for path, _ in _keys(route))]
+        first = min((routes.index(route) for route in self._ours if route in routes), default=len(routes))
+        before = [route for route in routes[:first] if route not in ahead]
+        behind = [route for route in theirs if route not in ahead and route not in before]
+        routes[:] = [*before, *ahead, *ours, *behind]
+        self._app.openapi_schema = None
+
+    def _is_within(self, path: str) -> bool:
+        return any(path == collection or path.startswith(f"{collection}/") for collection in self._collections)
+
+    def _extend_openapi(self) -> None:
+        """Put into OpenAPI the schema that problem responses refer to, which no route returns by itself."""
+        app, generate = self._app, self._app.openapi
+
+        def openapi() -> dict[str, Any]:
+            schema = generate()
+            schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(problem.pop("$defs"))
+            schemas["Problem"] = problem
+            return schema
+
+        app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+
+
+def _keys(route: BaseRoute) -> Iterator[tuple[str, str]]:
+    """The paths, with parameters by position, and methods that a route serves; a router has those of its routes."""
+    for context in iter_route_contexts([route]):
+        path = re.sub(r"{[^}]*}", "{}", context.path or "")
+        for method in context.methods or ():
+            yield path, method

@@ -1,0 +1,89 @@
+"""Errors as problem details (RFC 9457): the one place where the project's errors become HTTP statuses."""
+
+import logging
+from typing import Any
+
+from fastapi import Request
+from pydantic import BaseModel, Field
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from autocrud import errors
+from autocrud.errors import AutoCRUDError
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = "1"  # seconds
+
+# Status and title; a class that is not listed is a bug or an outage, and says nothing of the inside.
+STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
+    errors.InvalidParameter: (400, "A parameter cannot be used"),
+    errors.MalformedBody: (400, "The body is not JSON"),
+    errors.NotFound: (404, "No such resource"),
+    errors.AlreadyExists: (409, "The id is taken"),
+    errors.Conflict: (409, "The resource moved on"),
+    errors.UniqueViolation: (409, "A unique value is taken"),
+    errors.Deleted: (410, "The resource is deleted"),
+    errors.PreconditionFailed: (412, "The precondition does not hold"),
+    errors.PayloadTooLarge: (413, "The body is too long"),
+    errors.UnsupportedMediaType: (415, "The media type is not read here"),
+    errors.InvalidData: (422, "The data is not valid"),
+    errors.StorageUnavailable: (503, "The storage is not available"),
+}
+_INTERNAL = (500, "Internal error")
+
+
+class FieldProblem(BaseModel):
+    """One thing wrong with one field, parameter or header."""
+
+    field: str = Field(examples=["limit"])
+    message: str = Field(examples=["must be from 1 to 1000"])
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457). Branch on `code`, which is stable; `detail` is for people."""
+
+    type: str = Field("about:blank", examples=["about:blank"])
+    title: str = Field(examples=["A parameter cannot be used"])
+    status: int = Field(examples=[400])
+    code: str = Field(examples=["invalid_parameter"])
+    detail: str = Field(examples=["limit: must be from 1 to 1000"])
+    errors: list[FieldProblem] = Field([], description="What is wrong with which field, where it is about fields.")
+
+
+def problem_response(
+    status: int, title: str, code: str, detail: str, *, headers: dict[str, str] | None = None, **more: Any
+) -> Response:
+    """A response that carries one problem."""
+    body = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail, **more}
+    return Response(to_json(body), status, headers, MEDIA_TYPE)
+
+
+def problem_of(error: AutoCRUDError) -> Response:
+    """The response for one of the project's errors."""
+    status, title = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), _INTERNAL)
+    if status == 500:
+        return problem_response(status, title, "internal_error", "The service failed; its log says why.")
+    if isinstance(error, errors.StorageUnavailable):
+        detail = "The storage is not available; try again."
+        return problem_response(status, title, error.code, detail, headers={"Retry-After": RETRY_AFTER})
+    headers = {}
+    if isinstance(error, errors.PreconditionFailed) and error.current is not None:
+        headers["ETag"] = f'"{error.current}"'
+    more: dict[str, Any] = {}
+    if isinstance(error, errors.InvalidInput) and error.errors:
+        more["errors"] = error.errors
+    elif isinstance(error, errors.UniqueViolation):
+        more["errors"] = [{"field": error.field, "message": "is taken"}]
+    return problem_response(status, title, error.code, str(error), headers=headers, **more)
+
+
+async def answer_problem(request: Request, error: Exception) -> Response:
+    """The exception handler for `AutoCRUDError`: what the client is not told, the log is."""
+    if not isinstance(error, AutoCRUDError):
+        raise error
+    response = problem_of(error)
+    if response.status_code >= 500:
+        logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+    return response

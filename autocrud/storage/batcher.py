@@ -1,0 +1,77 @@
+"""Group commit: what arrives while a batch is in flight forms the next one, and nobody waits for a timer."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Batcher(Generic[T, R]):
+    """Hands items over in batches, one batch at a time, in the order in which they arrived.
+
+    Args:
+        flush: takes a batch and returns one result per item. What it raises, every item of the batch raises.
+        max_items: the most items of one batch.
+        weight, max_weight: a batch ends where the weights of its items together pass the maximum.
+    """
+
+    def __init__(
+        self,
+        flush: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
+        *,
+        max_items: int = 512,
+        weight: Callable[[T], int] = lambda item: 1,
+        max_weight: int = 1 << 62,
+    ) -> None:
+        self._flush = flush
+        self._max_items = max_items
+        self._weight = weight
+        self._max_weight = max_weight
+        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    async def submit(self, item: T) -> R:
+        """Wait for the item's result. If the caller is cancelled, the item is handed over all the same."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        return await future
+
+    async def drain(self) -> None:
+        """Return when everything that was submitted has its result."""
+        while self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                await self._run_batch(self._next_batch())
+        finally:
+            self._task = None
+
+    def _next_batch(self) -> list[tuple[T, asyncio.Future[R]]]:
+        batch: list[tuple[T, asyncio.Future[R]]] = []
+        weight = 0
+        while self._waiting and len(batch) < self._max_items and weight < self._max_weight:
+            batch.append(self._waiting.popleft())
+            weight += self._weight(batch[-1][0])
+        return batch
+
+    async def _run_batch(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+        try:
+            results = await self._flush([item for item, _ in batch])
+        except BaseException as error:
+            # Whatever it is, those who wait must hear of it; a cancellation of the whole loop goes on its way.
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
+            if not isinstance(error, Exception):
+                raise
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            if not future.done():
+                future.set_result(result)

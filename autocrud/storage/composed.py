@@ -1,0 +1,60 @@
+"""Storage: what every backend is made of, a metadata store behind a group commit."""
+
+from dataclasses import replace
+
+from autocrud.query.conditions import Query
+from autocrud.storage.base import Commit, Head, IStorage, MetaStore, Outcome, Page, Write
+from autocrud.storage.batcher import Batcher
+
+# A batch is one object, held in memory until it is stored.
+_MAX_BATCH_BYTES = 8 * 1024 * 1024
+
+
+class Storage(IStorage):
+    """One model's storage over one metadata store."""
+
+    def __init__(self, meta: MetaStore) -> None:
+        self._meta = meta
+        self._writer: Batcher[Write, Outcome] = Batcher(
+            meta.commit,
+            weight=lambda write: len(write.data or b""),
+            max_weight=_MAX_BATCH_BYTES,
+        )
+
+    async def open(self) -> None:
+        await self._meta.open()
+
+    async def close(self) -> None:
+        await self._writer.drain()
+        await self._meta.close()
+
+    async def commit(self, write: Write) -> None:
+        refused = await self._writer.submit(write)
+        if refused is not None:
+            raise refused
+
+    async def get(self, resource_id: str) -> Head | None:
+        head = await self._meta.get(resource_id)
+        return head if head is None or head.data is not None else await self._complete(head)
+
+    async def search(self, query: Query) -> Page:
+        page = await self._meta.search(query)
+        if all(head.data is not None for head in page.items):
+            return page
+        # One after the other: a page of large heads must not be a burst of reads.
+        items = [head if head.data is not None else await self._complete(head) for head in page.items]
+        return Page(items, page.next)
+
+    async def count(self, query: Query) -> int:
+        return await self._meta.count(query)
+
+    async def commits(self, resource_id: str, *, before: int | None = None, limit: int = 100) -> list[Commit]:
+        return await self._meta.commits(resource_id, before, limit)
+
+    async def data(self, commit: Commit) -> bytes:
+        if commit.locator is None:
+            raise LookupError(f"Version {commit.version} of {commit.resource_id!r} has no data of its own.")
+        return await self._meta.read(commit.locator)
+
+    async def _complete(self, head: Head) -> Head:
+        return replace(head, data=await self._meta.read(head.locator))

@@ -1,0 +1,24 @@
+"""The memory factory: for tests and demonstrations. Nothing outlives the process (invariant 1 does not hold)."""
+
+from typing import Any
+
+from autocrud.model import ModelSpec
+from autocrud.storage.base import IStorage, IStorageFactory
+from autocrud.storage.composed import Storage
+from autocrud.storage.meta.memory import MemoryMetaStore
+
+
+class MemoryStorageFactory(IStorageFactory):
+    """Keeps each model in dicts of this process."""
+
+    def build(self, spec: ModelSpec[Any]) -> IStorage:
+        return Storage(MemoryMetaStore(spec.index_fields))
+
+    async def open(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    async def check(self) -> None:
+        return

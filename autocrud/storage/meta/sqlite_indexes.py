@@ -1,0 +1,78 @@
+"""Brings the index columns and the indexes of existing tables in line with the model, as it is now."""
+
+from sqlite3 import Connection, IntegrityError
+from typing import Any
+
+from autocrud.errors import ConfigurationError
+from autocrud.model import ModelSpec
+from autocrud.storage.meta.sqlite_tables import SqliteTables, quoted
+
+
+def missing_columns(db: Connection, tables: SqliteTables) -> list[str]:
+    """The index columns that the heads do not have, or have with another type."""
+    existing = _columns(db, tables)
+    return [name for name, kind in tables.index_columns.items() if existing.get(name) != kind]
+
+
+def add_columns(db: Connection, tables: SqliteTables, names: list[str]) -> None:
+    """Add these columns, empty. One of another type is replaced, and so are the indexes on it."""
+    existing = _columns(db, tables)
+    if any(name in existing for name in names):
+        _drop_indexes(db, tables, keep={})
+    for name in names:
+        if name in existing:
+            db.execute(f"ALTER TABLE {tables.heads} DROP COLUMN {quoted(name)}")
+        db.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quoted(name)} {tables.index_columns[name]}")
+
+
+def match_indexes(db: Connection, spec: ModelSpec[Any], tables: SqliteTables) -> None:
+    """Create the indexes that the model wants, and drop those that it no longer does.
+
+    Raises:
+        ConfigurationError: a field is to be unique, and is not.
+    """
+    wanted = _wanted(spec, tables)
+    present = _drop_indexes(db, tables, keep=wanted)
+    for name, sql in wanted.items():
+        if name in present:
+            continue
+        try:
+            db.execute(sql)
+        except IntegrityError as error:
+            field = str(error).rpartition(".ix_")[2]
+            raise ConfigurationError(
+                f"{spec.type_name}.{field} cannot be unique: stored resources share a value of it"
+            ) from error
+
+
+def _wanted(spec: ModelSpec[Any], tables: SqliteTables) -> dict[str, str]:
+    heads = tables.heads
+    order, live = "(created_time, resource_id)", "WHERE is_deleted = 0"
+    wanted = {
+        f"{heads}_all": f"CREATE INDEX {heads}_all ON {heads} {order}",
+        f"{heads}_live": f"CREATE INDEX {heads}_live ON {heads} {order} {live}",
+    }
+    for field in spec.index_fields:
+        name, column = f"{heads}_ix_{field.name}", quoted(f"ix_{field.name}")
+        if field.unique:
+            wanted[name] = f"CREATE UNIQUE INDEX {quoted(name)} ON {heads} ({column}) {live}"
+        else:
+            wanted[name] = f"CREATE INDEX {quoted(name)} ON {heads} ({column}, created_time, resource_id) {live}"
+    return wanted
+
+
+def _columns(db: Connection, tables: SqliteTables) -> dict[str, str]:
+    return {name: kind for _, name, kind, *_ in db.execute(f"PRAGMA table_info({tables.heads})")}
+
+
+def _drop_indexes(db: Connection, tables: SqliteTables, keep: dict[str, str]) -> set[str]:
+    """Drop the heads' indexes that are not kept as they are, and name those that are."""
+    rows = db.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL",
+        (tables.heads,),
+    ).fetchall()
+    kept = {name for name, sql in rows if keep.get(name) == sql}
+    for name, _ in rows:
+        if name not in kept:
+            db.execute(f"DROP INDEX {quoted(name)}")
+    return kept

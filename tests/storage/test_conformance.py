@@ -1,0 +1,37 @@
+"""Every backend passes the same suite (invariant 7)."""
+
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from autocrud.storage.base import IStorageFactory
+from autocrud.testing.conformance import StorageConformance
+from autocrud.testing.machine import Place, run_machine
+from tests.storage.backends import BACKENDS
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each backend's name in turn."""
+    name: str = request.param
+    return name
+
+
+class TestStorage(StorageConformance):
+    """The shipped suite, on each backend."""
+
+    @pytest.fixture
+    async def factory(self, backend: str, tmp_path: Path) -> AsyncIterator[IStorageFactory]:
+        """The backend's factory, open."""
+        factory = BACKENDS[backend](tmp_path)
+        await factory.open()
+        yield factory
+        await factory.close()
+
+
+def test_random_operations_answer_like_a_dict(backend: str) -> None:
+    """A randomized, model-based comparison of each backend with a plain dict (invariant 7)."""
+    with tempfile.TemporaryDirectory() as directory:
+        run_machine(lambda: Place(BACKENDS[backend](Path(tempfile.mkdtemp(dir=directory))), backend != "memory"))

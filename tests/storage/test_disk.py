@@ -1,0 +1,369 @@
+"""What is the disk's own: durability, rebuilding from the log, erasing, and faults of files."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic import BaseModel
+
+from autocrud.errors import ConfigurationError, DataCorrupted, StorageUnavailable
+from autocrud.fields import Index, Unique
+from autocrud.model import ModelSpec
+from autocrud.query.conditions import Equals, Query
+from autocrud.storage.base import IStorage
+from autocrud.storage.disk import DiskStorageFactory
+from autocrud.storage.log import Log
+from autocrud.storage.objects.local import LocalObjectStore
+from autocrud.storage.records import encode_record
+from autocrud.testing.conformance import ids, outcomes
+from autocrud.testing.writes import SAMPLE, creation, deletion, purge, restoration, sample, update
+
+Opener = Callable[..., AbstractAsyncContextManager[IStorage]]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Opener:
+    """Opens a storage in the test's folder, for a model that is `SAMPLE` unless it is given."""
+
+    @asynccontextmanager
+    async def open_storage(spec: ModelSpec[Any] = SAMPLE, **options: Any) -> AsyncIterator[IStorage]:
+        factory = DiskStorageFactory(tmp_path, **options)
+        await factory.open()
+        storage = factory.build(spec)
+        try:
+            await storage.open()
+            yield storage
+        finally:
+            await storage.close()
+            await factory.close()
+
+    return open_storage
+
+
+async def picture(storage: IStorage) -> list[Any]:
+    """Everything that the storage can be asked."""
+    everything = (await storage.search(Query(include_deleted=True, limit=1000))).items
+    live = await ids(storage)
+    by_field = [await ids(storage, Equals("text", text)) for text in ("", "x", "y")]
+    histories = [await storage.commits(head.resource_id) for head in everything]
+    data = [[await storage.data(commit) for commit in history if commit.locator] for history in histories]
+    return [everything, live, by_field, histories, data, await storage.count(Query())]
+
+
+async def write_a_bit_of_everything(storage: IStorage) -> None:
+    """All kinds of commits, in batches and alone, with data small and large."""
+    writes = [creation(f"r{number}", sample(text="x", number=number, code=f"c{number}")) for number in range(12)]
+    assert await outcomes(storage, writes) == [None] * 12
+    changed = [update(write, sample(text="y", payload="p" * 20_000)) for write in writes[:6]]
+    assert await outcomes(storage, changed) == [None] * 6
+    gone = deletion(changed[0])
+    for write in (gone, deletion(changed[1]), restoration(gone), purge(writes[11])):
+        await storage.commit(write)
+    await storage.commit(creation("r11", sample(text="x")))
+
+
+async def test_6_the_log_alone_rebuilds_the_metadata(opened: Opener, tmp_path: Path) -> None:
+    """With the SQLite files gone, every query answers as before."""
+    async with opened() as storage:
+        await write_a_bit_of_everything(storage)
+        before = await picture(storage)
+    for path in (tmp_path / "sample").glob("metadata*"):
+        path.unlink()
+    async with opened() as storage:
+        assert await picture(storage) == before
+
+
+async def test_6_sqlite_of_the_past_catches_up_with_the_log(opened: Opener, tmp_path: Path) -> None:
+    """A SQLite file that lost its last transactions, as after a power cut, follows the log again."""
+    kept = tmp_path.with_name(tmp_path.name + "-kept")
+    async with opened() as storage:
+        await storage.commit(creation("a", sample(text="x")))
+    shutil.copytree(tmp_path / "sample", kept)
+    async with opened() as storage:
+        await write_a_bit_of_everything(storage)
+        before = await picture(storage)
+    for path in (tmp_path / "sample").glob("metadata*"):
+        path.unlink()
+    shutil.copy(kept / "metadata.sqlite", tmp_path / "sample" / "metadata.sqlite")
+    async with opened() as storage:
+        assert await picture(storage) == before
+
+
+async def test_2_an_entry_that_a_dead_process_left_is_seen_at_once(opened: Opener, tmp_path: Path) -> None:
+    """An entry whose writer died before SQLite's commit is committed: open readers see it, without a write."""
+    async with opened() as storage:
+        await storage.commit(creation("a", sample(text="x")))
+        async with opened() as other:
+            assert await ids(other) == ["a"]
+            tail = _applied(tmp_path)
+            await _leave_entry(tmp_path, tail)
+            assert _applied(tmp_path) == tail
+            assert await ids(other) == ["b", "a"]
+            assert await ids(storage, Equals("text", "left")) == ["b"]
+            await storage.commit(creation("c", sample()))
+            assert await ids(other) == ["c", "b", "a"]
+
+
+async def test_2_a_writer_first_applies_what_a_dead_process_left(opened: Opener, tmp_path: Path) -> None:
+    """A write that conflicts with the entry that was left is refused."""
+    async with opened() as storage:
+        await storage.commit(creation("a", sample()))
+        await _leave_entry(tmp_path, _applied(tmp_path))
+        results = await outcomes(storage, [creation("b", sample()), creation("c", sample())])
+        assert [type(result).__name__ for result in results] == ["AlreadyExists", "NoneType"]
+
+
+async def test_2_a_torn_file_is_never_an_entry(opened: Opener, tmp_path: Path) -> None:
+    """What a crash leaves of a file that was being written stands under another name, and is swept away."""
+    async with opened() as storage:
+        await storage.commit(creation("a", sample()))
+    torn = tmp_path / ".tmp" / "torn"
+    torn.write_bytes(b'{"autocrud":1,"writer"')
+    os.utime(torn, (0, 0))
+    async with opened() as storage:
+        assert await ids(storage) == ["a"]
+        assert not torn.exists()
+
+
+async def test_batches_become_one_entry(opened: Opener, tmp_path: Path) -> None:
+    """Writes that arrive while a batch is in flight share the next one's file."""
+    async with opened() as storage:
+        await outcomes(storage, [creation(f"r{number}", sample()) for number in range(100)])
+    assert len(_entries(tmp_path)) <= 3
+
+
+async def test_a_refused_batch_persists_nothing(opened: Opener, tmp_path: Path) -> None:
+    """No entry is made of conflicts alone."""
+    async with opened() as storage:
+        await storage.commit(creation("a", sample()))
+        await outcomes(storage, [creation("a", sample()) for _ in range(5)])
+    assert len(_entries(tmp_path)) == 1
+
+
+async def test_3_a_purge_erases_every_byte(opened: Opener, tmp_path: Path) -> None:
+    """Neither the log nor SQLite's files hold a marker afterwards; what was beside it is whole."""
+    marker = "MARKER-7f3a"
+    async with opened() as storage:
+        doomed = creation("a", sample(text=marker, code=marker, payload=marker * 3000))
+        beside = creation("b", sample(text="x"))
+        assert await outcomes(storage, [doomed, beside]) == [None, None]
+        second = update(doomed, sample(text=marker, payload=marker))
+        third = update(second, sample(text="no longer"))
+        for write in (second, third, deletion(third), purge(deletion(third))):
+            await storage.commit(write)
+        assert _files_with(tmp_path, marker) == []
+        (commit,) = await storage.commits("b")
+        assert await storage.data(commit) == beside.data
+        before = await picture(storage)
+    assert _files_with(tmp_path, marker) == []
+    for path in (tmp_path / "sample").glob("metadata*"):
+        path.unlink()
+    async with opened() as storage:
+        assert await picture(storage) == before
+
+
+async def test_a_purge_cut_short_is_finished_at_the_next_start(
+    opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where bytes cannot be erased, the purge says so, and they are when the service starts again."""
+    marker = "MARKER-91c0"
+    async with opened() as storage:
+        doomed = creation("a", sample(text=marker))
+        await storage.commit(doomed)
+
+        async def fail(self: Any, key: str, edit: Any) -> None:
+            raise StorageUnavailable("the disk is full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(LocalObjectStore, "rewrite", fail)
+            with pytest.raises(StorageUnavailable, match="not yet erased"):
+                await storage.commit(purge(doomed))
+        assert await storage.get("a") is None
+    assert _files_with(tmp_path, marker)
+    async with opened() as storage:
+        assert await ids(storage, include_deleted=True) == []
+    assert _files_with(tmp_path, marker) == []
+
+
+async def test_a_full_disk_refuses_and_then_recovers(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that cannot be written makes writes unavailable; reads go on, and so do writes once it can."""
+    async with opened() as storage:
+        await storage.commit(creation("a", sample()))
+
+        async def fail(self: Any, key: str, data: bytes, *, if_absent: bool = False) -> None:
+            raise StorageUnavailable("no space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(LocalObjectStore, "put", fail)
+            with pytest.raises(StorageUnavailable):
+                await storage.commit(creation("b", sample()))
+            assert await ids(storage) == ["a"]
+        await storage.commit(creation("b", sample()))
+        assert await ids(storage) == ["b", "a"]
+
+
+async def test_a_write_whose_answer_was_lost_is_there(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error after the entry was created leaves the outcome open; the next read shows that it was committed."""
+    put = LocalObjectStore.put
+
+    async def put_and_fail(self: Any, key: str, data: bytes, *, if_absent: bool = False) -> None:
+        await put(self, key, data, if_absent=if_absent)
+        raise StorageUnavailable("input/output error")
+
+    async with opened() as storage:
+        with monkeypatch.context() as patch:
+            patch.setattr(LocalObjectStore, "put", put_and_fail)
+            with pytest.raises(StorageUnavailable):
+                await storage.commit(creation("a", sample()))
+        assert await ids(storage) == ["a"]
+        await storage.commit(creation("b", sample()))
+        assert await ids(storage) == ["b", "a"]
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "header"])
+async def test_a_damaged_entry_is_refused_not_guessed(opened: Opener, tmp_path: Path, damage: str) -> None:
+    """A rebuild over a damaged line stops, and names the entry."""
+    async with opened() as storage:
+        await storage.commit(creation("a", sample(text="precious")))
+    (entry,) = _entries(tmp_path)
+    content = entry.read_bytes()
+    spoilt = {
+        "flip": content.replace(b"precious", b"precioux"),
+        "cut": content[:-20],
+        "header": b"{}" + content,
+    }
+    entry.write_bytes(spoilt[damage])
+    for path in (tmp_path / "sample").glob("metadata*"):
+        path.unlink()
+    with pytest.raises(DataCorrupted, match=r"000001\.ndjson"):
+        async with opened():
+            pass
+
+
+async def test_a_log_shorter_than_sqlite_is_refused(opened: Opener, tmp_path: Path) -> None:
+    """Lost log entries are data lost: the service does not start as if nothing had happened."""
+    async with opened() as storage:
+        await storage.commit(creation("a", sample()))
+        await storage.commit(creation("b", sample()))
+    _entries(tmp_path)[-1].unlink()
+    with pytest.raises(DataCorrupted, match="which its log does not hold"):
+        async with opened():
+            pass
+
+
+async def test_a_damaged_sqlite_file_is_named(opened: Opener, tmp_path: Path) -> None:
+    """The message says what to remove, and removing it brings everything back."""
+    async with opened() as storage:
+        await storage.commit(creation("a", sample()))
+    path = tmp_path / "sample" / "metadata.sqlite"
+    path.write_bytes(b"this is not a database" * 100)
+    with pytest.raises(DataCorrupted, match="Remove it"):
+        async with opened():
+            pass
+    path.unlink()
+    async with opened() as storage:
+        assert await ids(storage) == ["a"]
+
+
+async def test_a_new_index_field_is_filled_from_the_data(opened: Opener, tmp_path: Path) -> None:
+    """Start-up adds the column and the values; a field that is no longer indexed is left alone."""
+
+    class Later(BaseModel):
+        text: str = ""
+        number: int | None = None
+        payload: Annotated[str, Index()] = ""
+        code: Annotated[str | None, Unique()] = None
+
+    spec: ModelSpec[Later] = ModelSpec(Later, name="sample")
+    async with opened() as storage:
+        await outcomes(storage, [creation(f"r{number}", sample(payload=f"p{number % 3}")) for number in range(1200)])
+    async with opened(spec) as storage:
+        assert len(await ids(storage, Equals("payload", "p1"))) == 400
+        assert await storage.count(Query()) == 1200
+    async with opened() as storage:
+        assert len(await ids(storage, Equals("text", ""))) == 1200
+
+
+async def test_a_field_of_another_type_is_indexed_anew(opened: Opener) -> None:
+    """A column takes the type that the model gives it now."""
+
+    class Textual(BaseModel):
+        number: Annotated[str | None, Index()] = None
+
+    async with opened() as storage:
+        await storage.commit(creation("a", sample(payload="first of all")))
+        await storage.commit(creation("b", sample(number=None)))
+    async with opened(ModelSpec(Textual, name="sample")) as storage:
+        write = creation("c", b'{"number":"07"}')
+        write.index = ("07",)
+        await storage.commit(write)
+        assert await ids(storage, Equals("number", "07")) == ["c"]
+        assert await ids(storage) == ["c", "b", "a"]
+
+
+async def test_a_field_that_cannot_become_unique_stops_the_start(opened: Opener) -> None:
+    """The message names the model and the field."""
+
+    class Strict(BaseModel):
+        text: Annotated[str, Unique()] = ""
+
+    async with opened() as storage:
+        for name in ("a", "b"):
+            await storage.commit(creation(name, sample(text="same")))
+    with pytest.raises(ConfigurationError, match=r"Strict\.text cannot be unique"):
+        async with opened(ModelSpec(Strict, name="sample")):
+            pass
+    async with opened() as storage:
+        assert await ids(storage) == ["b", "a"]
+
+
+async def test_the_tables_can_be_read_by_any_sql_tool(opened: Opener, tmp_path: Path) -> None:
+    """Index fields are typed columns, and the commits are rows."""
+    async with opened() as storage:
+        await storage.commit(creation("a", sample(text="x", number=7, flag=True)))
+    with sqlite3.connect(tmp_path / "sample" / "metadata.sqlite") as database:
+        row = database.execute(
+            "SELECT resource_id, version, ix_text, ix_number, ix_flag FROM sample_resources"
+        ).fetchone()
+        assert row == ("a", 1, "x", 7, 1)
+        assert database.execute("SELECT kind, by FROM sample_commits").fetchall() == [("create", "ada")]
+    database.close()
+
+
+async def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    """A file in its place, for instance."""
+    path = tmp_path / "file"
+    path.touch()
+    with pytest.raises(ConfigurationError, match=str(path)):
+        await DiskStorageFactory(path / "data").open()
+
+
+def _entries(root: Path) -> list[Path]:
+    return sorted((root / "sample" / "log").rglob("*.ndjson"))
+
+
+def _files_with(root: Path, marker: str) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file() and marker.encode() in path.read_bytes()]
+
+
+def _applied(root: Path) -> int:
+    database = sqlite3.connect(root / "sample" / "metadata.sqlite")
+    (sequence,) = database.execute("SELECT sequence FROM sample_log").fetchone()
+    database.close()
+    return int(sequence)
+
+
+async def _leave_entry(root: Path, after: int) -> None:
+    """Append an entry to the log, as a process that dies before it tells SQLite."""
+    objects = LocalObjectStore(root)
+    await objects.open()
+    log = Log(objects, "sample")
+    last = await log.read(after)
+    assert last is not None
+    await log.append(log.entry(last.tail, [encode_record(creation("b", sample(text="left")))]))
+    await objects.close()
