@@ -1,0 +1,140 @@
+"""Writers are killed at random points; nothing that was acknowledged may be lost (invariants 1, 2 and 6)."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from autocrud.query.conditions import Query
+from autocrud.storage.base import IStorage
+from autocrud.storage.disk import DiskStorageFactory
+from autocrud.testing.conformance import ids
+from autocrud.testing.writes import SAMPLE
+
+KILLS = int(os.environ.get("AUTOCRUD_TEST_KILLS", "40"))
+
+
+class Ledger:
+    """What the writers said: the newest acknowledged state of each resource, and the writes whose end is not known."""
+
+    def __init__(self) -> None:
+        self.done: dict[str, dict[str, Any]] = {}
+        self.open: dict[str, int] = {}
+
+    def read(self, lines: Iterator[str]) -> None:
+        """Take over what one writer said; a last line cut short was not said."""
+        for line in lines:
+            if not line.endswith("\n"):
+                break
+            said = json.loads(line)
+            if "begin" in said:
+                self.open[said["begin"]] = said["version"]
+            elif "done" in said:
+                self.done[said["done"]] = said
+                del self.open[said["done"]]
+
+
+async def check(directory: Path, ledger: Ledger) -> list[Any]:
+    """Open what the dead left, compare it with the ledger, and take a picture of it."""
+    factory = DiskStorageFactory(directory)
+    await factory.open()
+    storage = factory.build(SAMPLE)
+    await storage.open()
+    try:
+        await compare(storage, ledger)
+        everything = [head async for head in all_heads(storage)]
+        return [everything, await ids(storage), await storage.count(Query())]
+    finally:
+        await storage.close()
+        await factory.close()
+
+
+async def all_heads(storage: IStorage) -> Any:
+    """Every head, page by page."""
+    query: Query | None = Query(include_deleted=True, limit=1000)
+    while query is not None:
+        page = await storage.search(query)
+        for head in page.items:
+            yield head
+        query = None if page.next is None else Query(include_deleted=True, limit=1000, after=page.next)
+
+
+async def compare(storage: IStorage, ledger: Ledger) -> None:
+    """Each resource is at its last acknowledged version, or at the one that was under way, whole."""
+    for name, said in ledger.done.items():
+        head = await storage.get(name)
+        assert head is not None
+        assert head.version in {said["version"], ledger.open.get(name)}
+        if head.version == said["version"]:
+            assert head.meta.decode() == said["meta"]
+        history = await storage.commits(name)
+        assert [commit.version for commit in history] == list(range(head.version, 0, -1))
+        newest = next(commit for commit in history if commit.locator)
+        assert head.data == await storage.data(newest)
+    for name in ledger.open.keys() - ledger.done.keys():
+        head = await storage.get(name)
+        assert head is None or head.version == ledger.open[name]
+
+
+def spawn(directory: Path, *arguments: object) -> "subprocess.Popen[str]":
+    """Start a writer."""
+    command = [sys.executable, "-m", "tests.faults.writer", str(directory), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def read_some(writer: "subprocess.Popen[str]", number: int) -> list[str]:
+    """The next lines that a writer says."""
+    assert writer.stdout is not None
+    return [writer.stdout.readline() for _ in range(number)]
+
+
+def kill(writer: "subprocess.Popen[str]") -> list[str]:
+    """Kill a writer, and read what it had said by then."""
+    writer.send_signal(signal.SIGKILL)
+    assert writer.stdout is not None
+    rest = list(writer.stdout)
+    writer.stdout.close()
+    writer.wait()
+    return rest
+
+
+async def test_nothing_acknowledged_is_lost_to_sigkill(tmp_path: Path) -> None:
+    """Dozens of kills, at points that the seed chooses by how much the writer had said; also two writers at once."""
+    chance, ledger = random.Random(2026), Ledger()
+    for round_number in range(KILLS // 2):
+        writers = [spawn(tmp_path, round_number * 2 + number) for number in range(2)]
+        said = [read_some(writer, chance.randrange(1, 120)) for writer in writers]
+        for writer, lines in zip(writers, said, strict=True):
+            ledger.read(iter(lines + kill(writer)))
+        if round_number % 5 == 4:
+            await check(tmp_path, ledger)
+    before = await check(tmp_path, ledger)
+    for path in (tmp_path / "sample").glob("metadata*"):
+        path.unlink()
+    assert await check(tmp_path, ledger) == before
+    assert len(ledger.done) >= KILLS
+
+
+async def test_a_kill_between_the_log_and_sqlite_loses_nothing(tmp_path: Path) -> None:
+    """The entry is the commit point: what it holds is there after the kill, though nobody was told."""
+    ledger, committed = Ledger(), 0
+    for seed in range(8):
+        writer = spawn(tmp_path, seed, seed)
+        lines: list[str] = []
+        while "stalled" not in (lines[-1] if lines else ""):
+            lines += read_some(writer, 1)
+        kill(writer)
+        ledger.read(iter(lines))
+        committed += len(ledger.open)
+        before = await check(tmp_path, ledger)
+        heads = {head.resource_id: head.version for head in before[0]}
+        pending = {name: version for name, version in ledger.open.items() if heads.get(name) == version}
+        assert pending, "the entry that was written last is not there"
+        ledger.open.clear()
+        ledger.done = {name: said for name, said in ledger.done.items() if name not in pending}
+    assert committed >= 8

@@ -1,0 +1,80 @@
+"""A process that writes until it is killed, and tells each acknowledgement before it goes on.
+
+`python -m tests.faults.writer DIRECTORY SEED [STALL]`: a line of JSON per acknowledged write on standard output. With
+STALL it stops for ever, on the write of that number, between the log entry and SQLite's commit, and says so.
+"""
+
+import asyncio
+import json
+import random
+import sys
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+
+from autocrud.storage.base import IStorage, Write
+from autocrud.storage.disk import DiskStorageFactory
+from autocrud.storage.meta.sqlite_thread import SqliteThread
+from autocrud.testing.writes import SAMPLE, creation, deletion, restoration, sample, update
+
+CLIENTS = 4
+
+
+def tell(**what: Any) -> None:
+    """One line, in one system call."""
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+def next_write(before: Write | None, name: str, chance: random.Random) -> Write:
+    """A random next step for a resource."""
+    data = sample(number=chance.randrange(1000), payload="p" * chance.choice([0, 100, 20_000]))
+    if before is None:
+        return creation(name, data)
+    if before.meta.is_deleted:
+        return restoration(before)
+    return deletion(before) if chance.random() < 0.2 else update(before, data)
+
+
+async def client(storage: IStorage, prefix: str, seed: int) -> None:
+    """Write to a few resources of its own, for ever."""
+    chance = random.Random(seed)
+    last: dict[str, Write] = {}
+    for number in range(1_000_000):
+        name = f"{prefix}-{number // 12}"
+        write = next_write(last.get(name), name, chance)
+        tell(begin=name, version=write.meta.version)
+        await storage.commit(write)
+        last = {name: write}
+        tell(done=name, version=write.meta.version, deleted=write.meta.is_deleted, meta=write.meta_json.decode())
+
+
+def stall_after(commits: int) -> None:
+    """Make the thread hang where it would commit a batch to SQLite, once that many are done."""
+    run, done = SqliteThread.run, 0
+
+    async def run_or_hang(self: SqliteThread, work: Any) -> Any:
+        nonlocal done
+        if work is Connection.commit:
+            done += 1
+            if done > commits:
+                tell(stalled=True)
+                await asyncio.Event().wait()
+        return await run(self, work)
+
+    SqliteThread.run = run_or_hang  # type: ignore[method-assign]  # the fault that is to be tested
+
+
+async def main(directory: str, seed: int, stall: int | None) -> None:
+    """Open, then write with several clients at once."""
+    factory = DiskStorageFactory(Path(directory))
+    await factory.open()
+    storage = factory.build(SAMPLE)
+    await storage.open()
+    if stall is not None:
+        stall_after(stall)
+    await asyncio.gather(*(client(storage, f"s{seed}c{number}", seed * 100 + number) for number in range(CLIENTS)))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else None))

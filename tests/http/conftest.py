@@ -1,0 +1,61 @@
+"""The API over httpx on the ASGI application, on each backend."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+
+from autocrud import AutoCRUD, Index, Unique
+from tests.storage.backends import BACKENDS
+
+Serve = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+class Book(BaseModel):
+    """A book."""
+
+    title: Annotated[str, Index()] = Field(min_length=1)
+    year: Annotated[int | None, Index()] = None
+    isbn: Annotated[str | None, Unique()] = None
+    price: float | None = None
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """The application with its lifespan, and a client for it."""
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        yield http
+
+
+@pytest.fixture(params=BACKENDS)
+def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
+    """Serves a model, `Book` by default, on each backend in turn."""
+
+    def start(model: type[Any] = Book, *, max_body_bytes: int = 4096, **options: Any) -> Any:
+        crud = AutoCRUD(storage_factory=BACKENDS[request.param](tmp_path), max_body_bytes=max_body_bytes)
+        crud.add_model(model, **options)
+        app = FastAPI()
+        crud.apply(app)
+        return serving(app)
+
+    return start
+
+
+@pytest.fixture
+async def http(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of `Book`s."""
+    async with serve() as client:
+        yield client
+
+
+async def created(http: httpx.AsyncClient, **fields: Any) -> httpx.Response:
+    """A new book."""
+    response = await http.post("/book", json={"title": "Emma", **fields})
+    assert response.status_code == 201, response.text
+    return response
