@@ -17,7 +17,7 @@ def register_models(crud: AutoCRUD, module_name: str) -> None:
     """
     try:
         module = importlib.import_module(module_name)
-    except (ImportError, ValueError) as error:
+    except (ImportError, ValueError, TypeError) as error:
         raise SettingsError(f"{PREFIX}MODELS: cannot import {module_name!r}: {error}.") from error
     register = getattr(module, "register", None)
     if callable(register):

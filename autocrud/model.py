@@ -177,8 +177,9 @@ class ModelSpec(Generic[T]):
         for name, info in self._fields.items():
             if info.exclude:
                 raise ConfigurationError(f"{self.type_name}.{name} has exclude=True: it would not be stored")
-        masked = next(_write_only(schema), None)
-        if masked:
+        serializers = _serialized_by_hand(self.model)
+        masked = next((name for name in _write_only(schema) if name not in serializers), None)
+        if masked and "*" not in serializers:
             raise ConfigurationError(
                 f"{self.type_name}: {masked} is a secret, which Pydantic writes as asterisks: it would not be"
                 " stored; give it a serializer that writes what is to be kept"
@@ -207,6 +208,15 @@ def _properties(schema: dict[str, Any]) -> Mapping[str, Any]:
         schema = schema["$defs"][reference.rpartition("/")[2]]
     properties: Mapping[str, Any] = schema.get("properties", {})
     return properties
+
+
+def _serialized_by_hand(model: type[Any]) -> set[str]:
+    """The fields that have a serializer of the model's own; `*` where there is one for the whole of it."""
+    decorators = getattr(model, "__pydantic_decorators__", None)
+    if decorators is None:
+        return set()
+    fields = {name for item in decorators.field_serializers.values() for name in item.info.fields}
+    return fields | ({"*"} if decorators.model_serializers else set())
 
 
 def _write_only(schema: Any, path: str = "the model") -> Iterator[str]:

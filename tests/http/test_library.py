@@ -1,0 +1,294 @@
+"""AutoCRUD in somebody's own application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException
+from pydantic import BaseModel
+
+from autocrud import AutoCRUD
+from autocrud.errors import ConfigurationError
+from autocrud.model import ModelSpec
+from autocrud.storage.base import IStorage, IStorageFactory
+from autocrud.storage.disk import DiskStorageFactory
+from autocrud.storage.memory import MemoryStorageFactory
+from tests.http.conftest import Book, serving
+
+
+class Note(BaseModel):
+    text: str = ""
+
+
+def memory_crud() -> AutoCRUD:
+    """A registry with the one model `Book`."""
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(Book)
+    return crud
+
+
+async def test_the_lifespan_of_the_application_stays() -> None:
+    """Its own start and stop run inside of the storages', with its state."""
+    told: list[str] = []
+
+    class Telling(MemoryStorageFactory):
+        async def open(self) -> None:
+            told.append("storage opens")
+
+        async def close(self) -> None:
+            told.append("storage closes")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, int]]:
+        told.append("app starts")
+        yield {"answer": 42}
+        told.append("app stops")
+
+    crud = AutoCRUD(storage_factory=Telling())
+    crud.add_model(Book)
+    app = FastAPI(lifespan=lifespan)
+    crud.apply(app)
+    async with app.router.lifespan_context(app) as state:
+        assert state == {"answer": 42}
+        told.append("serving")
+    assert told == ["storage opens", "app starts", "serving", "app stops", "storage closes"]
+
+
+async def test_each_model_may_have_its_own_storage(tmp_path: Path) -> None:
+    """A factory, or a storage already built; models that share a factory share one."""
+    opened: list[str] = []
+
+    class Counting(DiskStorageFactory):
+        async def open(self) -> None:
+            opened.append("factory")
+            await super().open()
+
+    shared, book_storage = Counting(tmp_path / "shared"), MemoryStorageFactory().build(ModelSpec(Book))
+    crud = AutoCRUD()
+    crud.configure(storage_factory=shared)
+    crud.add_model(Note)
+    crud.add_model(Note, name="memo", storage=shared)
+    crud.add_model(Note, name="aside", storage=DiskStorageFactory(tmp_path / "aside"))
+    crud.add_model(Book, storage=book_storage)
+    app = FastAPI()
+    crud.apply(app)
+    async with serving(app) as http:
+        for name in ("note", "memo", "aside"):
+            assert (await http.post(f"/{name}", json={})).status_code == 201
+        assert (await http.post("/book", json={"title": "x"})).status_code == 201
+        assert await crud.check() == {"Counting": None, "DiskStorageFactory": None}
+    assert opened == ["factory"]
+    assert sorted(path.name for path in (tmp_path / "shared").iterdir() if path.is_dir()) == [".tmp", "memo", "note"]
+    assert (tmp_path / "aside" / "aside" / "metadata.sqlite").exists()
+
+
+async def test_a_data_directory_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
+    """Loudly, at start-up, by name."""
+    (tmp_path / "file").touch()
+    crud = AutoCRUD(storage_factory=DiskStorageFactory(tmp_path / "file"))
+    crud.add_model(Book)
+    app = FastAPI()
+    crud.apply(app)
+    with pytest.raises(ConfigurationError, match=str(tmp_path / "file")):
+        async with app.router.lifespan_context(app):
+            pass
+
+
+async def test_a_storage_that_fails_to_open_closes_the_others() -> None:
+    """Nothing is left open behind a start that failed."""
+    closed: list[str] = []
+
+    class Failing(MemoryStorageFactory):
+        def build(self, spec: ModelSpec[Any]) -> IStorage:
+            storage = super().build(spec)
+
+            async def fail() -> None:
+                raise ConfigurationError("no")
+
+            storage.open = fail  # type: ignore[method-assign]  # the fault that is to be tested
+            return storage
+
+    class Closing(MemoryStorageFactory):
+        async def close(self) -> None:
+            closed.append("closed")
+
+    crud = AutoCRUD(storage_factory=Closing())
+    crud.add_model(Book)
+    crud.add_model(Note, storage=Failing())
+    with pytest.raises(ConfigurationError, match="no"):
+        async with crud.running():
+            pass
+    assert closed == ["closed"]
+
+
+def test_wrong_use_is_refused_at_once() -> None:
+    """Two models of one name, no storage, unknown families, changes after apply."""
+    crud = memory_crud()
+    with pytest.raises(ConfigurationError, match="there is a model of the name 'book'"):
+        crud.add_model(Book)
+    with pytest.raises(ConfigurationError, match="'fetch' is not a route family"):
+        crud.add_model(Note, routes=["fetch"])
+    crud.apply(FastAPI())
+    for change in (lambda: crud.add_model(Note), lambda: crud.configure(), lambda: crud.apply(FastAPI())):
+        with pytest.raises(ConfigurationError, match="after apply"):
+            change()
+    bare = AutoCRUD()
+    bare.add_model(Book)
+    with pytest.raises(ConfigurationError, match="Book has no storage"):
+        bare.apply(FastAPI())
+    with pytest.raises(LookupError):
+        crud.manager("nobody")
+
+
+def test_a_field_that_a_parameter_hides_cannot_be_indexed() -> None:
+    """`?limit=` has one meaning."""
+
+    class Quota(BaseModel):
+        limit: int = 0
+
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(Quota, indexed_fields=["limit"])
+    with pytest.raises(ConfigurationError, match="'limit' is a parameter of lists"):
+        crud.apply(FastAPI())
+
+
+async def test_families_that_are_not_wanted_do_not_exist() -> None:
+    """Neither as routes nor in OpenAPI."""
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(Book, routes=["create", "read"])
+    app = FastAPI()
+    crud.apply(app)
+    async with serving(app) as http:
+        location = (await http.post("/book", json={"title": "x"})).headers["location"]
+        assert (await http.get(location)).status_code == 200
+        assert (await http.put(location, json={"title": "y"})).status_code == 405
+        assert (await http.get("/book")).status_code == 405
+        assert (await http.get("/book/count")).json()["code"] in {"not_found", "invalid_parameter"}
+    assert sorted(app.openapi()["paths"]) == ["/book", "/book/{resource_id}"]
+
+
+async def test_dependencies_guard_every_route_of_their_model() -> None:
+    """And no other's; the application's own guard all. What they raise is answered as the application does."""
+    asked: list[str] = []
+
+    async def guard(x_key: str = Header()) -> None:
+        asked.append(x_key)
+        if x_key != "open":
+            raise HTTPException(403, "no")
+
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(Book, dependencies=[Depends(guard)])
+    crud.add_model(Note)
+    app = FastAPI()
+    crud.apply(app)
+    async with serving(app) as http:
+        assert (await http.get("/note")).status_code == 200
+        for method, path in _operations(app, "/book"):
+            assert (await http.request(method, path, headers={"x-key": "shut"})).status_code == 403
+        assert (await http.get("/book", headers={"x-key": "open"})).status_code == 200
+        assert (await http.get("/book")).status_code == 422
+        created = await http.post("/book", json={"title": "x"}, headers={"x-key": "open"})
+        assert created.status_code == 201
+    assert len(asked) == 10
+
+
+async def test_the_applications_own_dependencies_hold_too() -> None:
+    """`FastAPI(dependencies=…)` is not gone around."""
+
+    async def forbid() -> None:
+        raise HTTPException(403)
+
+    crud = memory_crud()
+    app = FastAPI(dependencies=[Depends(forbid)])
+    crud.apply(app)
+    async with serving(app) as http:
+        for method, path in _operations(app, "/book"):
+            assert (await http.request(method, path)).status_code == 403
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_route_of_ones_own_wins(when: str) -> None:
+    """On the same path, and on one that a parameter would swallow; before or after `apply`, also in a router."""
+    crud, app = memory_crud(), FastAPI()
+
+    def add_own() -> None:
+        router = APIRouter(prefix="/book")
+
+        @router.get("/best")
+        async def best() -> str:
+            return "best"
+
+        @router.get("/{book_id}", operation_id="own_read")
+        async def own(book_id: str) -> str:
+            return f"own {book_id}"
+
+        @app.delete("/book/{resource_id}")
+        async def keep(resource_id: str) -> str:
+            return "kept"
+
+        app.include_router(router)
+
+    if when == "before":
+        add_own()
+    crud.apply(app)
+    if when == "after":
+        add_own()
+    async with serving(app) as http:
+        assert (await http.get("/book/best")).json() == "best"
+        assert (await http.get("/book/x")).json() == "own x"
+        assert (await http.delete("/book/x")).json() == "kept"
+        assert (await http.get("/book/count")).json() in ({"count": 0}, "own count")
+        assert (await http.post("/book", json={"title": "x"})).status_code == 201
+        assert (await http.delete("/book/x/permanently")).status_code == 404
+        paths = (await http.get("/openapi.json")).json()["paths"]
+    assert paths["/book/{book_id}"]["get"]["operationId"] == "own_read"
+    assert "get" not in paths.get("/book/{resource_id}", {})
+
+
+async def test_a_catch_all_behind_apply_hides_no_route() -> None:
+    """A mounted application, as for static files, serves what is left."""
+    crud, app = memory_crud(), FastAPI()
+    crud.apply(app)
+    app.mount("/", FastAPI())
+    async with serving(app) as http:
+        assert (await http.get("/book")).status_code == 200
+
+
+async def test_a_prefix_stands_before_every_path() -> None:
+    """Also in Location and in links."""
+    crud, app = memory_crud(), FastAPI()
+    crud.apply(app, prefix="/v1")
+    async with serving(app) as http:
+        location = (await http.post("/v1/book", json={"title": "x"})).headers["location"]
+        assert location.startswith("/v1/book/")
+        await http.post("/v1/book", json={"title": "y"})
+        assert "</v1/book?limit=1&cursor=" in (await http.get("/v1/book?limit=1")).headers["link"]
+
+
+async def test_behind_a_proxy_locations_carry_its_path() -> None:
+    """`root_path` is what the proxy took away."""
+    crud, app = memory_crud(), FastAPI()
+    crud.apply(app)
+    transport = httpx.ASGITransport(app, root_path="/library")
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://t") as http:
+        response = await http.post("/library/book", json={"title": "x"})
+        assert response.headers["location"].startswith("/library/book/")
+
+
+def _operations(app: FastAPI, path: str) -> list[tuple[str, str]]:
+    """Every method and path under this one, with an id in it."""
+    return [
+        (method.upper(), found.replace("{resource_id}", "x"))
+        for found, methods in app.openapi()["paths"].items()
+        if found.startswith(path)
+        for method in methods
+    ]
+
+
+def test_the_public_names_are_where_the_readme_says() -> None:
+    """The imports of the design's table."""
+    assert issubclass(DiskStorageFactory, IStorageFactory)
+    assert issubclass(MemoryStorageFactory, IStorageFactory)

@@ -1,0 +1,321 @@
+"""Whatever Pydantic can serialise can be a model, and is stored as its validators returned it."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum, IntEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired
+from uuid import UUID
+
+import pytest
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    SecretStr,
+    computed_field,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from typing_extensions import TypedDict
+
+from autocrud import AutoCRUD, Index
+from autocrud.errors import ConfigurationError
+from autocrud.storage.memory import MemoryStorageFactory
+from tests.http.conftest import Serve
+
+
+class Colour(Enum):
+    red = "r"
+    blue = "b"
+
+
+class Level(IntEnum):
+    low = 1
+    high = 2
+
+
+class Address(BaseModel):
+    street: str
+    city: str = "London"
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: int = 9
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    good: bool = True
+
+
+class Everything(BaseModel):
+    """One field of each sort."""
+
+    address: Address
+    others: list[Address] = Field(default_factory=list)
+    pet: Annotated[Cat | Dog, Field(discriminator="kind")]
+    loose: int | str | list[int] | None = None
+    colour: Annotated[Colour, Index()] = Colour.red
+    level: Annotated[Level, Index()] = Level.low
+    price: Annotated[Decimal, Index()] = Decimal("1.50")
+    key: Annotated[UUID | None, Index()] = None
+    moment: Annotated[datetime | None, Index()] = None
+    day: Annotated[date | None, Index()] = None
+    hour: Annotated[time | None, Index()] = None
+    span: timedelta = timedelta(minutes=5)
+    tags: set[str] = set()
+    pair: tuple[int, str] = (1, "x")
+    table: dict[str, dict[str, float]] = {}
+    raw: bytes = b""
+    anything: Any = None
+
+
+FULL = {
+    "address": {"street": "Baker St"},
+    "others": [{"street": "a", "city": "b"}],
+    "pet": {"kind": "dog"},
+    "loose": [1, 2],
+    "colour": "b",
+    "level": 2,
+    "price": "3.10",
+    "key": "0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e",
+    "moment": "2026-01-02T03:04:05+02:00",
+    "day": "2026-01-02",
+    "hour": "03:04:05",
+    "span": "PT1H",
+    "tags": ["t"],
+    "pair": [2, "y"],
+    "table": {"a": {"b": 1.5}},
+    "raw": "bytes",
+    "anything": {"deep": [None, 1, "x"]},
+}
+
+
+async def test_every_sort_of_field_round_trips(serve: Serve) -> None:
+    """Nested models, unions, enums, numbers, times and containers come back as they were stored."""
+    async with serve(Everything) as http:
+        response = await http.post("/everything", json=FULL)
+        assert response.status_code == 201, response.text
+        stored = response.json()["data"]
+        assert stored["pet"] == {"kind": "dog", "good": True}
+        assert stored["address"] == {"street": "Baker St", "city": "London"}
+        assert {name: stored[name] for name in ("colour", "level", "price", "loose", "table", "anything")} == {
+            name: FULL[name] for name in ("colour", "level", "price", "loose", "table", "anything")
+        }
+        location = response.headers["location"]
+        assert (await http.get(location)).json()["data"] == stored
+        assert (await http.put(location, json=stored)).json()["meta"]["version"] == 1
+        bad = await http.post("/everything", json=FULL | {"pet": {"kind": "fish"}, "pair": [1]})
+        assert {error["field"] for error in bad.json()["errors"]} == {"pet", "pair.1"}
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("colour=b", 1),
+        ("colour=r", 0),
+        ("level=2", 1),
+        ("price=3.1", 1),
+        ("price=3.1000", 1),
+        ("price=3.11", 0),
+        ("key=0192F3A07C1E7C3A9D550A4B6F1C2D3E", 1),
+        ("moment=2026-01-02T01:04:05Z", 1),
+        ("moment=2026-01-02T01:04:05", 1),
+        ("moment=2026-01-02T03:04:05Z", 0),
+        ("day=2026-01-02", 1),
+        ("hour=03:04:05", 1),
+    ],
+)
+async def test_equal_values_are_found_however_they_are_written(serve: Serve, query: str, found: int) -> None:
+    """Decimals by value, times by the moment, UUIDs by the number."""
+    async with serve(Everything) as http:
+        assert (await http.post("/everything", json=FULL)).status_code == 201
+        assert len((await http.get(f"/everything?{query}")).json()["items"]) == found
+
+
+class Normalised(BaseModel):
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+    email: Annotated[str, Index()]
+    names: list[str] = []
+    total: int = 0
+
+    @field_validator("email")
+    @classmethod
+    def _lower(cls, value: str) -> str:
+        return value.lower()
+
+    @field_validator("names", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return value.split(",") if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _count(self) -> "Normalised":
+        self.total = len(self.names)
+        return self
+
+
+async def test_what_is_stored_is_what_the_validators_returned(serve: Serve) -> None:
+    """Also in the index."""
+    async with serve(Normalised) as http:
+        response = await http.post("/normalised", json={"email": " Ada@Example.com ", "names": "a,b"})
+        assert response.json()["data"] == {"email": "ada@example.com", "names": ["a", "b"], "total": 2}
+        assert len((await http.get("/normalised?email=ada@example.com")).json()["items"]) == 1
+
+
+class Aliased(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    first_name: Annotated[str, Index()]
+    shoe_size: int = Field(40, validation_alias="size", serialization_alias="euSize")
+
+    @computed_field  # type: ignore[prop-decorator]  # as Pydantic has it
+    @property
+    def shout(self) -> str:
+        return self.first_name.upper()
+
+
+async def test_aliases_are_the_names_that_clients_see(serve: Serve) -> None:
+    """In bodies, in answers and in filters; a manager reads it all back."""
+    async with serve(Aliased) as http:
+        response = await http.post("/aliased", json={"firstName": "Ada", "size": 38})
+        assert response.json()["data"] == {"firstName": "Ada", "euSize": 38, "shout": "ADA"}
+        assert len((await http.get("/aliased?firstName=Ada")).json()["items"]) == 1
+        assert (await http.get("/aliased?first_name=Ada")).status_code == 400
+
+
+@dataclass
+class Point:
+    """A point, as a dataclass."""
+
+    x: Annotated[int, Index()]
+    labels: list[str] = field(default_factory=list)
+
+
+class Song(TypedDict):
+    """A song, as a TypedDict."""
+
+    title: Annotated[str, Index()]
+    seconds: NotRequired[int]
+
+
+async def test_dataclasses_are_models(serve: Serve) -> None:
+    """Validated, indexed and read like the others."""
+    async with serve(Point) as http:
+        assert (await http.post("/point", json={"x": 3})).json()["data"] == {"x": 3, "labels": []}
+        assert len((await http.get("/point?x=3")).json()["items"]) == 1
+        assert (await http.post("/point", json={"x": "far"})).status_code == 422
+
+
+async def test_typed_dicts_are_models(serve: Serve) -> None:
+    """Keys that are not required stay away."""
+    async with serve(Song) as http:
+        assert (await http.post("/song", json={"title": "Yes"})).json()["data"] == {"title": "Yes"}
+        assert len((await http.get("/song?title=Yes")).json()["items"]) == 1
+        assert (await http.post("/song", json={})).status_code == 422
+
+
+async def test_a_manager_takes_and_gives_values_of_the_model(tmp_path: Path) -> None:
+    """Without HTTP: instances and dicts in, instances out."""
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(Aliased)
+    crud.add_model(Everything)
+    async with crud.running():
+        people = crud.manager(Aliased)
+        ada = await people.create(Aliased(first_name="Ada"), by="me")
+        assert ada.data == Aliased(first_name="Ada")
+        assert ada.meta.created_by == ada.revision_info.created_by == "me"
+        assert (await people.get(ada.resource_id)).meta == ada.meta
+        page = await people.search({"firstName": "Ada"})
+        assert [item.data.first_name for item in page.items] == ["Ada"]
+        everything = await crud.manager("everything").create(FULL)
+        assert everything.data.moment == datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC)
+        assert len((await crud.manager("everything").search({"price": Decimal("3.100")})).items) == 1
+
+
+def refused(model: type[Any], **options: Any) -> str:
+    """The sentence with which a model is refused."""
+    with pytest.raises(ConfigurationError) as caught:
+        AutoCRUD(storage_factory=MemoryStorageFactory()).add_model(model, **options)
+    return str(caught.value)
+
+
+def test_a_field_that_cannot_be_indexed_is_refused() -> None:
+    """At registration, by name."""
+
+    class Listed(BaseModel):
+        tags: Annotated[list[str], Index()] = []
+
+    class Mixed(BaseModel):
+        either: int | str = 0
+
+    assert "Listed.tags cannot be indexed" in refused(Listed)
+    assert "Mixed.either cannot be indexed" in refused(Mixed, indexed_fields=["either"])
+    assert "no field 'other'" in refused(Mixed, indexed_fields=["other"])
+
+
+def test_a_model_that_would_lose_data_is_refused() -> None:
+    """Excluded fields and masked secrets are not stored, so such a model is not accepted."""
+
+    class Excluded(BaseModel):
+        note: str = Field("", exclude=True)
+
+    class Secret(BaseModel):
+        password: SecretStr
+
+    class Revealed(BaseModel):
+        password: SecretStr
+
+        @field_serializer("password")
+        def _reveal(self, value: SecretStr) -> str:
+            return value.get_secret_value()
+
+    assert "Excluded.note" in refused(Excluded)
+    assert "Secret: password" in refused(Secret)
+    AutoCRUD(storage_factory=MemoryStorageFactory()).add_model(Revealed)
+
+
+def test_a_model_that_pydantic_cannot_handle_is_refused() -> None:
+    """With Pydantic's reason."""
+
+    class Opaque:
+        pass
+
+    class Holder(BaseModel):
+        model_config = ConfigDict(arbitrary_types_allowed=True)
+        thing: Opaque
+
+    assert "Opaque cannot be a model" in refused(Opaque)
+    assert "Holder cannot be a model" in refused(Holder)
+
+
+def test_names_are_checked() -> None:
+    """They become path segments, folders and tables."""
+
+    class HTTPRequestLog(BaseModel):
+        a: int = 0
+
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(HTTPRequestLog)
+    assert crud.manager("http-request-log")
+    for name in ("", "Movie", "a/b", "a b", "../x", "ü", "x" * 49):
+        assert "the name" in refused(HTTPRequestLog, name=name)
+    with pytest.raises(ConfigurationError, match="there is a model of the name"):
+        crud.add_model(HTTPRequestLog, name="http_request_log")
+
+
+async def test_a_root_model_is_a_model(serve: Serve) -> None:
+    """Its JSON need not be an object."""
+
+    class Tags(RootModel[list[str]]):
+        pass
+
+    async with serve(Tags) as http:
+        assert (await http.post("/tags", json=["a"])).json()["data"] == ["a"]

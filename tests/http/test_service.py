@@ -1,0 +1,190 @@
+"""The service `app`: settings, health, logs, and errors that no route caught."""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.main import create_app
+from app.settings import Settings, SettingsError, load_settings
+from autocrud.errors import StorageUnavailable
+from autocrud.storage.disk import DiskStorageFactory
+from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.meta.memory import MemoryMetaStore
+from tests.servers import ROOT
+
+
+@pytest.fixture
+async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """The whole service on memory."""
+    app = create_app(Settings(storage="memory", _env_file=None))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        yield http
+    logging.getLogger().handlers.clear()
+
+
+async def test_health_and_readiness(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alive is one thing, ready another: it names the storage that is not."""
+    assert (await http.get("/healthz")).json() == {"status": "ok"}
+    assert (await http.get("/readyz")).json() == {"status": "ready", "storage": {"MemoryStorageFactory": "ok"}}
+
+    async def fail(self: Any) -> None:
+        raise StorageUnavailable("gone fishing")
+
+    monkeypatch.setattr(MemoryStorageFactory, "check", fail)
+    response = await http.get("/readyz")
+    assert (response.status_code, response.json()["storage"]) == (503, {"MemoryStorageFactory": "gone fishing"})
+    assert (await http.get("/healthz")).status_code == 200
+
+
+async def test_a_storage_that_is_away_is_503_and_says_when_to_try_again(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never 4xx, and nothing of the inside; the log has it."""
+
+    async def fail(self: Any, *_: Any) -> None:
+        raise StorageUnavailable("/secret/path: no space left")
+
+    def refuse(self: Any, *_: Any) -> None:
+        raise StorageUnavailable("/secret/path: no space left")
+
+    for method in ("get", "search", "count"):
+        monkeypatch.setattr(MemoryMetaStore, method, fail)
+    monkeypatch.setattr(MemoryMetaStore, "_apply", refuse)
+    for response in (
+        await http.get("/movie/x"),
+        await http.get("/movie"),
+        await http.get("/movie/count"),
+        await http.post("/movie", json={"title": "x"}),
+    ):
+        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+        assert response.json()["code"] == "storage_unavailable"
+        assert "secret" not in response.text
+
+
+async def test_a_bug_is_500_and_says_nothing_of_the_inside(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A problem with the request's id; the traceback is in the log."""
+
+    async def fail(self: Any, *_: Any) -> None:
+        raise RuntimeError("the inside")
+
+    monkeypatch.setattr(MemoryMetaStore, "get", fail)
+    response = await http.get("/movie/x", headers={"X-Request-ID": "mine-1"})
+    assert (response.status_code, response.json()["code"]) == (500, "internal_error")
+    assert "inside" not in response.text
+    assert response.headers["x-request-id"] == "mine-1"
+
+
+async def test_unknown_paths_and_methods_are_problems(http: httpx.AsyncClient) -> None:
+    """Like all other errors."""
+    for response, status, code in (
+        (await http.get("/nothing"), 404, "no_such_route"),
+        (await http.patch("/movie"), 405, "method_not_allowed"),
+    ):
+        assert (response.status_code, response.json()["code"]) == (status, code)
+        assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_request_ids_are_taken_over_or_made(http: httpx.AsyncClient) -> None:
+    """Only plain ones are taken over: what a client sends goes into the log."""
+    assert (await http.get("/healthz", headers={"X-Request-ID": "abc.1"})).headers["x-request-id"] == "abc.1"
+    for odd in ("a b", 'x"}', "", "x" * 129):
+        made = (await http.get("/healthz", headers={"X-Request-ID": odd})).headers["x-request-id"]
+        assert made not in ("", odd)
+    first, second = [(await http.get("/healthz")).headers["x-request-id"] for _ in range(2)]
+    assert first != second
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+async def test_access_logs_are_structured(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line a request, with what an operator asks for."""
+    app = create_app(Settings(storage="memory", log_format=log_format, _env_file=None))
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        await http.get("/movie/unknown", headers={"X-Request-ID": "id-7"})
+    logging.getLogger().handlers[0].flush()
+    logging.getLogger().handlers.clear()
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "app.access" in line]
+    if log_format == "text":
+        assert "[id-7] GET /movie/unknown 404" in line
+        return
+    told = json.loads(line)
+    assert told.pop("duration_ms") >= 0
+    assert told.pop("time").endswith("Z")
+    assert {name: told[name] for name in ("level", "logger", "request_id", "method", "path", "status")} == {
+        "level": "INFO",
+        "logger": "app.access",
+        "request_id": "id-7",
+        "method": "GET",
+        "path": "/movie/unknown",
+        "status": 404,
+    }
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AUTOCRUD_STORAGE", "floppy"),
+        ("AUTOCRUD_PORT", "http"),
+        ("AUTOCRUD_PORT", "70000"),
+        ("AUTOCRUD_WORKERS", "0"),
+        ("AUTOCRUD_MAX_BODY_BYTES", "-1"),
+        ("AUTOCRUD_LOG_FORMAT", "xml"),
+        ("AUTOCRUD_ACCESS_LOG", "maybe"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """And says what was found."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(f"{variable}: ")
+    assert str(caught.value).count("\n") == 0
+    assert value in str(caught.value)
+    with pytest.raises(SystemExit, match=variable):
+        create_app()
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [("no.such.module", "cannot import"), ("json.tool", "neither"), ("", "cannot import"), (".x", "cannot import")],
+)
+def test_a_wrong_models_module_is_named(module: str, reason: str) -> None:
+    """One that is not there, and one without models."""
+    with pytest.raises(SettingsError, match=rf"AUTOCRUD_MODELS: .*{reason}"):
+        create_app(Settings(storage="memory", models=module, _env_file=None))
+    logging.getLogger().handlers.clear()
+
+
+def test_settings_come_from_dotenv_below_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The environment wins; foreign variables are left alone."""
+    (tmp_path / ".env").write_text("AUTOCRUD_PORT=1234\nAUTOCRUD_HOST=0.0.0.0\nOTHER=1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOCRUD_PORT", "4321")
+    settings = load_settings()
+    assert (settings.port, settings.host) == (4321, "0.0.0.0")  # a value, not a listener
+
+
+def test_every_setting_is_documented() -> None:
+    """In `.env.example`, with its default, and in the README's table."""
+    example, readme = (ROOT / ".env.example").read_text(), (ROOT / "docs" / "settings.md").read_text()
+    for name, field in Settings.model_fields.items():
+        variable = f"AUTOCRUD_{name.upper()}"
+        default = str(field.default).lower() if isinstance(field.default, bool) else field.default
+        assert f"# {variable}={default}\n" in example
+        assert f"`{variable}`" in readme
+
+
+def test_a_factory_is_built_from_the_settings(tmp_path: Path) -> None:
+    """Each kind its own."""
+    assert isinstance(Settings(storage="memory", _env_file=None).storage_factory(), MemoryStorageFactory)
+    assert isinstance(Settings(storage="disk", _env_file=None).storage_factory(), DiskStorageFactory)

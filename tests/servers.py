@@ -1,0 +1,84 @@
+"""Real processes for tests: the service as `make run` starts it, on a free port, gone at the end however it ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass
+class Service:
+    """A running service."""
+
+    process: "subprocess.Popen[str]"
+    base: str
+    log: Path
+
+    def stop(self) -> int:
+        """Stop as an operator does, and wait; the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def environment(settings: dict[str, object]) -> dict[str, str]:
+    """This process's environment with these settings of the service, and no others."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AUTOCRUD_")}
+    return kept | {f"AUTOCRUD_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+@contextmanager
+def service(directory: Path, **settings: object) -> Iterator[Service]:
+    """`python -m app` in a folder of its own, answering; killed at the end if it still runs."""
+    port, log = free_port(), directory / "service.log"
+    variables = environment({"data_dir": directory / "data", "port": port, **settings}) | {"PYTHONPATH": str(ROOT)}
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app"], cwd=directory, env=variables, stdout=output, stderr=output, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        base = f"http://127.0.0.1:{port}"
+        _await_answer(base, process, log)
+        yield Service(process, base, log)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(60)
+
+
+def start_fails(directory: Path, **settings: object) -> tuple[int, str]:
+    """Start a service that is to refuse; its exit status and what it said."""
+    variables = environment({"data_dir": directory / "data", **settings}) | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "app"], cwd=directory, env=variables, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def _await_answer(base: str, process: "subprocess.Popen[str]", log: Path) -> None:
+    with httpx.Client(transport=httpx.HTTPTransport(retries=5)) as http:
+        while process.poll() is None:
+            try:
+                if http.get(f"{base}/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                continue
+    raise RuntimeError(f"the service ended: {log.read_text()}")
