@@ -25,7 +25,7 @@ format: .venv/.test  ## put the code into form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-demo: .venv/.demo  ## load 3,201 films into the running service through its API
+demo: .venv/.demo  ## load 17,472 films into the running service through its API
 	$(BIN)/python -m examples.load_movies
 
 bench: .venv/.test  ## measure requests per second against bare FastAPI (needs wrk and two cores)

@@ -5,46 +5,58 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from autocrud import AutoCRUD, Index, Unique
 
 
 class MovieRating(StrEnum):
-    """The rating board's verdict, where there is one."""
+    """The rating board's verdict, where there is one; some are of the past."""
 
     g = "G"
+    m = "M"
+    m_pg = "M/PG"
+    gp = "GP"
     pg = "PG"
     pg_13 = "PG-13"
     r = "R"
     nc_17 = "NC-17"
-    open = "Open"
-    not_rated = "Not Rated"
+    x = "X"
+
+
+def _no_blank(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _listed(value: object) -> object:
+    if value is None:
+        return []
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+# Film data says "unknown" by null and by an empty text, and joins names with commas: both become what they mean.
+Names = Annotated[list[str], BeforeValidator(_listed)]
+Blankless = BeforeValidator(_no_blank)
 
 
 class Movie(BaseModel):
-    """A film. Money is in US dollars, running time in minutes; what is not known is null."""
+    """A film. Running time is in minutes, money in US dollars; what is not known is null or an empty list."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
 
     title: Annotated[str, Index()] = Field(min_length=1, examples=["The Third Man"])
-    director: Annotated[str | None, Index()] = Field(None, examples=["Carol Reed"])
-    genre: Annotated[str | None, Index()] = Field(None, examples=["Thriller/Suspense"])
-    rating: Annotated[MovieRating | None, Index()] = Field(None, examples=["Not Rated"])
-    release_date: date | None = Field(None, examples=["1949-08-31"])
+    imdb_id: Annotated[str | None, Unique(), Blankless] = Field(None, pattern=r"^tt\d{7,}$", examples=["tt0041959"])
+    year: Annotated[int | None, Index()] = Field(None, ge=1874, le=2100, examples=[1949])
+    rating: Annotated[MovieRating | None, Index(), Blankless] = Field(None, examples=["PG"])
+    released: Annotated[date | None, Blankless] = Field(None, examples=["1949-08-31"])
     running_minutes: int | None = Field(None, gt=0, examples=[104])
-    distributor: str | None = Field(None, examples=["British Lion Films"])
-    production_budget: Decimal | None = Field(None, ge=0, examples=["500000"])
-    us_gross: Decimal | None = Field(None, ge=0, examples=["596349"])
-    worldwide_gross: Decimal | None = Field(None, ge=0)
-    imdb_rating: float | None = Field(None, ge=0, le=10, examples=[8.1])
-    imdb_votes: int | None = Field(None, ge=0, examples=[180000])
-
-    @field_validator("title", mode="before")
-    @classmethod
-    def _title_is_text(cls, value: object) -> object:
-        # Data sets read "300" or "1776" as numbers; they are titles all the same.
-        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    genres: Names = Field(default_factory=list, examples=[["Thriller", "Mystery"]])
+    directors: Names = Field(default_factory=list, examples=[["Carol Reed"]])
+    cast: Names = Field(default_factory=list, examples=[["Joseph Cotten", "Alida Valli", "Orson Welles"]])
+    countries: Names = Field(default_factory=list, examples=[["United Kingdom"]])
+    metacritic: int | None = Field(None, ge=0, le=100, examples=[97])
+    box_office: Decimal | None = Field(None, ge=0, examples=["1067364"])
+    oscars: int = Field(0, ge=0, examples=[1])
 
 
 class Person(BaseModel):

@@ -8,8 +8,22 @@ from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from autocrud import errors
-from autocrud.errors import AutoCRUDError
+from autocrud.errors import (
+    AlreadyExists,
+    AutoCRUDError,
+    Conflict,
+    Deleted,
+    InvalidData,
+    InvalidInput,
+    InvalidParameter,
+    MalformedBody,
+    NotFound,
+    PayloadTooLarge,
+    PreconditionFailed,
+    StorageUnavailable,
+    UniqueViolation,
+    UnsupportedMediaType,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -18,18 +32,18 @@ RETRY_AFTER = "1"  # seconds
 
 # Status and title; a class that is not listed is a bug or an outage, and says nothing of the inside.
 STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
-    errors.InvalidParameter: (400, "A parameter cannot be used"),
-    errors.MalformedBody: (400, "The body is not JSON"),
-    errors.NotFound: (404, "No such resource"),
-    errors.AlreadyExists: (409, "The id is taken"),
-    errors.Conflict: (409, "The resource moved on"),
-    errors.UniqueViolation: (409, "A unique value is taken"),
-    errors.Deleted: (410, "The resource is deleted"),
-    errors.PreconditionFailed: (412, "The precondition does not hold"),
-    errors.PayloadTooLarge: (413, "The body is too long"),
-    errors.UnsupportedMediaType: (415, "The media type is not read here"),
-    errors.InvalidData: (422, "The data is not valid"),
-    errors.StorageUnavailable: (503, "The storage is not available"),
+    InvalidParameter: (400, "A parameter cannot be used"),
+    MalformedBody: (400, "The body is not JSON"),
+    NotFound: (404, "No such resource"),
+    AlreadyExists: (409, "The id is taken"),
+    Conflict: (409, "The resource moved on"),
+    UniqueViolation: (409, "A unique value is taken"),
+    Deleted: (410, "The resource is deleted"),
+    PreconditionFailed: (412, "The precondition does not hold"),
+    PayloadTooLarge: (413, "The body is too long"),
+    UnsupportedMediaType: (415, "The media type is not read here"),
+    InvalidData: (422, "The data is not valid"),
+    StorageUnavailable: (503, "The storage is not available"),
 }
 _INTERNAL = (500, "Internal error")
 
@@ -65,16 +79,16 @@ def problem_of(error: AutoCRUDError) -> Response:
     status, title = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), _INTERNAL)
     if status == 500:
         return problem_response(status, title, "internal_error", "The service failed; its log says why.")
-    if isinstance(error, errors.StorageUnavailable):
+    if isinstance(error, StorageUnavailable):
         detail = "The storage is not available; try again."
         return problem_response(status, title, error.code, detail, headers={"Retry-After": RETRY_AFTER})
     headers = {}
-    if isinstance(error, errors.PreconditionFailed) and error.current is not None:
+    if isinstance(error, PreconditionFailed) and error.current is not None:
         headers["ETag"] = f'"{error.current}"'
     more: dict[str, Any] = {}
-    if isinstance(error, errors.InvalidInput) and error.errors:
+    if isinstance(error, InvalidInput) and error.errors:
         more["errors"] = error.errors
-    elif isinstance(error, errors.UniqueViolation):
+    elif isinstance(error, UniqueViolation):
         more["errors"] = [{"field": error.field, "message": "is taken"}]
     return problem_response(status, title, error.code, str(error), headers=headers, **more)
 

@@ -229,8 +229,8 @@ async def test_a_manager_takes_and_gives_values_of_the_model(tmp_path: Path) -> 
     crud.add_model(Everything)
     async with crud.running():
         people = crud.manager(Aliased)
-        ada = await people.create(Aliased(first_name="Ada"), by="me")
-        assert ada.data == Aliased(first_name="Ada")
+        ada = await people.create(Aliased.model_validate({"firstName": "Ada"}), by="me")
+        assert ada.data == Aliased.model_validate({"firstName": "Ada"})
         assert ada.meta.created_by == ada.revision_info.created_by == "me"
         assert (await people.get(ada.resource_id)).meta == ada.meta
         page = await people.search({"firstName": "Ada"})
@@ -304,7 +304,7 @@ def test_names_are_checked() -> None:
 
     crud = AutoCRUD(storage_factory=MemoryStorageFactory())
     crud.add_model(HTTPRequestLog)
-    assert crud.manager("http-request-log")
+    assert crud.manager("http-request-log").spec.model is HTTPRequestLog
     for name in ("", "Movie", "a/b", "a b", "../x", "ü", "x" * 49):
         assert "the name" in refused(HTTPRequestLog, name=name)
     with pytest.raises(ConfigurationError, match="there is a model of the name"):

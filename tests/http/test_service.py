@@ -18,10 +18,17 @@ from autocrud.storage.meta.memory import MemoryMetaStore
 from tests.servers import ROOT
 
 
+def settings_of(**values: Any) -> Settings:
+    """These settings, whatever `.env` says."""
+    make: Any = Settings
+    made: Settings = make(_env_file=None, **values)
+    return made
+
+
 @pytest.fixture
 async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """The whole service on memory."""
-    app = create_app(Settings(storage="memory", _env_file=None))
+    app = create_app(settings_of(storage="memory"))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         yield http
@@ -105,7 +112,7 @@ async def test_request_ids_are_taken_over_or_made(http: httpx.AsyncClient) -> No
 @pytest.mark.parametrize("log_format", ["json", "text"])
 async def test_access_logs_are_structured(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
     """One line a request, with what an operator asks for."""
-    app = create_app(Settings(storage="memory", log_format=log_format, _env_file=None))
+    app = create_app(settings_of(storage="memory", log_format=log_format))
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         await http.get("/movie/unknown", headers={"X-Request-ID": "id-7"})
@@ -161,7 +168,7 @@ def test_a_wrong_setting_is_one_sentence_that_names_it(
 def test_a_wrong_models_module_is_named(module: str, reason: str) -> None:
     """One that is not there, and one without models."""
     with pytest.raises(SettingsError, match=rf"AUTOCRUD_MODELS: .*{reason}"):
-        create_app(Settings(storage="memory", models=module, _env_file=None))
+        create_app(settings_of(storage="memory", models=module))
     logging.getLogger().handlers.clear()
 
 
@@ -186,5 +193,5 @@ def test_every_setting_is_documented() -> None:
 
 def test_a_factory_is_built_from_the_settings(tmp_path: Path) -> None:
     """Each kind its own."""
-    assert isinstance(Settings(storage="memory", _env_file=None).storage_factory(), MemoryStorageFactory)
-    assert isinstance(Settings(storage="disk", _env_file=None).storage_factory(), DiskStorageFactory)
+    assert isinstance(settings_of(storage="memory").storage_factory(), MemoryStorageFactory)
+    assert isinstance(settings_of(storage="disk").storage_factory(), DiskStorageFactory)

@@ -1,0 +1,20 @@
+# The service: built in one stage, run as a user without rights in the other. Settings come from the environment.
+FROM python:3.12-slim AS build
+WORKDIR /build
+RUN python -m venv /venv
+COPY constraints.txt pyproject.toml README.md ./
+COPY autocrud autocrud
+COPY app app
+RUN /venv/bin/pip install --no-cache-dir -c constraints.txt .
+
+FROM python:3.12-slim
+RUN useradd --system --create-home --uid 10001 autocrud && mkdir /data && chown autocrud /data
+COPY --from=build /venv /venv
+USER autocrud
+WORKDIR /home/autocrud
+ENV AUTOCRUD_HOST=0.0.0.0 AUTOCRUD_DATA_DIR=/data PYTHONUNBUFFERED=1
+VOLUME /data
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
+    CMD ["/venv/bin/python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('AUTOCRUD_PORT', '8000') + '/readyz', timeout=4)"]
+CMD ["/venv/bin/python", "-m", "app"]

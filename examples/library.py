@@ -1,0 +1,45 @@
+"""The library in an application of one's own: `uvicorn examples.library:app`."""
+
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Header, HTTPException
+from pydantic import BaseModel
+
+from autocrud import AutoCRUD, Index, Unique
+from autocrud.storage.disk import DiskStorageFactory
+from autocrud.storage.memory import MemoryStorageFactory
+
+
+class User(BaseModel):
+    """Somebody with an account."""
+
+    email: Annotated[str, Unique()]
+    name: Annotated[str, Index()]
+    age: int | None = None
+
+
+class Session(BaseModel):
+    """A login, which may be forgotten when the process ends."""
+
+    user_id: Annotated[str, Index()]
+
+
+async def signed_in(x_token: Annotated[str, Header()]) -> None:
+    """Guards the routes of `User`."""
+    if x_token != "let-me-in":
+        raise HTTPException(401)
+
+
+crud = AutoCRUD(storage_factory=DiskStorageFactory("./data/library"))
+crud.add_model(User, dependencies=[Depends(signed_in)])
+crud.add_model(Session, storage=MemoryStorageFactory(), routes=["create", "read", "delete"])
+
+app = FastAPI(title="Users")
+crud.apply(app)
+
+
+@app.get("/user/{resource_id}/greeting")
+async def greeting(resource_id: str) -> str:
+    """A route of one's own, through the manager."""
+    user = await crud.manager(User).get(resource_id)
+    return f"Hello, {user.data.name}, at version {user.meta.version}."
