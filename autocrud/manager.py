@@ -39,7 +39,7 @@ Tags = Collection[str]
 ANY: Tags = ("*",)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Resource(Generic[T]):
     """A resource as it was read: stored JSON, parsed where somebody asks."""
 

@@ -21,7 +21,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         values, _ = query.read(request)
         resource = await manager.create(await read_json_body(request, limit))
         location = f"{request.scope.get('root_path', '')}{routes.path}/{resource.resource_id}"
-        return resource_response(resource, values["returns"], 201, {"Location": location})
+        return resource_response(resource, values["returns"], 201, {"location": location})
 
     yield Operation(
         "create",

@@ -1,5 +1,6 @@
 """The envelope: `{"data": …, "meta": …, "revision_info": …}`, put together from stored JSON without parsing it."""
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -12,7 +13,20 @@ from autocrud.resource import ResourceMeta, RevisionInfo
 from autocrud.routes.etag import etag
 from autocrud.routes.parameters import PARTS
 
-JSON = "application/json"
+
+class JsonResponse(Response):
+    """A response of bytes that are JSON already. Header names are given in lower case, values in ASCII.
+
+    Starlette's own constructor looks through the headers for what it might have to add; here it is known.
+    """
+
+    def __init__(self, content: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        self.status_code = status
+        self.body = content
+        self.background = None
+        self.raw_headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+        if headers:
+            self.raw_headers += [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
 
 
 def envelope(resource: Resource[Any], returns: AbstractSet[str]) -> bytes:
@@ -28,8 +42,7 @@ def resource_response(
     resource: Resource[Any], returns: AbstractSet[str], status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
     """A response with one resource and its ETag."""
-    tagged = {"ETag": etag(resource.tag)}
-    return Response(envelope(resource, returns), status, tagged | headers if headers else tagged, JSON)
+    return JsonResponse(envelope(resource, returns), status, {"etag": etag(resource.tag), **(headers or {})})
 
 
 def envelope_model(spec: ModelSpec[Any]) -> type[BaseModel]:

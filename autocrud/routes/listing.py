@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from autocrud.errors import ConfigurationError
 from autocrud.model import ModelSpec
-from autocrud.routes.envelope import JSON, envelope, page_model
+from autocrud.routes.envelope import JsonResponse, envelope, page_model
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.parameters import (
     CURSOR,
@@ -55,9 +55,9 @@ def _list(routes: ModelRoutes, filters: list[inspect.Parameter]) -> Operation:
         returns, following = values["returns"], page.next_cursor
         items = b",".join([envelope(item, returns) for item in page.items])
         if following is None:
-            return Response(b'{"items":[%s],"next_cursor":null}' % items, media_type=JSON)
-        headers = {"Link": f'<{_next_page(request, routes.path, following)}>; rel="next"'}
-        return Response(b'{"items":[%s],"next_cursor":"%s"}' % (items, following.encode()), 200, headers, JSON)
+            return JsonResponse(b'{"items":[%s],"next_cursor":null}' % items)
+        headers = {"link": f'<{_next_page(request, routes.path, following)}>; rel="next"'}
+        return JsonResponse(b'{"items":[%s],"next_cursor":"%s"}' % (items, following.encode()), 200, headers)
 
     example = {"items": [routes.envelope_example], "next_cursor": None}
     parameters = [*(parameter.documented() for parameter in _LIST), *filters]
@@ -74,7 +74,7 @@ def _count(routes: ModelRoutes, filters: list[inspect.Parameter]) -> Operation:
         """How many resources the same filters would list on all pages together."""
         values, where = query.read(request)
         number = await manager.count(where, include_deleted=values["include_deleted"])
-        return Response(b'{"count":%d}' % number, media_type=JSON)
+        return JsonResponse(b'{"count":%d}' % number)
 
     parameters = [*(parameter.documented() for parameter in _COUNT), *filters]
     summary = f"Count {routes.spec.type_name} resources"

@@ -10,6 +10,8 @@ from fastapi import Body, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from autocrud.manager import ResourceManager
 from autocrud.model import ModelSpec
@@ -39,6 +41,12 @@ class Documented:
 
 class OperationRoute(APIRoute):
     """The route of a `Documented` endpoint. Dependencies, where there are any, are solved by FastAPI as usual."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """As usual, but for paths of other models by far the quicker: routes are matched one after the other."""
+        if self.path_format.partition("{")[0] not in scope["path"]:
+            return Match.NONE, {}
+        return super().matches(scope)
 
     def get_route_handler(self) -> Handler:
         endpoint: Documented = self.endpoint  # type: ignore[assignment]  # made by no other class

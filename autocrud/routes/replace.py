@@ -41,7 +41,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         except AlreadyExists as error:
             raise PreconditionFailed(resource_id, None) from error
         location = f"{request.scope.get('root_path', '')}{routes.path}/{resource_id}"
-        return resource_response(resource, values["returns"], 201, {"Location": location})
+        return resource_response(resource, values["returns"], 201, {"location": location})
 
     if_none_match = header("If-None-Match", "Only `*`: create the resource, and only if there is none.", "*")
     yield Operation(

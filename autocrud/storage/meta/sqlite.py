@@ -66,6 +66,7 @@ class SqliteMetaStore(MetaStore):
         self._lock = asyncio.Lock()
         self._tail = EMPTY
         self._freshness: Batcher[None, None] = Batcher(self._check_freshness)
+        self._gets: Batcher[str, Head | None] = Batcher(self._get)
 
     async def open(self) -> None:
         await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
@@ -80,6 +81,7 @@ class SqliteMetaStore(MetaStore):
             raise
 
     async def close(self) -> None:
+        await self._gets.drain()
         await self._freshness.drain()
         for thread in (*self._readers, self._writer):
             await thread.close()
@@ -102,7 +104,7 @@ class SqliteMetaStore(MetaStore):
                     return await self._settle(batch, staged, staged.entry)
 
     async def get(self, resource_id: str) -> Head | None:
-        return await self._fresh(self._readers[0], lambda db: self._tables.get(db, resource_id))
+        return await self._gets.submit(resource_id)
 
     async def search(self, query: Query) -> Page:
         # Not on the connection of `get`: a long search must not hold up the short reads.
@@ -118,6 +120,11 @@ class SqliteMetaStore(MetaStore):
 
     async def read(self, locator: str) -> bytes:
         return await self._log.data(locator)
+
+    async def _get(self, resource_ids: Sequence[str]) -> list[Head | None]:
+        """Reads by id that arrived together, in one statement."""
+        heads = await self._fresh(self._readers[0], lambda db: self._tables.get(db, resource_ids))
+        return [heads.get(resource_id) for resource_id in resource_ids]
 
     def _stage(self, db: Connection, batch: Sequence[Write]) -> _Staged:
         """Apply what can be applied of a batch, and lay out the entry that would commit it."""

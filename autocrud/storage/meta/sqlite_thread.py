@@ -20,6 +20,9 @@ _Done = tuple[asyncio.Future[Any], Any, BaseException | None]
 # How long to wait for another process's transaction, in seconds, before the store counts as away.
 _BUSY_TIMEOUT = 30.0
 
+# A checkpoint syncs, and holds up the batch in which it falls; 16 MiB of log between two of them.
+_CHECKPOINT_PAGES = 4096
+
 
 class SqliteThread:
     """Runs functions on a connection, one after the other, each as a whole.
@@ -104,6 +107,7 @@ class SqliteThread:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA secure_delete = ON")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA query_only = {int(self._read_only)}")
         return connection
 
