@@ -64,6 +64,7 @@ class AccessLog:
         # Not `logger.info`: it would search the stack for a caller that is always this one.
         record = logger.makeRecord(logger.name, logging.INFO, __file__, 0, message, (), None)
         record.fields = fields
+        record.request_id = request_id.get()
         logger.handle(record)
 
 

@@ -111,4 +111,6 @@ def logging_config(settings: Settings) -> dict[str, Any]:
 
 def configure_logging(settings: Settings) -> None:
     """Set up logging for this process."""
+    # No line says these, and each record would look them up.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     dictConfig(logging_config(settings))

@@ -7,7 +7,6 @@ import argparse
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +15,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from statistics import median
 
 import httpx
 
@@ -55,7 +56,7 @@ def _await(base: str, process: "subprocess.Popen[bytes]") -> None:
     raise RuntimeError("the server did not start")
 
 
-def wrk(url: str, seconds: int, clients: int, script: str | None = None) -> tuple[float, str]:
+def wrk(url: str, *, seconds: int, clients: int, script: str | None = None) -> tuple[float, str]:
     """Requests per second, and wrk's latency line."""
     command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency"]
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
@@ -80,46 +81,57 @@ wrk.headers["Content-Type"] = "application/json"
 
 def fill(base: str) -> str:
     """Create until there are enough to list; the id of one of them."""
-    wrk(base + "/item", 1, 32, POST)
+    wrk(base + "/item", seconds=1, clients=32, script=POST)
     while httpx.get(base + "/item/count").json()["count"] < LISTED:
-        wrk(base + "/item", 2, 64, POST)
+        wrk(base + "/item", seconds=2, clients=64, script=POST)
     page: dict[str, list[dict[str, dict[str, str]]]] = httpx.get(base + "/item", params={"limit": 1}).json()
     return page["items"][0]["meta"]["resource_id"]
 
 
+def measure(bare: str, served: str, identity: str, options: argparse.Namespace) -> dict[str, tuple[float, str]]:
+    """One round: each figure once, the bare routes beside what is compared with them."""
+    run = partial(wrk, seconds=options.seconds, clients=options.clients)
+    return {
+        "constant": run(f"{bare}/constant"),
+        "read": run(f"{served}/item/{identity}"),
+        "list 20": run(f"{served}/item?limit=20"),
+        "echo": run(f"{bare}/echo", script=POST),
+        "create": run(f"{served}/item", script=POST),
+    }
+
+
+def report(storage: str, rounds: list[dict[str, tuple[float, str]]]) -> None:
+    """The medians of the rates, of the tails and of the ratios within each round."""
+    print(f"\n{storage:10}{'req/s':>9}{'ratio':>8}")
+    for name in rounds[0]:
+        against = "echo" if name in {"create", "echo"} else "constant"
+        rate = median(figures[name][0] for figures in rounds)
+        ratio = median(figures[name][0] / figures[against][0] for figures in rounds)
+        tails = ", ".join(figures[name][1] for figures in rounds)
+        print(f"{name:10}{rate:9.0f}{ratio:8.2f} of {against:10} p99 {tails}")
+
+
 def main() -> None:
-    """Measure everything once, and print a table."""
+    """Measure each storage in some rounds, and print a table for each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=8, help="for each figure")
+    parser.add_argument("--seconds", type=int, default=4, help="for each figure")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--access-log", default="true", choices=["true", "false"])
     options = parser.parse_args()
-    seconds, clients = options.seconds, options.clients
-    rows: dict[str, tuple[float, str]] = {}
-    with server("benchmarks.baseline:app", {}, False) as base:
-        wrk(base + "/constant", 1, clients)
-        rows["constant"] = wrk(base + "/constant", seconds, clients)
-        rows["echo"] = wrk(base + "/echo", seconds, clients, POST)
     for storage in ("disk", "memory"):
-        directory = tempfile.mkdtemp(dir=ROOT, prefix=".bench-")
-        settings = {
-            "AUTOCRUD_STORAGE": storage,
-            "AUTOCRUD_DATA_DIR": directory,
-            "AUTOCRUD_MODELS": "benchmarks.models",
-            "AUTOCRUD_ACCESS_LOG": options.access_log,
-        }
-        try:
-            with server("app.main:create_app", settings, True) as base:
-                identity = fill(base)
-                rows[f"{storage}: read"] = wrk(f"{base}/item/{identity}", seconds, clients)
-                rows[f"{storage}: list 20"] = wrk(f"{base}/item?limit=20", seconds, clients)
-                rows[f"{storage}: create"] = wrk(base + "/item", seconds, clients, POST)
-        finally:
-            shutil.rmtree(directory)
-    print(f"{'':16}{'req/s':>9}{'p99':>10}{'ratio':>8}")
-    for name, (rate, tail) in rows.items():
-        against = "echo" if name.endswith(("create", "echo")) else "constant"
-        print(f"{name:16}{rate:9.0f}{tail:>10}{rate / rows[against][0]:8.2f}  of {against}")
+        with tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench-") as directory:
+            settings = {
+                "AUTOCRUD_STORAGE": storage,
+                "AUTOCRUD_DATA_DIR": directory,
+                "AUTOCRUD_MODELS": "benchmarks.models",
+                "AUTOCRUD_ACCESS_LOG": options.access_log,
+            }
+            bare, served = server("benchmarks.baseline:app", {}, False), server("app.main:create_app", settings, True)
+            with bare as bare_url, served as served_url:
+                identity = fill(served_url)
+                rounds = [measure(bare_url, served_url, identity, options) for _ in range(options.rounds)]
+            report(storage, rounds)
 
 
 if __name__ == "__main__":

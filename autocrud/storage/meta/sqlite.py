@@ -24,7 +24,7 @@ from autocrud.storage.batcher import Batcher
 from autocrud.storage.log import EMPTY, Entry, Log, SlotTaken, parse_locator
 from autocrud.storage.meta.sqlite_indexes import add_columns, match_indexes, missing_columns
 from autocrud.storage.meta.sqlite_tables import SqliteTables
-from autocrud.storage.meta.sqlite_thread import SqliteThread
+from autocrud.storage.meta.sqlite_thread import SqliteThread, begin
 from autocrud.storage.records import data_span, decode_record, encode_record
 
 R = TypeVar("R")
@@ -128,7 +128,7 @@ class SqliteMetaStore(MetaStore):
 
     def _stage(self, db: Connection, batch: Sequence[Write]) -> _Staged:
         """Apply what can be applied of a batch, and lay out the entry that would commit it."""
-        db.execute("BEGIN IMMEDIATE")
+        begin(db)
         try:
             tail = self._tables.tail(db)
             outcomes = [self._tables.apply(db, write) for write in batch]
@@ -201,7 +201,7 @@ class SqliteMetaStore(MetaStore):
         """Apply the log's entries that SQLite has not. The caller holds the lock."""
         caught_up = False
         while not caught_up:
-            await self._writer.run(lambda db: db.execute("BEGIN IMMEDIATE"))
+            await self._writer.run(begin)
             try:
                 caught_up = await self._replay()
                 await self._writer.run(Connection.commit)
@@ -277,7 +277,7 @@ class SqliteMetaStore(MetaStore):
         names = await self._writer.run(lambda db: missing_columns(db, self._tables))
         if not names:
             return
-        await self._writer.run(lambda db: db.execute("BEGIN IMMEDIATE"))
+        await self._writer.run(begin)
         try:
             await self._writer.run(lambda db: add_columns(db, self._tables, missing_columns(db, self._tables)))
             after: str | None = ""
@@ -304,7 +304,7 @@ class SqliteMetaStore(MetaStore):
 
     async def _in_transaction(self, work: Any) -> None:
         def run(db: Connection) -> None:
-            db.execute("BEGIN IMMEDIATE")
+            begin(db)
             try:
                 work(db)
                 db.commit()

@@ -2,8 +2,10 @@
 
 import asyncio
 import fcntl
+import random
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
@@ -110,6 +112,27 @@ class SqliteThread:
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA query_only = {int(self._read_only)}")
         return connection
+
+
+def begin(db: sqlite3.Connection) -> None:
+    """Begin a transaction that writes; processes that share the file take turns, a millisecond or so at a time.
+
+    SQLite's own waiting backs off to a tenth of a second, and lets the process that has just finished be the next.
+    """
+    deadline = time.monotonic() + _BUSY_TIMEOUT
+    db.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(random.uniform(0.0002, 0.001))
+            else:
+                return
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT * 1000:.0f}")
 
 
 def _deliver(done: list[_Done]) -> None:
