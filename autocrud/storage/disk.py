@@ -39,4 +39,4 @@ class DiskStorageFactory(IStorageFactory):
         await self._objects.close()
 
     async def check(self) -> None:
-        await self._objects.put("ready", b"")
+        await self._objects.put(".ready", b"")

@@ -1,0 +1,83 @@
+"""What every object store does, and what the local one syncs before it returns."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autocrud.storage.base import ObjectExists, ObjectMissing, ObjectStore
+from autocrud.storage.objects.local import LocalObjectStore
+from autocrud.storage.objects.memory import MemoryObjectStore
+
+
+@pytest.fixture(params=["memory", "local"])
+async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ObjectStore]:
+    """Each store in turn, open."""
+    store: ObjectStore = MemoryObjectStore() if request.param == "memory" else LocalObjectStore(tmp_path)
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def test_objects_read_back_whole_and_in_part(objects: ObjectStore) -> None:
+    """By key, from start to end."""
+    await objects.put("a/b/c", b"0123456789")
+    assert await objects.get("a/b/c") == b"0123456789"
+    assert await objects.get("a/b/c", 2, 5) == b"234"
+    assert await objects.get("a/b/c", 8) == b"89"
+    assert await objects.get("a/b/c", 8, 20) == b"89"
+    assert await objects.exists("a/b/c")
+    assert not await objects.exists("a/b/d")
+    for read in (objects.get("a/b/d"), objects.rewrite("a/b/d", bytes.upper)):
+        with pytest.raises(ObjectMissing):
+            await read
+
+
+async def test_of_many_conditional_puts_exactly_one_succeeds(objects: ObjectStore) -> None:
+    """And its bytes are the ones that stay."""
+    puts = (objects.put("key", b"%d" % number, if_absent=True) for number in range(32))
+    results = await asyncio.gather(*puts, return_exceptions=True)
+    assert results.count(None) == 1
+    assert sum(isinstance(result, ObjectExists) for result in results) == 31
+    assert await objects.get("key") == b"%d" % results.index(None)
+
+
+async def test_put_and_rewrite_replace_the_whole(objects: ObjectStore) -> None:
+    """No remainder of what was longer."""
+    await objects.put("key", b"long and longer")
+    await objects.put("key", b"short")
+    assert await objects.get("key") == b"short"
+    await objects.rewrite("key", bytes.upper)
+    assert await objects.get("key") == b"SHORT"
+
+
+async def test_1_a_local_put_syncs_the_bytes_before_the_name_and_the_name_before_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a power cut could leave a name without bytes, or an acknowledgement without a name."""
+    store, told = LocalObjectStore(tmp_path), list[str]()
+    await store.open()
+    await store.put("log/first", b"makes the folder")
+    fsync, link = os.fsync, os.link
+
+    def telling_fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        told.append(f"sync {'folder ' + path.name if path.is_dir() else 'file'}")
+        fsync(descriptor)
+
+    def telling_link(source: Any, target: Any) -> None:
+        told.append("link")
+        link(source, target)
+
+    monkeypatch.setattr(os, "fsync", telling_fsync)
+    monkeypatch.setattr(os, "link", telling_link)
+    await store.put("log/entry", b"bytes", if_absent=True)
+    assert told == ["sync file", "link", "sync folder log"]
+    told.clear()
+    await store.put("new/deep/entry", b"bytes", if_absent=True)
+    assert told == [f"sync folder {tmp_path.name}", "sync folder new", "sync file", "link", "sync folder deep"]
+    await store.close()
+    assert list((tmp_path / ".tmp").iterdir()) == []
