@@ -22,16 +22,15 @@ from autocrud.resource import CommitKind
 from autocrud.storage.base import Commit, Head, MetaStore, Outcome, Page, Write
 from autocrud.storage.batcher import Batcher
 from autocrud.storage.log import EMPTY, Entry, Log, SlotTaken, parse_locator
-from autocrud.storage.meta.sqlite_indexes import add_columns, match_indexes, missing_columns
+from autocrud.storage.meta.sqlite_indexes import fill_columns, match_indexes
 from autocrud.storage.meta.sqlite_tables import SqliteTables
-from autocrud.storage.meta.sqlite_thread import SqliteThread, begin
+from autocrud.storage.meta.sqlite_thread import SqliteThread, begin, in_transaction
 from autocrud.storage.records import data_span, decode_record, encode_record
 
 R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
 
-_BACKFILL_ROWS = 500
 _REPLAY_ENTRIES = 500  # entries of one transaction
 
 
@@ -255,11 +254,11 @@ class SqliteMetaStore(MetaStore):
 
     async def _prepare(self) -> None:
         """Tables, then the log's missing entries, then the indexes: a rebuild must not meet a new unique index."""
-        await self._in_transaction(self._tables.create_tables)
+        await self._writer.run(partial(in_transaction, self._tables.create_tables))
         await self._check_tail()
-        await self._fill_columns()
+        await fill_columns(self._writer, self._spec, self._tables, self.read)
         await self._catch_up(announce=True)
-        await self._in_transaction(lambda db: match_indexes(db, self._spec, self._tables))
+        await self._writer.run(partial(in_transaction, partial(match_indexes, self._spec, self._tables)))
 
     async def _check_tail(self) -> None:
         tail = await self._writer.run(self._tables.tail)
@@ -271,48 +270,6 @@ class SqliteMetaStore(MetaStore):
                 f"{self._path} has applied entry {tail.sequence}, which its log does not hold. Put the log back; or, to"
                 " take the log as it is, remove the SQLite file."
             )
-
-    async def _fill_columns(self) -> None:
-        """Give the heads the columns of new index fields, filled from their data, in one transaction."""
-        names = await self._writer.run(lambda db: missing_columns(db, self._tables))
-        if not names:
-            return
-        await self._writer.run(begin)
-        try:
-            await self._writer.run(lambda db: add_columns(db, self._tables, missing_columns(db, self._tables)))
-            after: str | None = ""
-            while after is not None:
-                after = await self._fill_rows(after)
-            await self._writer.run(Connection.commit)
-        except BaseException:
-            await self._writer.run(Connection.rollback)
-            raise
-
-    async def _fill_rows(self, after: str) -> str | None:
-        """Fill some rows; returns the id to go on behind, None at the end."""
-        rows = await self._writer.run(lambda db: self._tables.data_rows(db, after, _BACKFILL_ROWS))
-        values = []
-        for resource_id, head, locator in rows:
-            data = await self.read(locator) if head is None else head
-            try:
-                values.append((*self._spec.index_values(data), resource_id))
-            except InvalidData as error:
-                reasons = "; ".join(f"{item.field} {item.message}" for item in error.errors)
-                raise ConfigurationError(f"{self._spec.type_name} {resource_id!r}: {reasons}") from error
-        await self._writer.run(lambda db: self._tables.set_index_values(db, values))
-        return rows[-1][0] if rows else None
-
-    async def _in_transaction(self, work: Any) -> None:
-        def run(db: Connection) -> None:
-            begin(db)
-            try:
-                work(db)
-                db.commit()
-            except BaseException:
-                db.rollback()
-                raise
-
-        await self._writer.run(run)
 
 
 def _truncate_wal(db: Connection) -> None:

@@ -1,31 +1,44 @@
 """Brings the index columns and the indexes of existing tables in line with the model, as it is now."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from sqlite3 import Connection, IntegrityError
 from typing import Any
 
-from autocrud.errors import ConfigurationError
+from autocrud.errors import ConfigurationError, InvalidData
 from autocrud.model import ModelSpec
 from autocrud.storage.meta.sqlite_tables import SqliteTables, quoted
+from autocrud.storage.meta.sqlite_thread import SqliteThread, begin
+
+_FILL_ROWS = 500
 
 
-def missing_columns(db: Connection, tables: SqliteTables) -> list[str]:
-    """The index columns that the heads do not have, or have with another type."""
-    existing = _columns(db, tables)
-    return [name for name, kind in tables.index_columns.items() if existing.get(name) != kind]
+async def fill_columns(
+    writer: SqliteThread, spec: ModelSpec[Any], tables: SqliteTables, read: Callable[[str], Awaitable[bytes]]
+) -> None:
+    """Give the heads the columns of new index fields, filled from their data, in one transaction.
+
+    Args:
+        read: the data that a locator names, for heads that do not hold it.
+
+    Raises:
+        ConfigurationError: stored data does not fit a column.
+    """
+    if not await writer.run(partial(_missing_columns, tables)):
+        return
+    await writer.run(begin)
+    try:
+        await writer.run(partial(_add_columns, tables))
+        after: str | None = ""
+        while after is not None:
+            after = await _fill_rows(writer, spec, tables, read, after)
+        await writer.run(Connection.commit)
+    except BaseException:
+        await writer.run(Connection.rollback)
+        raise
 
 
-def add_columns(db: Connection, tables: SqliteTables, names: list[str]) -> None:
-    """Add these columns, empty. One of another type is replaced, and so are the indexes on it."""
-    existing = _columns(db, tables)
-    if any(name in existing for name in names):
-        _drop_indexes(db, tables, keep={})
-    for name in names:
-        if name in existing:
-            db.execute(f"ALTER TABLE {tables.heads} DROP COLUMN {quoted(name)}")
-        db.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quoted(name)} {tables.index_columns[name]}")
-
-
-def match_indexes(db: Connection, spec: ModelSpec[Any], tables: SqliteTables) -> None:
+def match_indexes(spec: ModelSpec[Any], tables: SqliteTables, db: Connection) -> None:
     """Create the indexes that the model wants, and drop those that it no longer does.
 
     Raises:
@@ -43,6 +56,44 @@ def match_indexes(db: Connection, spec: ModelSpec[Any], tables: SqliteTables) ->
             raise ConfigurationError(
                 f"{spec.type_name}.{field} cannot be unique: stored resources share a value of it"
             ) from error
+
+
+async def _fill_rows(
+    writer: SqliteThread,
+    spec: ModelSpec[Any],
+    tables: SqliteTables,
+    read: Callable[[str], Awaitable[bytes]],
+    after: str,
+) -> str | None:
+    """Fill some rows; returns the id to go on behind, None at the end."""
+    rows = await writer.run(lambda db: tables.data_rows(db, after, _FILL_ROWS))
+    values = []
+    for resource_id, head, locator in rows:
+        data = await read(locator) if head is None else head
+        try:
+            values.append((*spec.index_values(data), resource_id))
+        except InvalidData as error:
+            reasons = "; ".join(f"{item.field} {item.message}" for item in error.errors)
+            raise ConfigurationError(f"{spec.type_name} {resource_id!r}: {reasons}") from error
+    await writer.run(lambda db: tables.set_index_values(db, values))
+    return rows[-1][0] if rows else None
+
+
+def _missing_columns(tables: SqliteTables, db: Connection) -> list[str]:
+    """The index columns that the heads do not have, or have with another type."""
+    existing = _columns(db, tables)
+    return [name for name, kind in tables.index_columns.items() if existing.get(name) != kind]
+
+
+def _add_columns(tables: SqliteTables, db: Connection) -> None:
+    """Add the missing columns, empty. One of another type is replaced, and so are the indexes on it."""
+    existing, names = _columns(db, tables), _missing_columns(tables, db)
+    if any(name in existing for name in names):
+        _drop_indexes(db, tables, keep={})
+    for name in names:
+        if name in existing:
+            db.execute(f"ALTER TABLE {tables.heads} DROP COLUMN {quoted(name)}")
+        db.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quoted(name)} {tables.index_columns[name]}")
 
 
 def _wanted(spec: ModelSpec[Any], tables: SqliteTables) -> dict[str, str]:

@@ -135,6 +135,17 @@ def begin(db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT * 1000:.0f}")
 
 
+def in_transaction(work: Work, db: sqlite3.Connection) -> None:
+    """Run the work in a transaction of its own: all of it, or none."""
+    begin(db)
+    try:
+        work(db)
+        db.commit()
+    except BaseException:
+        db.rollback()
+        raise
+
+
 def _deliver(done: list[_Done]) -> None:
     for future, result, error in done:
         if future.done():
