@@ -77,14 +77,14 @@ class Person(BaseModel):
 class Paragraph(BaseModel):
     """A part of a document that is text."""
 
-    kind: Literal["paragraph"] = "paragraph"
+    kind: Literal["paragraph"]
     text: str = Field(examples=["It was the autumn of 1948."])
 
 
 class Link(BaseModel):
     """A part of a document that leads elsewhere."""
 
-    kind: Literal["link"] = "link"
+    kind: Literal["link"]
     url: str = Field(pattern="^https?://", examples=["https://example.com/"])
     text: str | None = None
 

@@ -1,11 +1,13 @@
 """What a model's annotations say about its fields, and how a field's value becomes an index column's value."""
 
+import operator
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from enum import Enum, StrEnum
+from functools import reduce
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
@@ -69,6 +71,17 @@ class IndexField:
         validate = self.adapter.validate_strings if isinstance(value, str) else self.adapter.validate_python
         python_value = validate(value)
         return self.column_value(self.adapter.dump_python(python_value, mode="json"))
+
+
+def non_null(annotation: Any) -> Any:
+    """The type without None, as a filter has it: in a query string there is no null."""
+    if get_origin(annotation) is Annotated:
+        inner, *metadata = get_args(annotation)
+        return Annotated[(non_null(inner), *metadata)]
+    if get_origin(annotation) in (Union, types.UnionType):
+        parts = [part for part in get_args(annotation) if part is not type(None)]
+        return reduce(operator.or_, parts)
+    return annotation
 
 
 def column_kind(annotation: Any) -> ColumnKind | None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from autocrud.errors import ConfigurationError
+from autocrud.fields import non_null
 from autocrud.model import ModelSpec
 from autocrud.routes.envelope import JsonResponse, envelope, page_model
 from autocrud.routes.operation import ModelRoutes, Operation
@@ -101,7 +102,7 @@ def _filters(spec: ModelSpec[Any]) -> list[inspect.Parameter]:
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
             annotation=Annotated[
-                field.annotation | None,
+                non_null(field.annotation),
                 Query(alias=field.name, description=f"Only resources whose `{field.name}` is this."),
             ],
         )

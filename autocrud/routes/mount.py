@@ -29,14 +29,16 @@ class Mount:
         self._prefix = prefix
         self._ours: list[BaseRoute] = []
         self._collections: set[str] = set()
+        self._methods: dict[str, set[str]] = {}
         self._extend_openapi()
 
     def add(self, routes: ModelRoutes, operation: Operation, dependencies: Sequence[Depends]) -> None:
         """Add the route of one operation."""
+        path = routes.path + operation.path
         name = f"{operation.family}_{routes.spec.name.replace('-', '_')}"
         self._app.router.add_api_route(
-            routes.path + operation.path,
-            Documented(operation.handler, operation.parameters),
+            path,
+            Documented(operation.handler, operation.parameters, self._allowed(path, operation.method)),
             methods=[operation.method],
             name=name,
             operation_id=name,
@@ -73,6 +75,12 @@ class Mount:
         behind = [route for route in theirs if route not in ahead and route not in before]
         routes[:] = [*before, *ahead, *ours, *behind]
         self._app.openapi_schema = None
+
+    def _allowed(self, path: str, method: str) -> set[str]:
+        """The methods of a path, shared by its routes, with one more."""
+        methods = self._methods.setdefault(path, set())
+        methods.add(method)
+        return methods
 
     def _is_within(self, path: str) -> bool:
         return any(path == collection or path.startswith(f"{collection}/") for collection in self._collections)

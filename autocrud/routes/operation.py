@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from fastapi import Body, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from autocrud.manager import ResourceManager
 from autocrud.model import ModelSpec
@@ -28,10 +29,14 @@ class Documented:
 
     FastAPI would read each parameter of each request through the signature, and the body through Python objects; the
     handler reads only what is there, and passes the body on as bytes.
+
+    Args:
+        allow: all methods of the path, of which this endpoint serves one.
     """
 
-    def __init__(self, handler: Handler, parameters: Sequence[inspect.Parameter]) -> None:
+    def __init__(self, handler: Handler, parameters: Sequence[inspect.Parameter], allow: set[str]) -> None:
         self.handler = handler
+        self.allow = allow
         self.__signature__ = inspect.Signature(parameters)
         self.__doc__ = handler.__doc__
 
@@ -47,6 +52,13 @@ class OperationRoute(APIRoute):
         if self.path_format.partition("{")[0] not in scope["path"]:
             return Match.NONE, {}
         return super().matches(scope)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As usual, but what is not allowed is told what is, on the whole path (RFC 9110, 15.5.6)."""
+        if scope["method"] not in (self.methods or ()):
+            endpoint: Documented = self.endpoint  # type: ignore[assignment]  # made by no other class
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(endpoint.allow))})
+        await super().handle(scope, receive, send)
 
     def get_route_handler(self) -> Handler:
         endpoint: Documented = self.endpoint  # type: ignore[assignment]  # made by no other class
@@ -90,6 +102,7 @@ class Operation:
         example: of the success response's body.
         headers: that the success response carries.
         refusals: the statuses of the problems that are its own.
+        creates: whether it may also answer 201, as a creation does.
     """
 
     family: str
@@ -103,6 +116,7 @@ class Operation:
     example: Any = None
     headers: Sequence[str] = ()
     refusals: Sequence[int] = ()
+    creates: bool = False
 
     def responses(self) -> dict[int | str, dict[str, Any]]:
         """What OpenAPI shows of the answers."""
@@ -111,7 +125,11 @@ class Operation:
             success["content"] = {"application/json": {"example": self.example}}
         if self.headers:
             success["headers"] = {name: {"schema": {"type": "string"}} for name in self.headers}
-        return {self.status: success, **problems(*self.refusals)}
+        found: dict[int | str, dict[str, Any]] = {self.status: success, **problems(*self.refusals)}
+        if self.creates:
+            headers = {name: {"schema": {"type": "string"}} for name in ("Location", "ETag")}
+            found[201] = {"description": "Created.", "model": self.model, **success, "headers": headers}
+        return found
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,9 @@ INCLUDE_DELETED = Parameter("include_deleted", bool, False, "Also what is soft-d
 LIMIT = Parameter(
     "limit", Annotated[int, Query(ge=1, le=MAX_LIMIT)], 20, f"The most items on the page, from 1 to {MAX_LIMIT}.", 20
 )
-CURSOR = Parameter("cursor", str | None, None, "The `next_cursor` of the page before, with the same filters.")
+CURSOR = Parameter(
+    "cursor", Annotated[str, Query(min_length=1)], None, "The `next_cursor` of the page before, with the same filters."
+)
 
 RESOURCE_ID = inspect.Parameter(
     "resource_id",
@@ -87,14 +89,17 @@ RESOURCE_ID = inspect.Parameter(
 )
 
 
-def header(name: str, description: str, example: str) -> inspect.Parameter:
+def header(name: str, description: str, example: str, pattern: str) -> inspect.Parameter:
     """A header as FastAPI shows it."""
-    marker = Header(alias=name, description=description, examples=[example])
-    return _documented(name.lower().replace("-", "_"), Annotated[str | None, marker], None)
+    marker = Header(alias=name, description=description, examples=[example], pattern=pattern)
+    return _documented(name.lower().replace("-", "_"), Annotated[str, marker], None)
 
 
 IF_MATCH = header(
-    "If-Match", "Only if the resource's `ETag` is one of these; 412 otherwise.", '"3-20260102030405000000"'
+    "If-Match",
+    "Only if the resource's `ETag` is one of these; 412 otherwise.",
+    '"3-20260102030405000000"',
+    r'^\s*(\*|(W/)?"[!#-~]*"(\s*,\s*(W/)?"[!#-~]*")*)\s*$',
 )
 
 

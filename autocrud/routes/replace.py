@@ -43,7 +43,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         location = f"{request.scope.get('root_path', '')}{routes.path}/{resource_id}"
         return resource_response(resource, values["returns"], 201, {"location": location})
 
-    if_none_match = header("If-None-Match", "Only `*`: create the resource, and only if there is none.", "*")
+    if_none_match = header("If-None-Match", "Only `*`: create the resource, and only if there is none.", "*", r"^\*$")
     yield Operation(
         "replace",
         "PUT",
@@ -56,6 +56,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         routes.envelope_example,
         ("ETag",),
         (400, 404, 409, 410, 412, 413, 415, 422),
+        creates=True,
     )
 
 

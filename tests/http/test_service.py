@@ -99,6 +99,13 @@ async def test_unknown_paths_and_methods_are_problems(http: httpx.AsyncClient) -
         assert response.headers["content-type"] == "application/problem+json"
 
 
+async def test_what_is_not_allowed_is_told_what_is(http: httpx.AsyncClient) -> None:
+    """All methods of the path, though each is a route of its own."""
+    for path, allow in (("/movie", "GET, POST"), ("/movie/x", "DELETE, GET, PUT"), ("/movie/x/restore", "POST")):
+        response = await http.options(path)
+        assert (response.status_code, response.headers["allow"]) == (405, allow)
+
+
 async def test_request_ids_are_taken_over_or_made(http: httpx.AsyncClient) -> None:
     """Only plain ones are taken over: what a client sends goes into the log."""
     assert (await http.get("/healthz", headers={"X-Request-ID": "abc.1"})).headers["x-request-id"] == "abc.1"
