@@ -46,6 +46,9 @@ class ModelSpec(Generic[T]):
         self.model = model
         self.type_name: str = model.__name__
         self.name = kebab_case(self.type_name).strip("_").replace("_-", "-") if name is None else name
+        # What people read in OpenAPI. A name that was chosen tells models of one class name apart.
+        words = self.type_name if name is None else "".join(re.split("[-_]", name.title()))
+        self.label = re.sub(r"\W", "", words)
         if not _NAME.fullmatch(self.name) or len(self.name) > 48:
             raise ConfigurationError(
                 f"{self.type_name}: the name {self.name!r} must be at most 48 lower-case letters and digits,"

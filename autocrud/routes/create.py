@@ -29,7 +29,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         "",
         create,
         [RETURNS.documented(), routes.body()],
-        f"Create a {routes.spec.type_name}",
+        f"Create a {routes.spec.label}",
         201,
         routes.envelope,
         routes.envelope_example,

@@ -28,7 +28,7 @@ def _delete(routes: ModelRoutes) -> Operation:
         await manager.delete(request.path_params["resource_id"], if_match=if_match(request))
         return Response(status_code=204)
 
-    summary = f"Delete a {routes.spec.type_name}"
+    summary = f"Delete a {routes.spec.label}"
     return Operation(
         "delete", "DELETE", "/{resource_id}", delete, [RESOURCE_ID, IF_MATCH], summary, 204,
         refusals=(400, 404, 410, 412),
@@ -44,7 +44,7 @@ def _purge(routes: ModelRoutes) -> Operation:
         await manager.purge(request.path_params["resource_id"], if_match=if_match(request))
         return Response(status_code=204)
 
-    path, summary = "/{resource_id}/permanently", f"Erase a {routes.spec.type_name} for good"
+    path, summary = "/{resource_id}/permanently", f"Erase a {routes.spec.label} for good"
     return Operation(
         "purge", "DELETE", path, purge, [RESOURCE_ID, IF_MATCH], summary, 204, refusals=(400, 404, 412)
     )  # fmt: skip
@@ -61,7 +61,7 @@ def _restore(routes: ModelRoutes) -> Operation:
         return resource_response(resource, values["returns"])
 
     parameters = [RESOURCE_ID, RETURNS.documented(), IF_MATCH]
-    summary = f"Restore a {routes.spec.type_name}"
+    summary = f"Restore a {routes.spec.label}"
     return Operation(
         "restore", "POST", "/{resource_id}/restore", restore, parameters, summary, 200, routes.envelope,
         routes.envelope_example, ("ETag",), (400, 404, 409, 412),

@@ -48,8 +48,8 @@ def resource_response(
 def envelope_model(spec: ModelSpec[Any]) -> type[BaseModel]:
     """The envelope of one model, for OpenAPI. Parts that `returns` leaves out are absent."""
     return create_model(
-        f"{spec.type_name}Resource",
-        __doc__=f"A {spec.type_name} with its metadata and its current revision, cut by `returns`.",
+        f"{spec.label}Resource",
+        __doc__=f"A {spec.label} with its metadata and its current revision, cut by `returns`.",
         data=(spec.model, Field(default=None, json_schema_extra=_required_type)),
         meta=(ResourceMeta, Field(default=None, json_schema_extra=_required_type)),
         revision_info=(RevisionInfo, Field(default=None, json_schema_extra=_required_type)),
@@ -59,8 +59,8 @@ def envelope_model(spec: ModelSpec[Any]) -> type[BaseModel]:
 def page_model(spec: ModelSpec[Any], item: type[BaseModel]) -> type[BaseModel]:
     """A page of one model, for OpenAPI."""
     return create_model(
-        f"{spec.type_name}Page",
-        __doc__=f"A page of {spec.type_name} resources, newest first.",
+        f"{spec.label}Page",
+        __doc__=f"A page of {spec.label} resources, newest first.",
         items=(list[item], ...),  # type: ignore[valid-type]  # the model is made at run time
         next_cursor=(str | None, Field(description="Give it as `cursor` for the next page; null on the last one.")),
     )

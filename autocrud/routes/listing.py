@@ -62,7 +62,7 @@ def _list(routes: ModelRoutes, filters: list[inspect.Parameter]) -> Operation:
 
     example = {"items": [routes.envelope_example], "next_cursor": None}
     parameters = [*(parameter.documented() for parameter in _LIST), *filters]
-    summary = f"List {routes.spec.type_name} resources"
+    summary = f"List {routes.spec.label} resources"
     model = page_model(routes.spec, routes.envelope)
     return Operation("list", "GET", "", list_, parameters, summary, 200, model, example, ("Link",), (400,))
 
@@ -78,7 +78,7 @@ def _count(routes: ModelRoutes, filters: list[inspect.Parameter]) -> Operation:
         return JsonResponse(b'{"count":%d}' % number)
 
     parameters = [*(parameter.documented() for parameter in _COUNT), *filters]
-    summary = f"Count {routes.spec.type_name} resources"
+    summary = f"Count {routes.spec.label} resources"
     return Operation("count", "GET", "/count", count, parameters, summary, 200, Count, {"count": 42}, (), (400,))
 
 

@@ -44,7 +44,7 @@ class Mount:
             operation_id=name,
             summary=operation.summary,
             description=operation.handler.__doc__,
-            tags=[routes.spec.type_name],
+            tags=[routes.spec.label],
             status_code=operation.status,
             response_model=operation.model,
             responses=operation.responses(),
@@ -58,7 +58,7 @@ class Mount:
         """Give the model's tag its text."""
         text = (spec.model.__doc__ or "").strip().partition("\n\n")[0]
         tags = self._app.openapi_tags or []
-        self._app.openapi_tags = [*tags, {"name": spec.type_name, "description": text}]
+        self._app.openapi_tags = [*tags, {"name": spec.label, "description": text}]
 
     def settle(self) -> None:
         """Let the application's own routes win: those under a collection's path come first, and none is doubled."""

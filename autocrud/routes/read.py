@@ -28,7 +28,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         "/{resource_id}",
         read,
         [RESOURCE_ID, RETURNS.documented(), INCLUDE_DELETED.documented()],
-        f"Read a {routes.spec.type_name}",
+        f"Read a {routes.spec.label}",
         200,
         routes.envelope,
         routes.envelope_example,

@@ -50,7 +50,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         "/{resource_id}",
         replace,
         [RESOURCE_ID, RETURNS.documented(), IF_MATCH, if_none_match, routes.body()],
-        f"Replace a {routes.spec.type_name}",
+        f"Replace a {routes.spec.label}",
         200,
         routes.envelope,
         routes.envelope_example,

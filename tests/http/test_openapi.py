@@ -117,6 +117,20 @@ async def test_answers_are_what_the_document_says(app: FastAPI) -> None:
             assert set(document["components"]["schemas"][reference]["properties"]) == set(response.json())
 
 
+def test_models_of_one_class_name_are_told_apart() -> None:
+    """By the names that they were given: in tags, schemas and operation ids."""
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(models.Person)
+    crud.add_model(models.Person, name="former-person")
+    app = FastAPI()
+    crud.apply(app)
+    document = app.openapi()
+    assert {tag["name"] for tag in document["tags"]} == {"Person", "FormerPerson"}
+    assert {"PersonResource", "FormerPersonResource", "FormerPersonPage"} <= document["components"]["schemas"].keys()
+    found = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(found) == len(set(found)) == 2 * len(FAMILIES)
+
+
 def test_every_error_has_its_status_and_its_own_code() -> None:
     """Codes are what clients branch on."""
     codes = [kind.code for kind in STATUSES]
