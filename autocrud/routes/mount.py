@@ -10,6 +10,7 @@ from fastapi.params import Depends
 from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute
 
+from autocrud.errors import ConfigurationError
 from autocrud.model import ModelSpec
 from autocrud.routes.operation import Documented, ModelRoutes, Operation, OperationRoute
 from autocrud.routes.problems import Problem
@@ -35,6 +36,8 @@ class Mount:
     def add(self, routes: ModelRoutes, operation: Operation, dependencies: Sequence[Depends]) -> None:
         """Add the route of one operation."""
         path = routes.path + operation.path
+        if any(path == route.path and operation.method in (route.methods or ()) for route in self._of_registries()):
+            raise ConfigurationError(f"{operation.method} {path} belongs to another AutoCRUD of this app")
         name = f"{operation.family}_{routes.spec.name.replace('-', '_')}"
         self._app.router.add_api_route(
             path,
@@ -64,7 +67,7 @@ class Mount:
         """Let the application's own routes win: those under a collection's path come first, and none is doubled."""
         routes = self._app.router.routes
         theirs = [route for route in routes if route not in self._ours]
-        taken = {key for route in theirs for key in _keys(route)}
+        taken = {key for route in theirs for key in _keys(route) if not isinstance(route, OperationRoute)}
         shadowed = [route for route in self._ours if taken.issuperset(_keys(route))]
         for route in shadowed:
             logger.info("The application's own route replaces %s", getattr(route, "name", route))
@@ -75,6 +78,10 @@ class Mount:
         behind = [route for route in theirs if route not in ahead and route not in before]
         routes[:] = [*before, *ahead, *ours, *behind]
         self._app.openapi_schema = None
+
+    def _of_registries(self) -> list[OperationRoute]:
+        """The routes of this registry, and of others on the same application."""
+        return [route for route in self._app.router.routes if isinstance(route, OperationRoute)]
 
     def _allowed(self, path: str, method: str) -> set[str]:
         """The methods of a path, shared by its routes, with one more."""

@@ -217,6 +217,20 @@ class StorageConformance:
         assert sum(isinstance(result, UniqueViolation) for result in results) == 29
         assert len(await ids(storage, Equals("code", "one"))) == 1
 
+    async def test_5_of_several_taken_values_the_first_is_named(self, storage: IStorage) -> None:
+        """In the order of the model's fields, on creation, update and restore."""
+        first = creation("a", sample(code="one", serial=1))
+        gone = deletion(first)
+        for write in (first, gone, creation("b", sample(serial=1)), creation("c", sample(code="one"))):
+            await storage.commit(write)
+        other = creation("d", sample())
+        await storage.commit(other)
+        taken = sample(code="one", serial=1)
+        for write in (creation("e", taken), update(other, taken), restoration(gone)):
+            with pytest.raises(UniqueViolation) as caught:
+                await storage.commit(write)
+            assert caught.value.field == "code"
+
     async def test_5_nulls_and_deleted_resources_hold_no_unique_value(self, storage: IStorage) -> None:
         """Null is shared freely, and a value is free again once its holder is deleted."""
         first = creation("a", sample(code="one"))

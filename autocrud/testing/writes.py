@@ -20,6 +20,7 @@ class Sample(BaseModel):
     number: Annotated[int | None, Index()] = None
     flag: Annotated[bool | None, Index()] = None
     code: Annotated[str | None, Unique()] = None
+    serial: Annotated[int | None, Unique()] = None
     payload: str = ""
 
 

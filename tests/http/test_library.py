@@ -260,6 +260,19 @@ async def test_a_catch_all_behind_apply_hides_no_route() -> None:
         assert (await http.get("/book")).status_code == 200
 
 
+async def test_two_registries_share_an_application() -> None:
+    """Each with its models; a path has one owner."""
+    app, first, second = FastAPI(), memory_crud(), AutoCRUD(storage_factory=MemoryStorageFactory())
+    second.add_model(Note)
+    first.apply(app)
+    second.apply(app)
+    async with serving(app) as http:
+        assert (await http.get("/book")).status_code == (await http.get("/note")).status_code == 200
+        assert (await http.get("/book/count")).json() == (await http.get("/note/count")).json() == {"count": 0}
+    with pytest.raises(ConfigurationError, match="POST /book belongs to another AutoCRUD"):
+        memory_crud().apply(app)
+
+
 async def test_a_prefix_stands_before_every_path() -> None:
     """Also in Location and in links."""
     crud, app = memory_crud(), FastAPI()

@@ -1,5 +1,6 @@
 """What is the disk's own: durability, rebuilding from the log, erasing, and faults of files."""
 
+import asyncio
 import os
 import shutil
 import sqlite3
@@ -188,6 +189,17 @@ async def test_a_purge_cut_short_is_finished_at_the_next_start(
     async with opened() as storage:
         assert await ids(storage, include_deleted=True) == []
     assert _files_with(tmp_path, marker) == []
+
+
+async def test_purges_by_two_processes_in_one_entry_do_not_undo_each_other(opened: Opener, tmp_path: Path) -> None:
+    """Each rewrites the file that the other does, under the same lock."""
+    async with opened() as one, opened() as two:
+        writes = [creation(f"r{number}", sample(text=f"MARKER-{number}")) for number in range(40)]
+        assert await outcomes(one, writes) == [None] * 40
+        purges = (outcomes(storage, [purge(write)]) for storage, write in zip([one, two] * 20, writes, strict=True))
+        assert await asyncio.gather(*purges) == [[None]] * 40
+        assert await ids(one, include_deleted=True) == []
+    assert _files_with(tmp_path, "MARKER") == []
 
 
 async def test_a_full_disk_refuses_and_then_recovers(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:

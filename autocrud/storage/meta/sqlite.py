@@ -244,11 +244,16 @@ class SqliteMetaStore(MetaStore):
 
     async def _erase(self) -> None:
         """Blank the records of what was purged, and leave no copy of them in SQLite's files."""
-        records = await self._writer.run(self._tables.pending_erasures)
-        if not records:
+        if not await self._writer.run(self._tables.pending_erasures):
             return
-        spans = [parse_locator(record) for record in records]
-        await self._log.erase([(int(sequence), offset, length) for sequence, offset, length in spans])
+        # Under the write lock: two processes that rewrite one entry must not undo each other's blanks.
+        await self._writer.run(begin)
+        try:
+            records = await self._writer.run(self._tables.pending_erasures)
+            spans = [parse_locator(record) for record in records]
+            await self._log.erase([(int(sequence), offset, length) for sequence, offset, length in spans])
+        finally:
+            await self._writer.run(Connection.rollback)
         await self._writer.run(_truncate_wal)
         await self._writer.run(lambda db: self._tables.forget_erasures(db, records))
 

@@ -214,12 +214,20 @@ class SqliteTables:
         return " AND ".join(terms), [condition.value for condition in query.where]
 
     def _refusal(self, db: Connection, write: Write, message: str) -> Outcome:
-        """Tell what an IntegrityError is about: a taken id before a taken value, which SQLite names in any order."""
-        if write.follows == 0 and self.get(db, [write.meta.resource_id]):
-            return AlreadyExists(write.meta.resource_id)
-        constraint = message.partition("failed: ")[2]
-        for field in self._fields:
-            if constraint == f"{self.heads}.ix_{field.name}":
+        """Tell what an IntegrityError is about: a taken id, then the first taken value. SQLite names any of them."""
+        resource_id = write.meta.resource_id
+        if write.follows == 0 and self.get(db, [resource_id]):
+            return AlreadyExists(resource_id)
+        others = f"SELECT 1 FROM {self.heads} WHERE is_deleted = 0 AND resource_id <> ?"
+        own: str
+        value: ColumnValue
+        for number, field in enumerate(self._fields):
+            column = self._by_field[field.name]
+            if write.data is None:
+                own, value = f"(SELECT {column} FROM {self.heads} WHERE resource_id = ?)", resource_id
+            else:
+                own, value = "?", write.index[number]
+            if field.unique and db.execute(f"{others} AND {column} = {own}", (resource_id, value)).fetchone():
                 return UniqueViolation(field.name)
         raise IntegrityError(message)
 
