@@ -42,7 +42,7 @@ clean:  ## remove the environment and caches, never the data
 	$(PYTHON) -m venv .venv
 
 .venv/.run: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[postgres]'
 	@touch $@
 
 .venv/.test: .venv/bin/python pyproject.toml constraints.txt
@@ -50,5 +50,5 @@ clean:  ## remove the environment and caches, never the data
 	@touch $@ .venv/.run .venv/.demo
 
 .venv/.demo: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[postgres,demo]'
 	@touch $@ .venv/.run

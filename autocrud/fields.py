@@ -17,6 +17,10 @@ from autocrud.resource import timestamp
 
 ColumnValue = str | int | float | None
 
+# What fits in an index row of PostgreSQL, and so holds on every backend.
+MAX_TEXT_BYTES = 2000
+MAX_DIGITS = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Index:
@@ -136,6 +140,8 @@ def _text(value: Any) -> str:
         raise ValueError(f"is indexed as text, but is stored as {type(value).__name__}")
     if "\0" in value:
         raise ValueError("an index field may not hold the character U+0000")
+    if len(value.encode()) > MAX_TEXT_BYTES:
+        raise ValueError(f"an index field's text may have at most {MAX_TEXT_BYTES} bytes in UTF-8")
     return value
 
 
@@ -146,6 +152,12 @@ def _integer(value: Any) -> int:
     return number
 
 
+def _places(number: Decimal) -> int:
+    """The digits after the point."""
+    exponent = number.as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
+
+
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
@@ -153,6 +165,8 @@ def _decimal(value: Any) -> str:
     number = Decimal(str(value)).normalize(_EXACT)
     if not number.is_finite():
         raise ValueError("an index field's number must be finite")
+    if not (number.is_zero() or (number.adjusted() < MAX_DIGITS and _places(number) <= MAX_DIGITS)):
+        raise ValueError(f"an index field's number may have at most {MAX_DIGITS} digits on either side of the point")
     return str(abs(number) if number.is_zero() else number)
 
 

@@ -136,7 +136,10 @@ class ResourceManager(Generic[T]):
             NotFound: there is none.
             Deleted: it is soft-deleted, and `include_deleted` is not set.
         """
-        head = await self._storage.get(check_resource_id(resource_id))
+        return await self._get(resource_id, include_deleted, current=False)
+
+    async def _get(self, resource_id: str, include_deleted: bool, *, current: bool) -> Resource[T]:
+        head = await self._storage.get(check_resource_id(resource_id), current=current)
         if head is None:
             raise NotFound(self.spec.name, resource_id)
         if head.is_deleted and not include_deleted:
@@ -244,7 +247,8 @@ class ResourceManager(Generic[T]):
     ) -> Resource[T]:
         """Read, check, write; and again where somebody else was faster, until the precondition fails or it is done."""
         while True:
-            current = await self.get(resource_id, include_deleted=include_deleted)
+            # As of now: what a stale read shows, somebody has changed, and a write must not be judged by it.
+            current = await self._get(resource_id, include_deleted, current=True)
             if if_match is not None and current.tag not in if_match and "*" not in if_match:
                 raise PreconditionFailed(resource_id, current.tag)
             # A clock may lag behind the one that wrote before; times follow the order of the commits.

@@ -23,7 +23,15 @@ LAYERS = (
     "autocrud",
     "app",
 )
-BACKENDS = ("memory", "disk")
+BACKENDS = ("memory", "disk", "s3", "postgres")
+# Each driver, and where it may be imported.
+DRIVERS = {
+    "sqlite3": "autocrud.storage.meta.sqlite",
+    "asyncpg": "autocrud.storage.meta.postgres",
+    "aioboto3": "autocrud.storage.objects.s3",
+    "botocore": "autocrud.storage.objects.s3",
+    "aiohttp": "autocrud.storage.objects.s3",
+}
 SOURCES = sorted([*(ROOT / "autocrud").rglob("*.py"), *(ROOT / "app").rglob("*.py")])
 MAX_FILE, MAX_FUNCTION = 325, 45
 
@@ -67,8 +75,8 @@ def test_each_library_stays_in_its_layer(path: Path) -> None:
     found = {name.partition(".")[0] for name in imports(path)}
     if layer_of(module) not in {"autocrud.routes", "autocrud.crud", "app"}:
         assert not found & {"fastapi", "starlette"}
-    if not module.startswith("autocrud.storage.meta.sqlite"):
-        assert "sqlite3" not in found
+    for driver, home in DRIVERS.items():
+        assert driver not in found or module.startswith(home)
     for backend in BACKENDS:
         others = {f"autocrud.storage.{other}" for other in BACKENDS if other != backend}
         if module == f"autocrud.storage.{backend}":

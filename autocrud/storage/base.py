@@ -1,7 +1,7 @@
 """The ports of storage, and the values that pass through them. Each contract is told here and nowhere else."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -119,7 +119,8 @@ Outcome = AutoCRUDError | None
 class IStorage(ABC):
     """One model's storage, all that a manager sees.
 
-    Reads are linearizable: they see every write acknowledged, by whichever process, before they began.
+    Reads are linearizable: they see every write acknowledged, by whichever process, before they began. A storage may
+    be set to answer from a little while ago instead; that is its factory's to say.
     Every method raises `StorageUnavailable` where a backend is away, and `DataCorrupted` where stored bytes are not
     what was written.
     """
@@ -150,8 +151,12 @@ class IStorage(ABC):
         """
 
     @abstractmethod
-    async def get(self, resource_id: str) -> Head | None:
-        """The head of a resource, soft-deleted or not; None where there is none."""
+    async def get(self, resource_id: str, *, current: bool = False) -> Head | None:
+        """The head of a resource, soft-deleted or not; None where there is none.
+
+        Args:
+            current: as of now, also where the storage is set to answer from a little while ago.
+        """
 
     @abstractmethod
     async def search(self, query: Query) -> Page:
@@ -220,7 +225,7 @@ class MetaStore(ABC):
         """
 
     @abstractmethod
-    async def get(self, resource_id: str) -> Head | None: ...
+    async def get(self, resource_id: str, current: bool) -> Head | None: ...
 
     @abstractmethod
     async def search(self, query: Query) -> Page: ...
@@ -234,64 +239,3 @@ class MetaStore(ABC):
     @abstractmethod
     async def read(self, locator: str) -> bytes:
         """The stored JSON that a locator names."""
-
-
-class ObjectExists(Exception):
-    """`put(if_absent=True)` found the key taken."""
-
-
-class ObjectMissing(Exception):
-    """There is no object of this key."""
-
-
-class ObjectStore(ABC):
-    """Bytes by key. Keys are relative paths of the characters that a file name may have.
-
-    An object appears whole or not at all, and once a call has returned it survives a crash of the machine.
-    Every method raises `StorageUnavailable` where the store is away; a `put` may then have taken effect.
-
-    Attributes:
-        blocking_exists: `exists` for a caller that is on a thread of its own already, where the store has one that
-            costs no more than a system call; else None.
-    """
-
-    blocking_exists: Callable[[str], bool] | None = None
-
-    @abstractmethod
-    async def open(self) -> None:
-        """Get ready.
-
-        Raises:
-            ConfigurationError: the store cannot be used as it is set.
-        """
-
-    @abstractmethod
-    async def close(self) -> None: ...
-
-    @abstractmethod
-    async def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
-        """Store an object, in place of another unless `if_absent`.
-
-        Raises:
-            ObjectExists: `if_absent`, and the key is taken. Of several such calls at once exactly one succeeds.
-        """
-
-    @abstractmethod
-    async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        """The bytes from `start` up to `end`, or to the object's end.
-
-        Raises:
-            ObjectMissing: there is no such object.
-        """
-
-    @abstractmethod
-    async def exists(self, key: str) -> bool:
-        """Whether there is such an object now."""
-
-    @abstractmethod
-    async def rewrite(self, key: str, edit: Callable[[bytes], bytes]) -> None:
-        """Replace an object by an edit of it; no other change to it is lost. The edit may be called again.
-
-        Raises:
-            ObjectMissing: there is no such object.
-        """

@@ -34,22 +34,28 @@ class Batcher(Generic[T, R]):
         self._task: asyncio.Task[None] | None = None
 
     async def submit(self, item: T) -> R:
-        """Wait for the item's result. If the caller is cancelled, the item is handed over all the same."""
+        """Wait for the item's result. If the caller is cancelled, an item that still waits is not handed over."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         return await future
 
-    async def drain(self) -> None:
-        """Return when everything that was submitted has its result."""
-        while self._task is not None:
-            await asyncio.shield(self._task)
+    async def drain(self, seconds: float | None = None) -> None:
+        """Return when everything that was submitted has its result, or is given up after this time."""
+        if self._task is None:
+            return
+        task = self._task
+        _, unfinished = await asyncio.wait([task], timeout=seconds)
+        if unfinished:
+            task.cancel()
+            await asyncio.wait([task])
 
     async def _run(self) -> None:
         try:
             while self._waiting:
-                await self._run_batch(self._next_batch())
+                if batch := self._next_batch():
+                    await self._run_batch(batch)
         finally:
             self._task = None
 
@@ -57,8 +63,10 @@ class Batcher(Generic[T, R]):
         batch: list[tuple[T, asyncio.Future[R]]] = []
         weight = 0
         while self._waiting and len(batch) < self._max_items and weight < self._max_weight:
-            batch.append(self._waiting.popleft())
-            weight += self._weight(batch[-1][0])
+            item, future = self._waiting.popleft()
+            if not future.done():
+                batch.append((item, future))
+                weight += self._weight(item)
         return batch
 
     async def _run_batch(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:

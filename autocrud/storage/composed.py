@@ -1,20 +1,34 @@
 """Storage: what every backend is made of, a metadata store behind a group commit."""
 
+import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
+from typing import TypeVar
 
+from autocrud.errors import StorageUnavailable
 from autocrud.query.conditions import Query
 from autocrud.storage.base import Commit, Head, IStorage, MetaStore, Outcome, Page, Write
 from autocrud.storage.batcher import Batcher
 
+R = TypeVar("R")
+
 # A batch is one object, held in memory until it is stored.
 _MAX_BATCH_BYTES = 8 * 1024 * 1024
 
+# A caller that has waited this long, in seconds, is told that the storage is away. What is in flight goes on.
+_PATIENCE = 10.0
+
 
 class Storage(IStorage):
-    """One model's storage over one metadata store."""
+    """One model's storage over one metadata store.
 
-    def __init__(self, meta: MetaStore) -> None:
+    Args:
+        patience: seconds after which a call that got no answer raises `StorageUnavailable`.
+    """
+
+    def __init__(self, meta: MetaStore, *, patience: float = _PATIENCE) -> None:
         self._meta = meta
+        self._patience = patience
         self._writer: Batcher[Write, Outcome] = Batcher(
             meta.commit,
             weight=lambda write: len(write.data or b""),
@@ -25,20 +39,20 @@ class Storage(IStorage):
         await self._meta.open()
 
     async def close(self) -> None:
-        await self._writer.drain()
+        await self._writer.drain(self._patience)
         await self._meta.close()
 
     async def commit(self, write: Write) -> None:
-        refused = await self._writer.submit(write)
+        refused = await self._within(self._writer.submit(write))
         if refused is not None:
             raise refused
 
-    async def get(self, resource_id: str) -> Head | None:
-        head = await self._meta.get(resource_id)
+    async def get(self, resource_id: str, *, current: bool = False) -> Head | None:
+        head = await self._within(self._meta.get(resource_id, current))
         return head if head is None or head.data is not None else await self._complete(head)
 
     async def search(self, query: Query) -> Page:
-        page = await self._meta.search(query)
+        page = await self._within(self._meta.search(query))
         if all(head.data is not None for head in page.items):
             return page
         # One after the other: a page of large heads must not be a burst of reads.
@@ -46,15 +60,23 @@ class Storage(IStorage):
         return Page(items, page.next)
 
     async def count(self, query: Query) -> int:
-        return await self._meta.count(query)
+        return await self._within(self._meta.count(query))
 
     async def commits(self, resource_id: str, *, before: int | None = None, limit: int = 100) -> list[Commit]:
-        return await self._meta.commits(resource_id, before, limit)
+        return await self._within(self._meta.commits(resource_id, before, limit))
 
     async def data(self, commit: Commit) -> bytes:
         if commit.locator is None:
             raise LookupError(f"Version {commit.version} of {commit.resource_id!r} has no data of its own.")
-        return await self._meta.read(commit.locator)
+        return await self._within(self._meta.read(commit.locator))
 
     async def _complete(self, head: Head) -> Head:
-        return replace(head, data=await self._meta.read(head.locator))
+        return replace(head, data=await self._within(self._meta.read(head.locator)))
+
+    async def _within(self, call: Awaitable[R]) -> R:
+        try:
+            async with asyncio.timeout(self._patience):
+                return await call
+        except TimeoutError as error:
+            message = f"no answer within {self._patience:g} s; whether a write was made, a read will tell."
+            raise StorageUnavailable(message) from error

@@ -30,7 +30,7 @@ class DiskStorageFactory(IStorageFactory):
     def build(self, spec: ModelSpec[Any]) -> IStorage:
         path = self._directory / spec.name / "metadata.sqlite"
         log = Log(self._objects, spec.name)
-        return Storage(SqliteMetaStore(spec, path, log, inline_limit=self._inline_limit))
+        return Storage(SqliteMetaStore(spec, lambda: path, log, inline_limit=self._inline_limit))
 
     async def open(self) -> None:
         await self._objects.open()

@@ -5,18 +5,28 @@ entry, and each line's length and CRC-32, so that a foreign entry and a damaged 
 is all blanks, is told from a damaged one.
 """
 
+import asyncio
 import json
+import logging
+import random
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from uuid import uuid4
 
-from autocrud.errors import DataCorrupted
-from autocrud.storage.base import ObjectExists, ObjectMissing, ObjectStore
+from autocrud.errors import DataCorrupted, StorageUnavailable
+from autocrud.storage.object_store import ObjectExists, ObjectMissing, ObjectStore, PutUndecided
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 _PER_FOLDER = 1_000_000
+_READ_AHEAD = 16  # entries
+_FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds between two attempts at an undecided slot
+_FIRST_LOOK = 0.2  # seconds after which a put is slow
 _LOCATOR = re.compile(r"(?P<key>[^:]+):(?P<offset>\d+):(?P<length>\d+)")
 
 
@@ -58,6 +68,7 @@ class Log:
         self._objects = objects
         self._prefix = prefix
         self._writer = uuid4().hex
+        self.has_blocking_exists = objects.blocking_exists is not None
 
     def entry(self, after: Tail, records: Sequence[bytes]) -> Entry:
         """Lay out the entry that would follow; nothing is stored yet."""
@@ -83,23 +94,64 @@ class Log:
     async def append(self, entry: Entry) -> None:
         """Create the entry. Once this returns, what is in it is committed.
 
+        An answer that never came decides nothing, and the entry may land at any time: the same bytes go to the same
+        key until they, or somebody else's, are known to stand there.
+
         Raises:
             SlotTaken: another entry of this sequence number exists, and this one never will.
-            StorageUnavailable: it may or may not have been created; append the same entry again to learn which.
+            StorageUnavailable: it has not been created and will not be; or, where a put cannot land late, a look at
+                the log tells whether it was.
         """
+        undecided, delay = False, _FIRST_DELAY
+        while True:
+            try:
+                return await self._create(entry)
+            except PutUndecided as error:
+                if not undecided:
+                    logger.warning("%s is undecided, and is tried again until it is: %s", entry.key, error)
+                undecided = True
+            except StorageUnavailable:
+                if not undecided:
+                    raise
+            await asyncio.sleep(delay * random.uniform(0.5, 1))
+            delay = min(delay * 2, _LONGEST_DELAY)
+
+    async def _create(self, entry: Entry) -> None:
         try:
-            await self._objects.put(entry.key, entry.content, if_absent=True)
+            await (self._put(entry) if self.has_blocking_exists else self._put_or_see(entry))
         except ObjectExists:
-            standing = await self.read(entry.tail.sequence)
-            if standing is None or standing.tail.nonce != entry.tail.nonce:
+            try:
+                standing = await self.read(entry.tail.sequence)
+            except StorageUnavailable as error:
+                raise PutUndecided(f"{entry.key} is there, and cannot be read: {error}") from error
+            if standing is None:
+                raise PutUndecided(f"{entry.key} is taken, and not there yet.") from None
+            if standing.tail.nonce != entry.tail.nonce:
                 raise SlotTaken(entry.key) from None
 
-    async def exists(self, sequence: int) -> bool:
-        """Whether the log reaches this sequence number."""
-        return await self._objects.exists(self._key(sequence))
+    async def _put(self, entry: Entry) -> None:
+        await self._objects.put(entry.key, entry.content, if_absent=True)
+
+    async def _put_or_see(self, entry: Entry) -> None:
+        """Put, and where the answer takes its time, look what stands there: that decides as well as an answer.
+
+        SeaweedFS lets the losers of a race wait for seconds, and a stalled connection may never answer.
+        """
+        put, delay = asyncio.ensure_future(self._put(entry)), _FIRST_LOOK
+        try:
+            while True:
+                done, _ = await asyncio.wait([put], timeout=delay)
+                if done:
+                    return put.result()
+                with suppress(StorageUnavailable):
+                    if await self.read(entry.tail.sequence) is not None:
+                        raise ObjectExists(entry.key)
+                delay = min(delay * 2, _LONGEST_DELAY)
+        finally:
+            put.cancel()
 
     def blocking_exists(self, sequence: int) -> bool | None:
-        """`exists`, for a caller on a thread of its own; None where the store can only be asked from the event loop."""
+        """Whether the log reaches this sequence number; None where the store can only be asked from the event loop."""
         exists = self._objects.blocking_exists
         return None if exists is None else exists(self._key(sequence))
 
@@ -115,6 +167,18 @@ class Log:
         except ObjectMissing:
             return None
         return _parse(key, sequence, content)
+
+    async def entries(self, after: int) -> AsyncIterator[list[Entry]]:
+        """The entries behind a sequence number, some at a time, read ahead the more of them there are."""
+        ahead = 1
+        while True:
+            found = await asyncio.gather(*(self.read(after + 1 + number) for number in range(ahead)))
+            entries = list(takewhile(lambda entry: entry is not None, found))
+            if entries:
+                yield [entry for entry in entries if entry is not None]
+            if len(entries) < ahead:
+                return
+            after, ahead = after + ahead, min(ahead * 2, _READ_AHEAD)
 
     async def data(self, locator: str) -> bytes:
         """The bytes that a locator names.

@@ -8,13 +8,18 @@ from autocrud.model import ModelSpec
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo
 from autocrud.storage.base import Write
 
-# {"kind":…,"follows":…,"meta":{…},"revision_info":{…},"data":{…}}: the data stands last, so that its bytes can be
-# found by its size, and are read back as they were written.
+# {"kind":…,"follows":…,"after":…,"meta":{…},"revision_info":{…},"data":{…}}: the data stands last, so that its bytes
+# can be found by its size, and are read back as they were written.
 
 
-def encode_record(write: Write) -> bytes:
-    """The line of a write, without its line feed."""
-    start = b'{"kind":"%s","follows":%d,"meta":%s' % (write.kind.encode(), write.follows, write.meta_json)
+def encode_record(write: Write, after: str | None = None) -> bytes:
+    """The line of a write, without its line feed.
+
+    Args:
+        after: the place of the record that it follows, where no log orders them.
+    """
+    link = b"" if after is None else b'"after":"%s",' % after.encode()
+    start = b'{"kind":"%s","follows":%d,%s"meta":%s' % (write.kind.encode(), write.follows, link, write.meta_json)
     if write.data is None or write.revision_json is None:
         return start + b"}"
     return b'%s,"revision_info":%s,"data":%s}' % (start, write.revision_json, write.data)

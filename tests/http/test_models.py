@@ -319,3 +319,30 @@ async def test_a_root_model_is_a_model(serve: Serve) -> None:
 
     async with serve(Tags) as http:
         assert (await http.post("/tags", json=["a"])).json()["data"] == ["a"]
+
+
+class Limits(BaseModel):
+    word: Annotated[str | None, Index()] = None
+    amount: Annotated[Decimal | None, Index()] = None
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"word": "\u00e4\u4e2d" * 400}, 201),
+        ({"word": "\u00e4\u4e2d" * 401}, 422),
+        ({"amount": "9" * 1000 + "." + "9" * 1000}, 201),
+        ({"amount": "1e1000"}, 422),
+        ({"amount": "1e-1001"}, 422),
+        ({"amount": "0e-999999"}, 201),
+    ],
+)
+async def test_what_no_index_can_hold_is_refused_everywhere(serve: Serve, fields: dict[str, str], status: int) -> None:
+    """PostgreSQL's index rows are the shortest, and what does not fit there is refused by all, by name."""
+    async with serve(Limits) as http:
+        response = await http.post("/limits", json=fields)
+        assert response.status_code == status
+        if status == 422:
+            assert [error["field"] for error in response.json()["errors"]] == list(fields)
+        else:
+            assert len((await http.get("/limits", params=fields)).json()["items"]) == 1

@@ -4,39 +4,40 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from autocrud.model import ModelSpec
-from autocrud.storage.base import IStorage, IStorageFactory, ObjectStore
-from autocrud.storage.composed import Storage
+from autocrud.storage.base import IStorageFactory
 from autocrud.storage.disk import DiskStorageFactory
-from autocrud.storage.log import Log
 from autocrud.storage.memory import MemoryStorageFactory
-from autocrud.storage.meta.sqlite import SqliteMetaStore
-from autocrud.storage.objects.memory import MemoryObjectStore
+from autocrud.storage.postgres import PostgresStorageFactory
+from autocrud.storage.s3 import S3StorageFactory
+from tests.servers_real import postgres, seaweed
 
 
-class LogInMemoryFactory(IStorageFactory):
-    """The log and its SQLite index over the memory object store, as S3 will have them: one asks by awaiting."""
+def s3_options() -> dict[str, Any]:
+    """How to reach the run's S3 server."""
+    server = seaweed()
+    return {
+        "bucket": "tests",
+        "endpoint_url": server.endpoint_url,
+        "access_key": server.access_key,
+        "secret_key": server.secret_key,
+        "create_bucket": True,
+    }
 
-    def __init__(self, directory: Path, objects: ObjectStore | None = None) -> None:
-        self.objects = objects or MemoryObjectStore()
-        self._directory = directory
 
-    def build(self, spec: ModelSpec[Any]) -> IStorage:
-        path = self._directory / f"{spec.name}.sqlite"
-        return Storage(SqliteMetaStore(spec, path, Log(self.objects, spec.name), inline_limit=1024))
+def s3_factory(path: Path, **options: Any) -> S3StorageFactory:
+    """A place in the bucket that is the folder's own, with its cache in the folder."""
+    return S3StorageFactory(**{**s3_options(), "prefix": path.name, "cache_dir": path / "cache"} | options)
 
-    async def open(self) -> None:
-        return
 
-    async def close(self) -> None:
-        return
-
-    async def check(self) -> None:
-        return
+def postgres_factory(path: Path, **options: Any) -> PostgresStorageFactory:
+    """A schema, and a place in the bucket, that are the folder's own."""
+    url = postgres().url
+    return PostgresStorageFactory(url, **{**s3_options(), "prefix": path.name, "schema": path.name} | options)
 
 
 BACKENDS: dict[str, Callable[[Path], IStorageFactory]] = {
     "memory": lambda path: MemoryStorageFactory(),
     "disk": DiskStorageFactory,
-    "log-in-memory": LogInMemoryFactory,
+    "s3": s3_factory,
+    "postgres": postgres_factory,
 }

@@ -23,7 +23,6 @@ async def test_entries_follow_one_another() -> None:
     assert following is not None
     assert (following.previous, following.tail) == (first.tail.nonce, second.tail)
     assert await log.read(3) is None
-    assert [await log.exists(number) for number in (1, 2, 3)] == [True, True, False]
     offset, line = first.lines[1]
     assert line is not None
     assert await log.data(log.locator(first, offset, len(line))) == b'{"b":22}'

@@ -42,7 +42,7 @@ class MemoryMetaStore(MetaStore):
     async def commit(self, batch: Sequence[Write]) -> list[Outcome]:
         return [self._apply(write) for write in batch]
 
-    async def get(self, resource_id: str) -> Head | None:
+    async def get(self, resource_id: str, current: bool) -> Head | None:
         row = self._rows.get(resource_id)
         return None if row is None else row.head
 

@@ -14,6 +14,8 @@ from autocrud.resource import CommitKind, RevisionStatus, timestamp
 from autocrud.storage.base import Commit, Head, Outcome, Write, commit_of
 from autocrud.storage.log import Tail
 
+_LAYOUT = 2  # of the tables; counted up with each change of them
+
 _META_COLUMNS = {
     "version": "INTEGER NOT NULL",
     "current_revision_id": "TEXT NOT NULL",
@@ -89,14 +91,23 @@ class SqliteTables:
         self._insert_commit = f"INSERT INTO {self.commits} VALUES ({_marks(_COMMIT_COLUMNS)})"
 
     def create_tables(self, db: Connection) -> None:
-        """Create the tables that are missing, without the columns and indexes of index fields."""
+        """Create the tables that are missing, without the columns and indexes of index fields.
+
+        Tables of an older layout are dropped: the log has everything that they hold.
+        """
+        (layout,) = db.execute("PRAGMA user_version").fetchone()
+        if layout != _LAYOUT:
+            for table in (self.heads, self.commits, self.log, self.erasures):
+                db.execute(f"DROP TABLE IF EXISTS {table}")
+            db.execute(f"PRAGMA user_version = {_LAYOUT}")
         heads, commits = _declared(_META_COLUMNS | _DATA_COLUMNS), _declared(_COMMIT_COLUMNS)
+        erasures = "record TEXT PRIMARY KEY NOT NULL, purged INTEGER"
         log = "one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NOT NULL, nonce TEXT NOT NULL"
         for statement in (
             f"CREATE TABLE IF NOT EXISTS {self.heads} (resource_id TEXT PRIMARY KEY NOT NULL, {heads})",
             f"CREATE TABLE IF NOT EXISTS {self.commits} ({commits}, PRIMARY KEY (resource_id, version)) WITHOUT ROWID",
             f"CREATE TABLE IF NOT EXISTS {self.log} ({log})",
-            f"CREATE TABLE IF NOT EXISTS {self.erasures} (record TEXT PRIMARY KEY NOT NULL) WITHOUT ROWID",
+            f"CREATE TABLE IF NOT EXISTS {self.erasures} ({erasures}) WITHOUT ROWID",
             f"INSERT OR IGNORE INTO {self.log} VALUES (1, 0, '')",
         ):
             db.execute(statement)
@@ -135,8 +146,8 @@ class SqliteTables:
         """Enter an applied write into the history, now that it is known where its record stands."""
         resource_id = write.meta.resource_id
         if write.kind is CommitKind.purge:
-            forget = f"INSERT OR IGNORE INTO {self.erasures} SELECT record FROM {self.commits} WHERE resource_id = ?"
-            db.execute(forget, (resource_id,))
+            forget = f"INSERT OR IGNORE INTO {self.erasures} SELECT record, ? FROM {self.commits} WHERE resource_id = ?"
+            db.execute(forget, (int(record.partition(":")[0]), resource_id))
             db.execute(f"DELETE FROM {self.commits} WHERE resource_id = ?", (resource_id,))
             return
         commit = commit_of(write, locator)
@@ -191,9 +202,9 @@ class SqliteTables:
         assignments = ", ".join(f"{quoted(column)} = ?" for column in self.index_columns)
         db.executemany(f"UPDATE {self.heads} SET {assignments} WHERE resource_id = ?", rows)
 
-    def pending_erasures(self, db: Connection) -> list[str]:
-        """The records of purged resources that may still stand in the log."""
-        return [record for (record,) in db.execute(f"SELECT record FROM {self.erasures}")]
+    def pending_erasures(self, db: Connection) -> list[tuple[str, int]]:
+        """The records of purged resources that may still stand in the log, each with the entry that purged it."""
+        return db.execute(f"SELECT record, purged FROM {self.erasures}").fetchall()
 
     def forget_erasures(self, db: Connection, records: Iterable[str]) -> None:
         """Note that these records are erased."""

@@ -33,22 +33,22 @@ class SqliteThread:
     calls next to nothing.
 
     Args:
-        path: the database file; created if absent.
         read_only: refuse to write.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self._path = path
+    def __init__(self, *, read_only: bool = False) -> None:
+        self._path = Path()
         self._read_only = read_only
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    async def open(self) -> None:
-        """Connect.
+    async def open(self, path: Path) -> None:
+        """Connect to the database file, which is created if absent.
 
         Raises:
             StorageUnavailable, DataCorrupted: as `run`.
         """
+        self._path = path
         self._thread = threading.Thread(target=self._serve, name=f"sqlite {self._path.name}", daemon=True)
         self._thread.start()
         try:
@@ -65,7 +65,7 @@ class SqliteThread:
             DataCorrupted: the file is not the database that was written.
         """
         if self._thread is None:
-            raise StorageUnavailable(f"{self._path.name} is not open.")
+            raise StorageUnavailable("The database is not open.")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._calls.put((work, future))
         return await future

@@ -2,20 +2,22 @@
 
 import asyncio
 import os
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 from uuid import uuid4
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
-from autocrud.storage.base import ObjectExists, ObjectMissing, ObjectStore
+from autocrud.storage.object_store import ObjectExists, ObjectMissing, ObjectStore
 
 R = TypeVar("R")
 
 _TEMPORARY = ".tmp"
+_PIECE = 1024 * 1024
 _ABANDONED_AFTER = 3600.0  # seconds; no put takes that long, so its process is gone
 
 
@@ -50,8 +52,21 @@ class LocalObjectStore(ObjectStore):
     async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         return await self._run(lambda: self._get(key, start, end))
 
-    async def exists(self, key: str) -> bool:
-        return await self._run(lambda: self.blocking_exists(key))
+    async def put_file(self, key: str, path: Path) -> None:
+        await self._run(lambda: self._put_file(key, path))
+
+    async def stream(self, key: str) -> AsyncIterator[bytes]:
+        start = 0
+        while piece := await self.get(key, start, start + _PIECE):
+            yield piece
+            start += len(piece)
+
+    async def keys(self, prefix: str, after: str = "") -> AsyncIterator[str]:
+        for key in await self._run(lambda: self._keys(prefix, after)):
+            yield key
+
+    async def delete(self, key: str) -> None:
+        await self._run(lambda: (self._root / key).unlink(missing_ok=True))
 
     def blocking_exists(self, key: str) -> bool:
         """One system call."""
@@ -93,12 +108,19 @@ class LocalObjectStore(ObjectStore):
                     path.unlink()
 
     def _put(self, key: str, data: bytes, if_absent: bool) -> None:
+        self._place(key, lambda file: file.write(data), if_absent)
+
+    def _put_file(self, key: str, path: Path) -> None:
+        with path.open("rb") as source:
+            self._place(key, lambda file: shutil.copyfileobj(source, file, _PIECE), False)
+
+    def _place(self, key: str, write: Callable[[BinaryIO], object], if_absent: bool) -> None:
         target = self._root / key
         temporary = self._root / _TEMPORARY / uuid4().hex
         self._make_folder(target.parent)
         try:
             with temporary.open("xb") as file:
-                file.write(data)
+                write(file)
                 file.flush()
                 os.fsync(file.fileno())
             if if_absent:
@@ -126,6 +148,11 @@ class LocalObjectStore(ObjectStore):
         # Who reads a whole object may act on it, and its writer may have died before its name was durable.
         _sync_folder((self._root / key).parent)
         return content[start:]
+
+    def _keys(self, prefix: str, after: str) -> list[str]:
+        folder = self._root / prefix.rpartition("/")[0]
+        found = (path.relative_to(self._root).as_posix() for path in folder.rglob("*") if path.is_file())
+        return sorted(key for key in found if key.startswith(prefix) and key > after and not key.startswith("."))
 
     def _make_folder(self, folder: Path) -> None:
         """Create the folder, and make its name in each parent durable."""

@@ -1,8 +1,10 @@
 """Objects in a dict: for the log's own tests, and for whoever wants to see what a store must do."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
-from autocrud.storage.base import ObjectExists, ObjectMissing, ObjectStore
+from autocrud.storage.object_store import ObjectExists, ObjectMissing, ObjectStore
 
 
 class MemoryObjectStore(ObjectStore):
@@ -25,8 +27,19 @@ class MemoryObjectStore(ObjectStore):
     async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         return self._present(key)[start:end]
 
-    async def exists(self, key: str) -> bool:
-        return key in self.objects
+    async def put_file(self, key: str, path: Path) -> None:
+        self.objects[key] = await asyncio.to_thread(path.read_bytes)
+
+    async def stream(self, key: str) -> AsyncIterator[bytes]:
+        yield self._present(key)
+
+    async def keys(self, prefix: str, after: str = "") -> AsyncIterator[str]:
+        for key in sorted(self.objects):
+            if key.startswith(prefix) and key > after:
+                yield key
+
+    async def delete(self, key: str) -> None:
+        self.objects.pop(key, None)
 
     async def rewrite(self, key: str, edit: Callable[[bytes], bytes]) -> None:
         self.objects[key] = edit(self._present(key))

@@ -1,0 +1,80 @@
+"""Folders for what can be fetched again: each belongs to one process at a time."""
+
+import fcntl
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from autocrud.errors import ConfigurationError
+
+_MOST_SLOTS = 1024
+
+
+class CacheFolder:
+    """A folder of this process alone under a directory that processes share; who comes next finds what is in it.
+
+    Args:
+        directory: created if absent; if None, a temporary one that is removed in the end.
+        belongs_to: what is cached, so that nothing else is taken for it.
+    """
+
+    def __init__(self, directory: Path | None, *belongs_to: str) -> None:
+        self._directory = directory
+        self._name = hashlib.sha256("\0".join(belongs_to).encode()).hexdigest()[:16]
+        self._lock: IO[str] | None = None
+        self._temporary: str | None = None
+        self._path: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """The folder, from `claim` to `release`."""
+        if self._path is None:
+            raise RuntimeError("the cache is not open")
+        return self._path
+
+    def claim(self) -> None:
+        """Take the first folder that no living process has.
+
+        Raises:
+            ConfigurationError: the directory cannot be used.
+        """
+        if self._path is not None:
+            return
+        if self._directory is None:
+            self._temporary = tempfile.mkdtemp(prefix="autocrud-")
+            self._path = Path(self._temporary)
+            return
+        try:
+            for number in range(_MOST_SLOTS):
+                folder = self._directory / self._name / str(number)
+                folder.mkdir(parents=True, exist_ok=True)
+                if self._take(folder / "lock"):
+                    self._path = folder
+                    return
+        except OSError as error:
+            message = f"the directory {self._directory} cannot be used: {error.strerror}"
+            raise ConfigurationError(message, argument="cache_dir") from error
+        raise ConfigurationError(f"{_MOST_SLOTS} processes use {self._directory} already", argument="cache_dir")
+
+    def release(self) -> None:
+        """Leave the folder to the next process. May be called twice."""
+        self._path = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
+
+    def _take(self, path: Path) -> bool:
+        lock = path.open("a")
+        try:
+            # Held by the open file, so that it ends with the process, however that ends.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            return False
+        self._lock = lock
+        return True

@@ -1,0 +1,153 @@
+"""Decides a batch of writes against the rows that it has locked: what is accepted, and what the rows become."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from autocrud.errors import AlreadyExists, AutoCRUDError, Conflict, UniqueViolation
+from autocrud.resource import CommitKind
+from autocrud.storage.base import Outcome, Write, commit_of
+from autocrud.storage.meta.postgres_tables import PostgresTables, commit_row
+from autocrud.storage.records import data_span, encode_record
+
+Held = tuple[int, Any]  # a unique field's number, and a value
+
+
+@dataclass(slots=True)
+class State:
+    """One resource as the batch leaves it so far.
+
+    Attributes:
+        version: 0 where there is none.
+        record: the place of its last record.
+        unique: the values that it holds while it is live.
+        last: the last accepted write, and `data` the last one with data.
+        stored: whether it has a row, from before the batch.
+        purged: whether that row, or the history of it, is to be removed.
+    """
+
+    version: int = 0
+    is_deleted: bool = False
+    record: str | None = None
+    unique: list[Held] = field(default_factory=list)
+    last: Write | None = None
+    data: Write | None = None
+    locator: str = ""
+    stored: bool = False
+    purged: bool = False
+    commits: list[tuple[Any, ...]] = field(default_factory=list)
+
+
+class Batch:
+    """A batch of writes, each of which sees those before it.
+
+    Args:
+        key: where the batch's records will be, relative to the model's prefix.
+    """
+
+    def __init__(self, tables: PostgresTables, writes: Sequence[Write], key: str) -> None:
+        self._tables = tables
+        self._writes = writes
+        self.key = key
+        self._states: dict[str, State] = {write.meta.resource_id: State() for write in writes}
+        self._holders: dict[Held, str] = {}
+        self._offset = 0
+        self.lines: list[bytes] = []
+        self.erased: list[str] = []  # places of records in this very batch that it also purges
+        self.outcomes: list[Outcome] = []
+
+    @property
+    def resource_ids(self) -> list[str]:
+        """The resources that it is about, in the order in which every node locks them."""
+        return sorted(self._states)
+
+    @property
+    def content(self) -> bytes:
+        """Its records, as they are to be stored."""
+        return b"".join(line + b"\n" for line in self.lines)
+
+    def load(self, resource_id: str, version: int, is_deleted: bool, record: str | None, unique: Sequence[Any]) -> None:
+        """Take in a locked row; `unique` are its values of the unique fields, in order."""
+        held = [(self._tables.unique_number(place), value) for place, value in enumerate(unique) if value is not None]
+        self._states[resource_id] = State(version, is_deleted, record, held, stored=True)
+
+    def unique_values(self) -> Iterable[Held]:
+        """All unique values that any write of it may come to hold."""
+        for write in self._writes:
+            if write.data is not None:
+                yield from self._tables.unique(self._tables.typed(write.index))
+        for state in self._states.values():
+            yield from state.unique
+
+    def hold(self, held: Held, resource_id: str) -> None:
+        """Take in who holds a unique value."""
+        self._holders[held] = resource_id
+
+    def decide(self) -> None:
+        """Accept or refuse each write, in order."""
+        self.outcomes = [self._decide(write) for write in self._writes]
+
+    def rows(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        """Rows to insert, to update, and to update but for the data."""
+        inserted: list[tuple[Any, ...]] = []
+        updated: list[tuple[Any, ...]] = []
+        moved: list[tuple[Any, ...]] = []
+        for resource_id in self.resource_ids:
+            state = self._states[resource_id]
+            if state.last is None or state.version == 0:
+                continue
+            row = self._tables.head_row(state.last.meta, state.last.meta_json, state.data, state.locator)
+            is_new = not state.stored or state.purged
+            (inserted if is_new else moved if state.data is None else updated).append(row)
+        return inserted, updated, moved
+
+    def commits(self) -> list[tuple[Any, ...]]:
+        """Rows of the history."""
+        return [row for state in self._states.values() for row in state.commits]
+
+    def purged(self) -> list[str]:
+        """The resources whose rows and histories are to be removed."""
+        return [resource_id for resource_id, state in self._states.items() if state.purged]
+
+    def with_purges_refused(self, error: AutoCRUDError) -> list[Outcome]:
+        """The outcomes, with this one for each accepted purge."""
+        pairs = zip(self._writes, self.outcomes, strict=True)
+        return [error if write.kind is CommitKind.purge and refused is None else refused for write, refused in pairs]
+
+    def _decide(self, write: Write) -> Outcome:
+        resource_id = write.meta.resource_id
+        state = self._states[resource_id]
+        if write.follows == 0 and state.version:
+            return AlreadyExists(resource_id)
+        if write.follows != state.version:
+            return Conflict(resource_id, write.follows)
+        unique = state.unique if write.data is None else self._tables.unique(self._tables.typed(write.index))
+        wanted = [] if write.meta.is_deleted else unique
+        for held in wanted:
+            if self._holders.get(held, resource_id) != resource_id:
+                return UniqueViolation(self._tables.fields[held[0]].name)
+        for held in state.unique:
+            if self._holders.get(held) == resource_id:
+                del self._holders[held]
+        for held in wanted:
+            self._holders[held] = resource_id
+        self._accept(write, state, unique)
+        return None
+
+    def _accept(self, write: Write, state: State, unique: list[Held]) -> None:
+        line = encode_record(write, state.record)
+        record = f"{self.key}:{self._offset}:{len(line)}"
+        start, size = data_span(write, len(line))
+        locator = f"{self.key}:{self._offset + start}:{size}" if size else None
+        self._offset += len(line) + 1
+        self.lines.append(line)
+        if write.kind is CommitKind.purge:
+            self.erased += [row[-1] for row in state.commits]
+            stored = state.stored
+            self._states[write.meta.resource_id] = State(last=write, stored=stored, purged=True)
+            return
+        state.version, state.is_deleted, state.record = write.meta.version, write.meta.is_deleted, record
+        state.unique, state.last = unique, write
+        if locator is not None:
+            state.data, state.locator = write, locator
+        state.commits.append(commit_row(commit_of(write, locator), record))

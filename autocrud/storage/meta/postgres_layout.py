@@ -1,0 +1,172 @@
+"""Brings the tables of a model in PostgreSQL in line with the model, as it is now."""
+
+import hashlib
+import logging
+from typing import Any
+
+import asyncpg
+
+from autocrud.errors import ConfigurationError, InvalidData
+from autocrud.model import ModelSpec
+from autocrud.storage.meta.postgres_rebuild import rebuild
+from autocrud.storage.meta.postgres_records import PostgresRecords
+from autocrud.storage.meta.postgres_tables import (
+    COMMIT_COLUMNS,
+    DATA_COLUMNS,
+    META_COLUMNS,
+    PostgresTables,
+    columns_of,
+    declared,
+    fitting,
+    quoted,
+)
+
+logger = logging.getLogger(__name__)
+
+_FILL_ROWS = 500
+_MARK = "autocrud: "  # begins the comment on each index of ours, which tells how it was made
+
+
+async def prepare(connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords) -> None:
+    """Create what is missing, in one transaction; nodes that start together take turns.
+
+    Tables that are not there are rebuilt from the records (invariant 6).
+
+    Raises:
+        ConfigurationError: stored data does not fit the model, or the user may not do what has to be done.
+    """
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _lock_of(tables))
+            await _create_schema(connection, tables)
+            if await _create_tables(connection, tables):
+                await _add_columns(connection, tables)
+                await rebuild(connection, spec, tables, records)
+            elif await _add_columns(connection, tables):
+                await _fill_columns(connection, spec, tables, records)
+            await _match_indexes(connection, spec, tables)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConfigurationError(f"PostgreSQL refuses: {error}", argument="postgres_url") from error
+
+
+async def _create_schema(connection: Any, tables: PostgresTables) -> None:
+    # Asked first: IF NOT EXISTS needs the right to create one even where there is one.
+    if not await connection.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", tables.schema):
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _key(tables.schema))
+        await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(tables.schema)}")
+
+
+async def _create_tables(connection: Any, tables: PostgresTables) -> bool:
+    """Create the tables without the columns of index fields; says whether there were none."""
+    if await connection.fetchval("SELECT to_regclass($1)::text", tables.heads):
+        return False
+    heads = declared({"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS})
+    await connection.execute(f"CREATE TABLE {tables.heads} ({heads}, PRIMARY KEY (resource_id))")
+    await connection.execute(f"DROP TABLE IF EXISTS {tables.commits}, {tables.erasures}")
+    commits = f"{declared(COMMIT_COLUMNS)}, PRIMARY KEY (resource_id, version)"
+    await connection.execute(f"CREATE TABLE {tables.commits} ({commits})")
+    await connection.execute(f"CREATE TABLE {tables.erasures} (record text PRIMARY KEY)")
+    return True
+
+
+async def _add_columns(connection: Any, tables: PostgresTables) -> bool:
+    """Add the columns of new index fields, empty; one of another type is replaced. Says whether any was added."""
+    rows = await connection.fetch(
+        "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute"
+        " WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped",
+        tables.heads,
+    )
+    existing = {name: kind.replace(" with time zone", "") for name, kind in rows}
+    added = False
+    for name, kind in tables.index_columns.items():
+        shown = "timestamp" if kind == "timestamptz" else kind
+        if existing.get(name) == shown:
+            continue
+        if name in existing:
+            await connection.execute(f"ALTER TABLE {tables.heads} DROP COLUMN {quoted(name)}")
+        collation = ' COLLATE "C"' if kind == "text" else ""
+        await connection.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quoted(name)} {kind}{collation}")
+        added = True
+    return added
+
+
+async def _fill_columns(
+    connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords
+) -> None:
+    """Fill the index columns from the data, some rows at a time."""
+    columns = {"resource_id": "text", **tables.index_columns}
+    casts = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(columns.values(), 1))
+    names = ", ".join(map(quoted, columns))
+    assignments = ", ".join(f"{quoted(name)} = row.{quoted(name)}" for name in tables.index_columns)
+    update = (
+        f"UPDATE {tables.heads} h SET {assignments} FROM unnest({casts}) AS row ({names})"
+        " WHERE h.resource_id = row.resource_id"
+    )
+    select = (
+        f"SELECT resource_id, head, head_locator FROM {tables.heads} WHERE resource_id > $1"
+        f" ORDER BY resource_id LIMIT {_FILL_ROWS}"
+    )
+    after, done = "", 0
+    while rows := await connection.fetch(select, after):
+        values = []
+        for resource_id, head, locator in rows:
+            data = await records.data(locator) if head is None else head
+            try:
+                values.append((resource_id, *tables.typed(spec.index_values(data))))
+            except InvalidData as error:
+                reasons = "; ".join(f"{item.field} {item.message}" for item in error.errors)
+                raise ConfigurationError(f"{spec.type_name} {resource_id!r}: {reasons}") from error
+        await connection.execute(update, *columns_of(values))
+        after, done = rows[-1][0], done + len(rows)
+        logger.info("%s: filled new index fields of %d resources", spec.name, done)
+
+
+async def _match_indexes(connection: Any, spec: ModelSpec[Any], tables: PostgresTables) -> None:
+    """Create the indexes that the model wants, and drop those of ours that it no longer does."""
+    wanted = _wanted(spec, tables)
+    rows = await connection.fetch(
+        "SELECT c.relname, obj_description(c.oid, 'pg_class') FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+        " WHERE i.indrelid = $1::regclass",
+        tables.heads,
+    )
+    ours = {name: comment.removeprefix(_MARK) for name, comment in rows if comment and comment.startswith(_MARK)}
+    for name, made in ours.items():
+        if wanted.get(name, (None, None))[0] != made:
+            await connection.execute(f"DROP INDEX {quoted(tables.schema)}.{quoted(name)}")
+    for name, (sql, field) in wanted.items():
+        if ours.get(name) == sql:
+            continue
+        try:
+            await connection.execute(sql)
+        except asyncpg.UniqueViolationError as error:
+            raise ConfigurationError(
+                f"{spec.type_name}.{field} cannot be unique: stored resources share a value of it"
+            ) from error
+        comment = (_MARK + sql).replace("'", "''")
+        await connection.execute(f"COMMENT ON INDEX {quoted(tables.schema)}.{quoted(name)} IS '{comment}'")
+
+
+def _wanted(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str, tuple[str, str]]:
+    """The statement that makes each index, by the index's name, with the field that it is for."""
+    order, live = "(created_time, resource_id)", "WHERE NOT is_deleted"
+    found = {f"{tables.heads_name}_all": (order, ""), f"{tables.heads_name}_live": (f"{order} {live}", "")}
+    unique = set()
+    for field, column in zip(spec.index_fields, map(quoted, tables.index_columns), strict=True):
+        name = fitting(f"{tables.heads_name}_ix_{field.name}")
+        columns = f"({column})" if field.unique else f"({column}, created_time, resource_id)"
+        found[name] = (f"{columns} {live}", field.name)
+        if field.unique:
+            unique.add(name)
+    return {
+        name: (f"CREATE {'UNIQUE ' * (name in unique)}INDEX {quoted(name)} ON {tables.heads} {columns}", field)
+        for name, (columns, field) in found.items()
+    }
+
+
+def _lock_of(tables: PostgresTables) -> int:
+    return _key(tables.heads)
+
+
+def _key(name: str) -> int:
+    """The number of an advisory lock."""
+    return int.from_bytes(hashlib.sha256(f"autocrud:{name}".encode()).digest()[:8], "big", signed=True)

@@ -1,0 +1,174 @@
+"""Connections to PostgreSQL. asyncpg's errors are told apart here and nowhere else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from autocrud.errors import ConfigurationError, StorageUnavailable
+
+_CONNECT_SECONDS = 5.0
+_STATEMENT_SECONDS = 30.0
+
+
+_LOST = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InternalClientError,
+    asyncpg.InterfaceError,
+)
+
+
+class ConnectionLost(StorageUnavailable):
+    """The connection ended, or never came about; whatever transaction was open on it is rolled back or committed."""
+
+
+class Raced(Exception):
+    """Another transaction was in the way: what was read is no longer so. The same again may succeed."""
+
+
+class PostgresPool:
+    """The connections that the models of one factory share.
+
+    Args:
+        url: `postgresql://user:password@host:port/database`.
+        size: connections at most.
+        statement_cache: prepared statements that a connection keeps; 0 for a pooler in transaction mode that knows
+            nothing of them.
+    """
+
+    def __init__(self, url: str, *, size: int, statement_cache: int) -> None:
+        self._url = url
+        self._size = size
+        self._statement_cache = statement_cache
+        self._pool: Any = None
+        try:
+            parts = urlsplit(url)
+            self.host = f"{parts.hostname or 'localhost'}:{parts.port or 5432}"
+        except ValueError as error:
+            raise ConfigurationError("the URL of PostgreSQL cannot be read", argument="postgres_url") from error
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            ConfigurationError: the server cannot be reached, or refuses.
+        """
+        if self._pool is not None:
+            return
+        try:
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=1,
+                max_size=self._size,
+                timeout=_CONNECT_SECONDS,
+                command_timeout=_STATEMENT_SECONDS,
+                statement_cache_size=self._statement_cache,
+                reset=_leave_as_it_is,
+            )
+        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise ConfigurationError(self._diagnosis(error), argument="postgres_url") from _without_secrets(error)
+
+    async def close(self) -> None:
+        """Disconnect. May be called twice."""
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            try:
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
+
+    async def fetch(self, sql: str, *arguments: Any) -> Sequence[Any]:
+        """Rows of a statement that only reads; once more where the connection was lost under it."""
+        try:
+            async with self.connection() as connection:
+                return await _fetch(connection, sql, arguments)
+        except ConnectionLost:
+            async with self.connection() as connection:
+                return await _fetch(connection, sql, arguments)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """A connection for a while.
+
+        Raises:
+            ConnectionLost: there is none, or it ended meanwhile.
+            StorageUnavailable: the server cannot do what it is asked now.
+            Raced: see there.
+        """
+        if self._pool is None:
+            raise StorageUnavailable("PostgreSQL is not open.")
+        with self._errors():
+            async with self._pool.acquire(timeout=_CONNECT_SECONDS) as connection:
+                yield connection
+
+    async def commit(self, transaction: Any) -> bool | None:
+        """Commit; None where the answer was lost, and the transaction's id has to tell.
+
+        Raises:
+            Raced: it was rolled back.
+        """
+        try:
+            with self._errors():
+                await transaction.commit()
+        except StorageUnavailable:
+            return None
+        return True
+
+    async def roll_back(self, transaction: Any) -> None:
+        """Roll back, if the connection still lives; if not, the server does."""
+        with suppress(StorageUnavailable), self._errors():
+            await transaction.rollback()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            translated = self._translated(error)
+            if translated is error:
+                raise
+            raise translated from error
+
+    def _translated(self, error: Exception) -> Exception:
+        message = f"PostgreSQL at {self.host}: {str(error) or type(error).__name__}."
+        if isinstance(error, asyncpg.UniqueViolationError | asyncpg.TransactionRollbackError):
+            return Raced(str(error))
+        if isinstance(error, asyncpg.QueryCanceledError | asyncpg.InsufficientResourcesError):
+            return StorageUnavailable(message)
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError | asyncpg.LockNotAvailableError):
+            return StorageUnavailable(message)
+        if isinstance(error, _LOST) and not isinstance(error, ValueError | TypeError):
+            return ConnectionLost(message)
+        return error
+
+    def _diagnosis(self, error: Exception) -> str:
+        where = f"PostgreSQL at {self.host}"
+        if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+            return f"{where} refuses the user or the password"
+        if isinstance(error, asyncpg.InvalidCatalogNameError):
+            return f"{where} has no such database"
+        if isinstance(error, ValueError):
+            return "the URL of PostgreSQL cannot be read"
+        if isinstance(error, OSError):  # also TimeoutError
+            return f"{where} cannot be reached: {error.strerror or 'no answer'}"
+        return f"{where} refuses the connection: {type(error).__name__}"
+
+
+async def _fetch(connection: Any, sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
+    rows: Sequence[Any] = await connection.fetch(sql, *arguments)
+    return rows
+
+
+async def _leave_as_it_is(connection: Any) -> None:
+    """Nothing is set for longer than a transaction, so there is nothing to reset at the price of a round trip."""
+
+
+def _without_secrets(error: Exception) -> Exception | None:
+    """The cause to show. A URL that cannot be read stands in the message about it, with the password in it."""
+    return None if isinstance(error, ValueError) else error

@@ -1,0 +1,158 @@
+"""Rebuilds the tables of a model from its records alone (invariant 6)."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from pydantic_core import from_json
+
+from autocrud.errors import ConfigurationError, DataCorrupted, InvalidData
+from autocrud.model import ModelSpec
+from autocrud.resource import CommitKind
+from autocrud.storage.base import Write, commit_of
+from autocrud.storage.log import parse_locator
+from autocrud.storage.meta.postgres_records import PostgresRecords
+from autocrud.storage.meta.postgres_tables import PostgresTables, columns_of, commit_row
+from autocrud.storage.records import data_span, decode_record
+
+logger = logging.getLogger(__name__)
+
+_ROWS = 200
+_STAGE = "autocrud_rebuild"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A record where it was found."""
+
+    place: str
+    after: str | None
+    created_time: str
+    line: bytes
+    write: Write
+
+
+async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords) -> None:
+    """Fill empty tables from the records, within the open transaction.
+
+    Records of transactions that were rolled back may be among them. Where two claim one version of a resource, that
+    one counts which a later record names as the one that it follows, else the one in the later object.
+
+    Raises:
+        DataCorrupted: a line is not a record.
+    """
+    if not await _stage(connection, records):
+        return
+    rows: list[tuple[Any, ...]] = []
+    commits: list[tuple[Any, ...]] = []
+    erased: list[tuple[str]] = []
+    done, after = 0, ""
+    while ids := await _next_ids(connection, after):
+        found = await connection.fetch(
+            f"SELECT resource_id, place, line FROM {_STAGE} WHERE resource_id = ANY($1::text[])"
+            " ORDER BY resource_id, version, place",
+            ids,
+        )
+        for _, group in groupby(found, key=lambda row: row[0]):
+            history, dead = _history([_found(spec, place, line) for _, place, line in group])
+            erased += [(place,) for place in dead]
+            if history:
+                rows.append(_head_row(tables, history))
+                commits += [_commit_row(item) for item in history]
+        for sql, values in ((tables.insert, rows), (tables.insert_commits, commits)):
+            if values:
+                await connection.execute(sql, *columns_of(values))
+        if erased:
+            await connection.execute(f"INSERT INTO {tables.erasures} SELECT unnest($1::text[])", *columns_of(erased))
+        done, after = done + len(ids), ids[-1]
+        rows, commits, erased = [], [], []
+        logger.info("%s: rebuilt %d resources from their records", spec.name, done)
+    await connection.execute(f"DROP TABLE {_STAGE}")
+
+
+async def _stage(connection: Any, records: PostgresRecords) -> bool:
+    """Gather all records in a temporary table, so that those of one resource come together."""
+    await connection.execute(
+        f'CREATE TEMPORARY TABLE {_STAGE} (resource_id text COLLATE "C", version bigint, place text COLLATE "C",'
+        " line bytea) ON COMMIT DROP"
+    )
+    some = False
+    async for lines in records.lines():
+        values = []
+        for place, line in lines:
+            try:
+                meta = from_json(line)["meta"]
+                values.append((meta["resource_id"], meta["version"], place, line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataCorrupted(f"{place} is not a record.") from error
+        if values:
+            some = True
+            insert = f"INSERT INTO {_STAGE} SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[])"
+            await connection.execute(insert, *columns_of(values))
+    await connection.execute(f"CREATE INDEX ON {_STAGE} (resource_id)")
+    return some
+
+
+async def _next_ids(connection: Any, after: str) -> list[str]:
+    sql = f"SELECT DISTINCT resource_id FROM {_STAGE} WHERE resource_id > $1 ORDER BY resource_id LIMIT {_ROWS}"
+    return [resource_id for (resource_id,) in await connection.fetch(sql, after)]
+
+
+def _found(spec: ModelSpec[Any], place: str, line: bytes) -> _Found:
+    try:
+        write = decode_record(spec, line)
+        record = from_json(line)
+    except InvalidData as error:
+        raise ConfigurationError(f"{place}: {error} {error.errors}") from error
+    except (ValueError, LookupError) as error:
+        raise DataCorrupted(f"{place} is not a record.") from error
+    return _Found(place, record.get("after"), record["meta"]["created_time"], line, write)
+
+
+def _history(found: Sequence[_Found]) -> tuple[list[_Found], list[str]]:
+    """One resource's history, the oldest first, and the places of what was purged.
+
+    An id that was purged and given again has had several lives, told apart by the time of their creation.
+    """
+    lives: dict[str, list[_Found]] = {}
+    for item in found:
+        lives.setdefault(item.created_time, []).append(item)
+    chains = {created: _chain(items) for created, items in lives.items()}
+    ended = {created for created, chain in chains.items() if chain[-1].write.kind is CommitKind.purge}
+    dead = [item.place for created in ended for item in lives[created] if item.write.kind is not CommitKind.purge]
+    alive = [chain for created, chain in chains.items() if created not in ended and chain[0].write.follows == 0]
+    if not alive:
+        return [], dead
+    # Two that live: one of them was created by a transaction that was rolled back.
+    return max(alive, key=lambda chain: (chain[-1].write.meta.version, chain[-1].place)), dead
+
+
+def _chain(items: Iterable[_Found]) -> list[_Found]:
+    """From the newest version down, each time the record that the one above it follows."""
+    by_version: dict[int, dict[str, _Found]] = {}
+    for item in items:
+        by_version.setdefault(item.write.meta.version, {})[item.place] = item
+    chain: list[_Found] = []
+    for version in sorted(by_version, reverse=True):
+        claims = by_version[version]
+        named = claims.get(chain[-1].after or "") if chain else None
+        chain.append(named or claims[max(claims)])
+    return chain[::-1]
+
+
+def _head_row(tables: PostgresTables, history: Sequence[_Found]) -> tuple[Any, ...]:
+    last = history[-1].write
+    data = next(item for item in reversed(history) if item.write.data is not None)
+    return tables.head_row(last.meta, last.meta_json, data.write, _locator(data) or "")
+
+
+def _commit_row(item: _Found) -> tuple[Any, ...]:
+    return commit_row(commit_of(item.write, _locator(item)), item.place)
+
+
+def _locator(item: _Found) -> str | None:
+    key, offset, length = parse_locator(item.place)
+    start, size = data_span(item.write, length)
+    return f"{key}:{offset + start}:{size}" if size else None

@@ -1,0 +1,79 @@
+"""The records of one model in an object store, each batch under a key of its own: PostgreSQL says which count."""
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from functools import partial
+
+from autocrud.errors import DataCorrupted, StorageUnavailable
+from autocrud.storage.log import parse_locator
+from autocrud.storage.object_store import ObjectMissing, ObjectStore
+
+logger = logging.getLogger(__name__)
+
+
+class PostgresRecords:
+    """`<prefix>/records/<UUIDv7>.ndjson`: one object for each batch, one line for each write.
+
+    Args:
+        prefix: the model's own, without a trailing slash. Keys and locators are relative to it.
+    """
+
+    def __init__(self, objects: ObjectStore, prefix: str) -> None:
+        self._objects = objects
+        self._prefix = prefix
+
+    async def put(self, key: str, content: bytes) -> None:
+        """Store a batch's records."""
+        await self._objects.put(f"{self._prefix}/{key}", content)
+
+    async def discard(self, key: str) -> None:
+        """Remove records of a transaction that was rolled back. What cannot be removed does no harm."""
+        try:
+            await self._objects.delete(f"{self._prefix}/{key}")
+        except StorageUnavailable as error:
+            logger.warning("%s/%s belongs to no transaction, and could not be removed: %s", self._prefix, key, error)
+
+    async def data(self, locator: str) -> bytes:
+        """The bytes that a locator names.
+
+        Raises:
+            DataCorrupted: they are not there.
+        """
+        key, offset, length = parse_locator(locator)
+        try:
+            data = await self._objects.get(f"{self._prefix}/{key}", offset, offset + length)
+        except ObjectMissing:
+            raise DataCorrupted(f"The object {self._prefix}/{key} is lost.") from None
+        if len(data) != length or data.isspace():
+            raise DataCorrupted(f"The object {self._prefix}/{key} does not hold the data at {offset}.")
+        return data
+
+    async def erase(self, records: Sequence[str]) -> None:
+        """Overwrite records with blanks of equal length; twice does no harm."""
+        spans: dict[str, list[tuple[int, int]]] = {}
+        for record in records:
+            key, offset, length = parse_locator(record)
+            spans.setdefault(key, []).append((offset, length))
+        for key in sorted(spans, reverse=True):
+            try:
+                await self._objects.rewrite(f"{self._prefix}/{key}", partial(_blanked, spans[key]))
+            except ObjectMissing:
+                raise DataCorrupted(f"The object {self._prefix}/{key} is lost.") from None
+
+    async def lines(self) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """All records, object by object in the order of their keys: the place of each, and the line."""
+        folder = f"{self._prefix}/records/"
+        async for key in self._objects.keys(folder):
+            content = await self._objects.get(key)
+            short, found, offset = key.removeprefix(f"{self._prefix}/"), [], 0
+            for line in content.split(b"\n"):
+                if line.strip():
+                    found.append((f"{short}:{offset}:{len(line)}", line))
+                offset += len(line) + 1
+            yield found
+
+
+def _blanked(spans: Iterable[tuple[int, int]], content: bytes) -> bytes:
+    for offset, length in spans:
+        content = content[:offset] + b" " * length + content[offset + length :]
+    return content

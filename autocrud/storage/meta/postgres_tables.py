@@ -1,0 +1,241 @@
+"""The tables of one model in PostgreSQL, and every statement on them. Names come from the model, values are bound."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from hashlib import sha1
+from typing import Any
+from uuid import UUID
+
+from autocrud.fields import ColumnKind, ColumnValue
+from autocrud.model import ModelSpec
+from autocrud.query.conditions import Query
+from autocrud.resource import CommitKind, ResourceMeta, RevisionStatus, timestamp
+from autocrud.storage.base import Commit, Head, Write
+
+_TEXT = 'text COLLATE "C"'  # whose order is that of the bytes, as everywhere else
+META_COLUMNS = {
+    "version": "bigint",
+    "current_revision_id": "text",
+    "total_revision_count": "bigint",
+    "is_deleted": "boolean",
+    "created_time": "timestamptz",
+    "updated_time": "timestamptz",
+    "created_by": "text",
+    "updated_by": "text",
+    "schema_version": "integer",
+    "status": "text",
+    "meta": "bytea",
+}
+DATA_COLUMNS = {"revision_info": "bytea", "head": "bytea", "head_locator": "text"}
+COMMIT_COLUMNS = {
+    "resource_id": "text",
+    "version": "bigint",
+    "kind": "text",
+    "time": "timestamptz",
+    "by": "text",
+    "revision_id": "text",
+    "parent_revision_id": "text",
+    "status": "text",
+    "is_deleted": "boolean",
+    "schema_version": "integer",
+    "data_hash": "text",
+    "size": "bigint",
+    "locator": "text",
+    "record": "text",
+}
+NULLABLE = {"created_by", "updated_by", "head", "by", "parent_revision_id", "data_hash", "size", "locator"}
+
+# An index field's kind: the column's type, and how the value that other backends store becomes PostgreSQL's.
+_KINDS: dict[ColumnKind, tuple[str, Callable[[Any], Any]]] = {
+    ColumnKind.text: ("text", str),
+    ColumnKind.integer: ("bigint", int),
+    ColumnKind.real: ("double precision", float),
+    ColumnKind.boolean: ("boolean", bool),
+    ColumnKind.decimal: ("numeric", Decimal),
+    ColumnKind.datetime: ("timestamptz", datetime.fromisoformat),
+    ColumnKind.date: ("date", date.fromisoformat),
+    ColumnKind.time: ("text", str),
+    ColumnKind.uuid: ("uuid", UUID),
+}
+_HEAD = "resource_id, version, is_deleted, created_time, meta, revision_info, head, head_locator"
+_MOST_BYTES = 63  # of a name in PostgreSQL, which cuts longer ones, and would make two of them one
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def fitting(name: str) -> str:
+    """A name that PostgreSQL does not cut: one that is too long ends in a hash of itself."""
+    encoded = name.encode()
+    if len(encoded) <= _MOST_BYTES:
+        return name
+    return encoded[: _MOST_BYTES - 17].decode(errors="ignore") + "_" + sha1(encoded).hexdigest()[:16]
+
+
+class PostgresTables:
+    """The statements for one model.
+
+    Args:
+        schema: the PostgreSQL schema that the tables are in.
+        inline_limit: bytes; larger data is left out of the heads, and read from the records.
+    """
+
+    def __init__(self, spec: ModelSpec[Any], schema: str, inline_limit: int) -> None:
+        self._inline_limit = inline_limit
+        self.fields = spec.index_fields
+        self.schema = schema
+        base = spec.name.replace("-", "_")
+        self.heads_name, self.commits_name = f"{base}_resources", f"{base}_commits"
+        self.heads, self.commits, self.erasures = (
+            f"{quoted(schema)}.{quoted(name)}" for name in (self.heads_name, self.commits_name, f"{base}_erasures")
+        )
+        self.index_columns = {fitting(f"ix_{field.name}"): _KINDS[field.kind][0] for field in self.fields}
+        self._unique = [number for number, field in enumerate(self.fields) if field.unique]
+        self._numbers = {field.name: number for number, field in enumerate(self.fields)}
+        self._head_columns = {"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS, **self.index_columns}
+        rows = f"unnest({_casts(self._head_columns)}) AS row ({_names(self._head_columns)})"
+        self.insert = f"INSERT INTO {self.heads} ({_names(self._head_columns)}) SELECT * FROM {rows}"
+        self.update = self._update_of(self._head_columns)
+        self.update_meta = self._update_of({"resource_id": "text", **META_COLUMNS})
+        self.insert_commits = (
+            f"INSERT INTO {self.commits} ({_names(COMMIT_COLUMNS)}) SELECT * FROM unnest({_casts(COMMIT_COLUMNS)})"
+        )
+        self.purge_heads = f"DELETE FROM {self.heads} WHERE resource_id = ANY($1::text[])"
+        self.purge_commits = (
+            f"WITH gone AS (DELETE FROM {self.commits} WHERE resource_id = ANY($1::text[]) RETURNING record)"
+            f" INSERT INTO {self.erasures} SELECT record FROM gone UNION SELECT unnest($2::text[])"
+        )
+        self.get = f"SELECT {_HEAD} FROM {self.heads} WHERE resource_id = ANY($1::text[])"
+        self.lock = self._lock()
+        self.holders = self._holders()
+        self.history = (
+            f"SELECT {_names(list(COMMIT_COLUMNS)[:-1])} FROM {self.commits}"
+            " WHERE resource_id = $1 AND version < $2 ORDER BY version DESC LIMIT $3"
+        )
+
+    def typed(self, index: Sequence[ColumnValue]) -> list[Any]:
+        """Index values, in the order of the fields, as PostgreSQL takes them."""
+        pairs = zip(self.fields, index, strict=True)
+        return [None if value is None else _KINDS[field.kind][1](value) for field, value in pairs]
+
+    def unique(self, values: Sequence[Any]) -> list[tuple[int, Any]]:
+        """Of all index values those that must be unique, each with its field's number."""
+        return [(number, values[number]) for number in self._unique if values[number] is not None]
+
+    def wanted_holders(self, values: Iterable[tuple[int, Any]]) -> list[list[Any]]:
+        """Unique values as arguments of `holders`: one list for each unique field."""
+        wanted: dict[int, dict[Any, None]] = {number: {} for number in self._unique}
+        for number, value in values:
+            wanted[number][value] = None
+        return [list(found) for found in wanted.values()]
+
+    def unique_number(self, position: int) -> int:
+        """The field's number of the unique field at this position among the unique ones."""
+        return self._unique[position]
+
+    def search(self, query: Query, *, count: bool = False) -> tuple[str, list[Any]]:
+        """The statement and its arguments for one page, and one row more where there is a next one; or for a count."""
+        values: list[Any] = []
+
+        def bound(value: Any) -> str:
+            values.append(value)
+            return f"${len(values)}"
+
+        terms = ["true" if query.include_deleted else "NOT is_deleted"]
+        columns = list(self.index_columns)
+        for condition in query.where:
+            number = self._numbers[condition.field]
+            convert = _KINDS[self.fields[number].kind][1]
+            value = None if condition.value is None else convert(condition.value)
+            terms.append(f"{quoted(columns[number])} = {bound(value)}")
+        if count:
+            return f"SELECT count(*) FROM {self.heads} WHERE {' AND '.join(terms)}", values
+        if query.after is not None:
+            time, resource_id = datetime.fromisoformat(query.after.created_time), query.after.resource_id
+            terms.append(f"(created_time, resource_id) < ({bound(time)}, {bound(resource_id)})")
+        where, limit = " AND ".join(terms), bound(query.limit + 1)
+        order = "created_time DESC, resource_id DESC"
+        return f"SELECT {_HEAD} FROM {self.heads} WHERE {where} ORDER BY {order} LIMIT {limit}", values
+
+    def head_row(self, meta: ResourceMeta, meta_json: bytes, data: Write | None, locator: str) -> tuple[Any, ...]:
+        """A row for `insert` or `update`; without data one for `update_meta`."""
+        row = (meta.resource_id, *_meta_row(meta, meta_json))
+        if data is None or data.data is None:
+            return row
+        inline = data.data if len(data.data) <= self._inline_limit else None
+        return (*row, data.revision_json, inline, locator, *self.typed(data.index))
+
+    def _lock(self) -> str:
+        unique = [f"h.{quoted(name)}" for number, name in enumerate(self.index_columns) if number in self._unique]
+        last = f"(SELECT record FROM {self.commits} c WHERE (c.resource_id, c.version) = (h.resource_id, h.version))"
+        columns = ", ".join(["h.resource_id", "h.version", "h.is_deleted", f"{last} AS record", *unique])
+        locked = f"SELECT * FROM {self.heads} WHERE resource_id = ANY($1::text[]) ORDER BY resource_id FOR UPDATE"
+        # The transaction's id tells later whether it was committed, if the answer to COMMIT is lost.
+        transaction = "(SELECT pg_current_xact_id()::text AS transaction) AS t"
+        return f"SELECT t.transaction, {columns} FROM {transaction} LEFT JOIN ({locked}) h ON true"
+
+    def _holders(self) -> str | None:
+        """Who holds which of the wanted unique values: the field's position, the value's, and the resource."""
+        columns = list(self.index_columns)
+        parts = []
+        for position, number in enumerate(self._unique):
+            column, kind = columns[number], self.index_columns[columns[number]]
+            wanted = f"unnest(${position + 1}::{kind}[]) WITH ORDINALITY AS wanted (value, place)"
+            held = f"{self.heads} h ON h.{quoted(column)} = wanted.value AND NOT h.is_deleted"
+            parts.append(f"SELECT {position} AS field, wanted.place, h.resource_id FROM {wanted} JOIN {held}")
+        return " UNION ALL ".join(parts) or None
+
+    def _update_of(self, columns: dict[str, str]) -> str:
+        assignments = ", ".join(f"{quoted(name)} = row.{quoted(name)}" for name in columns if name != "resource_id")
+        rows = f"unnest({_casts(columns)}) AS row ({_names(columns)})"
+        return f"UPDATE {self.heads} h SET {assignments} FROM {rows} WHERE h.resource_id = row.resource_id"
+
+
+def head_of(row: Any) -> Head:
+    """A row of `get` or `search`."""
+    resource_id, version, is_deleted, created_time, meta, revision_info, head, locator = row
+    return Head(resource_id, version, is_deleted, timestamp(created_time), meta, revision_info, head, locator)
+
+
+def commit_of_row(row: Any) -> Commit:
+    """A row of `history`."""
+    resource_id, version, kind, time, by, revision_id, parent, status, *rest = row
+    return Commit(resource_id, version, CommitKind(kind), time, by, revision_id, parent, RevisionStatus(status), *rest)
+
+
+def commit_row(commit: Commit, record: str) -> tuple[Any, ...]:
+    """A row for `insert_commits`."""
+    return (
+        commit.resource_id, commit.version, commit.kind.value, commit.time, commit.by, commit.revision_id,
+        commit.parent_revision_id, commit.status.value, commit.is_deleted, commit.schema_version, commit.data_hash,
+        commit.size, commit.locator, record,
+    )  # fmt: skip
+
+
+def columns_of(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    """Rows as the arrays that `unnest` takes apart again."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def declared(columns: dict[str, str]) -> str:
+    """Column definitions."""
+    kinds = {name: _TEXT if kind == "text" else kind for name, kind in columns.items()}
+    return ", ".join(f"{quoted(name)} {kind}{'' if name in NULLABLE else ' NOT NULL'}" for name, kind in kinds.items())
+
+
+def _meta_row(meta: ResourceMeta, meta_json: bytes) -> tuple[Any, ...]:
+    return (
+        meta.version, meta.current_revision_id, meta.total_revision_count, meta.is_deleted, meta.created_time,
+        meta.updated_time, meta.created_by, meta.updated_by, meta.schema_version, meta.status.value, meta_json,
+    )  # fmt: skip
+
+
+def _names(columns: Iterable[str]) -> str:
+    return ", ".join(map(quoted, columns))
+
+
+def _casts(columns: dict[str, str]) -> str:
+    return ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(columns.values(), 1))

@@ -1,0 +1,162 @@
+"""Keeps a SQLite file in step with its log: replays what is missing, and erases what was purged."""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from sqlite3 import Connection
+from typing import TYPE_CHECKING, Any
+
+from autocrud.errors import ConfigurationError, DataCorrupted, InvalidData, StorageUnavailable
+from autocrud.model import ModelSpec
+from autocrud.resource import CommitKind
+from autocrud.storage.base import Write
+from autocrud.storage.log import EMPTY, Entry, Log, Tail, parse_locator
+from autocrud.storage.meta.sqlite_indexes import fill_columns, match_indexes
+from autocrud.storage.meta.sqlite_tables import SqliteTables
+from autocrud.storage.meta.sqlite_thread import SqliteThread, begin, in_transaction
+from autocrud.storage.records import data_span, decode_record
+
+if TYPE_CHECKING:  # it needs a library that a disk does not
+    from autocrud.storage.meta.sqlite_snapshots import Snapshots
+
+logger = logging.getLogger(__name__)
+
+_REPLAY_ENTRIES = 500  # of one transaction, at least
+
+
+class LogFollower:
+    """One SQLite file behind one log. Who calls a coroutine of it holds the store's lock.
+
+    Args:
+        writer: the connection that writes, opened by the caller.
+        snapshots: where copies of the file are, which erasing must reach too.
+
+    Attributes:
+        tail: the last entry that the file is known to hold.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec[Any],
+        tables: SqliteTables,
+        log: Log,
+        writer: SqliteThread,
+        snapshots: "Snapshots | None",
+    ) -> None:
+        self._spec = spec
+        self._tables = tables
+        self._log = log
+        self._path = Path()
+        self._writer = writer
+        self._snapshots = snapshots
+        self.tail = EMPTY
+
+    async def prepare(self, path: Path) -> None:
+        """Bring the file, which the writer has open, to the model and to the log as they are now."""
+        self._path = path
+        # The log's missing entries before the indexes: a rebuild must not meet a new unique index.
+        await self._writer.run(partial(in_transaction, self._tables.create_tables))
+        await self._check_tail()
+        await fill_columns(self._writer, self._spec, self._tables, self._log.data)
+        await self.catch_up(announce=True)
+        await self._writer.run(partial(in_transaction, partial(match_indexes, self._spec, self._tables)))
+
+    async def catch_up(self, *, announce: bool = False) -> None:
+        """Apply the log's entries that the file does not hold.
+
+        Raises:
+            DataCorrupted: they do not follow what it holds.
+        """
+        caught_up = False
+        while not caught_up:
+            await self._writer.run(begin)
+            try:
+                caught_up = await self._replay()
+                await self._writer.run(Connection.commit)
+            except BaseException:
+                await self._writer.run(Connection.rollback)
+                raise
+            self.tail = await self._writer.run(self._tables.tail)
+            if announce and not caught_up:
+                logger.info("%s: replayed the log up to entry %d", self._spec.name, self.tail.sequence)
+        await self.erase()
+
+    def enter(self, db: Connection, entry: Entry, writes: Sequence[Write | None]) -> None:
+        """Enter applied writes into the history, each with the place of its record in the entry."""
+        for write, (offset, line) in zip(writes, entry.lines, strict=True):
+            if write is None or line is None:
+                continue
+            start, size = data_span(write, len(line))
+            locator = self._log.locator(entry, offset + start, size) if size else None
+            self._tables.record(db, write, locator, f"{entry.tail.sequence}:{offset}:{len(line)}")
+        self._tables.set_tail(db, entry.tail)
+
+    async def erase(self) -> None:
+        """Blank the records of what was purged, and leave no copy of them in SQLite's files or in snapshots."""
+        if not await self._writer.run(self._tables.pending_erasures):
+            return
+        # Under the write lock: two processes that rewrite one entry must not undo each other's blanks.
+        await self._writer.run(begin)
+        try:
+            pending = await self._writer.run(self._tables.pending_erasures)
+            spans = [parse_locator(record) for record, _ in pending]
+            await self._log.erase([(int(sequence), offset, length) for sequence, offset, length in spans])
+        finally:
+            await self._writer.run(Connection.rollback)
+        await self._writer.run(_truncate_wal)
+        if self._snapshots is not None and pending:
+            await self._snapshots.supersede(self._path, max(purged for _, purged in pending))
+        await self._writer.run(lambda db: self._tables.forget_erasures(db, [record for record, _ in pending]))
+
+    async def _replay(self) -> bool:
+        """Apply entries within the open transaction; says whether the log ended."""
+        tail = await self._writer.run(self._tables.tail)
+        first = tail.sequence
+        async for entries in self._log.entries(first):
+            await self._writer.run(partial(self._apply_entries, entries, tail))
+            tail = entries[-1].tail
+            if tail.sequence - first >= _REPLAY_ENTRIES:
+                return False
+        return True
+
+    def _apply_entries(self, entries: Sequence[Entry], tail: Tail, db: Connection) -> None:
+        for entry in entries:
+            if entry.previous != tail.nonce:
+                raise DataCorrupted(f"{entry.key} does not follow entry {tail.sequence} that {self._path} has applied.")
+            self._apply_entry(entry, db)
+            tail = entry.tail
+
+    def _apply_entry(self, entry: Entry, db: Connection) -> None:
+        try:
+            writes = [None if line is None else decode_record(self._spec, line) for _, line in entry.lines]
+        except InvalidData as error:
+            raise ConfigurationError(f"{entry.key}: {error} {error.errors}") from error
+        except (ValueError, LookupError) as error:
+            raise DataCorrupted(f"{entry.key} holds a line that is not a record.") from error
+        for write in writes:
+            if write is not None and write.kind is CommitKind.purge:
+                # Some or all of what it purged is blank by now, so there may be less of it, or nothing.
+                self._tables.remove(db, write.meta.resource_id)
+                continue
+            refused = None if write is None else self._tables.apply(db, write)
+            if refused is not None:
+                raise DataCorrupted(f"{entry.key} does not fit what came before it: {refused}")
+        self.enter(db, entry, writes)
+
+    async def _check_tail(self) -> None:
+        tail = await self._writer.run(self._tables.tail)
+        if tail == EMPTY:
+            return
+        entry = await self._log.read(tail.sequence)
+        if entry is None or entry.tail != tail:
+            raise DataCorrupted(
+                f"{self._path} has applied entry {tail.sequence}, which its log does not hold. Put the log back; or, to"
+                " take the log as it is, remove the SQLite file."
+            )
+
+
+def _truncate_wal(db: Connection) -> None:
+    busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise StorageUnavailable("A reader keeps SQLite's write-ahead log from being emptied.")

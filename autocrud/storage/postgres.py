@@ -1,0 +1,83 @@
+"""The PostgreSQL factory: metadata in PostgreSQL, records in S3. For production, and for heavy queries."""
+
+from typing import Any
+
+from autocrud.errors import ConfigurationError
+from autocrud.model import ModelSpec
+from autocrud.storage.base import IStorage, IStorageFactory
+from autocrud.storage.composed import Storage
+
+try:
+    from autocrud.storage.meta.postgres import PostgresMetaStore
+    from autocrud.storage.meta.postgres_pool import PostgresPool
+    from autocrud.storage.objects.s3 import S3ObjectStore
+except ModuleNotFoundError as missing:
+    raise ConfigurationError(f"{missing.name} is missing: pip install 'autocrud[postgres]'") from missing
+from autocrud.storage.meta.postgres_records import PostgresRecords
+
+INLINE_LIMIT = 16 * 1024
+SCHEMA = "autocrud"
+POOL_SIZE = 10
+STATEMENT_CACHE = 100
+
+
+class PostgresStorageFactory(IStorageFactory):
+    """Stores each model in three tables of a PostgreSQL schema, and its records under `<prefix>/<model>/` of a bucket.
+
+    Args:
+        postgres_url: `postgresql://user:password@host:port/database`.
+        bucket, endpoint_url, prefix, region, access_key, secret_key, create_bucket, timeout: as `S3StorageFactory`.
+        schema: of the tables; created if absent.
+        pool_size: connections at most, of each process.
+        statement_cache: prepared statements that a connection keeps; 0 behind a pooler in transaction mode that does
+            not know them (PgBouncer before 1.21, or with `max_prepared_statements = 0`).
+        inline_limit: bytes; data up to this size is read from PostgreSQL, larger data from the bucket.
+    """
+
+    def __init__(
+        self,
+        postgres_url: str,
+        bucket: str,
+        *,
+        endpoint_url: str | None = None,
+        prefix: str = "",
+        region: str | None = None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        create_bucket: bool = False,
+        schema: str = SCHEMA,
+        pool_size: int = POOL_SIZE,
+        statement_cache: int = STATEMENT_CACHE,
+        inline_limit: int = INLINE_LIMIT,
+        timeout: float = 5.0,
+    ) -> None:
+        self._pool = PostgresPool(postgres_url, size=pool_size, statement_cache=statement_cache)
+        self._objects = S3ObjectStore(
+            bucket,
+            endpoint_url=endpoint_url,
+            prefix=prefix,
+            region=region,
+            access_key=access_key,
+            secret_key=secret_key,
+            create_bucket=create_bucket,
+            timeout=timeout,
+        )
+        self._schema = schema
+        self._inline_limit = inline_limit
+
+    def build(self, spec: ModelSpec[Any]) -> IStorage:
+        records = PostgresRecords(self._objects, spec.name)
+        meta = PostgresMetaStore(spec, self._pool, records, schema=self._schema, inline_limit=self._inline_limit)
+        return Storage(meta)
+
+    async def open(self) -> None:
+        await self._pool.open()
+        await self._objects.open()
+
+    async def close(self) -> None:
+        await self._objects.close()
+        await self._pool.close()
+
+    async def check(self) -> None:
+        await self._pool.fetch("SELECT 1")
+        await self._objects.check()

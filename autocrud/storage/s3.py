@@ -1,0 +1,144 @@
+"""The S3 factory: a log of conditional PUTs in a bucket, and a SQLite index of it on each node. No database.
+
+`python -m autocrud.storage.s3 check` finds out whether an S3 server can hold such a log.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from autocrud.errors import AutoCRUDError, ConfigurationError
+from autocrud.model import ModelSpec
+from autocrud.storage.base import IStorage, IStorageFactory
+from autocrud.storage.cache import CacheFolder
+from autocrud.storage.composed import Storage
+from autocrud.storage.log import Log
+
+try:
+    from autocrud.storage.meta.sqlite_snapshots import Snapshots
+    from autocrud.storage.objects.s3 import S3ObjectStore
+except ModuleNotFoundError as missing:
+    raise ConfigurationError(f"{missing.name} is missing: pip install 'autocrud[s3]'") from missing
+from autocrud.storage.meta.sqlite import SqliteMetaStore
+from autocrud.storage.objects.probe import probe
+
+INLINE_LIMIT = 16 * 1024
+SNAPSHOT_EVERY = 1000
+
+_TRUSTED: set[tuple[str, str]] = set()  # servers and buckets that passed the probe
+
+
+class S3StorageFactory(IStorageFactory):
+    """Stores each model under `<prefix>/<model>/` of a bucket, for any number of nodes that write.
+
+    `log/` is the data, `snapshots/` are for nodes that start. A read first looks whether the log has moved on, which
+    makes it linearizable; reads that wait together share the look.
+
+    Args:
+        endpoint_url: of an S3 server whose conditional PUT can be relied on; AWS if None.
+        prefix: a folder within the bucket.
+        access_key, secret_key: if None, the environment, the profile and the instance's role are searched.
+        max_staleness: seconds that a read may be behind, for fewer requests; 0 makes reads linearizable. A write is
+            always judged by what is current.
+        cache_dir: where SQLite files stay from one start to the next; on a local disk. If None, nothing stays.
+        create_bucket: make the bucket where there is none.
+        inline_limit: bytes; data up to this size is read from SQLite, larger data from the bucket.
+        snapshot_every: log entries between two snapshots, at least.
+        timeout: seconds to wait for an answer before a request counts as lost.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        endpoint_url: str | None = None,
+        prefix: str = "",
+        region: str | None = None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        max_staleness: float = 0.0,
+        cache_dir: str | os.PathLike[str] | None = None,
+        create_bucket: bool = False,
+        inline_limit: int = INLINE_LIMIT,
+        snapshot_every: int = SNAPSHOT_EVERY,
+        timeout: float = 5.0,
+    ) -> None:
+        self._objects = S3ObjectStore(
+            bucket,
+            endpoint_url=endpoint_url,
+            prefix=prefix,
+            region=region,
+            access_key=access_key,
+            secret_key=secret_key,
+            create_bucket=create_bucket,
+            timeout=timeout,
+        )
+        directory = None if cache_dir is None else Path(cache_dir)
+        self._server = (endpoint_url or "", bucket)
+        self._cache = CacheFolder(directory, endpoint_url or "", bucket, prefix)
+        self._max_staleness = max_staleness
+        self._inline_limit = inline_limit
+        self._snapshot_every = snapshot_every
+
+    def build(self, spec: ModelSpec[Any]) -> IStorage:
+        log = Log(self._objects, spec.name)
+        snapshots = Snapshots(self._objects, spec, every=self._snapshot_every)
+        return Storage(
+            SqliteMetaStore(
+                spec,
+                lambda: self._cache.path / spec.name / "metadata.sqlite",
+                log,
+                inline_limit=self._inline_limit,
+                snapshots=snapshots,
+                max_staleness=self._max_staleness,
+            )
+        )
+
+    async def open(self) -> None:
+        await asyncio.to_thread(self._cache.claim)
+        await self._objects.open()
+        # Once in a process: it takes a second or two.
+        if self._server not in _TRUSTED:
+            await probe(self._objects, f"S3 at {self._objects.host}")
+            _TRUSTED.add(self._server)
+
+    async def close(self) -> None:
+        await self._objects.close()
+        await asyncio.to_thread(self._cache.release)
+
+    async def check(self) -> None:
+        await self._objects.check()
+
+
+async def _check(store: S3ObjectStore) -> str:
+    await store.open()
+    try:
+        await probe(store, f"S3 at {store.host}")
+    finally:
+        await store.close()
+    return f"S3 at {store.host} can hold a log: exactly one conditional PUT wins, and no edit is lost."
+
+
+def main(arguments: list[str]) -> int:
+    """`check`: run the start-up probe by hand. Credentials come from the environment, as botocore finds them."""
+    parser = argparse.ArgumentParser("python -m autocrud.storage.s3", description=main.__doc__)
+    commands = parser.add_subparsers(required=True)
+    check = commands.add_parser("check", help="find out whether an S3 server's conditional PUT can be relied on")
+    check.add_argument("--bucket", required=True)
+    check.add_argument("--endpoint-url", help="of the server; AWS if it is not given")
+    check.add_argument("--region")
+    check.add_argument("--prefix", default="", help="the folder to probe in")
+    options = parser.parse_args(arguments)
+    try:
+        print(asyncio.run(_check(S3ObjectStore(**vars(options)))))
+    except AutoCRUDError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

