@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types format demo bench crash clean
+.PHONY: help run stack test lint types format demo bench crash campaign clean
 
 help:  ## explain the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 run: .venv/.run  ## serve on 127.0.0.1:8000, data in ./data
 	$(BIN)/python -m app
+
+stack: .venv/.stack  ## serve on a real PostgreSQL and a real S3 server, without Docker; data in ./data/stack
+	$(BIN)/python -m autocrud.testing.stack
 
 test: .venv/.test  ## run every test
 	$(BIN)/python -m pytest
@@ -34,6 +37,9 @@ bench: .venv/.test  ## measure requests per second against bare FastAPI (needs w
 crash: .venv/.test  ## kill writers at random points, a thousand times over
 	AUTOCRUD_TEST_KILLS=1000 $(BIN)/python -m pytest tests/faults --timeout=7200
 
+campaign: .venv/.test  ## the random tests of all backends at length
+	AUTOCRUD_TEST_EXAMPLES=500 AUTOCRUD_TEST_SECONDS=120 $(BIN)/python -m pytest tests/storage/test_conformance.py tests/nodes --timeout=7200
+
 clean:  ## remove the environment and caches, never the data
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build *.egg-info
 
@@ -47,7 +53,11 @@ clean:  ## remove the environment and caches, never the data
 
 .venv/.test: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
-	@touch $@ .venv/.run .venv/.demo
+	@touch $@ .venv/.run .venv/.stack .venv/.demo
+
+.venv/.stack: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[stack]'
+	@touch $@ .venv/.run
 
 .venv/.demo: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[postgres,demo]'

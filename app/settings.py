@@ -2,9 +2,9 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from autocrud.crud import MAX_BODY_BYTES
@@ -16,7 +16,17 @@ from autocrud.storage.memory import MemoryStorageFactory
 PREFIX = "AUTOCRUD_"
 
 # The variable behind each argument of a factory that can turn out to be wrong only when it is used.
-SETTING_OF = {"directory": f"{PREFIX}DATA_DIR"}
+SETTING_OF = {
+    "directory": f"{PREFIX}DATA_DIR",
+    "cache_dir": f"{PREFIX}CACHE_DIR",
+    "bucket": f"{PREFIX}S3_BUCKET",
+    "endpoint_url": f"{PREFIX}S3_ENDPOINT_URL",
+    "region": f"{PREFIX}S3_REGION",
+    "access_key": f"{PREFIX}S3_ACCESS_KEY",
+    "secret_key": f"{PREFIX}S3_SECRET_KEY",
+    "postgres_url": f"{PREFIX}POSTGRES_URL",
+    "schema": f"{PREFIX}POSTGRES_SCHEMA",
+}
 
 
 class SettingsError(ConfigurationError):
@@ -24,10 +34,12 @@ class SettingsError(ConfigurationError):
 
 
 class StorageKind(StrEnum):
-    """The storage factories that this version has."""
+    """The storage factories."""
 
     memory = "memory"
     disk = "disk"
+    s3 = "s3"
+    postgres = "postgres"
 
 
 class LogFormat(StrEnum):
@@ -55,6 +67,19 @@ class Settings(BaseSettings):
 
     storage: StorageKind = StorageKind.disk
     data_dir: Path = Path("data")
+    cache_dir: Path = Path("data/cache")
+    s3_bucket: str | None = None
+    s3_endpoint_url: str | None = None
+    s3_prefix: str = ""
+    s3_region: str | None = None
+    s3_access_key: SecretStr | None = None
+    s3_secret_key: SecretStr | None = None
+    s3_create_bucket: bool = False
+    s3_max_staleness: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    postgres_url: SecretStr | None = None
+    postgres_schema: Annotated[str, Field(min_length=1, max_length=63)] = "autocrud"
+    postgres_pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
+    postgres_statement_cache: Annotated[int, Field(ge=0, le=10000)] = 100
     inline_bytes: Annotated[int, Field(ge=0, le=1024 * 1024)] = INLINE_LIMIT
     models: str = "app.models"
     host: str = "127.0.0.1"
@@ -72,6 +97,16 @@ class Settings(BaseSettings):
             raise SettingsError(f"{PREFIX}WORKERS: must be 1 with memory storage, which lives in one process.")
         return self
 
+    @model_validator(mode="after")
+    def _what_the_storage_needs(self) -> "Settings":
+        needed = {StorageKind.s3: ("s3_bucket",), StorageKind.postgres: ("postgres_url", "s3_bucket")}
+        for name in needed.get(self.storage, ()):
+            if getattr(self, name) is None:
+                raise SettingsError(f"{PREFIX}{name.upper()}: must be set for {PREFIX}STORAGE={self.storage}.")
+        if (self.s3_access_key is None) is not (self.s3_secret_key is None):
+            raise SettingsError(f"{PREFIX}S3_SECRET_KEY: goes with {PREFIX}S3_ACCESS_KEY; set both, or neither.")
+        return self
+
     def storage_factory(self) -> IStorageFactory:
         """The factory that `AUTOCRUD_STORAGE` names, with its own settings."""
         match self.storage:
@@ -79,6 +114,36 @@ class Settings(BaseSettings):
                 return MemoryStorageFactory()
             case StorageKind.disk:
                 return DiskStorageFactory(self.data_dir, inline_limit=self.inline_bytes)
+            case StorageKind.s3:
+                from autocrud.storage.s3 import S3StorageFactory
+
+                return S3StorageFactory(**self._bucket(), cache_dir=self.cache_dir, max_staleness=self.s3_max_staleness)
+            case StorageKind.postgres:
+                from autocrud.storage.postgres import PostgresStorageFactory
+
+                return PostgresStorageFactory(
+                    _revealed(self.postgres_url) or "",
+                    **self._bucket(),
+                    schema=self.postgres_schema,
+                    pool_size=self.postgres_pool_size,
+                    statement_cache=self.postgres_statement_cache,
+                )
+
+    def _bucket(self) -> dict[str, Any]:
+        return {
+            "bucket": self.s3_bucket,
+            "endpoint_url": self.s3_endpoint_url,
+            "prefix": self.s3_prefix,
+            "region": self.s3_region,
+            "access_key": _revealed(self.s3_access_key),
+            "secret_key": _revealed(self.s3_secret_key),
+            "create_bucket": self.s3_create_bucket,
+            "inline_limit": self.inline_bytes,
+        }
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def load_settings() -> Settings:

@@ -1,5 +1,6 @@
 """AutoCRUD: models go in, routes on a FastAPI application come out."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from autocrud.routes.families import FAMILIES, operations
 from autocrud.routes.mount import Mount
 from autocrud.routes.operation import ModelRoutes
 from autocrud.routes.problems import answer_problem
-from autocrud.storage.base import IStorage, IStorageFactory
+from autocrud.storage.base import Check, IStorage, IStorageFactory
 
 T = TypeVar("T")
 
@@ -156,17 +157,17 @@ class AutoCRUD:
                     await registered.built.open()
             yield
 
-    async def check(self) -> dict[str, str | None]:
-        """Ask each storage factory in use whether it can serve; what it says against it, or None, by its name."""
+    async def check(self, *, patience: float = 5.0) -> dict[str, str | None]:
+        """Ask each backend in use whether it can serve; what it says against it, or None, by its name.
+
+        Args:
+            patience: seconds, after which a backend that has not answered counts as away.
+        """
+        checks = [check for factory in self._factories() for check in factory.checks().items()]
+        answers = await asyncio.gather(*(_trouble(check, patience) for _, check in checks))
         found: dict[str, str | None] = {}
-        for factory in self._factories():
-            name = type(factory).__name__
-            try:
-                await factory.check()
-            except StorageUnavailable as error:
-                found[name] = str(error)
-            else:
-                found.setdefault(name, None)
+        for (name, _), trouble in zip(checks, answers, strict=True):
+            found[name] = found.get(name) or trouble
         return found
 
     def _build(self) -> None:
@@ -190,6 +191,17 @@ class AutoCRUD:
     def _refuse_after_apply(self, method: str) -> None:
         if self._applied:
             raise ConfigurationError(f"{method} was called after apply: the routes exist already")
+
+
+async def _trouble(check: Check, patience: float) -> str | None:
+    try:
+        async with asyncio.timeout(patience):
+            await check()
+    except TimeoutError:
+        return f"no answer within {patience:g} s"
+    except StorageUnavailable as error:
+        return str(error)
+    return None
 
 
 def _folded(name: str) -> str:

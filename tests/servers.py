@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from autocrud.testing.servers import free_port
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,17 +30,9 @@ class Service:
         return self.process.wait(60)
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
 def environment(settings: dict[str, object]) -> dict[str, str]:
     """This process's environment with these settings of the service, and no others."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AUTOCRUD_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AUTOCRUD_", "AWS_"))}
     return kept | {f"AUTOCRUD_{name.upper()}": str(value) for name, value in settings.items()}
 
 
@@ -57,6 +50,27 @@ def service(directory: Path, **settings: object) -> Iterator[Service]:
         base = f"http://127.0.0.1:{port}"
         _await_answer(base, process, log)
         yield Service(process, base, log)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(60)
+
+
+@contextmanager
+def running_stack(data: Path, directory: Path, *options: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """The stack without Docker as `make stack` starts it, answering; killed at the end if it still runs."""
+    port, log = free_port(), directory / "stack.log"
+    ports = ("--postgres-port", str(free_port()), "--s3-port", str(free_port()))
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "autocrud.testing.stack", "--directory", str(data), *ports, *options],
+            cwd=directory, env=environment({"port": port}) | {"PYTHONPATH": str(ROOT)}, stdout=output, stderr=output,
+            text=True, start_new_session=True,
+        )  # fmt: skip
+    try:
+        base = f"http://127.0.0.1:{port}"
+        _await_answer(base, process, log)
+        yield base, process
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

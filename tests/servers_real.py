@@ -27,6 +27,11 @@ def postgres() -> PostgresServer:
     return server
 
 
+def folder(name: str) -> Path:
+    """A folder for a server of a test's own, which goes with the others."""
+    return _folder() / name
+
+
 @cache
 def _folder() -> Path:
     # Not in pytest's own folder, which PostgreSQL, being another user where the tests are root's, could not enter.

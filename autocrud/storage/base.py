@@ -1,7 +1,7 @@
 """The ports of storage, and the values that pass through them. Each contract is told here and nowhere else."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -114,6 +114,7 @@ class Page:
 
 
 Outcome = AutoCRUDError | None
+Check = Callable[[], Awaitable[None]]
 
 
 class IStorage(ABC):
@@ -199,11 +200,10 @@ class IStorageFactory(ABC):
         """Close what `open` opened, after the storages. May be called twice."""
 
     @abstractmethod
-    async def check(self) -> None:
-        """Say whether requests can be served now.
+    def checks(self) -> Mapping[str, Check]:
+        """Each backend that it uses, by a name for people, and a way to ask whether it can serve now.
 
-        Raises:
-            StorageUnavailable: they cannot; the message says why.
+        A check raises `StorageUnavailable` where it cannot; the message says why.
         """
 
 

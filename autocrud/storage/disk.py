@@ -1,11 +1,12 @@
 """The disk factory: a log of files and a SQLite file per model, for one machine and any number of its processes."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from autocrud.model import ModelSpec
-from autocrud.storage.base import IStorage, IStorageFactory
+from autocrud.storage.base import Check, IStorage, IStorageFactory
 from autocrud.storage.composed import Storage
 from autocrud.storage.log import Log
 from autocrud.storage.meta.sqlite import SqliteMetaStore
@@ -38,5 +39,5 @@ class DiskStorageFactory(IStorageFactory):
     async def close(self) -> None:
         await self._objects.close()
 
-    async def check(self) -> None:
-        await self._objects.put(".ready", b"")
+    def checks(self) -> Mapping[str, Check]:
+        return {"disk": lambda: self._objects.put(".ready", b"")}

@@ -1,9 +1,10 @@
 """The memory factory: for tests and demonstrations. Nothing outlives the process (invariant 1 does not hold)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from autocrud.model import ModelSpec
-from autocrud.storage.base import IStorage, IStorageFactory
+from autocrud.storage.base import Check, IStorage, IStorageFactory
 from autocrud.storage.composed import Storage
 from autocrud.storage.meta.memory import MemoryMetaStore
 
@@ -20,5 +21,5 @@ class MemoryStorageFactory(IStorageFactory):
     async def close(self) -> None:
         return
 
-    async def check(self) -> None:
-        return
+    def checks(self) -> Mapping[str, Check]:
+        return {}

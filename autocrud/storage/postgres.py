@@ -1,10 +1,11 @@
 """The PostgreSQL factory: metadata in PostgreSQL, records in S3. For production, and for heavy queries."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from autocrud.errors import ConfigurationError
 from autocrud.model import ModelSpec
-from autocrud.storage.base import IStorage, IStorageFactory
+from autocrud.storage.base import Check, IStorage, IStorageFactory
 from autocrud.storage.composed import Storage
 
 try:
@@ -78,6 +79,5 @@ class PostgresStorageFactory(IStorageFactory):
         await self._objects.close()
         await self._pool.close()
 
-    async def check(self) -> None:
-        await self._pool.fetch("SELECT 1")
-        await self._objects.check()
+    def checks(self) -> Mapping[str, Check]:
+        return {"postgresql": self._pool.check, self._objects.name: self._objects.check}

@@ -7,12 +7,13 @@ import argparse
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from autocrud.errors import AutoCRUDError, ConfigurationError
 from autocrud.model import ModelSpec
-from autocrud.storage.base import IStorage, IStorageFactory
+from autocrud.storage.base import Check, IStorage, IStorageFactory
 from autocrud.storage.cache import CacheFolder
 from autocrud.storage.composed import Storage
 from autocrud.storage.log import Log
@@ -109,8 +110,8 @@ class S3StorageFactory(IStorageFactory):
         await self._objects.close()
         await asyncio.to_thread(self._cache.release)
 
-    async def check(self) -> None:
-        await self._objects.check()
+    def checks(self) -> Mapping[str, Check]:
+        return {self._objects.name: self._objects.check}
 
 
 async def _check(store: S3ObjectStore) -> str:

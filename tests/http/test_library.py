@@ -79,7 +79,7 @@ async def test_each_model_may_have_its_own_storage(tmp_path: Path) -> None:
         for name in ("note", "memo", "aside"):
             assert (await http.post(f"/{name}", json={})).status_code == 201
         assert (await http.post("/book", json={"title": "x"})).status_code == 201
-        assert await crud.check() == {"Counting": None, "DiskStorageFactory": None}
+        assert await crud.check() == {"disk": None}
     assert opened == ["factory"]
     assert sorted(path.name for path in (tmp_path / "shared").iterdir() if path.is_dir()) == [".tmp", "memo", "note"]
     assert (tmp_path / "aside" / "aside" / "metadata.sqlite").exists()

@@ -38,14 +38,17 @@ async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
 async def test_health_and_readiness(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Alive is one thing, ready another: it names the storage that is not."""
     assert (await http.get("/healthz")).json() == {"status": "ok"}
-    assert (await http.get("/readyz")).json() == {"status": "ready", "storage": {"MemoryStorageFactory": "ok"}}
+    assert (await http.get("/readyz")).json() == {"status": "ready", "storage": {}}
 
-    async def fail(self: Any) -> None:
+    async def fail() -> None:
         raise StorageUnavailable("gone fishing")
 
-    monkeypatch.setattr(MemoryStorageFactory, "check", fail)
+    async def answer() -> None:
+        return
+
+    monkeypatch.setattr(MemoryStorageFactory, "checks", lambda self: {"boat": fail, "shore": answer})
     response = await http.get("/readyz")
-    assert (response.status_code, response.json()["storage"]) == (503, {"MemoryStorageFactory": "gone fishing"})
+    assert (response.status_code, response.json()["storage"]) == (503, {"boat": "gone fishing", "shore": "ok"})
     assert (await http.get("/healthz")).status_code == 200
 
 
@@ -152,6 +155,8 @@ async def test_access_logs_are_structured(log_format: str, capsys: pytest.Captur
         ("AUTOCRUD_MAX_BODY_BYTES", "-1"),
         ("AUTOCRUD_LOG_FORMAT", "xml"),
         ("AUTOCRUD_ACCESS_LOG", "maybe"),
+        ("AUTOCRUD_S3_MAX_STALENESS", "-1"),
+        ("AUTOCRUD_POSTGRES_POOL_SIZE", "0"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_that_names_it(
@@ -194,6 +199,7 @@ def test_every_setting_is_documented() -> None:
     for name, field in Settings.model_fields.items():
         variable = f"AUTOCRUD_{name.upper()}"
         default = str(field.default).lower() if isinstance(field.default, bool) else field.default
+        default = "" if default is None else default
         assert f"# {variable}={default}\n" in example
         assert f"`{variable}`" in readme
 

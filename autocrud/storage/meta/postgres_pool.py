@@ -92,6 +92,14 @@ class PostgresPool:
             async with self.connection() as connection:
                 return await _fetch(connection, sql, arguments)
 
+    async def check(self) -> None:
+        """Say whether the server answers now.
+
+        Raises:
+            StorageUnavailable: it does not.
+        """
+        await self.fetch("SELECT 1")
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
         """A connection for a while.

@@ -16,7 +16,7 @@ from autocrud.query.conditions import Query
 from autocrud.resource import CommitKind
 from autocrud.storage.base import Commit, Head, MetaStore, Outcome, Page, Write
 from autocrud.storage.batcher import Batcher
-from autocrud.storage.log import Entry, Log, SlotTaken
+from autocrud.storage.log import Entry, Log, SlotTaken, Tail
 from autocrud.storage.meta.sqlite_follower import LogFollower
 from autocrud.storage.meta.sqlite_tables import SqliteTables
 from autocrud.storage.meta.sqlite_thread import SqliteThread, begin
@@ -32,8 +32,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Staged:
-    """A batch applied in an open transaction; `entry` is what will commit it, None where all of it was refused."""
+    """A batch applied in an open transaction, behind the log entry `tail`.
 
+    `entry` is what will commit it; None where all of it was refused, and the transaction is rolled back.
+    """
+
+    tail: Tail
     outcomes: list[Outcome]
     entry: Entry | None
     purges: bool
@@ -105,7 +109,11 @@ class SqliteMetaStore(MetaStore):
             while True:
                 staged = await self._writer.run(lambda db: self._stage(db, batch))
                 if staged.entry is None:
-                    return staged.outcomes
+                    # Refused, if what it was judged by is current. An accepted write is judged by the log itself.
+                    if await self._log.read(staged.tail.sequence + 1) is None:
+                        return staged.outcomes
+                    await self._follower.catch_up()
+                    continue
                 began = monotonic()
                 try:
                     await self._log.append(staged.entry)
@@ -153,10 +161,10 @@ class SqliteMetaStore(MetaStore):
             accepted = [write for write, refused in zip(batch, outcomes, strict=True) if refused is None]
             if not accepted:
                 db.rollback()
-                return _Staged(outcomes, None, False)
+                return _Staged(tail, outcomes, None, False)
             entry = self._log.entry(tail, [encode_record(write) for write in accepted])
             self._follower.enter(db, entry, accepted)
-            return _Staged(outcomes, entry, any(write.kind is CommitKind.purge for write in accepted))
+            return _Staged(tail, outcomes, entry, any(write.kind is CommitKind.purge for write in accepted))
         except BaseException:
             db.rollback()
             raise

@@ -49,6 +49,11 @@ def _session() -> Any:
     return aioboto3.Session()
 
 
+def _send_at_once(params: dict[str, Any], **_: Any) -> None:
+    """To ask whether a body is welcome, as botocore does, costs a round trip on every commit."""
+    params["headers"].pop("Expect", None)
+
+
 class _PastTheEnd(Exception):
     """The object ends before the span that was asked for."""
 
@@ -76,6 +81,7 @@ class S3ObjectStore(ObjectStore):
         timeout: float = 5.0,
     ) -> None:
         self.bucket = bucket
+        self.name = f"s3 bucket {bucket}"
         self.host = (endpoint_url or "AWS").rpartition("://")[2].rstrip("/")
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._create_bucket = create_bucket
@@ -244,9 +250,11 @@ class S3ObjectStore(ObjectStore):
         )
         try:
             client = _session().client("s3", config=config, **self._where)
-            return await self._stack.enter_async_context(client)
+            connected = await self._stack.enter_async_context(client)
         except (BotoCoreError, ValueError) as error:
             raise ConfigurationError(f"S3 cannot be used: {error}", argument="endpoint_url") from error
+        connected.meta.events.register_last("before-call.s3", _send_at_once)
+        return connected
 
     async def _find_bucket(self) -> None:
         try:

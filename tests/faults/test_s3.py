@@ -1,0 +1,361 @@
+"""S3 under faults: nothing acknowledged is lost, nothing happens twice, no slot of the log is skipped."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from autocrud.errors import Conflict, StorageUnavailable, UniqueViolation
+from autocrud.storage import s3
+from autocrud.storage.base import IStorage, Write
+from autocrud.storage.object_store import ObjectStore
+from autocrud.storage.objects.s3 import S3ObjectStore
+from autocrud.testing.conformance import ids, outcomes
+from autocrud.testing.writes import SAMPLE, creation, purge, sample, update
+from tests.faults.proxy import Exchange, Proxy, honest
+from tests.servers_real import seaweed
+from tests.storage.backends import s3_factory, s3_options
+
+Node = Callable[..., AbstractAsyncContextManager[IStorage]]
+
+
+@pytest.fixture
+async def proxy() -> AsyncIterator[Proxy]:
+    """Faults before the run's S3 server."""
+    async with Proxy(seaweed().port).running() as proxy:
+        s3._TRUSTED.add((proxy.endpoint_url, "tests"))  # what is behind it is probed by others
+        yield proxy
+
+
+@pytest.fixture
+def node(tmp_path: Path, proxy: Proxy) -> Node:
+    """Opens nodes of one log: through the proxy, or past it."""
+
+    @asynccontextmanager
+    async def open_node(*, faulty: bool = True, **options: Any) -> AsyncIterator[IStorage]:
+        where = {"endpoint_url": proxy.endpoint_url, "timeout": 0.5} if faulty else {}
+        factory = s3_factory(tmp_path, **where | options)
+        await factory.open()
+        storage = factory.build(SAMPLE)
+        try:
+            await storage.open()
+            yield storage
+        finally:
+            await storage.close()
+            await factory.close()
+
+    return open_node
+
+
+@asynccontextmanager
+async def bucket(tmp_path: Path) -> AsyncIterator[ObjectStore]:
+    """The objects of the test, past the proxy."""
+    store = S3ObjectStore(**s3_options(), prefix=tmp_path.name)
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def log_of(tmp_path: Path) -> list[str]:
+    """The entries that there are."""
+    async with bucket(tmp_path) as store:
+        return [key.rpartition("/")[2] async for key in store.keys("sample/log/")]
+
+
+class Once:
+    """A fault that befalls the first append to the log, and no other request."""
+
+    def __init__(self, fault: Callable[[Exchange], Any], times: int = 1) -> None:
+        self._fault = fault
+        self._left = times
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Behave."""
+        if exchange.request.is_append and self._left > 0:
+            self._left -= 1
+            await self._fault(exchange)
+        else:
+            await honest(exchange)
+
+
+async def applied_but_unanswered(exchange: Exchange) -> None:
+    """The server does it, and its answer is lost."""
+    await exchange.forward()
+
+
+async def conflict(exchange: Exchange) -> None:
+    """409, which decides nothing."""
+    await exchange.refuse(409, "ConditionalRequestConflict")
+
+
+async def slow_down(exchange: Exchange) -> None:
+    """503."""
+    await exchange.refuse(503, "SlowDown")
+
+
+async def too_many(exchange: Exchange) -> None:
+    """429."""
+    await exchange.refuse(429, "TooManyRequests")
+
+
+async def applied_and_503(exchange: Exchange) -> None:
+    """The server does it, and something on the way says that it did not."""
+    await exchange.forward()
+    await exchange.refuse(503, "ServiceUnavailable")
+
+
+async def stalled(exchange: Exchange) -> None:
+    """Neither done nor answered."""
+    await asyncio.Event().wait()
+
+
+FAULTS = [applied_but_unanswered, conflict, slow_down, too_many, applied_and_503, stalled]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_an_append_that_fails_is_decided_before_the_next(
+    node: Node, proxy: Proxy, tmp_path: Path, fault: Callable[[Exchange], Any]
+) -> None:
+    """Whatever befalls one PUT, its write is acknowledged, is there once, and the log has no hole."""
+    async with node() as one, node(faulty=False) as other:
+        first = creation("a", sample(number=1))
+        await one.commit(first)
+        proxy.behave = Once(fault)
+        await one.commit(update(first, sample(number=2)))
+        await one.commit(creation("b", sample()))
+        for storage in (one, other):
+            assert [commit.version for commit in await storage.commits("a")] == [2, 1]
+            assert await ids(storage) == ["b", "a"]
+    assert await log_of(tmp_path) == ["000001.ndjson", "000002.ndjson", "000003.ndjson"]
+
+
+@pytest.mark.parametrize("times", [3, 6])
+async def test_a_burst_of_503_is_waited_out(node: Node, proxy: Proxy, tmp_path: Path, times: int) -> None:
+    """The same slot is tried until it is decided."""
+    async with node() as storage:
+        proxy.behave = Once(slow_down, times)
+        await storage.commit(creation("a", sample()))
+        assert await ids(storage) == ["a"]
+    assert await log_of(tmp_path) == ["000001.ndjson"]
+
+
+async def test_a_refusal_is_judged_by_what_is_current(node: Node) -> None:
+    """A node that has not looked for a while refuses nothing that another node has made possible."""
+    async with node(faulty=False, max_staleness=3600) as one, node(faulty=False) as other:
+        holder = creation("a", sample(code="k"))
+        await one.commit(holder)
+        await other.commit(purge(holder))
+        results = [await outcomes(one, [write]) for write in (creation("b", sample(code="k")), creation("a", sample()))]
+        assert results == [[None], [None]]
+        (refused,) = await outcomes(one, [creation("c", sample(code="k"))])
+        assert isinstance(refused, UniqueViolation)
+
+
+async def test_a_put_that_lands_late_happens_once(node: Node, proxy: Proxy, tmp_path: Path) -> None:
+    """The client gave up and put the same bytes again; the first request arrives at the server after all of that."""
+    late: list[Exchange] = []
+
+    async def hold(exchange: Exchange) -> None:
+        late.append(exchange)
+        await asyncio.Event().wait()
+
+    async with node() as one, node(faulty=False) as other:
+        proxy.behave = Once(hold)
+        await one.commit(creation("a", sample()))
+        await other.commit(creation("b", sample()))
+        answer = await late[0].forward()
+        assert b" 412 " in answer.split(b"\r\n")[0]
+        for storage in (one, other):
+            assert await ids(storage) == ["b", "a"]
+            assert len(await storage.commits("a")) == 1
+    assert await log_of(tmp_path) == ["000001.ndjson", "000002.ndjson"]
+
+
+async def test_a_put_that_lands_while_the_slot_is_undecided_is_found(node: Node, proxy: Proxy, tmp_path: Path) -> None:
+    """The client sees nothing but errors, and meanwhile the first request lands: the write is acknowledged, once."""
+    late: list[Exchange] = []
+
+    async def hold_then_refuse(exchange: Exchange) -> None:
+        if not exchange.request.is_append:
+            await honest(exchange)
+        elif not late:
+            late.append(exchange)
+            await asyncio.Event().wait()
+        else:
+            await late[0].forward()
+            proxy.behave = honest
+            await slow_down(exchange)
+
+    async with node() as storage:
+        proxy.behave = hold_then_refuse
+        await storage.commit(creation("a", sample()))
+        assert [commit.version for commit in await storage.commits("a")] == [1]
+    assert await log_of(tmp_path) == ["000001.ndjson"]
+
+
+async def test_a_slot_that_another_node_took_is_left_to_it(node: Node, proxy: Proxy, tmp_path: Path) -> None:
+    """The PUT never arrived, and another node was there meanwhile: its entry is applied, and ours is the next."""
+
+    async def overtaken(exchange: Exchange) -> None:
+        await other.commit(creation("b", sample(code="k")))
+
+    async with node() as one, node(faulty=False) as other:
+        proxy.behave = Once(overtaken)
+        results = await outcomes(one, [creation("a", sample()), creation("c", sample(code="k"))])
+        assert [type(result).__name__ for result in results] == ["NoneType", "UniqueViolation"]
+        assert sorted(await ids(one)) == sorted(await ids(other)) == ["a", "b"]
+    assert await log_of(tmp_path) == ["000001.ndjson", "000002.ndjson"]
+
+
+async def test_a_writer_paused_before_its_acknowledgement_goes_on(node: Node, proxy: Proxy, tmp_path: Path) -> None:
+    """Its PUT is done; before it hears of that, another node commits and snapshots. Both are right afterwards."""
+    paused, go_on = asyncio.Event(), asyncio.Event()
+
+    async def pause(exchange: Exchange) -> None:
+        content = await exchange.forward() if exchange.request.is_append and not paused.is_set() else None
+        paused.set()
+        await go_on.wait()
+        await exchange.answer(content or await exchange.forward())
+
+    async with node(timeout=60.0) as one, node(faulty=False, snapshot_every=5) as other:
+        proxy.behave = pause
+        write = creation("a", sample(number=1))
+        committing = asyncio.create_task(one.commit(write))
+        await paused.wait()
+        newer = update(write, sample(number=2))
+        await other.commit(newer)
+        for number in range(20):
+            await other.commit(creation(f"b{number}", sample()))
+        proxy.behave = honest
+        go_on.set()
+        await committing
+        with pytest.raises(Conflict):
+            await one.commit(update(write, sample(number=3)))
+        await one.commit(update(newer, sample(number=4)))
+        for storage in (one, other):
+            assert [commit.version for commit in await storage.commits("a")] == [3, 2, 1]
+            assert len(await ids(storage)) == 21
+    async with bucket(tmp_path) as store:
+        assert [key async for key in store.keys("sample/snapshots/")]
+    async with node(faulty=False, cache_dir=None) as cold:
+        assert len(await ids(cold)) == 21
+
+
+async def test_an_answer_cut_short_is_asked_for_again(node: Node, proxy: Proxy) -> None:
+    """A body that ends before its length is no body, whether it is an entry or data."""
+    cut = 0
+
+    async def cut_short(exchange: Exchange) -> None:
+        nonlocal cut
+        content = await exchange.forward()
+        if exchange.request.method == "GET" and b" 200 " in content[:20] and cut < 2:
+            cut += 1
+            content = content[:-20]
+        await exchange.answer(content)
+
+    large = creation("a", sample(payload="p" * 100_000))
+    async with node(faulty=False) as other, node(timeout=5.0) as one:
+        await other.commit(large)
+        proxy.behave = cut_short
+        head = await one.get("a")
+        assert head is not None
+        assert head.data == large.data
+        assert cut == 2
+
+
+async def test_while_nothing_answers_callers_are_told_in_time(node: Node, proxy: Proxy, tmp_path: Path) -> None:
+    """Unknown is not failed: the write that was under way is there once the server is back, and the others are not."""
+    async with node() as one, node(faulty=False) as other:
+        one._patience = 1.0  # type: ignore[attr-defined]  # not ten seconds of a test
+        proxy.behave = stalled
+        results = await outcomes(one, [creation("a", sample())])
+        assert [type(result) for result in results] == [StorageUnavailable]
+        with pytest.raises(StorageUnavailable):
+            await one.commit(creation("b", sample()))
+        with pytest.raises(StorageUnavailable):
+            await one.get("a")
+        one._patience = 30.0  # type: ignore[attr-defined]
+        proxy.behave = honest
+        await one.commit(creation("c", sample()))
+        assert sorted(await ids(one)) == sorted(await ids(other)) == ["a", "c"]
+
+
+async def test_a_purge_reaches_snapshots_and_every_entry(node: Node, tmp_path: Path) -> None:
+    """No object of the bucket holds what was purged, and other nodes and new ones answer alike."""
+    marker = "MARKER-5b1d"
+    async with node(faulty=False, snapshot_every=3) as one, node(faulty=False, snapshot_every=3) as other:
+        doomed = creation("a", sample(text=marker, payload=marker * 3000))
+        await one.commit(doomed)
+        for number in range(10):
+            await (one, other)[number % 2].commit(creation(f"b{number}", sample(payload="kept")))
+        await one.commit(purge(doomed))
+        assert len(await ids(other, include_deleted=True)) == 10
+    async with bucket(tmp_path) as store:
+        keys = [key async for key in store.keys("")]
+        assert any("/snapshots/" in key for key in keys)
+        for key in keys:
+            content = await store.get(key)
+            if key.endswith(".zst"):
+                content = zstandard.ZstdDecompressor().decompressobj().decompress(content)
+            assert marker.encode() not in content, key
+    assert _files_with(tmp_path, marker) == []
+    async with node(faulty=False, cache_dir=None) as cold:
+        assert len(await ids(cold, include_deleted=True)) == 10
+
+
+async def test_random_faults_lose_nothing_and_double_nothing(node: Node, proxy: Proxy, tmp_path: Path) -> None:
+    """Two nodes write through random faults; what was acknowledged is there, once, in order, on every node."""
+    chance = random.Random(3)
+
+    async def misbehave(exchange: Exchange) -> None:
+        if chance.random() < 0.3:
+            fault = chance.choice(FAULTS if exchange.request.is_append else [slow_down, too_many, stalled])
+            await fault(exchange)
+        else:
+            await honest(exchange)
+
+    async with node(snapshot_every=10) as one, node(snapshot_every=10) as two:
+        proxy.behave = misbehave
+        clients = [_write_through((one, two)[number % 2], f"r{number}") for number in range(6)]
+        acknowledged = await asyncio.gather(*clients)
+        proxy.behave = honest
+        for storage in (one, two):
+            for number, versions in enumerate(acknowledged):
+                history = [commit.version for commit in await storage.commits(f"r{number}")]
+                assert history == list(range(versions, 0, -1))
+    entries = await log_of(tmp_path)
+    assert entries == [f"{number:06}.ndjson" for number in range(1, len(entries) + 1)]
+    async with node(faulty=False, cache_dir=None) as cold:
+        assert len(await ids(cold)) == sum(count > 0 for count in acknowledged)
+
+
+async def _write_through(storage: IStorage, name: str) -> int:
+    """Write eight versions; where an answer is unknown, read what became of it. How many there are in the end."""
+    last: Write | None = None
+    for number in range(8):
+        write = creation(name, sample(number=0)) if last is None else update(last, sample(number=number))
+        try:
+            await storage.commit(write)
+        except StorageUnavailable:
+            if await _version(storage, name) != write.meta.version:
+                continue
+        last = write
+    return 0 if last is None else last.meta.version
+
+
+async def _version(storage: IStorage, name: str) -> int:
+    while True:
+        try:
+            head = await storage.get(name)
+        except StorageUnavailable:
+            continue
+        return 0 if head is None else head.version
+
+
+def _files_with(root: Path, marker: str) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file() and marker.encode() in path.read_bytes()]

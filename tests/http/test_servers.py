@@ -1,0 +1,162 @@
+"""The service on real servers: what it says when it cannot start, and what it does while one of them is away."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from autocrud.testing.servers import PostgresServer, SeaweedServer, free_port
+from tests.servers import Service, running_stack, service, start_fails
+from tests.servers_real import folder, postgres, seaweed
+
+SECRET = "hunter2-and-more"
+
+
+def s3_settings(server: SeaweedServer, **changes: Any) -> dict[str, Any]:
+    """The service's settings for a bucket of its own."""
+    return {
+        "storage": "s3",
+        "s3_bucket": "service",
+        "s3_endpoint_url": server.endpoint_url,
+        "s3_access_key": server.access_key,
+        "s3_secret_key": server.secret_key,
+        "s3_create_bucket": True,
+        **changes,
+    }
+
+
+def postgres_settings(database: PostgresServer, server: SeaweedServer, **changes: Any) -> dict[str, Any]:
+    """The service's settings for both."""
+    return s3_settings(server) | {"storage": "postgres", "postgres_url": database.url, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "begin", "reason"),
+    [
+        ({"s3_bucket": ""}, "AUTOCRUD_S3_BUCKET: ", "must be set"),
+        ({"s3_bucket": "nowhere", "s3_create_bucket": False}, "AUTOCRUD_S3_BUCKET: ", "no bucket 'nowhere'"),
+        ({"s3_secret_key": SECRET}, "AUTOCRUD_S3_SECRET_KEY: ", "refuses the credentials"),
+        ({"s3_access_key": "nobody"}, "AUTOCRUD_S3_ACCESS_KEY: ", "refuses the credentials"),
+        ({"s3_secret_key": ""}, "AUTOCRUD_S3_SECRET_KEY: ", "set both"),
+        ({"s3_endpoint_url": "http://127.0.0.1:1"}, "AUTOCRUD_S3_ENDPOINT_URL: ", "127.0.0.1:1 cannot be reached"),
+        ({"s3_endpoint_url": "nonsense"}, "AUTOCRUD_S3_ENDPOINT_URL: ", "Invalid endpoint"),
+    ],
+)
+def test_a_start_without_s3_names_the_setting(tmp_path: Path, changes: dict[str, Any], begin: str, reason: str) -> None:
+    """And the host, never the secret, and ends."""
+    status, said = start_fails(tmp_path, **s3_settings(seaweed(), **changes))
+    assert status != 0
+    assert said.splitlines()[-1].startswith(begin)
+    assert reason in said
+    assert SECRET not in said
+    assert seaweed().secret_key not in said
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("", "must be set"),
+        ("postgresql://postgres:{secret}@127.0.0.1:{port}/postgres", "refuses the user or the password"),
+        ("postgresql://postgres:{password}@127.0.0.1:{port}/nowhere", "no such database"),
+        ("postgresql://postgres:{secret}@127.0.0.1:1/postgres", "127.0.0.1:1 cannot be reached"),
+        ("postgresql://postgres:{secret}@127.0.0.1:many/postgres", "cannot be read"),
+        ("mysql://postgres:{secret}@127.0.0.1/postgres", "cannot be read"),
+    ],
+)
+def test_a_start_without_postgresql_names_the_setting(tmp_path: Path, url: str, reason: str) -> None:
+    """And the host, never the password, and ends."""
+    url = url.format(secret=SECRET, password=postgres().password, port=postgres().port)
+    status, said = start_fails(tmp_path, **postgres_settings(postgres(), seaweed(), postgres_url=url))
+    assert status != 0
+    assert said.splitlines()[-1].startswith("AUTOCRUD_POSTGRES_URL: ")
+    assert reason in said
+    assert SECRET not in said
+
+
+@dataclass
+class Stack:
+    """A service on servers that a test may kill."""
+
+    s3: SeaweedServer
+    database: PostgresServer
+    http: httpx.Client
+    running: Service
+
+    def until_ready(self, expected: int) -> dict[str, Any]:
+        """Ask until the readiness is this; what it says."""
+        while True:
+            answer = self.http.get("/readyz")
+            if answer.status_code == expected:
+                found: dict[str, Any] = answer.json()
+                return found
+
+
+@pytest.fixture(params=["s3", "postgres"])
+def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
+    """The service on servers of its own."""
+    with ExitStack() as stack:
+        own = folder(tmp_path.name)
+        s3, database = SeaweedServer(own / "s3", free_port()), PostgresServer(own / "db", free_port(), durable=False)
+        for server in (s3, database):
+            stack.callback(server.kill)
+            server.start()
+        settings = s3_settings(s3) if request.param == "s3" else postgres_settings(database, s3)
+        running = stack.enter_context(service(tmp_path, **settings))
+        http = stack.enter_context(httpx.Client(base_url=running.base, timeout=30))
+        yield Stack(s3, database, http, running)
+
+
+def test_while_a_server_is_away_requests_are_503_and_then_it_recovers(stack: Stack) -> None:
+    """Nothing is lost, nothing is restarted, and readiness says which server it is."""
+    http = stack.http
+    before = [http.post("/movie", json={"title": f"before {number}"}).headers["location"] for number in range(3)]
+    on_postgres = "postgresql" in stack.until_ready(200)["storage"]
+    servers = {"s3 bucket service": stack.s3} | ({"postgresql": stack.database} if on_postgres else {})
+    for name, server in servers.items():
+        server.kill()
+        states = stack.until_ready(503)["storage"]
+        assert {other: state == "ok" for other, state in states.items()} == {other: other != name for other in servers}
+        refused = [http.post("/movie", json={"title": "meanwhile"})]
+        if not (on_postgres and server is stack.s3):  # heads are in PostgreSQL: reads need no S3
+            refused += [http.get(before[0]), http.get("/movie")]
+        else:
+            assert http.get(before[0]).status_code == 200
+        for answer in refused:
+            assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
+            assert answer.headers["retry-after"]
+            assert "127.0.0.1" not in answer.text
+        server.start()
+        stack.until_ready(200)
+        assert [http.get(location).status_code for location in before] == [200] * len(before)
+        before.append(http.post("/movie", json={"title": f"after {name}"}).headers["location"])
+    assert http.get("/movie/count").json()["count"] == len(before)
+
+
+def test_a_server_that_stalls_is_503_in_time_and_then_it_recovers(stack: Stack) -> None:
+    """A server that accepts and does not answer must not hang a request for ever."""
+    http = stack.http
+    location = http.post("/movie", json={"title": "before"}).headers["location"]
+    stack.s3.pause()
+    answer = http.post("/movie", json={"title": "meanwhile"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
+    stack.s3.resume()
+    stack.until_ready(200)
+    assert http.get(location).status_code == 200
+    assert http.post("/movie", json={"title": "after"}).status_code == 201
+    titles = {item["data"]["title"] for item in http.get("/movie").json()["items"]}
+    assert titles - {"meanwhile"} == {"before", "after"}
+
+
+def test_the_stack_starts_stops_and_keeps_its_data(tmp_path: Path) -> None:
+    """`make stack`, twice on one folder."""
+    own = folder(tmp_path.name)
+    for number in range(2):
+        with running_stack(own, tmp_path) as (base, process), httpx.Client(base_url=base, timeout=30) as http:
+            assert http.get("/movie/count").json() == {"count": number}
+            assert http.post("/movie", json={"title": "kept"}).status_code == 201
+            process.terminate()
+            assert process.wait(60) in (0, 143)
