@@ -24,6 +24,10 @@ class Service:
     base: str
     log: Path
 
+    def wait(self) -> None:
+        """Return when it answers."""
+        _await_answer(self.base, self.process, self.log)
+
     def stop(self) -> int:
         """Stop as an operator does, and wait; the exit status."""
         self.process.send_signal(signal.SIGTERM)
@@ -37,8 +41,8 @@ def environment(settings: dict[str, object]) -> dict[str, str]:
 
 
 @contextmanager
-def service(directory: Path, **settings: object) -> Iterator[Service]:
-    """`python -m app` in a folder of its own, answering; killed at the end if it still runs."""
+def service(directory: Path, *, wait: bool = True, **settings: object) -> Iterator[Service]:
+    """`python -m app` in a folder of its own, answering unless it is not waited for; killed at the end."""
     port, log = free_port(), directory / "service.log"
     variables = environment({"data_dir": directory / "data", "port": port, **settings}) | {"PYTHONPATH": str(ROOT)}
     with log.open("w") as output:
@@ -47,9 +51,10 @@ def service(directory: Path, **settings: object) -> Iterator[Service]:
             start_new_session=True,
         )  # fmt: skip
     try:
-        base = f"http://127.0.0.1:{port}"
-        _await_answer(base, process, log)
-        yield Service(process, base, log)
+        started = Service(process, f"http://127.0.0.1:{port}", log)
+        if wait:
+            started.wait()
+        yield started
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,19 @@ import pytest
 from autocrud.storage.object_store import ObjectExists, ObjectMissing, ObjectStore
 from autocrud.storage.objects.local import LocalObjectStore
 from autocrud.storage.objects.memory import MemoryObjectStore
+from autocrud.storage.objects.s3 import S3ObjectStore
+from tests.storage.backends import s3_options
 
 
-@pytest.fixture(params=["memory", "local"])
+@pytest.fixture(params=["memory", "local", "s3"])
 async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ObjectStore]:
     """Each store in turn, open."""
-    store: ObjectStore = MemoryObjectStore() if request.param == "memory" else LocalObjectStore(tmp_path)
+    stores: dict[str, Callable[[], ObjectStore]] = {
+        "memory": MemoryObjectStore,
+        "local": lambda: LocalObjectStore(tmp_path),
+        "s3": lambda: S3ObjectStore(**s3_options(), prefix=tmp_path.name),
+    }
+    store = stores[request.param]()
     await store.open()
     yield store
     await store.close()
@@ -32,6 +39,31 @@ async def test_objects_read_back_whole_and_in_part(objects: ObjectStore) -> None
     for read in (objects.get("a/b/d"), objects.rewrite("a/b/d", bytes.upper)):
         with pytest.raises(ObjectMissing):
             await read
+
+
+async def test_keys_are_listed_in_order_and_deleted(objects: ObjectStore) -> None:
+    """Those under a prefix, from behind a key; deleting what is not there is no error."""
+    for key in ("a/2", "a/10", "b/1", "a/b/c"):
+        await objects.put(key, b"x")
+    assert [key async for key in objects.keys("a/")] == ["a/10", "a/2", "a/b/c"]
+    assert [key async for key in objects.keys("a/", "a/10")] == ["a/2", "a/b/c"]
+    await objects.delete("a/2")
+    await objects.delete("a/2")
+    assert [key async for key in objects.keys("")] == ["a/10", "a/b/c", "b/1"]
+
+
+@pytest.mark.parametrize("size", [0, 10, 20_000_000])
+async def test_files_go_in_and_come_out_in_pieces(objects: ObjectStore, tmp_path: Path, size: int) -> None:
+    """Of any size."""
+    content = os.urandom(size)
+    path = tmp_path / "file"
+    await asyncio.to_thread(path.write_bytes, content)
+    await objects.put_file("large/one", path)
+    await objects.put_file("large/one", path)
+    pieces = [piece async for piece in objects.stream("large/one")]
+    assert b"".join(pieces) == content
+    with pytest.raises(ObjectMissing):
+        await anext(aiter(objects.stream("large/two")))
 
 
 async def test_of_many_conditional_puts_exactly_one_succeeds(objects: ObjectStore) -> None:

@@ -1,27 +1,20 @@
-"""Objects in a bucket of an S3 server. botocore's errors are told apart here and nowhere else."""
+"""Objects in a bucket of an S3 server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import aioboto3
-from aiohttp import ClientError as HttpError
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    HTTPClientError,
-    NoCredentialsError,
-    PartialCredentialsError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
 from autocrud.storage.object_store import ObjectExists, ObjectMissing, ObjectStore, PutUndecided
+from autocrud.storage.objects.s3_errors import FAILURES, NOT_SENT, answer_of, diagnosed, reason, translated
 
 R = TypeVar("R")
 
@@ -29,24 +22,18 @@ _CONNECTIONS = 64
 _CONNECT_SECONDS = 2.0
 _ATTEMPTS = 3
 _PIECE = 1024 * 1024
-
-_CREDENTIALS_REFUSED = {
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "AccessDenied",
-    "InvalidToken",
-    "ExpiredToken",
-    "403",
-}
-_WRONG_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
-_NOT_SENT = (EndpointConnectionError, ConnectTimeoutError, NoCredentialsError, PartialCredentialsError)
-_FAILURES = (BotoCoreError, HTTPClientError, HttpError, OSError, TimeoutError)
+_PART = 8 * _PIECE
 
 
 @cache
 def _session() -> Any:
     """What knows the S3 API, which takes a while to read, and the credentials that the environment has."""
     return aioboto3.Session()
+
+
+def _body(data: bytes) -> bytes | BytesIO:
+    """aiohttp sends bytes in one go, however many they are, and a file piece by piece."""
+    return data if len(data) < _PIECE else BytesIO(data)
 
 
 def _send_at_once(params: dict[str, Any], **_: Any) -> None:
@@ -122,12 +109,12 @@ class S3ObjectStore(ObjectStore):
     async def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
         target = {"Bucket": self.bucket, "Key": self._prefix + key}
         if not if_absent:
-            await self._call(lambda: self._ready(self._client).put_object(**target, Body=data))
+            await self._call(lambda: self._ready(self._client).put_object(**target, Body=_body(data)))
             return
         try:
-            await self._ready(self._once).put_object(**target, Body=data, IfNoneMatch="*")
+            await self._ready(self._once).put_object(**target, Body=_body(data), IfNoneMatch="*")
         except ClientError as error:
-            status, code = _answer(error)
+            status, code = answer_of(error)
             if status == 412:
                 raise ObjectExists(key) from error
             if status == 501:
@@ -137,15 +124,19 @@ class S3ObjectStore(ObjectStore):
             # 409 decides nothing, and neither does a server in trouble.
             if status in (409, 429) or status >= 500:
                 raise PutUndecided(f"S3 at {self.host} answered {status} {code}.") from error
-            raise self._translated(error) from error
-        except _NOT_SENT as error:
-            raise self._translated(error) from error
-        except _FAILURES as error:
-            raise PutUndecided(f"S3 at {self.host} did not answer: {_reason(error)}.") from error
+            raise translated(error, self.host) from error
+        except NOT_SENT as error:
+            raise translated(error, self.host) from error
+        except FAILURES as error:
+            raise PutUndecided(f"S3 at {self.host} did not answer: {reason(error)}.") from error
 
     async def put_file(self, key: str, path: Path) -> None:
         with await asyncio.to_thread(path.open, "rb") as file:
-            await self._call(lambda: self._ready(self._client).upload_fileobj(file, self.bucket, self._prefix + key))
+            first = await asyncio.to_thread(file.read, _PART)
+            if len(first) < _PART:
+                await self.put(key, first)
+            else:
+                await self._call(partial(self._put_parts, self._prefix + key, first, file))
 
     async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         if end is not None and end <= start:
@@ -161,7 +152,7 @@ class S3ObjectStore(ObjectStore):
         done = 0
         size = 1
         while done < size:
-            end = done + 8 * _PIECE - 1
+            end = done + _PART - 1
             try:
                 content, answer = await self._read(key, {"Range": f"bytes={done}-{end}"})
             except _PastTheEnd:
@@ -192,16 +183,34 @@ class S3ObjectStore(ObjectStore):
                 return
             try:
                 await self._ready(self._once).put_object(
-                    Bucket=self.bucket, Key=self._prefix + key, Body=after, IfMatch=answer["ETag"]
+                    Bucket=self.bucket, Key=self._prefix + key, Body=_body(after), IfMatch=answer["ETag"]
                 )
             except ClientError as error:
                 # 412 and 409: somebody else changed it meanwhile.
-                if _answer(error)[0] not in (409, 412):
-                    raise self._translated(error) from error
-            except _FAILURES as error:
-                raise self._translated(error) from error
+                if answer_of(error)[0] not in (409, 412):
+                    raise translated(error, self.host) from error
+            except FAILURES as error:
+                raise translated(error, self.host) from error
             else:
                 return
+
+    async def _put_parts(self, key: str, first: bytes, file: BinaryIO) -> None:
+        client = self._ready(self._client)
+        target = {"Bucket": self.bucket, "Key": key}
+        upload = {**target, "UploadId": (await client.create_multipart_upload(**target))["UploadId"]}
+        try:
+            parts: list[dict[str, Any]] = []
+            part = first
+            while part:
+                number = len(parts) + 1
+                answer = await client.upload_part(**upload, PartNumber=number, Body=_body(part))
+                parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+                part = await asyncio.to_thread(file.read, _PART)
+            await client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+        except BaseException:
+            with suppress(ClientError, *FAILURES):
+                await client.abort_multipart_upload(**upload)
+            raise
 
     async def _read(self, key: str, span: dict[str, str]) -> tuple[bytes, dict[str, Any]]:
         """An object's bytes and the answer that they came with; again where the body was cut short."""
@@ -212,9 +221,9 @@ class S3ObjectStore(ObjectStore):
                     content = await body.read()
                 if len(content) == answer["ContentLength"]:
                     return content, answer
-            except _FAILURES as error:
+            except FAILURES as error:
                 if attempt == _ATTEMPTS:
-                    raise self._translated(error) from error
+                    raise translated(error, self.host) from error
         raise StorageUnavailable(f"S3 at {self.host} cuts {key} short.")
 
     async def _get_object(self, key: str, span: dict[str, str]) -> dict[str, Any]:
@@ -222,20 +231,20 @@ class S3ObjectStore(ObjectStore):
             request = self._ready(self._client).get_object(Bucket=self.bucket, Key=self._prefix + key, **span)
             answer: dict[str, Any] = await request
         except ClientError as error:
-            if _answer(error)[1] in ("NoSuchKey", "404"):
+            if answer_of(error)[1] in ("NoSuchKey", "404"):
                 raise ObjectMissing(key) from error
-            if _answer(error)[0] == 416:
+            if answer_of(error)[0] == 416:
                 raise _PastTheEnd(key) from error
-            raise self._translated(error) from error
-        except _FAILURES as error:
-            raise self._translated(error) from error
+            raise translated(error, self.host) from error
+        except FAILURES as error:
+            raise translated(error, self.host) from error
         return answer
 
     async def _call(self, request: Callable[[], Awaitable[R]]) -> R:
         try:
             return await request()
-        except (ClientError, *_FAILURES) as error:
-            raise self._translated(error) from error
+        except (ClientError, *FAILURES) as error:
+            raise translated(error, self.host) from error
 
     async def _connect(self, attempts: int) -> Any:
         config = Config(
@@ -260,12 +269,12 @@ class S3ObjectStore(ObjectStore):
         try:
             await self._once.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
         except ClientError as error:
-            if _answer(error)[1] == "NoSuchBucket" and self._create_bucket:
+            if answer_of(error)[1] == "NoSuchBucket" and self._create_bucket:
                 await self._make_bucket()
                 return
-            raise self._diagnosed(error) from error
-        except (BotoCoreError, *_FAILURES) as error:
-            raise self._diagnosed(error) from error
+            raise diagnosed(error, self.host, self.bucket) from error
+        except (BotoCoreError, *FAILURES) as error:
+            raise diagnosed(error, self.host, self.bucket) from error
 
     async def _make_bucket(self) -> None:
         region = self._once.meta.region_name
@@ -275,46 +284,10 @@ class S3ObjectStore(ObjectStore):
             await self._once.create_bucket(**request)
         except ClientError as error:
             # Another node was faster.
-            if _answer(error)[1] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
-                raise self._diagnosed(error) from error
-
-    def _diagnosed(self, error: Exception) -> ConfigurationError:
-        """What is wrong with the settings, with the argument at fault."""
-        status, code = _answer(error)
-        where = f"S3 at {self.host}"
-        if code == "NoSuchBucket":
-            return ConfigurationError(f"{where} has no bucket {self.bucket!r}", argument="bucket")
-        if isinstance(error, NoCredentialsError | PartialCredentialsError):
-            return ConfigurationError(f"no credentials for {where} were found", argument="access_key")
-        if code in _CREDENTIALS_REFUSED:
-            argument = "access_key" if code == "InvalidAccessKeyId" else "secret_key"
-            return ConfigurationError(
-                f"{where} refuses the credentials for {self.bucket!r} ({code})", argument=argument
-            )
-        if code in _WRONG_REGION or status == 301:
-            return ConfigurationError(f"the bucket {self.bucket!r} is not in this region ({code})", argument="region")
-        if isinstance(error, ClientError):
-            return ConfigurationError(f"{where} answered {status} {code} for {self.bucket!r}", argument="bucket")
-        return ConfigurationError(f"{where} cannot be reached: {_reason(error)}", argument="endpoint_url")
-
-    def _translated(self, error: Exception) -> StorageUnavailable:
-        status, code = _answer(error)
-        said = f"answered {status} {code}" if status else f"cannot be reached: {_reason(error)}"
-        return StorageUnavailable(f"S3 at {self.host} {said}.")
+            if answer_of(error)[1] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                raise diagnosed(error, self.host, self.bucket) from error
 
     def _ready(self, client: Any) -> Any:
         if client is None:
             raise StorageUnavailable(f"The store in {self.bucket} is not open.")
         return client
-
-
-def _answer(error: Exception) -> tuple[int, str]:
-    """Status and code of what the server said; (0, "") where it said nothing."""
-    if not isinstance(error, ClientError):
-        return 0, ""
-    response: Any = error.response
-    return int(response["ResponseMetadata"].get("HTTPStatusCode", 0)), str(response.get("Error", {}).get("Code", ""))
-
-
-def _reason(error: Exception) -> str:
-    return str(error).rstrip(".") or type(error).__name__

@@ -1,0 +1,69 @@
+"""botocore's errors, told apart here and nowhere else."""
+
+from typing import Any
+
+from aiohttp import ClientError as HttpError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+
+from autocrud.errors import ConfigurationError, StorageUnavailable
+
+# A request that failed so never reached the server.
+NOT_SENT = (EndpointConnectionError, ConnectTimeoutError, NoCredentialsError, PartialCredentialsError)
+# A request that failed so has no answer. Where there is one, it is a `ClientError`.
+FAILURES = (BotoCoreError, HTTPClientError, HttpError, OSError, TimeoutError)
+
+_CREDENTIALS_REFUSED = {
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "AccessDenied",
+    "InvalidToken",
+    "ExpiredToken",
+    "403",
+}
+_WRONG_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+
+
+def answer_of(error: Exception) -> tuple[int, str]:
+    """Status and code of what the server said; (0, "") where it said nothing."""
+    if not isinstance(error, ClientError):
+        return 0, ""
+    response: Any = error.response
+    return int(response["ResponseMetadata"].get("HTTPStatusCode", 0)), str(response.get("Error", {}).get("Code", ""))
+
+
+def reason(error: Exception) -> str:
+    """What an error says, in the middle of a sentence."""
+    return str(error).rstrip(".") or type(error).__name__
+
+
+def diagnosed(error: Exception, host: str, bucket: str) -> ConfigurationError:
+    """What is wrong with the settings, with the argument at fault."""
+    status, code = answer_of(error)
+    where = f"S3 at {host}"
+    if code == "NoSuchBucket":
+        return ConfigurationError(f"{where} has no bucket {bucket!r}", argument="bucket")
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return ConfigurationError(f"no credentials for {where} were found", argument="access_key")
+    if code in _CREDENTIALS_REFUSED:
+        argument = "access_key" if code == "InvalidAccessKeyId" else "secret_key"
+        return ConfigurationError(f"{where} refuses the credentials for {bucket!r} ({code})", argument=argument)
+    if code in _WRONG_REGION or status == 301:
+        return ConfigurationError(f"the bucket {bucket!r} is not in this region ({code})", argument="region")
+    if isinstance(error, ClientError):
+        return ConfigurationError(f"{where} answered {status} {code} for {bucket!r}", argument="bucket")
+    return ConfigurationError(f"{where} cannot be reached: {reason(error)}", argument="endpoint_url")
+
+
+def translated(error: Exception, host: str) -> StorageUnavailable:
+    """The project's error for the driver's, in the course of serving."""
+    status, code = answer_of(error)
+    said = f"answered {status} {code}" if status else f"cannot be reached: {reason(error)}"
+    return StorageUnavailable(f"S3 at {host} {said}.")

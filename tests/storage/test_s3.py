@@ -1,0 +1,308 @@
+"""What is S3's own: snapshots, caches, nodes that were away, and servers that cannot hold a log."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aioboto3
+import pytest
+
+from autocrud.errors import ConfigurationError, DataCorrupted
+from autocrud.model import ModelSpec
+from autocrud.query.conditions import Equals, Query
+from autocrud.storage.base import IStorage
+from autocrud.storage.object_store import ObjectExists, ObjectStore
+from autocrud.storage.objects.memory import MemoryObjectStore
+from autocrud.storage.objects.probe import probe
+from autocrud.storage.objects.s3 import S3ObjectStore
+from autocrud.storage.s3 import S3StorageFactory, main
+from autocrud.testing.conformance import ids, outcomes
+from autocrud.testing.writes import SAMPLE, creation, purge, sample, update
+from tests.servers_real import seaweed
+from tests.storage.backends import s3_factory, s3_options
+from tests.storage.test_disk import picture, write_a_bit_of_everything
+
+Node = Callable[..., AbstractAsyncContextManager[IStorage]]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    """Opens nodes of one log, with a cache in the test's folder unless another is given."""
+
+    @asynccontextmanager
+    async def open_node(spec: ModelSpec[Any] = SAMPLE, **options: Any) -> AsyncIterator[IStorage]:
+        factory = s3_factory(tmp_path, **options)
+        await factory.open()
+        storage = factory.build(spec)
+        try:
+            await storage.open()
+            yield storage
+        finally:
+            await storage.close()
+            await factory.close()
+
+    return open_node
+
+
+@pytest.fixture
+async def objects(tmp_path: Path) -> AsyncIterator[ObjectStore]:
+    """The test's part of the bucket."""
+    store = S3ObjectStore(**s3_options(), prefix=tmp_path.name)
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def keys(objects: ObjectStore, prefix: str = "") -> list[str]:
+    """All keys, in order."""
+    return [key async for key in objects.keys(prefix)]
+
+
+async def test_6_the_bucket_alone_rebuilds_the_metadata(node: Node, objects: ObjectStore) -> None:
+    """From the log, and from a snapshot and the rest of the log, every query answers as before."""
+    async with node(snapshot_every=4) as storage:
+        await write_a_bit_of_everything(storage)
+        before = await picture(storage)
+    assert await keys(objects, "sample/snapshots/")
+    async with node(cache_dir=None, snapshot_every=4) as cold:
+        assert await picture(cold) == before
+    for key in await keys(objects, "sample/snapshots/"):
+        await objects.delete(key)
+    async with node(cache_dir=None) as colder:
+        assert await picture(colder) == before
+
+
+async def test_a_warm_cache_is_gone_on_with(node: Node, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It only catches up; a cold one says what it restores."""
+    caplog.set_level("INFO")
+    async with node(snapshot_every=4) as storage:
+        for number in range(9):
+            await storage.commit(creation(f"r{number}", sample()))
+    async with node(cache_dir=None) as other:
+        await other.commit(creation("later", sample()))
+        assert "restoring sample/snapshots/" in caplog.text
+    caplog.clear()
+    async with node() as storage:
+        assert len(await ids(storage)) == 10
+    assert "restoring" not in caplog.text
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a database" * 1000])
+async def test_a_corrupted_cache_is_thrown_away_and_rebuilt(node: Node, tmp_path: Path, damage: bytes) -> None:
+    """The bucket has everything."""
+    async with node() as storage:
+        await storage.commit(creation("a", sample()))
+    (file,) = _caches(tmp_path)
+    file.write_bytes(damage)
+    async with node() as storage:
+        assert await ids(storage) == ["a"]
+
+
+async def test_pages_of_a_cache_that_were_overwritten_are_noticed(node: Node, tmp_path: Path) -> None:
+    """Not only a header."""
+    async with node() as storage:
+        await outcomes(storage, [creation(f"r{number}", sample(payload="p" * 500)) for number in range(200)])
+    (file,) = _caches(tmp_path)
+    content = bytearray(file.read_bytes())
+    content[8192:40960] = b"\xa5" * (40960 - 8192)
+    file.write_bytes(content)
+    async with node() as storage:
+        assert len(await ids(storage)) == 200
+
+
+async def test_a_damaged_snapshot_is_left_aside(node: Node, objects: ObjectStore) -> None:
+    """The one before it, or the log, will do."""
+    async with node(snapshot_every=3) as storage:
+        for number in range(12):
+            await storage.commit(creation(f"r{number}", sample()))
+    newest = (await keys(objects, "sample/snapshots/"))[-1]
+    await objects.put(newest, (await objects.get(newest))[:-10] + b"\0" * 10)
+    async with node(cache_dir=None) as cold:
+        assert len(await ids(cold)) == 12
+
+
+async def test_only_the_newest_snapshots_are_kept_and_no_entry_goes(node: Node, objects: ObjectStore) -> None:
+    """A freed slot of the log would be written again, and acknowledged, and read by nobody."""
+    async with node(snapshot_every=2) as storage:
+        for number in range(20):
+            await storage.commit(creation(f"r{number}", sample()))
+    assert 1 <= len(await keys(objects, "sample/snapshots/")) <= 3
+    assert len(await keys(objects, "sample/log/")) == 20
+
+
+async def test_a_lost_entry_is_refused_not_guessed(node: Node, objects: ObjectStore) -> None:
+    """The cache knows of an entry that the log does not have."""
+    async with node() as storage:
+        for number in range(3):
+            await storage.commit(creation(f"r{number}", sample()))
+    await objects.delete((await keys(objects, "sample/log/"))[-1])
+    with pytest.raises(DataCorrupted, match="which its log does not hold"):
+        async with node():
+            pass
+
+
+async def test_a_node_that_was_away_catches_up(node: Node) -> None:
+    """Thousands of commits and several snapshots later it answers right, whether it slept or was stopped."""
+    async with node(snapshot_every=400) as busy, node() as asleep:
+        first = creation("a", sample(number=0))
+        await busy.commit(first)
+        assert await ids(asleep) == ["a"]
+        async with node():
+            pass
+        last = first
+        for batch in range(1000):
+            writes = [creation(f"r{batch}-{number}", sample(text=str(batch % 7))) for number in range(3)]
+            last = update(last, sample(number=batch))
+            assert await outcomes(busy, [*writes, last]) == [None] * 4
+        expected = [
+            await busy.count(Query()),
+            await ids(busy, Equals("text", "3")),
+            len(await busy.commits("a", limit=2000)),
+        ]
+        assert expected[0] == 3001
+        async with node() as restarted:
+            for storage in (asleep, restarted):
+                found = [await storage.count(Query()), await ids(storage, Equals("text", "3"))]
+                assert [*found, len(await storage.commits("a", limit=2000))] == expected
+
+
+async def test_nodes_see_each_others_writes_at_once(node: Node) -> None:
+    """Reads are linearizable, unless a staleness is allowed; then they may be behind, and writes are not."""
+    async with node() as one, node() as two, node(max_staleness=3600) as stale:
+        write = creation("a", sample(number=1))
+        await one.commit(write)
+        assert [await ids(storage) for storage in (two, stale)] == [["a"], ["a"]]
+        await one.commit(creation("b", sample()))
+        assert [await ids(storage) for storage in (two, stale)] == [["b", "a"], ["a"]]
+        assert await stale.get("b", current=True) is not None
+        await one.commit(update(write, sample(number=2)))
+        head = await stale.get("a", current=True)
+        assert head is not None
+        assert head.version == 2
+
+
+async def test_processes_share_a_cache_directory(node: Node, tmp_path: Path) -> None:
+    """Each has a folder of its own in it, and finds it again."""
+    async with node() as one, node() as two:
+        await one.commit(creation("a", sample()))
+        assert await ids(two) == ["a"]
+    assert len(_caches(tmp_path)) == 2
+    async with node() as again:
+        assert await ids(again) == ["a"]
+    assert len(_caches(tmp_path)) == 2
+
+
+async def test_a_purge_of_one_node_is_finished_by_another(node: Node, objects: ObjectStore, monkeypatch: Any) -> None:
+    """A node that died between the purge and the erasing leaves no bytes, once another has read."""
+    marker = "MARKER-77aa"
+    async with node(snapshot_every=2) as one:
+        doomed = creation("a", sample(text=marker))
+        await one.commit(doomed)
+        await one.commit(creation("b", sample()))
+        await one.commit(creation("c", sample()))
+
+        async def die(*_: Any) -> None:
+            raise asyncio.CancelledError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(S3ObjectStore, "rewrite", die)
+            with pytest.raises(asyncio.CancelledError):
+                await one.commit(purge(doomed))
+        async with node(cache_dir=None) as other:
+            assert sorted(await ids(other, include_deleted=True)) == ["b", "c"]
+    for key in await keys(objects, "sample/log/"):
+        assert marker.encode() not in await objects.get(key)
+    snapshots = await keys(objects, "sample/snapshots/")
+    assert all(int(key.rpartition("/")[2].partition("-")[0]) >= 4 for key in snapshots)
+
+
+class Racy(MemoryObjectStore):
+    """A store that looks before it puts, and lets others in between."""
+
+    async def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
+        """Not atomic."""
+        if if_absent and key in self.objects:
+            raise ObjectExists(key)
+        await asyncio.sleep(0)
+        self.objects[key] = data
+
+
+class Deaf(MemoryObjectStore):
+    """A store that does not know the condition."""
+
+    async def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
+        """Unconditionally."""
+        self.objects[key] = data
+
+
+class Careless(MemoryObjectStore):
+    """A store that does not look what it overwrites."""
+
+    async def rewrite(self, key: str, edit: Callable[[bytes], bytes]) -> None:
+        """Not atomic."""
+        before = self.objects[key]
+        await asyncio.sleep(0)
+        self.objects[key] = edit(before)
+
+
+@pytest.mark.parametrize(("store", "reason"), [
+    (Racy(), "absent or racy"), (Deaf(), "absent or racy"), (Careless(), "were lost")
+])  # fmt: skip
+async def test_a_store_whose_conditional_puts_cannot_be_relied_on_is_refused(store: ObjectStore, reason: str) -> None:
+    """With a sentence that says why, and nothing left behind."""
+    with pytest.raises(ConfigurationError, match=f"x cannot hold a log: .*{reason}"):
+        await probe(store, "x")
+    assert await keys(store) == []
+
+
+async def test_the_probe_runs_at_start_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The service does not start on such a store."""
+
+    async def put_anyway(self: Any, key: str, data: bytes, *, if_absent: bool = False) -> None:
+        await put(self, key, data)
+
+    put = S3ObjectStore.put
+    monkeypatch.setattr(S3ObjectStore, "put", put_anyway)
+    monkeypatch.setattr("autocrud.storage.s3._TRUSTED", set())
+    factory = s3_factory(tmp_path)
+    with pytest.raises(ConfigurationError, match="cannot hold a log"):
+        await factory.open()
+    await factory.close()
+
+
+def test_the_probe_runs_by_hand(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`python -m autocrud.storage.s3 check` says yes, or why not."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", seaweed().access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", seaweed().secret_key)
+    asyncio.run(_made_bucket())
+    arguments = ["check", "--endpoint-url", seaweed().endpoint_url, "--bucket"]
+    assert main([*arguments, "tests"]) == 0
+    assert "can hold a log" in capsys.readouterr().out
+    assert main([*arguments, "nowhere"]) == 1
+    assert "no bucket 'nowhere'" in capsys.readouterr().err
+
+
+async def test_credentials_come_from_the_usual_chain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where none are given, the environment is asked."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", seaweed().access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", seaweed().secret_key)
+    monkeypatch.setattr("autocrud.storage.objects.s3._session", _fresh_session)
+    factory = S3StorageFactory("tests", endpoint_url=seaweed().endpoint_url, create_bucket=True, prefix=tmp_path.name)
+    await factory.open()
+    await factory.close()
+
+
+def _caches(root: Path) -> list[Path]:
+    return list(root.rglob("metadata.sqlite"))
+
+
+def _fresh_session() -> Any:
+    return aioboto3.Session()
+
+
+async def _made_bucket() -> None:
+    store = S3ObjectStore(**s3_options())
+    await store.open()
+    await store.close()
