@@ -31,8 +31,8 @@ def s3_factory(path: Path, **options: Any) -> S3StorageFactory:
 
 def postgres_factory(path: Path, **options: Any) -> PostgresStorageFactory:
     """A schema, and a place in the bucket, that are the folder's own."""
-    url = postgres().url
-    return PostgresStorageFactory(url, **{**s3_options(), "prefix": path.name, "schema": path.name} | options)
+    own = {"postgres_url": postgres().url, "prefix": path.name, "schema": path.name}
+    return PostgresStorageFactory(**s3_options() | own | options)
 
 
 BACKENDS: dict[str, Callable[[Path], IStorageFactory]] = {

@@ -1,0 +1,204 @@
+"""PostgreSQL under faults: nothing acknowledged is lost, and nothing happens twice."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from autocrud.errors import StorageUnavailable
+from autocrud.storage.base import IStorage
+from autocrud.storage.objects.s3 import S3ObjectStore
+from autocrud.testing.conformance import ids, outcomes
+from autocrud.testing.writes import SAMPLE, creation, deletion, purge, sample, update
+from tests.servers_real import postgres
+from tests.storage.backends import postgres_factory, s3_options
+
+Node = Callable[..., AbstractAsyncContextManager[IStorage]]
+
+
+class Wire:
+    """A TCP proxy before PostgreSQL. `on_commit` says what becomes of the next COMMIT, and is used once."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.on_commit: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]] | None = None
+        self._links: set[asyncio.Task[None]] = set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._links.add(task)
+        below, above = await asyncio.open_connection("127.0.0.1", postgres().port)
+        back = asyncio.create_task(_copy(below, writer))
+        with suppress(asyncio.CancelledError, ConnectionError):
+            while content := await reader.read(65536):
+
+                async def forward(content: bytes = content) -> None:
+                    above.write(content)
+                    await above.drain()
+
+                if b"COMMIT" in content and self.on_commit is not None:
+                    fault, self.on_commit = self.on_commit, None
+                    back.cancel()
+                    await fault(forward)
+                    break
+                await forward()
+        self._links.discard(task)
+        back.cancel()
+        above.close()
+        writer.close()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Wire"]:
+        """The proxy on a free port."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        parts = urlsplit(postgres().url)
+        port = server.sockets[0].getsockname()[1]
+        self.url = postgres().url.replace(f":{parts.port}/", f":{port}/")
+        try:
+            yield self
+        finally:
+            server.close()
+            for task in self._links:
+                task.cancel()
+            if self._links:
+                await asyncio.wait(self._links)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(asyncio.CancelledError, ConnectionError):
+        while content := await reader.read(65536):
+            writer.write(content)
+            await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[Wire]:
+    """Faults before the run's PostgreSQL."""
+    async with Wire().running() as wire:
+        yield wire
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    """Opens nodes of one schema."""
+
+    @asynccontextmanager
+    async def open_node(url: str | None = None) -> AsyncIterator[IStorage]:
+        factory = postgres_factory(tmp_path, **({} if url is None else {"postgres_url": url}))
+        await factory.open()
+        storage = factory.build(SAMPLE)
+        try:
+            await storage.open()
+            yield storage
+        finally:
+            await storage.close()
+            await factory.close()
+
+    return open_node
+
+
+async def committed(forward: Callable[[], Awaitable[None]]) -> None:
+    """COMMIT arrives, and its answer does not."""
+    await forward()
+
+
+async def lost(forward: Callable[[], Awaitable[None]]) -> None:
+    """COMMIT does not arrive."""
+
+
+@pytest.mark.parametrize("fault", [committed, lost])
+async def test_a_commit_whose_answer_is_lost_happens_once(node: Node, wire: Wire, tmp_path: Path, fault: Any) -> None:
+    """What became of it is asked, and it is done again only if it was not done."""
+    async with node(wire.url) as storage:
+        first = creation("a", sample(number=1))
+        await storage.commit(first)
+        wire.on_commit = fault
+        second = update(first, sample(number=2))
+        assert await outcomes(storage, [second, creation("b", sample())]) == [None, None]
+        assert [commit.version for commit in await storage.commits("a")] == [2, 1]
+        assert await ids(storage) == ["b", "a"]
+        wire.on_commit = fault
+        await storage.commit(purge(second))
+        assert await ids(storage, include_deleted=True) == ["b"]
+        assert len(await _records(tmp_path)) == 3
+
+
+async def test_connections_that_were_cut_are_made_anew(node: Node) -> None:
+    """As after a restart of PostgreSQL: reads and writes go on, and nobody is told."""
+    async with node() as storage:
+        before = creation("a", sample())
+        await storage.commit(before)
+        for _ in range(3):
+            await _cut_all()
+            head = await storage.get("a")
+            assert head is not None
+            await _cut_all()
+            before = update(before, sample(payload=f"after {before.meta.version}"))
+            await storage.commit(before)
+        assert [commit.version for commit in await storage.commits("a")] == [4, 3, 2, 1]
+
+
+async def test_records_that_cannot_be_stored_fail_the_batch(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it is there, and the next write finds everything as it was."""
+
+    async def fail(self: Any, key: str, data: bytes, *, if_absent: bool = False) -> None:
+        raise StorageUnavailable("S3 is away")
+
+    async with node() as storage:
+        with monkeypatch.context() as patch:
+            patch.setattr(S3ObjectStore, "put", fail)
+            with pytest.raises(StorageUnavailable):
+                await storage.commit(creation("a", sample(code="k")))
+        assert await ids(storage) == []
+        await storage.commit(creation("b", sample(code="k")))
+
+
+async def test_values_that_change_hands_within_a_batch(node: Node) -> None:
+    """Each write sees those before it, though the statements do not run in their order."""
+    async with node() as storage:
+        a, b = creation("a", sample(code="k")), creation("b", sample(code="l"))
+        assert await outcomes(storage, [a, b]) == [None, None]
+        free = update(a, sample(code=None))
+        taken = update(b, sample(code="k"))
+        swapped = update(free, sample(code="l"))
+        assert await outcomes(storage, [free, taken, swapped]) == [None, None, None]
+        gone = deletion(taken)
+        c = creation("c", sample(code="k"))
+        again = [gone, purge(gone), c, purge(c), creation("c", sample(code="k")), creation("b", sample())]
+        assert await outcomes(storage, again) == [None] * 6
+        heads = {name: await storage.get(name) for name in ("a", "b", "c")}
+        assert {name: head.version for name, head in heads.items() if head} == {"a": 3, "b": 1, "c": 1}
+
+
+async def test_nodes_that_race_for_the_same_values_settle_it(node: Node) -> None:
+    """Batches of two nodes that want the same ids and values in opposite orders: one wins each, none hangs."""
+    async with node() as one, node() as two:
+        for number in range(10):
+            names = [f"{number}-{place}" for place in range(8)]
+            left = [creation(name, sample(code=name)) for name in names]
+            right = [creation(f"{name}x", sample(code=name)) for name in reversed(names)]
+            results = await asyncio.gather(outcomes(one, left), outcomes(two, right))
+            kinds = [[type(result).__name__ for result in found] for found in results]
+            for mine, theirs in zip(kinds[0], reversed(kinds[1]), strict=True):
+                assert sorted([mine, theirs]) == ["NoneType", "UniqueViolation"]
+
+
+async def _cut_all() -> None:
+    connection = await asyncpg.connect(postgres().url)
+    await connection.fetch("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    await connection.close()
+
+
+async def _records(tmp_path: Path) -> list[str]:
+    store = S3ObjectStore(**s3_options(), prefix=tmp_path.name)
+    await store.open()
+    found = [key async for key in store.keys("sample/records/")]
+    await store.close()
+    return found

@@ -1,0 +1,256 @@
+"""What is PostgreSQL's own: tables and indexes, rebuilding from the records, nodes that start together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import asyncpg
+import pytest
+from pydantic import BaseModel
+
+from autocrud.errors import ConfigurationError
+from autocrud.fields import Index, Unique
+from autocrud.model import ModelSpec
+from autocrud.query.conditions import Equals, Query
+from autocrud.storage.base import IStorage
+from autocrud.storage.objects.s3 import S3ObjectStore
+from autocrud.testing.conformance import ids, outcomes
+from autocrud.testing.writes import SAMPLE, creation, purge, sample, update
+from tests.servers_real import postgres
+from tests.storage.backends import postgres_factory, s3_options
+from tests.storage.test_disk import picture, write_a_bit_of_everything
+
+Opener = Callable[..., AbstractAsyncContextManager[IStorage]]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Opener:
+    """Opens a storage in the test's schema, for a model that is `SAMPLE` unless it is given."""
+
+    @asynccontextmanager
+    async def open_storage(spec: ModelSpec[Any] = SAMPLE, **options: Any) -> AsyncIterator[IStorage]:
+        factory = postgres_factory(tmp_path, **options)
+        await factory.open()
+        storage = factory.build(spec)
+        try:
+            await storage.open()
+            yield storage
+        finally:
+            await storage.close()
+            await factory.close()
+
+    return open_storage
+
+
+async def sql(tmp_path: Path, statement: str, *arguments: Any) -> list[Any]:
+    """Rows, asked around the store."""
+    connection = await asyncpg.connect(postgres().url)
+    try:
+        await connection.execute(f'SET search_path = "{tmp_path.name}"')
+        rows: list[Any] = await connection.fetch(statement, *arguments)
+        return [tuple(row) for row in rows]
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def bucket(tmp_path: Path) -> AsyncIterator[S3ObjectStore]:
+    """The test's objects."""
+    store = S3ObjectStore(**s3_options(), prefix=tmp_path.name)
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def test_6_the_records_alone_rebuild_the_metadata(opened: Opener, tmp_path: Path) -> None:
+    """Drop the tables, and every query answers as before."""
+    async with opened() as storage:
+        await write_a_bit_of_everything(storage)
+        before = await picture(storage)
+    await sql(tmp_path, "DROP TABLE sample_resources")
+    async with opened() as storage:
+        assert await picture(storage) == before
+        await storage.commit(creation("new", sample()))
+
+
+async def test_6_of_records_that_claim_one_version_the_one_that_was_followed_counts(
+    opened: Opener, tmp_path: Path
+) -> None:
+    """Records of a transaction that was rolled back, and could not be removed, are told from those that count."""
+    async with opened() as storage:
+        first = creation("a", sample(number=1))
+        await storage.commit(first)
+        second = update(first, sample(number=2))
+        await storage.commit(second)
+        await storage.commit(update(second, sample(number=3)))
+        await storage.commit(creation("b", sample(code="kept")))
+        before = await picture(storage)
+    async with bucket(tmp_path) as objects:
+        keys = [key async for key in objects.keys("sample/records/")]
+        orphan = (await objects.get(keys[1])).replace(b'"number":2', b'"number":7')
+        await objects.put("sample/records/ffffffff-ffff-7fff-bfff-ffffffffffff.ndjson", orphan)
+    await sql(tmp_path, "DROP TABLE sample_resources")
+    async with opened() as storage:
+        assert await picture(storage) == before
+
+
+async def test_6_an_id_that_was_purged_and_given_again_has_its_second_life(opened: Opener, tmp_path: Path) -> None:
+    """Also where the first was not erased yet."""
+    async with opened() as storage:
+        first = creation("a", sample(number=1))
+        await storage.commit(first)
+        await storage.commit(purge(first))
+        await storage.commit(creation("a", sample(number=2)))
+        await storage.commit(creation("gone", sample()))
+        gone = await storage.get("gone")
+        assert gone is not None
+        before = await picture(storage)
+    await sql(tmp_path, "DROP TABLE sample_resources")
+    async with opened() as storage:
+        assert await picture(storage) == before
+
+
+async def test_a_purge_leaves_no_bytes_in_the_bucket(opened: Opener, tmp_path: Path) -> None:
+    """The others in the same object stay as they were."""
+    marker = "MARKER-2e11"
+    async with opened() as storage:
+        doomed, beside = (
+            creation("a", sample(text=marker, payload=marker * 3000)),
+            creation("b", sample(payload="kept")),
+        )
+        assert await outcomes(storage, [doomed, beside]) == [None, None]
+        await storage.commit(purge(doomed))
+        (commit,) = await storage.commits("b")
+        assert await storage.data(commit) == beside.data
+    async with bucket(tmp_path) as objects:
+        async for key in objects.keys(""):
+            assert marker.encode() not in await objects.get(key)
+    assert await sql(tmp_path, "SELECT * FROM sample_erasures") == []
+
+
+async def test_nodes_that_start_together_on_nothing_all_come_up(opened: Opener) -> None:
+    """Schema, tables and indexes are made once."""
+
+    async def start(number: int) -> None:
+        async with opened() as storage:
+            await storage.commit(creation(f"r{number}", sample()))
+
+    await asyncio.gather(*(start(number) for number in range(6)))
+    async with opened() as storage:
+        assert await storage.count(Query()) == 6
+
+
+async def test_tables_have_typed_columns_and_each_model_all_of_its_indexes(opened: Opener, tmp_path: Path) -> None:
+    """Two models whose fields have the same names, and one whose names PostgreSQL would cut to the same."""
+    long = "a_field_with_a_name_that_goes_on_for_much_longer_than_postgresql_allows_"
+
+    class Other(BaseModel):
+        text: Annotated[str, Index()] = ""
+        one: Annotated[int | None, Index()] = None
+
+    annotations = {f"{long}{number}": Annotated[str | None, Index()] for number in range(2)}
+    names: dict[str, Any] = {"__annotations__": annotations, **dict.fromkeys(annotations)}
+    model: Any = type("Long", (BaseModel,), names)
+    spec: ModelSpec[Any] = ModelSpec(model, name="a-name-of-a-model-that-is-as-long-as-names-may-b")
+    async with opened(), opened(ModelSpec(Other)), opened(spec) as storage:
+        for number in range(2):
+            data = spec.parse(b'{"%s":"x"}' % f"{long}{number}".encode())
+            write = creation(f"r{number}", data)
+            write.index = spec.index_values(data)
+            await storage.commit(write)
+        assert [await ids(storage, Equals(f"{long}{number}", "x")) for number in range(2)] == [["r0"], ["r1"]]
+    kinds = await sql(
+        tmp_path,
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = $1"
+        " AND table_name = 'sample_resources' AND column_name LIKE 'ix%' ORDER BY 1",
+        tmp_path.name,
+    )
+    assert kinds == [
+        ("ix_code", "text"), ("ix_flag", "boolean"), ("ix_number", "bigint"), ("ix_serial", "bigint"),
+        ("ix_text", "text"),
+    ]  # fmt: skip
+    indexes = dict(
+        await sql(
+            tmp_path,
+            "SELECT tablename, count(*) FROM pg_indexes WHERE schemaname = $1 AND tablename LIKE '%_resources'"
+            " GROUP BY 1",
+            tmp_path.name,
+        )
+    )
+    assert indexes == {"sample_resources": 8, "other_resources": 5, f"{spec.name.replace('-', '_')}_resources": 5}
+
+
+async def test_a_new_index_field_is_filled_and_a_dropped_one_left_alone(opened: Opener, tmp_path: Path) -> None:
+    """Start-up brings the table to the model; an administrator's own index stays."""
+
+    class Later(BaseModel):
+        text: str = ""
+        number: Annotated[str | None, Index()] = None
+        payload: Annotated[str, Index()] = ""
+        code: Annotated[str | None, Unique()] = None
+
+    async with opened() as storage:
+        writes = [creation(f"r{number}", sample(payload=f"p{number % 3}", number=None)) for number in range(600)]
+        writes.append(creation("large", sample(payload="p" * 1999, text="x" * 2000)))
+        assert set(await outcomes(storage, writes)) == {None}
+    await sql(tmp_path, "CREATE INDEX of_the_administrator ON sample_resources (updated_by)")
+    async with opened(ModelSpec(Later, name="sample"), inline_limit=100) as storage:
+        assert len(await ids(storage, Equals("payload", "p1"))) == 200
+        assert len(await ids(storage, Equals("payload", "p" * 1999))) == 1
+    async with opened() as storage:
+        assert len(await ids(storage, Equals("text", ""))) == 600
+    found = await sql(tmp_path, "SELECT indexname FROM pg_indexes WHERE indexname = 'of_the_administrator'")
+    assert found == [("of_the_administrator",)]
+
+
+async def test_a_field_that_cannot_become_unique_stops_the_start(opened: Opener) -> None:
+    """The message names the model and the field, and the table is as it was."""
+
+    class Strict(BaseModel):
+        text: Annotated[str, Unique()] = ""
+
+    async with opened() as storage:
+        for name in ("a", "b"):
+            await storage.commit(creation(name, sample(text="same")))
+    with pytest.raises(ConfigurationError, match=r"Strict\.text cannot be unique"):
+        async with opened(ModelSpec(Strict, name="sample")):
+            pass
+    async with opened() as storage:
+        assert await ids(storage, Equals("text", "same")) == ["b", "a"]
+
+
+async def test_a_user_without_rights_is_told(opened: Opener, tmp_path: Path) -> None:
+    """Which right is missing, and which setting has the user."""
+    await sql(tmp_path, "DROP ROLE IF EXISTS reader")
+    await sql(tmp_path, "CREATE ROLE reader LOGIN PASSWORD 'secret'")
+    url = f"postgresql://reader:secret@127.0.0.1:{postgres().port}/postgres"
+    with pytest.raises(ConfigurationError, match="permission denied") as caught:
+        async with opened(postgres_url=url):
+            pass
+    assert caught.value.argument == "postgres_url"
+
+
+@pytest.mark.parametrize("batch", [1, 50, 300])
+async def test_a_batch_takes_a_constant_number_of_statements(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """Whatever its size, and whatever is in it."""
+    counted: list[str] = []
+
+    async with opened() as storage:
+        before = [creation(f"old{number}", sample(code=f"c{number}")) for number in range(batch)]
+        assert set(await outcomes(storage, before)) == {None}
+        for name in ("fetch", "execute"):
+            plain = getattr(asyncpg.Connection, name)
+
+            async def counting(self: Any, query: str, *arguments: Any, plain: Any = plain, **more: Any) -> Any:
+                counted.append(query)
+                return await plain(self, query, *arguments, **more)
+
+            monkeypatch.setattr(asyncpg.Connection, name, counting)
+        writes = [update(write, sample(number=1)) for write in before[: batch // 2]]
+        writes += [creation(f"new{number}", sample(serial=number)) for number in range(batch)]
+        assert set(await outcomes(storage, writes)) == {None}
+    assert len(counted) <= 9, counted
