@@ -5,14 +5,14 @@ RUN python -m venv /venv
 COPY constraints.txt pyproject.toml README.md ./
 COPY autocrud autocrud
 COPY app app
-RUN /venv/bin/pip install --no-cache-dir -c constraints.txt .
+RUN /venv/bin/pip install --no-cache-dir -c constraints.txt '.[postgres]'
 
 FROM python:3.12-slim
 RUN useradd --system --create-home --uid 10001 autocrud && mkdir /data && chown autocrud /data
 COPY --from=build /venv /venv
 USER autocrud
 WORKDIR /home/autocrud
-ENV AUTOCRUD_HOST=0.0.0.0 AUTOCRUD_DATA_DIR=/data PYTHONUNBUFFERED=1
+ENV AUTOCRUD_HOST=0.0.0.0 AUTOCRUD_DATA_DIR=/data AUTOCRUD_CACHE_DIR=/data/cache PYTHONUNBUFFERED=1
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \

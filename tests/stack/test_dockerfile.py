@@ -1,0 +1,54 @@
+"""The Dockerfile's steps, in a clean folder: what it builds serves."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.servers import ROOT, answering
+from tests.stack.test_compose import smoke
+
+
+def test_the_steps_of_the_dockerfile_make_a_service_that_serves(tmp_path: Path) -> None:
+    """Each COPY finds what it copies, each RUN of the build succeeds, and the CMD serves with nothing else at hand."""
+    stages = re.split(r"(?m)^FROM .*\n", (ROOT / "Dockerfile").read_text().replace("\\\n", " "))
+    _, build, final = stages
+    root = tmp_path / "root"
+
+    def inside(text: str) -> str:
+        """Absolute paths of the image, in the folder that stands for it."""
+        return re.sub(r"(?<![\w.-])/(venv|build|data|home)", rf"{root}/\1", text)
+
+    work = root / "build"
+    work.mkdir(parents=True)
+    for line in build.splitlines():
+        step, _, rest = line.partition(" ")
+        if step == "COPY":
+            *sources, target = shlex.split(rest)
+            for source in sources:
+                _copy(ROOT / source, work / target / (source if target == "./" else ""))
+        elif step == "RUN":
+            command = re.sub(r"^python ", f"{sys.executable} ", inside(rest))
+            subprocess.run(command, shell=True, cwd=work, check=True, capture_output=True)
+    assert "USER autocrud" in final
+    environment: dict[str, str] = {"AUTOCRUD_STORAGE": "disk"}
+    served_by: list[str] = []
+    for line in final.splitlines():
+        step, _, rest = line.partition(" ")
+        if step == "ENV":
+            environment |= dict(part.split("=", 1) for part in shlex.split(inside(rest)))
+        elif step == "CMD":
+            served_by = yaml.safe_load(inside(rest))
+    with answering(served_by, root, environment | {"AUTOCRUD_HOST": "127.0.0.1"}) as base:
+        smoke(base)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(source, target)
