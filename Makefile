@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run stack test lint types format demo bench crash campaign clean
+.PHONY: help run stack test lint types format demo bench bench-servers crash campaign clean
 
 help:  ## explain the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 run: .venv/.run  ## serve on 127.0.0.1:8000, data in ./data
 	$(BIN)/python -m app
@@ -33,6 +33,9 @@ demo: .venv/.demo  ## load 17,472 films into the running service through its API
 
 bench: .venv/.test  ## measure requests per second against bare FastAPI (needs wrk and two cores)
 	$(BIN)/python -m benchmarks.http_throughput
+
+bench-servers: .venv/.test  ## measure the service on S3 and PostgreSQL, from wheels (needs wrk and two cores)
+	$(BIN)/python -m benchmarks.servers_throughput
 
 crash: .venv/.test  ## kill writers at random points, a thousand times over
 	AUTOCRUD_TEST_KILLS=1000 $(BIN)/python -m pytest tests/faults --timeout=7200

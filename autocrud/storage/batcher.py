@@ -16,6 +16,8 @@ class Batcher(Generic[T, R]):
         flush: takes a batch and returns one result per item. What it raises, every item of the batch raises.
         max_items: the most items of one batch.
         weight, max_weight: a batch ends where the weights of its items together pass the maximum.
+        turns: of the event loop between two batches, so that those who were just answered and ask again at once are in
+            the next batch, not in the one after it: half as many batches under load, and no time lost without.
     """
 
     def __init__(
@@ -25,11 +27,13 @@ class Batcher(Generic[T, R]):
         max_items: int = 512,
         weight: Callable[[T], int] = lambda item: 1,
         max_weight: int = 1 << 62,
+        turns: int = 0,
     ) -> None:
         self._flush = flush
         self._max_items = max_items
         self._weight = weight
         self._max_weight = max_weight
+        self._turns = turns
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -56,6 +60,8 @@ class Batcher(Generic[T, R]):
             while self._waiting:
                 if batch := self._next_batch():
                     await self._run_batch(batch)
+                    for _ in range(self._turns):
+                        await asyncio.sleep(0)
         finally:
             self._task = None
 

@@ -12,6 +12,9 @@ from autocrud.storage.batcher import Batcher
 
 R = TypeVar("R")
 
+# An answer takes some turns to get out, and the next request to come in.
+_TURNS = 5
+
 # A batch is one object, held in memory until it is stored.
 _MAX_BATCH_BYTES = 8 * 1024 * 1024
 
@@ -33,6 +36,7 @@ class Storage(IStorage):
             meta.commit,
             weight=lambda write: len(write.data or b""),
             max_weight=_MAX_BATCH_BYTES,
+            turns=_TURNS,
         )
 
     async def open(self) -> None:
