@@ -116,15 +116,17 @@ def test_tests_neither_skip_nor_sleep() -> None:
 def test_the_compose_file_sets_what_the_service_reads() -> None:
     """Its variables are settings, its volume is where the image keeps its data."""
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    (service,) = compose["services"].values()
     settings = (ROOT / ".env.example").read_text()
     dockerfile = (ROOT / "Dockerfile").read_text()
-    for variable in service["environment"]:
-        assert variable in settings
-    (volume,) = service["volumes"]
-    name, _, target = volume.partition(":")
-    assert name in compose["volumes"]
-    assert f"AUTOCRUD_DATA_DIR={target}" in dockerfile
+    services = [service for service in compose["services"].values() if service["image"] == "autocrud"]
+    assert len(services) == 5
+    for service in services:
+        for variable in service["environment"]:
+            assert variable in settings
+        for volume in service.get("volumes", []):
+            name, _, target = volume.partition(":")
+            assert name in compose["volumes"]
+            assert f"AUTOCRUD_CACHE_DIR={target}/" in dockerfile
     assert "USER autocrud" in dockerfile
 
 

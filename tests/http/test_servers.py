@@ -1,17 +1,24 @@
 """The service on real servers: what it says when it cannot start, and what it does while one of them is away."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel
 
+from autocrud import AutoCRUD, Index
+from autocrud.storage.objects.s3 import S3ObjectStore
 from autocrud.testing.servers import PostgresServer, SeaweedServer, free_port
+from tests.http.conftest import serving
 from tests.servers import Service, running_stack, service, start_fails
 from tests.servers_real import folder, postgres, seaweed
+from tests.storage.backends import BACKENDS, s3_factory, s3_options
 
 SECRET = "hunter2-and-more"
 
@@ -160,3 +167,53 @@ def test_the_stack_starts_stops_and_keeps_its_data(tmp_path: Path) -> None:
             assert http.post("/movie", json={"title": "kept"}).status_code == 201
             process.terminate()
             assert process.wait(60) in (0, 143)
+
+
+class Image(BaseModel):
+    """What has a bucket of its own."""
+
+    name: Annotated[str, Index()]
+    pixels: str = ""
+
+
+class Album(BaseModel):
+    """What goes where everything goes."""
+
+    title: str
+
+
+@pytest.mark.parametrize("default", ["disk", "postgres"])
+async def test_a_model_may_go_to_another_bucket_than_the_rest(tmp_path: Path, default: str) -> None:
+    """Metadata and revisions each go where they should; models that share a factory share its connections."""
+    images = s3_factory(tmp_path, bucket="image-bucket")
+    rest = BACKENDS[default](tmp_path)
+    crud = AutoCRUD(storage_factory=rest)
+    crud.add_model(Album)
+    crud.add_model(Image, storage=images)
+    crud.add_model(Image, name="thumbnail", storage=images)
+    app = FastAPI()
+    crud.apply(app)
+    async with serving(app) as http:
+        for path, body in (
+            ("/album", {"title": "x"}),
+            ("/image", {"name": "a", "pixels": "p" * 50_000}),
+            ("/thumbnail", {"name": "b"}),
+        ):
+            location = (await http.post(path, json=body)).headers["location"]
+            assert (await http.get(location)).status_code == 200
+        assert [len((await http.get(f"/image?name={name}")).json()["items"]) for name in "ab"] == [1, 0]
+        expected = {"s3 bucket image-bucket"} | ({"disk"} if default == "disk" else {"postgresql", "s3 bucket tests"})
+        assert await crud.check() == dict.fromkeys(expected)
+    assert {key.split("/")[0] for key in await _keys("image-bucket", tmp_path)} == {"image", "thumbnail"}
+    if default == "disk":
+        assert {path.name for path in await asyncio.to_thread(list, tmp_path.iterdir())} >= {"album", "cache"}
+    else:
+        assert {key.split("/")[0] for key in await _keys("tests", tmp_path)} == {"album"}
+
+
+async def _keys(bucket: str, tmp_path: Path) -> list[str]:
+    store = S3ObjectStore(**s3_options() | {"bucket": bucket}, prefix=tmp_path.name)
+    await store.open()
+    found = [key async for key in store.keys("")]
+    await store.close()
+    return found

@@ -68,7 +68,7 @@ class PostgresPool:
                 timeout=_CONNECT_SECONDS,
                 command_timeout=_STATEMENT_SECONDS,
                 statement_cache_size=self._statement_cache,
-                reset=_leave_as_it_is,
+                reset=_end_transaction,
             )
         except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise ConfigurationError(self._diagnosis(error), argument="postgres_url") from _without_secrets(error)
@@ -176,8 +176,10 @@ async def _fetch(connection: Any, sql: str, arguments: Sequence[Any]) -> Sequenc
     return rows
 
 
-async def _leave_as_it_is(connection: Any) -> None:
-    """Nothing is set for longer than a transaction, so there is nothing to reset at the price of a round trip."""
+async def _end_transaction(connection: Any) -> None:
+    """Nothing is set for longer than a transaction: only one that is still open is worth a round trip."""
+    if connection.is_in_transaction():
+        await connection.reset()
 
 
 def _without_secrets(error: Exception) -> Exception | None:
