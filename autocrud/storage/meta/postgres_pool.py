@@ -111,9 +111,15 @@ class PostgresPool:
         """
         if self._pool is None:
             raise StorageUnavailable("PostgreSQL is not open.")
-        with self._errors():
-            async with self._pool.acquire(timeout=_CONNECT_SECONDS) as connection:
-                yield connection
+        pool = self._pool
+        try:
+            with self._errors():
+                async with pool.acquire(timeout=_CONNECT_SECONDS) as connection:
+                    yield connection
+        except ConnectionLost:
+            # A restart of the server ends all of them, and the next one is to be a new one.
+            await pool.expire_connections()
+            raise
 
     async def commit(self, transaction: Any) -> bool | None:
         """Commit; None where the answer was lost, and the transaction's id has to tell.
@@ -147,7 +153,7 @@ class PostgresPool:
         message = f"PostgreSQL at {self.host}: {str(error) or type(error).__name__}."
         if isinstance(error, asyncpg.UniqueViolationError | asyncpg.TransactionRollbackError):
             return Raced(str(error))
-        if isinstance(error, asyncpg.QueryCanceledError | asyncpg.InsufficientResourcesError):
+        if isinstance(error, TimeoutError | asyncpg.QueryCanceledError | asyncpg.InsufficientResourcesError):
             return StorageUnavailable(message)
         if isinstance(error, asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError):
             reason = "a pooler in transaction mode is between, which needs statement_cache=0"
