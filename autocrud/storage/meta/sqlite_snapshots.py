@@ -23,9 +23,11 @@ from autocrud.storage.object_store import ObjectMissing, ObjectStore
 
 logger = logging.getLogger(__name__)
 
-# A replay of about so many bytes of SQLite costs what a snapshot of them does, so that making snapshots takes a fixed
-# share of the work however large the file grows.
+# Making a snapshot costs what the file is large, and a replay what was written since: so a snapshot is due after so
+# many entries as the file has of these bytes, or once it has grown by a quarter. Its share of the work stays the same.
 _BYTES_PER_ENTRY = 100_000
+_GROWTH, _LEAST_GROWTH = 1.25, 16 * 1024 * 1024
+_LOOK_EVERY = 64  # entries between two looks at how far it has grown
 _KEPT = 2
 _NAME = re.compile(r"(?P<sequence>\d{9,})-(?P<hash>[0-9a-f]{64})\.sqlite\.zst")
 _PIECE = 1024 * 1024
@@ -46,13 +48,18 @@ class Snapshots:
         self._tables = SqliteTables(spec, 0)
         self._every = every
         self._newest = 0
+        self._size = 0  # of the file, when the newest snapshot was made or seen
         self._task: asyncio.Task[None] | None = None
 
     async def restore(self, path: Path) -> None:
         """Make a file that nobody has open fit to go on from: one that is damaged, or that a snapshot is far ahead of,
         is replaced by the newest snapshot that checks out, or removed.
         """
-        beyond = await asyncio.to_thread(self._standing, path)
+        await self._restore(path, await asyncio.to_thread(self._standing, path))
+        if self._newest:
+            self._size = await asyncio.to_thread(_size_of, path)
+
+    async def _restore(self, path: Path, beyond: int) -> None:
         for name in reversed(await self._names()):
             self._newest = max(self._newest, _sequence(name))
             if _sequence(name) <= beyond + (self._every if beyond else 0):
@@ -64,7 +71,7 @@ class Snapshots:
 
     def consider(self, path: Path, sequence: int) -> None:
         """Make a snapshot in the background if it is time for one, now that the file holds this entry."""
-        if sequence - self._newest >= self._every and self._task is None:
+        if self._task is None and (sequence - self._newest >= self._every or sequence % _LOOK_EVERY == 0):
             self._task = asyncio.create_task(self._make_if_due(path, sequence))
 
     async def supersede(self, path: Path, sequence: int) -> None:
@@ -98,19 +105,25 @@ class Snapshots:
 
     async def _make_if_due(self, path: Path, sequence: int) -> None:
         try:
-            size = await asyncio.to_thread(lambda: path.stat().st_size)
-            if sequence - self._newest < max(self._every, size // _BYTES_PER_ENTRY):
+            size = await asyncio.to_thread(_size_of, path)
+            if not self._is_due(size, sequence):
                 return
-            names = await self._names()
-            self._newest = max(map(_sequence, names), default=0)
-            if sequence - self._newest >= self._every:
+            newest = max(map(_sequence, await self._names()), default=0)
+            if newest > self._newest:
+                self._newest, self._size = newest, size  # another node was there
+            if self._is_due(size, sequence):
                 await self._make(path)
+                self._size = size
                 for name in (await self._names())[:-_KEPT]:
                     await self._objects.delete(self._prefix + name)
         except (AutoCRUDError, OSError, sqlite3.Error) as error:
             logger.warning("no snapshot of %s at entry %d: %s", path.name, sequence, error)
         finally:
             self._task = None
+
+    def _is_due(self, size: int, sequence: int) -> bool:
+        grown = size >= max(self._size * _GROWTH, self._size + _LEAST_GROWTH)
+        return grown or sequence - self._newest >= max(self._every, size // _BYTES_PER_ENTRY)
 
     async def _make(self, path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix="snapshot-") as folder:
@@ -170,6 +183,10 @@ def remove_file(path: Path) -> None:
 def _replace(path: Path, fresh: Path) -> None:
     remove_file(path)
     fresh.replace(path)
+
+
+def _size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _sequence(name: str) -> int:
