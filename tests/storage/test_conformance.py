@@ -37,7 +37,7 @@ class TestStorage(StorageConformance):
 def test_random_operations_answer_like_a_dict(backend: str) -> None:
     """A randomized, model-based comparison of each backend with a plain dict (invariant 7)."""
     # A step on a server takes a hundred times as long; `make campaign` takes the time.
-    examples = EXAMPLES or (40 if backend in ("memory", "disk") else 10)
+    examples = EXAMPLES or (40 if backend in ("memory", "disk") else 5)
     with tempfile.TemporaryDirectory() as directory:
 
         def new_place() -> Place:
