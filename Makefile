@@ -36,6 +36,7 @@ bench: .venv/.test  ## measure requests per second against bare FastAPI (needs w
 
 bench-servers: .venv/.test  ## measure the service on S3 and PostgreSQL, from wheels (needs wrk and two cores)
 	$(BIN)/python -m benchmarks.servers_throughput
+	$(BIN)/python -m benchmarks.manager_throughput
 
 crash: .venv/.test  ## kill writers at random points, a thousand times over
 	AUTOCRUD_TEST_KILLS=1000 $(BIN)/python -m pytest tests/faults --timeout=7200
