@@ -130,6 +130,26 @@ async def test_a_commit_whose_answer_is_lost_happens_once(node: Node, wire: Wire
         assert len(await _records(tmp_path)) == 3
 
 
+async def test_a_connection_that_ends_behind_its_commit_doubles_nothing(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COMMIT was answered, and the way back to the pool fails: the write is done, and is not done again."""
+    release, failures = asyncpg.pool.Pool.release, 0
+
+    async def release_and_fail(self: Any, connection: Any, **options: Any) -> None:
+        nonlocal failures
+        await release(self, connection, **options)
+        if failures == 0:
+            failures += 1
+            raise asyncpg.ConnectionDoesNotExistError("gone")
+
+    async with node() as storage:
+        monkeypatch.setattr(asyncpg.pool.Pool, "release", release_and_fail)
+        await storage.commit(creation("a", sample()))
+        assert failures == 1
+        assert [commit.version for commit in await storage.commits("a")] == [1]
+
+
 async def test_connections_that_were_cut_are_made_anew(node: Node) -> None:
     """As after a restart of PostgreSQL: reads and writes go on, and nobody is told."""
     async with node() as storage:

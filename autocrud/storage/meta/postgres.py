@@ -106,20 +106,28 @@ class PostgresMetaStore(MetaStore):
 
     async def _commit(self, writes: Sequence[Write]) -> list[Outcome]:
         batch = Batch(self._tables, writes, f"records/{uuid7()}.ndjson")
-        async with self._pool.connection() as connection:
-            transaction = connection.transaction()
-            await transaction.start()
-            try:
-                transaction_id = await self._stage(connection, batch)
-            except BaseException:
-                await self._pool.roll_back(transaction)
-                await self._records.discard(batch.key)
+        sent = answered = False
+        transaction_id = ""
+        try:
+            async with self._pool.connection() as connection:
+                transaction = connection.transaction()
+                await transaction.start()
+                try:
+                    transaction_id = await self._stage(connection, batch)
+                except BaseException:
+                    await self._pool.roll_back(transaction)
+                    await self._records.discard(batch.key)
+                    raise
+                if not batch.lines:
+                    await transaction.rollback()
+                    return batch.outcomes
+                sent = True
+                answered = await self._pool.commit(transaction)
+        except StorageUnavailable:
+            # Where the connection ends behind the COMMIT, on its way back to the pool, the batch must not begin again.
+            if not sent:
                 raise
-            if not batch.lines:
-                await transaction.rollback()
-                return batch.outcomes
-            committed = await self._pool.commit(transaction)
-        if committed is None and not await self._was_committed(transaction_id):
+        if not answered and not await self._was_committed(transaction_id):
             await self._records.discard(batch.key)
             raise ConnectionLost("PostgreSQL went away before it committed.")
         return await self._erase_after(batch)

@@ -121,8 +121,8 @@ class PostgresPool:
             await pool.expire_connections()
             raise
 
-    async def commit(self, transaction: Any) -> bool | None:
-        """Commit; None where the answer was lost, and the transaction's id has to tell.
+    async def commit(self, transaction: Any) -> bool:
+        """Commit; False where the answer was lost, and the transaction's id has to tell.
 
         Raises:
             Raced: it was rolled back.
@@ -131,7 +131,7 @@ class PostgresPool:
             with self._errors():
                 await transaction.commit()
         except StorageUnavailable:
-            return None
+            return False
         return True
 
     async def roll_back(self, transaction: Any) -> None:
