@@ -9,11 +9,11 @@ from typing import Any
 import aioboto3
 import pytest
 
-from autocrud.errors import ConfigurationError, DataCorrupted
+from autocrud.errors import ConfigurationError, DataCorrupted, StorageUnavailable
 from autocrud.model import ModelSpec
 from autocrud.query.conditions import Equals, Query
 from autocrud.storage.base import IStorage
-from autocrud.storage.object_store import ObjectExists, ObjectStore
+from autocrud.storage.object_store import ObjectExists, ObjectStore, PutUndecided
 from autocrud.storage.objects.memory import MemoryObjectStore
 from autocrud.storage.objects.probe import probe
 from autocrud.storage.objects.s3 import S3ObjectStore
@@ -255,6 +255,17 @@ async def test_a_store_whose_conditional_puts_cannot_be_relied_on_is_refused(sto
     with pytest.raises(ConfigurationError, match=f"x cannot hold a log: .*{reason}"):
         await probe(store, "x")
     assert await keys(store) == []
+
+
+async def test_a_store_that_decides_nothing_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers each PUT with trouble: nothing is known of it, and it is not refused for good."""
+
+    async def trouble(self: Any, key: str, data: bytes, *, if_absent: bool = False) -> None:
+        raise PutUndecided("503")
+
+    monkeypatch.setattr(MemoryObjectStore, "put", trouble)
+    with pytest.raises(StorageUnavailable, match="x did 0 of 32"):
+        await probe(MemoryObjectStore(), "x")
 
 
 async def test_the_probe_runs_at_start_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from uuid import uuid4
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
-from autocrud.storage.object_store import ObjectExists, ObjectStore
+from autocrud.storage.object_store import ObjectExists, ObjectMissing, ObjectStore
 
 RACERS = 32
 _ATTEMPTS = 5
@@ -43,7 +43,12 @@ async def _race(objects: ObjectStore, key: str, where: str) -> None:
                 raise answer
         if not waiting:
             break
-    found = await objects.get(key)
+    try:
+        found = await objects.get(key)
+    except ObjectMissing:
+        raise StorageUnavailable(
+            f"{where} did {len(winners)} of {RACERS} conditional PUTs, and has no object."
+        ) from None
     if len(winners) > 1 or (winners and found != contents[winners[0]]):
         raise ConfigurationError(
             f"{where} cannot hold a log: of {RACERS} conditional PUTs on one key at once, {len(winners)} were told that"
