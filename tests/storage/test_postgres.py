@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from pydantic import BaseModel
 
-from autocrud.errors import ConfigurationError
+from autocrud.errors import ConfigurationError, DataCorrupted
 from autocrud.fields import Index, Unique
 from autocrud.model import ModelSpec
 from autocrud.query.conditions import Equals, Query
@@ -94,6 +94,21 @@ async def test_6_of_records_that_claim_one_version_the_one_that_was_followed_cou
     await sql(tmp_path, "DROP TABLE sample_resources")
     async with opened() as storage:
         assert await picture(storage) == before
+
+
+async def test_6_records_that_were_lost_are_missed(opened: Opener, tmp_path: Path) -> None:
+    """A rebuild without them stops, and names the resource; it does not leave it out."""
+    async with opened() as storage:
+        first = creation("a", sample(number=1))
+        await storage.commit(first)
+        await storage.commit(update(first, sample(number=2)))
+    async with bucket(tmp_path) as objects:
+        keys = [key async for key in objects.keys("sample/records/")]
+        await objects.delete(keys[0])
+    await sql(tmp_path, "DROP TABLE sample_resources")
+    with pytest.raises(DataCorrupted, match="Of 'a' there are records"):
+        async with opened():
+            pass
 
 
 async def test_6_an_id_that_was_purged_and_given_again_has_its_second_life(opened: Opener, tmp_path: Path) -> None:

@@ -136,9 +136,9 @@ class PostgresMetaStore(MetaStore):
         """Decide and apply the batch in the open transaction, and store its records; the transaction's id."""
         rows = await connection.fetch(self._tables.lock, batch.resource_ids)
         transaction_id: str = rows[0][0]
-        for _, resource_id, version, is_deleted, record, *unique in rows:
+        for _, resource_id, version, record, *unique in rows:
             if resource_id is not None:
-                batch.load(resource_id, version, is_deleted, record, unique)
+                batch.load(resource_id, version, record, unique)
         wanted = self._tables.wanted_holders(batch.unique_values())
         if self._tables.holders is not None and any(wanted):
             for position, place, resource_id in await connection.fetch(self._tables.holders, *wanted):

@@ -27,7 +27,6 @@ class State:
     """
 
     version: int = 0
-    is_deleted: bool = False
     record: str | None = None
     unique: list[Held] = field(default_factory=list)
     last: Write | None = None
@@ -66,10 +65,10 @@ class Batch:
         """Its records, as they are to be stored."""
         return b"".join(line + b"\n" for line in self.lines)
 
-    def load(self, resource_id: str, version: int, is_deleted: bool, record: str | None, unique: Sequence[Any]) -> None:
+    def load(self, resource_id: str, version: int, record: str | None, unique: Sequence[Any]) -> None:
         """Take in a locked row; `unique` are its values of the unique fields, in order."""
         held = [(self._tables.unique_number(place), value) for place, value in enumerate(unique) if value is not None]
-        self._states[resource_id] = State(version, is_deleted, record, held, stored=True)
+        self._states[resource_id] = State(version, record, held, stored=True)
 
     def unique_values(self) -> Iterable[Held]:
         """All unique values that any write of it may come to hold."""
@@ -146,7 +145,7 @@ class Batch:
             stored = state.stored
             self._states[write.meta.resource_id] = State(last=write, stored=stored, purged=True)
             return
-        state.version, state.is_deleted, state.record = write.meta.version, write.meta.is_deleted, record
+        state.version, state.record = write.meta.version, record
         state.unique, state.last = unique, write
         if locator is not None:
             state.data, state.locator = write, locator

@@ -30,7 +30,6 @@ class _Found:
     place: str
     after: str | None
     created_time: str
-    line: bytes
     write: Write
 
 
@@ -108,7 +107,7 @@ def _found(spec: ModelSpec[Any], place: str, line: bytes) -> _Found:
         raise ConfigurationError(f"{place}: {error} {error.errors}") from error
     except (ValueError, LookupError) as error:
         raise DataCorrupted(f"{place} is not a record.") from error
-    return _Found(place, record.get("after"), record["meta"]["created_time"], line, write)
+    return _Found(place, record.get("after"), record["meta"]["created_time"], write)
 
 
 def _history(found: Sequence[_Found]) -> tuple[list[_Found], list[str]]:
@@ -120,13 +119,30 @@ def _history(found: Sequence[_Found]) -> tuple[list[_Found], list[str]]:
     for item in found:
         lives.setdefault(item.created_time, []).append(item)
     chains = {created: _chain(items) for created, items in lives.items()}
-    ended = {created for created, chain in chains.items() if chain[-1].write.kind is CommitKind.purge}
+    ended = {created for created, chain in chains.items() if _is_ended(chain, lives[created])}
     dead = [item.place for created in ended for item in lives[created] if item.write.kind is not CommitKind.purge]
-    alive = [chain for created, chain in chains.items() if created not in ended and chain[0].write.follows == 0]
+    alive = [chain for created, chain in chains.items() if created not in ended]
     if not alive:
         return [], dead
     # Two that live: one of them was created by a transaction that was rolled back.
     return max(alive, key=lambda chain: (chain[-1].write.meta.version, chain[-1].place)), dead
+
+
+def _is_ended(chain: Sequence[_Found], life: Sequence[_Found]) -> bool:
+    """Whether a life was purged. One that was not, and lacks versions, has lost records.
+
+    Raises:
+        DataCorrupted: it has.
+    """
+    if chain[-1].write.kind is CommitKind.purge:
+        return True
+    if [item.write.meta.version for item in chain] == list(range(1, len(chain) + 1)):
+        return False
+    # What a purge has blanked is missing too, and a record that was rolled back may stand above the purge.
+    if any(item.write.kind is CommitKind.purge for item in life):
+        return True
+    resource_id = chain[-1].write.meta.resource_id
+    raise DataCorrupted(f"Of {resource_id!r} there are records up to {chain[-1].place}, and not all of those before.")
 
 
 def _chain(items: Iterable[_Found]) -> list[_Found]:

@@ -171,7 +171,7 @@ class PostgresTables:
     def _lock(self) -> str:
         unique = [f"h.{quoted(name)}" for number, name in enumerate(self.index_columns) if number in self._unique]
         last = f"(SELECT record FROM {self.commits} c WHERE (c.resource_id, c.version) = (h.resource_id, h.version))"
-        columns = ", ".join(["h.resource_id", "h.version", "h.is_deleted", f"{last} AS record", *unique])
+        columns = ", ".join(["h.resource_id", "h.version", f"{last} AS record", *unique])
         locked = f"SELECT * FROM {self.heads} WHERE resource_id = ANY($1::text[]) ORDER BY resource_id FOR UPDATE"
         # The transaction's id tells later whether it was committed, if the answer to COMMIT is lost.
         transaction = "(SELECT pg_current_xact_id()::text AS transaction) AS t"
