@@ -9,7 +9,6 @@ import asyncio
 import json
 import logging
 import random
-import re
 import zlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from itertools import takewhile
 from uuid import uuid4
 
 from autocrud.errors import DataCorrupted, StorageUnavailable
+from autocrud.storage.locators import blank, read_located
 from autocrud.storage.object_store import ObjectExists, ObjectMissing, ObjectStore, PutUndecided
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,6 @@ _PER_FOLDER = 1_000_000
 _READ_AHEAD = 16  # entries
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds between two attempts at an undecided slot
 _FIRST_LOOK = 0.2  # seconds after which a put is slow
-_LOCATOR = re.compile(r"(?P<key>[^:]+):(?P<offset>\d+):(?P<length>\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,28 +185,16 @@ class Log:
         Raises:
             DataCorrupted: they are not there.
         """
-        key, offset, length = parse_locator(locator)
-        try:
-            data = await self._objects.get(f"{self._prefix}/{key}", offset, offset + length)
-        except ObjectMissing:
-            raise DataCorrupted(f"The log has lost its entry {key}.") from None
-        if len(data) != length or data.isspace():
-            raise DataCorrupted(f"The log's entry {key} does not hold the data at {offset}.")
-        return data
+        return await read_located(self._objects, self._prefix, locator)
 
     async def erase(self, spans: Iterable[tuple[int, int, int]]) -> None:
         """Overwrite lines with blanks of equal length. Each is (sequence, offset, length); twice does no harm."""
         # The latest first: whatever a crash leaves of a resource is a beginning of its history, which can be replayed.
-        for sequence, offset, length in sorted(spans, reverse=True):
-            key = self._key(sequence)
-
-            def blank(content: bytes, offset: int = offset, length: int = length) -> bytes:
-                return content[:offset] + b" " * length + content[offset + length :]
-
-            try:
-                await self._objects.rewrite(key, blank)
-            except ObjectMissing:
-                raise DataCorrupted(f"The log has lost its entry {key}.") from None
+        spans_of: dict[int, list[tuple[int, int]]] = {}
+        for sequence, offset, length in spans:
+            spans_of.setdefault(sequence, []).append((offset, length))
+        for sequence in sorted(spans_of, reverse=True):
+            await blank(self._objects, self._key(sequence), spans_of[sequence])
 
     def locator(self, entry: Entry, offset: int, length: int) -> str:
         """Name bytes of an entry. Locators are relative to the prefix, so that a model's folder can be moved."""
@@ -216,18 +203,6 @@ class Log:
     def _key(self, sequence: int) -> str:
         folder, number = divmod(sequence, _PER_FOLDER)
         return f"{self._prefix}/log/{folder:06}/{number:06}.ndjson"
-
-
-def parse_locator(locator: str) -> tuple[str, int, int]:
-    """Take a locator apart: key, offset, length.
-
-    Raises:
-        DataCorrupted: it is none.
-    """
-    match = _LOCATOR.fullmatch(locator)
-    if match is None:
-        raise DataCorrupted(f"{locator!r} is not a locator.")
-    return match["key"], int(match["offset"]), int(match["length"])
 
 
 def _parse(key: str, sequence: int, content: bytes) -> Entry:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from autocrud.errors import DataCorrupted, StorageUnavailable
-from autocrud.storage.log import EMPTY, Log, SlotTaken, parse_locator
+from autocrud.storage.locators import parse_locator
+from autocrud.storage.log import EMPTY, Log, SlotTaken
 from autocrud.storage.objects.memory import MemoryObjectStore
 
 

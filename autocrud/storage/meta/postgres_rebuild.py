@@ -12,7 +12,7 @@ from autocrud.errors import ConfigurationError, DataCorrupted, InvalidData
 from autocrud.model import ModelSpec
 from autocrud.resource import CommitKind
 from autocrud.storage.base import Write, commit_of
-from autocrud.storage.log import parse_locator
+from autocrud.storage.locators import parse_locator
 from autocrud.storage.meta.postgres_records import PostgresRecords
 from autocrud.storage.meta.postgres_tables import PostgresTables, columns_of, commit_row
 from autocrud.storage.records import data_span, decode_record

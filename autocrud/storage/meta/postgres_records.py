@@ -1,12 +1,11 @@
 """The records of one model in an object store, each batch under a key of its own: PostgreSQL says which count."""
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Sequence
 
-from autocrud.errors import DataCorrupted, StorageUnavailable
-from autocrud.storage.log import parse_locator
-from autocrud.storage.object_store import ObjectMissing, ObjectStore
+from autocrud.errors import StorageUnavailable
+from autocrud.storage.locators import blank, parse_locator, read_located
+from autocrud.storage.object_store import ObjectStore
 
 logger = logging.getLogger(__name__)
 
@@ -39,14 +38,7 @@ class PostgresRecords:
         Raises:
             DataCorrupted: they are not there.
         """
-        key, offset, length = parse_locator(locator)
-        try:
-            data = await self._objects.get(f"{self._prefix}/{key}", offset, offset + length)
-        except ObjectMissing:
-            raise DataCorrupted(f"The object {self._prefix}/{key} is lost.") from None
-        if len(data) != length or data.isspace():
-            raise DataCorrupted(f"The object {self._prefix}/{key} does not hold the data at {offset}.")
-        return data
+        return await read_located(self._objects, self._prefix, locator)
 
     async def erase(self, records: Sequence[str]) -> None:
         """Overwrite records with blanks of equal length; twice does no harm."""
@@ -55,10 +47,7 @@ class PostgresRecords:
             key, offset, length = parse_locator(record)
             spans.setdefault(key, []).append((offset, length))
         for key in sorted(spans, reverse=True):
-            try:
-                await self._objects.rewrite(f"{self._prefix}/{key}", partial(_blanked, spans[key]))
-            except ObjectMissing:
-                raise DataCorrupted(f"The object {self._prefix}/{key} is lost.") from None
+            await blank(self._objects, f"{self._prefix}/{key}", spans[key])
 
     async def lines(self) -> AsyncIterator[list[tuple[str, bytes]]]:
         """All records, object by object in the order of their keys: the place of each, and the line."""
@@ -71,9 +60,3 @@ class PostgresRecords:
                     found.append((f"{short}:{offset}:{len(line)}", line))
                 offset += len(line) + 1
             yield found
-
-
-def _blanked(spans: Iterable[tuple[int, int]], content: bytes) -> bytes:
-    for offset, length in spans:
-        content = content[:offset] + b" " * length + content[offset + length :]
-    return content

@@ -11,7 +11,8 @@ from autocrud.errors import ConfigurationError, DataCorrupted, InvalidData, Stor
 from autocrud.model import ModelSpec
 from autocrud.resource import CommitKind
 from autocrud.storage.base import Write
-from autocrud.storage.log import EMPTY, Entry, Log, Tail, parse_locator
+from autocrud.storage.locators import parse_locator
+from autocrud.storage.log import EMPTY, Entry, Log, Tail
 from autocrud.storage.meta.sqlite_indexes import fill_columns, match_indexes
 from autocrud.storage.meta.sqlite_tables import SqliteTables
 from autocrud.storage.meta.sqlite_thread import SqliteThread, begin, in_transaction
