@@ -68,9 +68,37 @@ class InvalidData(InvalidInput):
 
 
 class UnsupportedMediaType(InvalidInput):
-    """The body comes in a media type that this operation does not read."""
+    """The body comes in a media type that this operation does not read.
+
+    Args:
+        accept_patch: the media types that a PATCH may have, where it is one.
+    """
 
     code = "unsupported_media_type"
+
+    def __init__(self, message: str, errors: Sequence[FieldError] = (), *, accept_patch: str | None = None) -> None:
+        super().__init__(message, errors)
+        self.accept_patch = accept_patch
+
+
+class InvalidPatch(InvalidInput):
+    """The body is JSON, but not a patch."""
+
+    code = "invalid_patch"
+
+
+class PatchFailed(AutoCRUDError):
+    """A patch does not fit the resource as it is: an operation of it found another value, or none.
+
+    Args:
+        index: the operation's, from 0.
+    """
+
+    code = "patch_failed"
+
+    def __init__(self, index: int, operation: str, path: str, reason: str) -> None:
+        super().__init__(f"Operation {index}, {operation} {path or 'the whole document'}: {reason.rstrip('.')}.")
+        self.index = index
 
 
 class PayloadTooLarge(AutoCRUDError):
@@ -101,6 +129,33 @@ class Deleted(AutoCRUDError):
         super().__init__(f"The {model} {resource_id!r} is deleted; it can be restored.")
 
 
+class RevisionNotFound(AutoCRUDError):
+    """The resource has no such revision, or no longer: a retention may have pruned it."""
+
+    code = "revision_not_found"
+
+    def __init__(self, revision_id: str) -> None:
+        super().__init__(f"There is no revision {revision_id!r}.")
+
+
+class NotDraft(AutoCRUDError):
+    """The current revision is stable, and cannot be edited: make a new revision, or move it to draft first."""
+
+    code = "not_draft"
+
+    def __init__(self, revision_id: str) -> None:
+        super().__init__(f"The revision {revision_id!r} is stable, and only a draft can be edited in place.")
+
+
+class KeyReused(AutoCRUDError):
+    """The Idempotency-Key was used for another request: take a new one."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("The Idempotency-Key was used for a request with another body.")
+
+
 class AlreadyExists(AutoCRUDError):
     """A resource, live or soft-deleted, has the id already."""
 
@@ -128,6 +183,15 @@ class PreconditionFailed(AutoCRUDError):
     def __init__(self, resource_id: str, current: str | None) -> None:
         super().__init__(f"{resource_id!r} is not in the state that the request expects.")
         self.current = current
+
+
+class PreconditionRequired(AutoCRUDError):
+    """The model takes writes only with a precondition: read the resource, and send its `ETag` as `If-Match`."""
+
+    code = "precondition_required"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"Writes to a {model} need If-Match, so that no change of somebody else is lost.")
 
 
 class UniqueViolation(AutoCRUDError):

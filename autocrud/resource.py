@@ -1,7 +1,8 @@
 """A resource, its metadata and its revisions: the words that every layer shares."""
 
 import re
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -57,14 +58,47 @@ class RevisionStatus(StrEnum):
     draft = "draft"
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Which old revisions are kept: the newest `keep_last`, and those made within `keep_for`; the current one always.
+
+    Raises:
+        ValueError: neither is given, or one is not positive.
+    """
+
+    keep_last: int | None = None
+    keep_for: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if self.keep_last is None and self.keep_for is None:
+            raise ValueError("a retention keeps the last n revisions, or those of some time: give one of them")
+        if (self.keep_last is not None and self.keep_last < 1) or (self.keep_for or timedelta(1)) <= timedelta(0):
+            raise ValueError("keep_last and keep_for must be positive")
+
+
 class CommitKind(StrEnum):
     """What a commit did."""
 
     create = "create"
     update = "update"
+    modify = "modify"
+    switch = "switch"
     delete = "delete"
     restore = "restore"
+    prune = "prune"
     purge = "purge"
+
+
+def revision_number(resource_id: str, revision: str) -> int:
+    """The number of a revision, given by its id, `{resource_id}:{n}`, or by the bare number.
+
+    Raises:
+        InvalidParameter: it is neither.
+    """
+    number = revision.removeprefix(f"{resource_id}:")
+    if not re.fullmatch(r"[1-9][0-9]{0,17}", number):
+        raise InvalidParameter("revision_id", f"must be a number from 1 on, or {resource_id}: and such a number")
+    return int(number)
 
 
 class ResourceMeta(BaseModel):
@@ -91,7 +125,11 @@ class ResourceMeta(BaseModel):
 
 
 class RevisionInfo(BaseModel):
-    """One immutable state of a resource's data. `data_hash` is `sha256:` and the hex digest of its stored bytes."""
+    """One state of a resource's data, immutable once it is stable.
+
+    `data_hash` is `sha256:` and the hex digest of its stored bytes. The times are those of the revision's beginning: a
+    draft that is edited keeps them.
+    """
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,119 +1,14 @@
-"""The ports of storage, and the values that pass through them. Each contract is told here and nowhere else."""
+"""The ports of storage. Each contract is told here and nowhere else."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from autocrud.errors import AutoCRUDError
-from autocrud.fields import ColumnValue
 from autocrud.model import ModelSpec
-from autocrud.query.conditions import Position, Query
-from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus, version_tag
+from autocrud.query.conditions import Query
+from autocrud.storage.values import Blob, Commit, Head, Item, Outcome, Page, Revision, RevisionSpan, Write
 
-
-@dataclass(slots=True)
-class Write:
-    """One change of one resource: what it read, what becomes true, and what it adds.
-
-    Attributes:
-        follows: the version that the writer read; 0 says that nothing may exist under the id.
-        meta: the metadata after the write, with `version == follows + 1`.
-        index: the index columns' values after the write, in the order of the model's index fields.
-        revision, data: a new revision and its stored JSON; None where the data stays as it is.
-    """
-
-    kind: CommitKind
-    follows: int
-    meta: ResourceMeta
-    index: tuple[ColumnValue, ...] = ()
-    revision: RevisionInfo | None = None
-    data: bytes | None = None
-    meta_json: bytes = field(init=False)
-    revision_json: bytes | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.meta_json = self.meta.__pydantic_serializer__.to_json(self.meta)
-        revision = self.revision
-        self.revision_json = None if revision is None else revision.__pydantic_serializer__.to_json(revision)
-
-
-@dataclass(slots=True)
-class Head:
-    """A resource as it stands: its metadata, its current revision and that one's data, all as stored JSON.
-
-    `data` is None only between a metadata store and the storage above it, which then reads `locator`.
-    """
-
-    resource_id: str
-    version: int
-    is_deleted: bool
-    created_time: str
-    meta: bytes
-    revision_info: bytes
-    data: bytes | None
-    locator: str
-
-    @property
-    def tag(self) -> str:
-        """See `version_tag`."""
-        return version_tag(self.version, self.created_time)
-
-    @property
-    def position(self) -> Position:
-        """Where it stands in a list."""
-        return Position(self.created_time, self.resource_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """One entry of a resource's history. `locator` says where its data is, where it has any of its own."""
-
-    resource_id: str
-    version: int
-    kind: CommitKind
-    time: datetime
-    by: str | None
-    revision_id: str
-    parent_revision_id: str | None
-    status: RevisionStatus
-    is_deleted: bool
-    schema_version: int
-    data_hash: str | None
-    size: int | None
-    locator: str | None
-
-
-def commit_of(write: Write, locator: str | None) -> Commit:
-    """The history's entry for a write whose data stands at the locator."""
-    meta, revision = write.meta, write.revision
-    return Commit(
-        resource_id=meta.resource_id,
-        version=meta.version,
-        kind=write.kind,
-        time=meta.updated_time,
-        by=meta.updated_by,
-        revision_id=meta.current_revision_id,
-        parent_revision_id=None if revision is None else revision.parent_revision_id,
-        status=meta.status,
-        is_deleted=meta.is_deleted,
-        schema_version=meta.schema_version,
-        data_hash=None if revision is None else revision.data_hash,
-        size=None if revision is None else revision.size,
-        locator=locator,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page of heads. `next` is where the following page begins; None on the last one."""
-
-    items: list[Head]
-    next: Position | None
-
-
-Outcome = AutoCRUDError | None
 Check = Callable[[], Awaitable[None]]
 
 
@@ -145,9 +40,11 @@ class IStorage(ABC):
         A cancelled call may have written.
 
         Raises:
+            Repeated: a write with the same key, which has not expired, was committed before.
             AlreadyExists: it expects that nothing exists, and something does.
             Conflict: the resource is not at the version that it follows.
             UniqueViolation: a live resource holds a unique value of it.
+            UnknownBlob: it refers to a blob that is not there.
             StorageUnavailable: the outcome is not known; a read tells.
         """
 
@@ -172,12 +69,36 @@ class IStorage(ABC):
         """A resource's commits, newest first, from below the version `before`."""
 
     @abstractmethod
-    async def data(self, commit: Commit) -> bytes:
-        """The stored JSON of a commit that has data of its own.
+    async def commit_at(self, resource_id: str, time: datetime) -> Commit | None:
+        """The last commit of a resource that is not after this time."""
+
+    @abstractmethod
+    async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
+        """A resource's revisions that have their data, newest first."""
+
+    @abstractmethod
+    async def revision(self, resource_id: str, number: int, *, version: int | None = None) -> Revision | None:
+        """One revision that has its data, as it is, or as it was at a version of the resource."""
+
+    @abstractmethod
+    async def data(self, of: Commit | Revision) -> bytes:
+        """The stored JSON of a revision, or of a commit that has data of its own.
 
         Raises:
             LookupError: the commit has none.
         """
+
+    @abstractmethod
+    async def blobs_of(self, resource_id: str, version: int | None = None) -> list[str]:
+        """The `file_id` of each blob that the data of a resource's commits refers to, or that of one commit."""
+
+    @abstractmethod
+    async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
+        """Ids behind `after` of resources with data from before this time that is not the current revision's."""
+
+    @abstractmethod
+    async def tidy(self) -> None:
+        """Erase what was pruned, drop what has expired. May be called at any time, by any number of processes."""
 
 
 class IStorageFactory(ABC):
@@ -217,11 +138,12 @@ class MetaStore(ABC):
     async def close(self) -> None: ...
 
     @abstractmethod
-    async def commit(self, batch: Sequence[Write]) -> list[Outcome]:
+    async def commit(self, batch: Sequence[Item]) -> list[Outcome]:
         """Apply the writes in order, in one transaction and with one object, each accepted or refused on its own.
 
         One call at a time. Returns, for each write, None where it is durable and visible, or the error that refused
-        it. Raises where the batch as a whole failed.
+        it. A blob is registered, and refused by `AlreadyExists` where there is one of its `file_id`. Raises where the
+        batch as a whole failed.
         """
 
     @abstractmethod
@@ -235,6 +157,28 @@ class MetaStore(ABC):
 
     @abstractmethod
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]: ...
+
+    @abstractmethod
+    async def commit_at(self, resource_id: str, time: datetime) -> Commit | None: ...
+
+    @abstractmethod
+    async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]: ...
+
+    @abstractmethod
+    async def revision(self, resource_id: str, number: int, version: int | None) -> Revision | None: ...
+
+    @abstractmethod
+    async def blobs_of(self, resource_id: str, version: int | None) -> list[str]: ...
+
+    @abstractmethod
+    async def blob(self, file_id: str) -> Blob | None:
+        """A blob that is registered."""
+
+    @abstractmethod
+    async def outdated(self, before: datetime, after: str, limit: int) -> list[str]: ...
+
+    @abstractmethod
+    async def tidy(self) -> None: ...
 
     @abstractmethod
     async def read(self, locator: str) -> bytes:

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import replace
+from datetime import datetime
 from typing import TypeVar
 
 from autocrud.errors import StorageUnavailable
 from autocrud.query.conditions import Query
-from autocrud.storage.base import Commit, Head, IStorage, MetaStore, Outcome, Page, Write
+from autocrud.storage.base import IStorage, MetaStore
 from autocrud.storage.batcher import Batcher
+from autocrud.storage.values import Commit, Head, Item, Outcome, Page, Revision, RevisionSpan, Write
 
 R = TypeVar("R")
 
@@ -32,9 +34,9 @@ class Storage(IStorage):
     def __init__(self, meta: MetaStore, *, patience: float = _PATIENCE) -> None:
         self._meta = meta
         self._patience = patience
-        self._writer: Batcher[Write, Outcome] = Batcher(
+        self._writer: Batcher[Item, Outcome] = Batcher(
             meta.commit,
-            weight=lambda write: len(write.data or b""),
+            weight=_weight,
             max_weight=_MAX_BATCH_BYTES,
             turns=_TURNS,
         )
@@ -69,10 +71,28 @@ class Storage(IStorage):
     async def commits(self, resource_id: str, *, before: int | None = None, limit: int = 100) -> list[Commit]:
         return await self._within(self._meta.commits(resource_id, before, limit))
 
-    async def data(self, commit: Commit) -> bytes:
-        if commit.locator is None:
-            raise LookupError(f"Version {commit.version} of {commit.resource_id!r} has no data of its own.")
-        return await self._within(self._meta.read(commit.locator))
+    async def commit_at(self, resource_id: str, time: datetime) -> Commit | None:
+        return await self._within(self._meta.commit_at(resource_id, time))
+
+    async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
+        return await self._within(self._meta.revisions(resource_id, span))
+
+    async def revision(self, resource_id: str, number: int, *, version: int | None = None) -> Revision | None:
+        return await self._within(self._meta.revision(resource_id, number, version))
+
+    async def data(self, of: Commit | Revision) -> bytes:
+        if of.locator is None:
+            raise LookupError(f"Version {of.version} has no data of its own.")
+        return await self._within(self._meta.read(of.locator))
+
+    async def blobs_of(self, resource_id: str, version: int | None = None) -> list[str]:
+        return await self._within(self._meta.blobs_of(resource_id, version))
+
+    async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
+        return await self._meta.outdated(before, after, limit)
+
+    async def tidy(self) -> None:
+        await self._meta.tidy()
 
     async def _complete(self, head: Head) -> Head:
         return replace(head, data=await self._within(self._meta.read(head.locator)))
@@ -84,3 +104,7 @@ class Storage(IStorage):
         except TimeoutError as error:
             message = f"no answer within {self._patience:g} s; whether a write was made, a read will tell."
             raise StorageUnavailable(message) from error
+
+
+def _weight(item: Item) -> int:
+    return len(item.data or b"") if isinstance(item, Write) else 0

@@ -1,8 +1,8 @@
 """The log: a sequence of entries, each created if absent. Creating an entry is the commit point (invariant 2).
 
 An entry is an NDJSON object: a header line, then one line per record. The header tells who wrote it and after which
-entry, and each line's length and CRC-32, so that a foreign entry and a damaged line are seen, and a purged line, which
-is all blanks, is told from a damaged one.
+entry, and each line's length and CRC-32, so that a foreign entry and a damaged line are seen. What was erased is blank:
+a whole line, or the data at the end of one, which is why a line with data has a second CRC, of what stands before it.
 """
 
 import asyncio
@@ -13,7 +13,8 @@ import zlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import takewhile, zip_longest
+from typing import Any
 from uuid import uuid4
 
 from autocrud.errors import DataCorrupted, StorageUnavailable
@@ -69,8 +70,12 @@ class Log:
         self._writer = uuid4().hex
         self.has_blocking_exists = objects.blocking_exists is not None
 
-    def entry(self, after: Tail, records: Sequence[bytes]) -> Entry:
-        """Lay out the entry that would follow; nothing is stored yet."""
+    def entry(self, after: Tail, records: Sequence[bytes], data: Sequence[int] = ()) -> Entry:
+        """Lay out the entry that would follow; nothing is stored yet.
+
+        Args:
+            data: where in each record its data begins, which may be erased by itself; 0 where there is none.
+        """
         tail = Tail(after.sequence + 1, uuid4().hex)
         header = json.dumps(
             {
@@ -79,7 +84,7 @@ class Log:
                 "nonce": tail.nonce,
                 "sequence": tail.sequence,
                 "previous": after.nonce,
-                "records": [[len(line), zlib.crc32(line)] for line in records],
+                "records": [_sums(line, start) for line, start in zip_longest(records, data, fillvalue=0)],
             },
             separators=(",", ":"),
         ).encode()
@@ -196,6 +201,10 @@ class Log:
         for sequence in sorted(spans_of, reverse=True):
             await blank(self._objects, self._key(sequence), spans_of[sequence])
 
+    async def remove(self, key: str) -> None:
+        """Remove an object beside the log; one that is not there is no error."""
+        await self._objects.delete(f"{self._prefix}/{key}")
+
     def locator(self, entry: Entry, offset: int, length: int) -> str:
         """Name bytes of an entry. Locators are relative to the prefix, so that a model's folder can be moved."""
         return f"{entry.key.removeprefix(self._prefix + '/')}:{offset}:{length}"
@@ -205,6 +214,14 @@ class Log:
         return f"{self._prefix}/log/{folder:06}/{number:06}.ndjson"
 
 
+def _sums(line: Any, start: int) -> list[int]:
+    """What a header tells of a line: its length and CRC, and both again of what stands before its data."""
+    if not start:
+        return [len(line), zlib.crc32(line)]
+    before = zlib.crc32(line[:start])
+    return [len(line), zlib.crc32(line[start:], before), start, before]
+
+
 def _parse(key: str, sequence: int, content: bytes) -> Entry:
     first, _, _ = content.partition(b"\n")
     try:
@@ -212,19 +229,23 @@ def _parse(key: str, sequence: int, content: bytes) -> Entry:
         if header["autocrud"] != FORMAT or header["sequence"] != sequence:
             raise DataCorrupted(f"{key} is not entry {sequence} of a log of format {FORMAT}.")
         tail = Tail(sequence, str(header["nonce"]))
-        sizes = [(int(length), int(crc)) for length, crc in header["records"]]
+        sums = [[int(number) for number in numbers] for numbers in header["records"]]
         previous = str(header["previous"])
+        lines: list[tuple[int, bytes | None]] = []
+        offset = len(first) + 1
+        for length, *checks in sums:
+            line = content[offset : offset + length]
+            if len(line) != length or not _is_whole(line, *checks):
+                raise DataCorrupted(f"{key} is damaged at byte {offset}.")
+            lines.append((offset, None if line.isspace() else line))
+            offset += length + 1
     except (ValueError, KeyError, TypeError) as error:
         raise DataCorrupted(f"{key} does not begin with the header of a log entry.") from error
-    lines: list[tuple[int, bytes | None]] = []
-    offset = len(first) + 1
-    for length, crc in sizes:
-        line = content[offset : offset + length]
-        if zlib.crc32(line) == crc and len(line) == length:
-            lines.append((offset, line))
-        elif len(line) == length and not line.strip(b" "):
-            lines.append((offset, None))
-        else:
-            raise DataCorrupted(f"{key} is damaged at byte {offset}.")
-        offset += length + 1
     return Entry(key, tail, previous, lines, content)
+
+
+def _is_whole(line: bytes, crc: int, start: int = 0, crc_before: int = 0) -> bool:
+    """Whether a line is as it was written, but for what was erased."""
+    if zlib.crc32(line) == crc or not line.strip(b" "):
+        return True
+    return bool(start) and zlib.crc32(line[:start]) == crc_before and not line[start:].removesuffix(b"}").strip(b" ")

@@ -1,48 +1,87 @@
 """Records: one JSON line per write, from which the metadata can be rebuilt."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from autocrud.model import ModelSpec
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo
-from autocrud.storage.base import Write
+from autocrud.storage.values import Blob, Item, RequestKey, Write
 
-# {"kind":…,"follows":…,"after":…,"meta":{…},"revision_info":{…},"data":{…}}: the data stands last, so that its bytes
-# can be found by its size, and are read back as they were written.
+# {"kind":…,"follows":…,"after":…,"prunes":…,"key":{…},"blobs":[…],"meta":{…},"revision_info":{…},"data":{…}}: the data
+# stands last, so that its bytes can be found by its size, and are read back as they were written. Data that was pruned
+# is blank. A blob's record is {"kind":"blob","blob":{…}}.
+_BLOB = "blob"
 
 
-def encode_record(write: Write, after: str | None = None) -> bytes:
-    """The line of a write, without its line feed.
+def encode_record(item: Item, after: str | None = None) -> bytes:
+    """The line of a write, or of a blob that is registered, without its line feed.
 
     Args:
         after: the place of the record that it follows, where no log orders them.
     """
+    if isinstance(item, Blob):
+        return b'{"kind":"%s","blob":%s}' % (_BLOB.encode(), to_json(item))
     link = b"" if after is None else b'"after":"%s",' % after.encode()
-    start = b'{"kind":"%s","follows":%d,%s"meta":%s' % (write.kind.encode(), write.follows, link, write.meta_json)
-    if write.data is None or write.revision_json is None:
+    more = _more(item) if item.prunes or item.key or item.blobs else b""
+    start = b'{"kind":"%s","follows":%d,%s%s"meta":%s' % (
+        item.kind.encode(), item.follows, link, more, item.meta_json,
+    )  # fmt: skip
+    if item.data is None or item.revision_json is None:
         return start + b"}"
-    return b'%s,"revision_info":%s,"data":%s}' % (start, write.revision_json, write.data)
+    return b'%s,"revision_info":%s,"data":%s}' % (start, item.revision_json, item.data)
 
 
-def data_span(write: Write, line_length: int) -> tuple[int, int]:
+def data_span(item: Item, line_length: int) -> tuple[int, int]:
     """Where the data stands within the line: offset and length, in bytes. (0, 0) where there is none."""
-    if write.data is None:
+    if isinstance(item, Blob) or item.data is None:
         return 0, 0
-    return line_length - 1 - len(write.data), len(write.data)
+    return line_length - 1 - len(item.data), len(item.data)
 
 
-def decode_record(spec: ModelSpec[Any], line: bytes) -> Write:
-    """Read a line back as the write that it was.
+def decode_record(spec: ModelSpec[Any], line: bytes) -> Item:
+    """Read a line back as the write that it was; one whose data was pruned has a revision and no data.
 
     Raises:
         ValueError: it is not a record.
     """
-    record = from_json(line)
+    record = parse_record(line)
+    if record["kind"] == _BLOB:
+        return Blob(**record["blob"])
     meta = ResourceMeta.model_validate(record["meta"])
     kind = CommitKind(record["kind"])
+    prunes, blobs = record.get("prunes", 0), tuple(record.get("blobs", ()))
+    key = RequestKey(**record["key"]) if "key" in record else None
     if "revision_info" not in record:
-        return Write(kind, record["follows"], meta)
+        return Write(kind, record["follows"], meta, prunes=prunes)
     revision = RevisionInfo.model_validate(record["revision_info"])
     data = line[len(line) - 1 - revision.size : -1]
-    return Write(kind, record["follows"], meta, spec.index_values(data), revision, data)
+    if data.isspace():
+        index: tuple[Any, ...] = (None,) * len(spec.index_fields)
+        return Write(kind, record["follows"], meta, index, revision, None, prunes, key, blobs)
+    return Write(kind, record["follows"], meta, spec.index_values(data), revision, data, prunes, key, blobs)
+
+
+def parse_record(line: bytes) -> Mapping[str, Any]:
+    """The JSON of a record, also of one whose data was pruned.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    if line.endswith(b" }"):
+        line = line[:-1].rstrip(b" ") + b"null}"
+    record: Mapping[str, Any] = from_json(line)
+    return record
+
+
+def _more(write: Write) -> bytes:
+    """What few writes have."""
+    found: dict[str, Any] = {}
+    if write.prunes:
+        found["prunes"] = write.prunes
+    if write.key:
+        found["key"] = write.key
+    if write.blobs:
+        found["blobs"] = write.blobs
+    return to_json(found)[1:-1] + b","

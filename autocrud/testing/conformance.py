@@ -14,7 +14,8 @@ import pytest
 from autocrud.errors import AlreadyExists, Conflict, UniqueViolation
 from autocrud.query.conditions import Equals, Query
 from autocrud.resource import CommitKind
-from autocrud.storage.base import Head, IStorage, IStorageFactory, Write
+from autocrud.storage.base import IStorage, IStorageFactory
+from autocrud.storage.values import Head, Write
 from autocrud.testing.writes import (
     SAMPLE,
     creation,

@@ -17,7 +17,8 @@ from pydantic_core import from_json
 from autocrud.errors import AlreadyExists, AutoCRUDError, Conflict, UniqueViolation
 from autocrud.query.conditions import Equals, Query
 from autocrud.resource import timestamp
-from autocrud.storage.base import IStorage, IStorageFactory, Write
+from autocrud.storage.base import IStorage, IStorageFactory
+from autocrud.storage.values import Write
 from autocrud.testing.conformance import ids
 from autocrud.testing.writes import SAMPLE, creation, deletion, expecting, purge, restoration, sample, update
 

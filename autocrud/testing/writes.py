@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from autocrud.fields import Index, Unique
 from autocrud.model import ModelSpec
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus
-from autocrud.storage.base import Write
+from autocrud.storage.values import Write
 
 
 class Sample(BaseModel):

@@ -12,9 +12,10 @@ import zstandard
 
 from autocrud.errors import Conflict, StorageUnavailable, UniqueViolation
 from autocrud.storage import s3
-from autocrud.storage.base import IStorage, Write
+from autocrud.storage.base import IStorage
 from autocrud.storage.object_store import ObjectStore
 from autocrud.storage.objects.s3 import S3ObjectStore
+from autocrud.storage.values import Write
 from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.writes import SAMPLE, creation, purge, sample, update
 from tests.faults.proxy import Exchange, Proxy, honest

@@ -2,19 +2,37 @@
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from autocrud.errors import AlreadyExists, Conflict, UniqueViolation
 from autocrud.fields import ColumnValue, IndexField
 from autocrud.query.conditions import Position, Query
-from autocrud.resource import CommitKind, timestamp
-from autocrud.storage.base import Commit, Head, MetaStore, Outcome, Page, Write, commit_of
+from autocrud.resource import CommitKind, RevisionInfo, revision_number, timestamp
+from autocrud.storage.base import MetaStore
+from autocrud.storage.values import (
+    Blob,
+    Commit,
+    Head,
+    Item,
+    Outcome,
+    Page,
+    Repeated,
+    RequestKey,
+    Revision,
+    RevisionSpan,
+    UnknownBlob,
+    Write,
+    commit_of,
+)
 
 # An ordered index: of one value of one field, or of everything.
 _Key = tuple[str, ColumnValue]
 _LIVE: _Key = ("", "live")
 _ALL: _Key = ("", "all")
+_MAKES = (CommitKind.create, CommitKind.update)
+_REWRITES = (CommitKind.modify, CommitKind.switch)
 
 
 @dataclass(slots=True)
@@ -31,6 +49,10 @@ class MemoryMetaStore(MetaStore):
         self._rows: dict[str, _Row] = {}
         self._commits: dict[str, list[Commit]] = {}
         self._data: dict[str, bytes] = {}
+        self._keys: dict[str, tuple[RequestKey, str]] = {}
+        self._blobs: dict[str, Blob] = {}
+        self._references: dict[str, dict[int, tuple[str, ...]]] = {}
+        self._orphans: list[str] = []
         self._order: defaultdict[_Key, list[Position]] = defaultdict(list)
 
     async def open(self) -> None:
@@ -39,8 +61,8 @@ class MemoryMetaStore(MetaStore):
     async def close(self) -> None:
         return
 
-    async def commit(self, batch: Sequence[Write]) -> list[Outcome]:
-        return [self._apply(write) for write in batch]
+    async def commit(self, batch: Sequence[Item]) -> list[Outcome]:
+        return [self._register(item) if isinstance(item, Blob) else self._apply(item) for item in batch]
 
     async def get(self, resource_id: str, current: bool) -> Head | None:
         row = self._rows.get(resource_id)
@@ -69,16 +91,82 @@ class MemoryMetaStore(MetaStore):
         history = self._commits.get(resource_id, [])
         return [commit for commit in reversed(history) if before is None or commit.version < before][:limit]
 
+    async def commit_at(self, resource_id: str, time: datetime) -> Commit | None:
+        history = self._commits.get(resource_id, [])
+        return next((commit for commit in reversed(history) if commit.time <= time), None)
+
+    async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
+        found: list[Revision] = []
+        for made in reversed(self._commits.get(resource_id, [])):
+            if made.kind not in _MAKES or (span.before is not None and made.version >= span.before):
+                continue
+            if (span.since and made.time < span.since) or (span.until and made.time > span.until):
+                continue
+            revision = self._revision(made, None)
+            if revision is not None and len(found) < span.limit:
+                found.append(revision)
+        return found
+
+    async def revision(self, resource_id: str, number: int, version: int | None) -> Revision | None:
+        for made in self._commits.get(resource_id, []):
+            if made.kind in _MAKES and made.revision_id == f"{resource_id}:{number}":
+                return self._revision(made, version)
+        return None
+
+    async def blobs_of(self, resource_id: str, version: int | None) -> list[str]:
+        held = self._references.get(resource_id, {})
+        versions = held if version is None else [version]
+        return sorted({file_id for chosen in versions for file_id in held.get(chosen, ())})
+
+    async def blob(self, file_id: str) -> Blob | None:
+        return self._blobs.get(file_id)
+
+    async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
+        found = [
+            resource_id
+            for resource_id, history in sorted(self._commits.items())
+            if resource_id > after
+            and any(
+                commit.locator and commit.time < before and commit.revision_id != history[-1].revision_id
+                for commit in history
+            )
+        ]
+        return found[:limit]
+
+    async def tidy(self) -> None:
+        now = timestamp(datetime.now(UTC))
+        self._keys = {key: held for key, held in self._keys.items() if held[0].expires >= now}
+
     async def read(self, locator: str) -> bytes:
         return self._data[locator]
 
-    def _apply(self, write: Write) -> Outcome:
+    def _register(self, blob: Blob) -> Outcome:
+        if blob.file_id in self._blobs:
+            return AlreadyExists(blob.file_id)
+        self._blobs[blob.file_id] = blob
+        return None
+
+    def _refusal(self, write: Write, row: _Row | None) -> Outcome:
         resource_id = write.meta.resource_id
-        row = self._rows.get(resource_id)
+        if write.key and write.key.key in self._keys:
+            held, holder = self._keys[write.key.key]
+            if held.expires > timestamp(write.meta.updated_time):
+                return Repeated(holder, held.fingerprint)
+        for file_id in write.blobs:
+            if file_id not in self._blobs:
+                return UnknownBlob(file_id)
         if write.follows == 0 and row is not None:
             return AlreadyExists(resource_id)
         if write.follows != (row.head.version if row else 0):
             return Conflict(resource_id, write.follows)
+        return None
+
+    def _apply(self, write: Write) -> Outcome:
+        resource_id = write.meta.resource_id
+        row = self._rows.get(resource_id)
+        refused = self._refusal(write, row)
+        if refused is not None:
+            return refused
         new = None if write.kind is CommitKind.purge else self._row_after(write, row)
         if new is not None and (taken := self._taken(new)) is not None:
             return UniqueViolation(taken)
@@ -120,31 +208,72 @@ class MemoryMetaStore(MetaStore):
         return None
 
     def _record(self, write: Write) -> None:
-        resource_id = write.meta.resource_id
+        resource_id, version = write.meta.resource_id, write.meta.version
         locator = None
         if write.data is not None:
-            locator = f"{resource_id}/{write.meta.version}"
+            locator = f"{resource_id}/{version}"
             self._data[locator] = write.data
-        self._commits.setdefault(resource_id, []).append(commit_of(write, locator))
+        history = self._commits.setdefault(resource_id, [])
+        history.append(commit_of(write, locator))
+        if write.key:
+            self._keys[write.key.key] = (write.key, resource_id)
+        if write.blobs:
+            self._references.setdefault(resource_id, {})[version] = write.blobs
+        for place, commit in enumerate(history if write.prunes else ()):
+            number = revision_number(resource_id, commit.revision_id)
+            if commit.locator and number <= write.prunes and commit.revision_id != write.meta.current_revision_id:
+                history[place] = replace(commit, locator=None)
+                del self._data[commit.locator]
+                self._release(resource_id, [commit.version])
+
+    def _revision(self, made: Commit, version: int | None) -> Revision | None:
+        """The revision that a commit made, as of a version; None where its data was pruned."""
+        held = made
+        for commit in self._commits[made.resource_id]:
+            if commit.kind in _REWRITES and commit.revision_id == made.revision_id:
+                held = commit if version is None or commit.version <= version else held
+        if held.locator is None or held.data_hash is None or held.size is None:
+            return None
+        info = RevisionInfo(
+            revision_id=made.revision_id,
+            parent_revision_id=made.parent_revision_id,
+            created_time=made.time,
+            created_by=made.by,
+            schema_version=held.schema_version,
+            status=held.status,
+            data_hash=held.data_hash,
+            size=held.size,
+        )
+        return Revision(info, made.version, held.version, held.locator)
+
+    def _release(self, resource_id: str, versions: Iterable[int]) -> None:
+        """Drop references, and the blobs that nobody refers to any more."""
+        held = self._references.get(resource_id, {})
+        released = {file_id for version in versions for file_id in held.pop(version, ())}
+        used = {file_id for other in self._references.values() for blobs in other.values() for file_id in blobs}
+        for file_id in released - used:
+            self._orphans.append(self._blobs.pop(file_id).key)
 
     def _forget(self, resource_id: str) -> None:
         del self._rows[resource_id]
         for commit in self._commits.pop(resource_id):
             if commit.locator is not None:
                 del self._data[commit.locator]
+        self._release(resource_id, list(self._references.get(resource_id, ())))
+        self._keys = {key: held for key, held in self._keys.items() if held[1] != resource_id}
 
-    def _keys(self, row: _Row) -> list[_Key]:
+    def _places_of(self, row: _Row) -> list[_Key]:
         if row.head.is_deleted:
             return [_ALL]
         pairs = zip(self._fields, row.index, strict=True)
         return [_ALL, _LIVE, *((field.name, value) for field, value in pairs if value is not None)]
 
     def _enlist(self, row: _Row) -> None:
-        for key in self._keys(row):
+        for key in self._places_of(row):
             insort(self._order[key], row.head.position)
 
     def _unlist(self, row: _Row) -> None:
-        for key in self._keys(row):
+        for key in self._places_of(row):
             places = self._order[key]
             del places[bisect_left(places, row.head.position)]
             if not places:

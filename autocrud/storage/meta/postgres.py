@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from uuid_utils import uuid7
@@ -10,13 +11,17 @@ from uuid_utils import uuid7
 from autocrud.errors import AutoCRUDError, DataCorrupted, StorageUnavailable
 from autocrud.model import ModelSpec
 from autocrud.query.conditions import Query
-from autocrud.storage.base import Commit, Head, MetaStore, Outcome, Page, Write
+from autocrud.resource import timestamp
+from autocrud.storage.base import MetaStore
 from autocrud.storage.batcher import Batcher
 from autocrud.storage.meta.postgres_batch import Batch
+from autocrud.storage.meta.postgres_history import commit_of_row
 from autocrud.storage.meta.postgres_layout import prepare
 from autocrud.storage.meta.postgres_pool import ConnectionLost, PostgresPool, Raced
 from autocrud.storage.meta.postgres_records import PostgresRecords
-from autocrud.storage.meta.postgres_tables import PostgresTables, columns_of, commit_of_row, head_of
+from autocrud.storage.meta.postgres_tables import PostgresTables, columns_of, head_of
+from autocrud.storage.meta.revision_rows import revision_of
+from autocrud.storage.values import Blob, Commit, Head, Item, Outcome, Page, Revision, RevisionSpan
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +33,9 @@ _PERSIST_SECONDS = 10.0  # rows are locked meanwhile
 class PostgresMetaStore(MetaStore):
     """Heads and commits of one model in PostgreSQL, their records beside it.
 
-    A batch is one transaction and at most nine statements, whatever its size. Rows that it changes are locked, so that
-    writers of other nodes wait; what a lock cannot cover, an id or a unique value that another node takes meanwhile,
-    its indexes refuse, and the batch begins again.
+    A batch is one transaction and at most nine statements, whatever its size; blobs, request keys and retention add
+    some. Rows that it changes are locked, so that writers of other nodes wait; what a lock cannot cover, an id or a
+    unique value that another node takes meanwhile, its indexes refuse, and the batch begins again.
 
     Args:
         inline_limit: bytes; larger data is read from the records.
@@ -53,7 +58,7 @@ class PostgresMetaStore(MetaStore):
     async def close(self) -> None:
         await self._gets.drain()
 
-    async def commit(self, batch: Sequence[Write]) -> list[Outcome]:
+    async def commit(self, batch: Sequence[Item]) -> list[Outcome]:
         lost = False
         for _ in range(_RACES):
             try:
@@ -87,8 +92,39 @@ class PostgresMetaStore(MetaStore):
         return int((await self._pool.fetch(sql, *values))[0][0])
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:
-        rows = await self._pool.fetch(self._tables.history, resource_id, 2**62 if before is None else before, limit)
+        last = 2**62 if before is None else before
+        rows = await self._pool.fetch(self._tables.history.commits_of, resource_id, last, limit)
         return [commit_of_row(row) for row in rows]
+
+    async def commit_at(self, resource_id: str, time: datetime) -> Commit | None:
+        rows = await self._pool.fetch(self._tables.history.commit_at, resource_id, time)
+        return commit_of_row(rows[0]) if rows else None
+
+    async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
+        sql, values = self._tables.history.revisions(resource_id, span)
+        return [revision_of(row) for row in await self._pool.fetch(sql, *values)]
+
+    async def revision(self, resource_id: str, number: int, version: int | None) -> Revision | None:
+        sql, values = self._tables.history.revision(resource_id, number, version)
+        rows = await self._pool.fetch(sql, *values)
+        return revision_of(rows[0]) if rows else None
+
+    async def blobs_of(self, resource_id: str, version: int | None) -> list[str]:
+        rows = await self._pool.fetch(self._tables.registry.blobs_of, resource_id, version)
+        return [file_id for (file_id,) in rows]
+
+    async def blob(self, file_id: str) -> Blob | None:
+        rows = await self._pool.fetch(self._tables.registry.blob, file_id)
+        return Blob(*rows[0]) if rows else None
+
+    async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
+        rows = await self._pool.fetch(self._tables.history.outdated, before, after, limit)
+        return [resource_id for (resource_id,) in rows]
+
+    async def tidy(self) -> None:
+        await self._erase(deferred=True)
+        async with self._pool.connection() as connection:
+            await connection.execute(self._tables.registry.drop_expired_keys, timestamp(datetime.now(UTC)))
 
     async def read(self, locator: str) -> bytes:
         return await self._records.data(locator)
@@ -98,13 +134,13 @@ class PostgresMetaStore(MetaStore):
         heads = {row[0]: head_of(row) for row in await self._pool.fetch(self._tables.get, list(set(resource_ids)))}
         return [heads.get(resource_id) for resource_id in resource_ids]
 
-    async def _commit_alone(self, write: Write) -> Outcome:
+    async def _commit_alone(self, write: Item) -> Outcome:
         try:
             return (await self.commit([write]))[0]
         except AutoCRUDError as error:
             return error
 
-    async def _commit(self, writes: Sequence[Write]) -> list[Outcome]:
+    async def _commit(self, writes: Sequence[Item]) -> list[Outcome]:
         batch = Batch(self._tables, writes, f"records/{uuid7()}.ndjson")
         sent = answered = False
         transaction_id = ""
@@ -143,6 +179,11 @@ class PostgresMetaStore(MetaStore):
         if self._tables.holders is not None and any(wanted):
             for position, place, resource_id in await connection.fetch(self._tables.holders, *wanted):
                 batch.hold((self._tables.unique_number(position), wanted[position][place - 1]), resource_id)
+        registry = self._tables.registry
+        keys, blobs = batch.request_keys, batch.file_ids
+        held = await connection.fetch(registry.held_keys, keys) if keys else []
+        known = await connection.fetch(registry.share_blobs, blobs) if blobs else []
+        batch.know((file_id for (file_id,) in known), held)
         batch.decide()
         if batch.lines:
             await self._apply(connection, batch)
@@ -150,19 +191,47 @@ class PostgresMetaStore(MetaStore):
         return transaction_id
 
     async def _apply(self, connection: Any, batch: Batch) -> None:
+        tables, history, registry = self._tables, self._tables.history, self._tables.registry
+        released: list[str] = []
         # What is set free goes first: who takes it may be in the same batch.
         if purged := batch.purged():
-            await connection.execute(self._tables.purge_commits, purged, batch.erased)
-            await connection.execute(self._tables.purge_heads, purged)
+            await connection.execute(history.purge, purged, batch.erased)
+            await connection.execute(tables.purge_heads, purged)
+            await connection.execute(registry.forget_keys, purged)
+            released = [file_id for (file_id,) in await connection.fetch(registry.release, purged)]
         inserted, updated, moved = batch.rows()
+        keys = batch.key_rows()
+        if keys:
+            await connection.execute(registry.delete_keys, *batch.key_times())
         for sql, rows in (
-            (self._tables.update_meta, moved),
-            (self._tables.update, updated),
-            (self._tables.insert, inserted),
-            (self._tables.insert_commits, batch.commits()),
+            (tables.update_meta, moved),
+            (tables.update, updated),
+            (tables.insert, inserted),
+            (history.insert_commits, batch.commits()),
+            (registry.insert_blobs, batch.blob_rows),
+            (registry.insert_references, batch.references()),
+            (registry.insert_keys, keys),
         ):
             if rows:
                 await connection.execute(sql, *columns_of(rows))
+        if released:
+            await self._orphan(connection, released, deferred=False)
+        if prunes := batch.prunes():
+            await self._prune(connection, prunes)
+
+    async def _prune(self, connection: Any, prunes: Sequence[tuple[Any, ...]]) -> None:
+        history, registry = self._tables.history, self._tables.registry
+        gone = await connection.fetch(history.prune, *columns_of(prunes))
+        if not gone:
+            return
+        released = await connection.fetch(registry.release_versions, *columns_of([tuple(row) for row in gone]))
+        await self._orphan(connection, [file_id for (file_id,) in released], deferred=True)
+
+    async def _orphan(self, connection: Any, file_ids: Sequence[str], *, deferred: bool) -> None:
+        """Give up those of these blobs that nobody refers to any more."""
+        if file_ids:
+            await connection.execute(self._tables.registry.lock_blobs, file_ids)
+            await connection.execute(self._tables.registry.orphan, file_ids, deferred)
 
     async def _persist(self, batch: Batch) -> None:
         try:
@@ -197,11 +266,11 @@ class PostgresMetaStore(MetaStore):
             return batch.with_purges_refused(StorageUnavailable(message))
         return batch.outcomes
 
-    async def _erase(self) -> None:
-        """Blank the records of what was purged."""
-        pending = [record for (record,) in await self._pool.fetch(f"SELECT record FROM {self._tables.erasures}")]
+    async def _erase(self, *, deferred: bool = False) -> None:
+        """Erase what was purged; what was pruned, for which there is time, only if it is asked for."""
+        history = self._tables.history
+        pending = [tuple(row) for row in await self._pool.fetch(history.pending, deferred)]
         if pending:
             await self._records.erase(pending)
             async with self._pool.connection() as connection:
-                done = f"DELETE FROM {self._tables.erasures} WHERE record = ANY($1::text[])"
-                await connection.execute(done, pending)
+                await connection.execute(history.erased, [place for place, _ in pending])

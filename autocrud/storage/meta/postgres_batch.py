@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autocrud.errors import AlreadyExists, AutoCRUDError, Conflict, UniqueViolation
-from autocrud.resource import CommitKind
-from autocrud.storage.base import Outcome, Write, commit_of
-from autocrud.storage.meta.postgres_tables import PostgresTables, commit_row
+from autocrud.resource import CommitKind, timestamp
+from autocrud.storage.meta.postgres_history import commit_row
+from autocrud.storage.meta.postgres_tables import PostgresTables
 from autocrud.storage.records import data_span, encode_record
+from autocrud.storage.values import Blob, Item, Outcome, Repeated, UnknownBlob, Write, commit_of
 
 Held = tuple[int, Any]  # a unique field's number, and a value
 
@@ -22,6 +23,8 @@ class State:
         record: the place of its last record.
         unique: the values that it holds while it is live.
         last: the last accepted write, and `data` the last one with data.
+        references: the blobs that its new commits refer to: resource, version, blob.
+        prunes: the data of revisions up to this number is given up.
         stored: whether it has a row, from before the batch.
         purged: whether that row, or the history of it, is to be removed.
     """
@@ -35,6 +38,8 @@ class State:
     stored: bool = False
     purged: bool = False
     commits: list[tuple[Any, ...]] = field(default_factory=list)
+    references: list[tuple[str, int, str]] = field(default_factory=list)
+    prunes: int = 0
 
 
 class Batch:
@@ -44,11 +49,15 @@ class Batch:
         key: where the batch's records will be, relative to the model's prefix.
     """
 
-    def __init__(self, tables: PostgresTables, writes: Sequence[Write], key: str) -> None:
+    def __init__(self, tables: PostgresTables, items: Sequence[Item], key: str) -> None:
         self._tables = tables
-        self._writes = writes
+        self._items = items
+        self._writes = [item for item in items if isinstance(item, Write)]
         self.key = key
-        self._states: dict[str, State] = {write.meta.resource_id: State() for write in writes}
+        self._states: dict[str, State] = {write.meta.resource_id: State() for write in self._writes}
+        self._known_blobs: set[str] = set()
+        self._keys: dict[str, tuple[str, str, str]] = {}
+        self.blob_rows: list[tuple[Any, ...]] = []
         self._holders: dict[Held, str] = {}
         self._offset = 0
         self.lines: list[bytes] = []
@@ -78,13 +87,29 @@ class Batch:
         for state in self._states.values():
             yield from state.unique
 
+    @property
+    def request_keys(self) -> list[str]:
+        """The request keys of its writes."""
+        return [write.key.key for write in self._writes if write.key]
+
+    @property
+    def file_ids(self) -> list[str]:
+        """The blobs that it registers or refers to."""
+        named = {file_id for write in self._writes for file_id in write.blobs}
+        return sorted(named | {item.file_id for item in self._items if isinstance(item, Blob)})
+
+    def know(self, file_ids: Iterable[str], keys: Iterable[tuple[str, str, str, str]]) -> None:
+        """Take in the blobs that are registered, and the request keys that are held."""
+        self._known_blobs = set(file_ids)
+        self._keys = {key: (fingerprint, expires, holder) for key, fingerprint, expires, holder in keys}
+
     def hold(self, held: Held, resource_id: str) -> None:
         """Take in who holds a unique value."""
         self._holders[held] = resource_id
 
     def decide(self) -> None:
-        """Accept or refuse each write, in order."""
-        self.outcomes = [self._decide(write) for write in self._writes]
+        """Accept or refuse each of its items, in order."""
+        self.outcomes = [self._register(item) if isinstance(item, Blob) else self._decide(item) for item in self._items]
 
     def rows(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[tuple[Any, ...]]]:
         """Rows to insert, to update, and to update but for the data."""
@@ -104,18 +129,73 @@ class Batch:
         """Rows of the history."""
         return [row for state in self._states.values() for row in state.commits]
 
+    def references(self) -> list[tuple[str, int, str]]:
+        """Rows of the references to blobs."""
+        return [row for state in self._states.values() for row in state.references]
+
+    def key_rows(self) -> list[tuple[str, str, str, str]]:
+        """Rows of the request keys of what it has made."""
+        made = [(write, self._keys.get(write.key.key)) for write in self._writes if write.key]
+        return [
+            (write.key.key, *row)
+            for write, row in made
+            if write.key and row == (write.key.fingerprint, write.key.expires, write.meta.resource_id)
+        ]
+
+    def key_times(self) -> tuple[list[str], list[str]]:
+        """Its request keys, and the times at which those that stand must have expired."""
+        made = [(write.key.key, timestamp(write.meta.updated_time)) for write in self._writes if write.key]
+        return [key for key, _ in made], [time for _, time in made]
+
+    def prunes(self) -> list[tuple[str, int, str]]:
+        """The resources that give up old data: up to which revision, and which one is current."""
+        return [
+            (resource_id, state.prunes, state.last.meta.current_revision_id)
+            for resource_id, state in self._states.items()
+            if state.prunes and state.last is not None
+        ]
+
     def purged(self) -> list[str]:
         """The resources whose rows and histories are to be removed."""
         return [resource_id for resource_id, state in self._states.items() if state.purged]
 
     def with_purges_refused(self, error: AutoCRUDError) -> list[Outcome]:
         """The outcomes, with this one for each accepted purge."""
-        pairs = zip(self._writes, self.outcomes, strict=True)
-        return [error if write.kind is CommitKind.purge and refused is None else refused for write, refused in pairs]
+        pairs = zip(self._items, self.outcomes, strict=True)
+        return [
+            error if isinstance(item, Write) and item.kind is CommitKind.purge and refused is None else refused
+            for item, refused in pairs
+        ]
+
+    def _register(self, blob: Blob) -> Outcome:
+        if blob.file_id in self._known_blobs:
+            return AlreadyExists(blob.file_id)
+        self._known_blobs.add(blob.file_id)
+        record = self._append(encode_record(blob))
+        self.blob_rows.append((blob.file_id, blob.size, blob.key, blob.created_time, record))
+        return None
+
+    def _append(self, line: bytes) -> str:
+        """Add a record; its place."""
+        record = f"{self.key}:{self._offset}:{len(line)}"
+        self._offset += len(line) + 1
+        self.lines.append(line)
+        return record
+
+    def _refusal(self, write: Write) -> Outcome:
+        """What speaks against a write beside the state of its resource."""
+        if write.key and write.key.key in self._keys:
+            fingerprint, expires, holder = self._keys[write.key.key]
+            if expires > timestamp(write.meta.updated_time):
+                return Repeated(holder, fingerprint)
+        return next((UnknownBlob(file_id) for file_id in write.blobs if file_id not in self._known_blobs), None)
 
     def _decide(self, write: Write) -> Outcome:
         resource_id = write.meta.resource_id
         state = self._states[resource_id]
+        refused = self._refusal(write)
+        if refused is not None:
+            return refused
         if write.follows == 0 and state.version:
             return AlreadyExists(resource_id)
         if write.follows != state.version:
@@ -135,13 +215,13 @@ class Batch:
 
     def _accept(self, write: Write, state: State, unique: list[Held]) -> None:
         line = encode_record(write, state.record)
-        record = f"{self.key}:{self._offset}:{len(line)}"
         start, size = data_span(write, len(line))
         locator = f"{self.key}:{self._offset + start}:{size}" if size else None
-        self._offset += len(line) + 1
-        self.lines.append(line)
+        record = self._append(line)
         if write.kind is CommitKind.purge:
             self.erased += [row[-1] for row in state.commits]
+            held = self._keys.items()
+            self._keys = {key: row for key, row in held if row[2] != write.meta.resource_id}
             stored = state.stored
             self._states[write.meta.resource_id] = State(last=write, stored=stored, purged=True)
             return
@@ -150,3 +230,7 @@ class Batch:
         if locator is not None:
             state.data, state.locator = write, locator
         state.commits.append(commit_row(commit_of(write, locator), record))
+        state.references += [(write.meta.resource_id, write.meta.version, file_id) for file_id in write.blobs]
+        state.prunes = max(state.prunes, write.prunes)
+        if write.key:
+            self._keys[write.key.key] = (write.key.fingerprint, write.key.expires, write.meta.resource_id)

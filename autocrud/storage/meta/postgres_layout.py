@@ -8,10 +8,10 @@ import asyncpg
 
 from autocrud.errors import ConfigurationError, InvalidData
 from autocrud.model import ModelSpec
+from autocrud.storage.meta.postgres_history import COMMIT_COLUMNS
 from autocrud.storage.meta.postgres_rebuild import rebuild
 from autocrud.storage.meta.postgres_records import PostgresRecords
 from autocrud.storage.meta.postgres_tables import (
-    COMMIT_COLUMNS,
     DATA_COLUMNS,
     META_COLUMNS,
     PostgresTables,
@@ -45,6 +45,8 @@ async def prepare(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
             elif await _add_columns(connection, tables):
                 await _fill_columns(connection, spec, tables, records)
             await _match_indexes(connection, spec, tables)
+            for statement in tables.history.indexes(retains=spec.retention is not None):
+                await connection.execute(statement)
     except asyncpg.InsufficientPrivilegeError as error:
         raise ConfigurationError(f"PostgreSQL refuses: {error}", argument="postgres_url") from error
 
@@ -58,15 +60,40 @@ async def _create_schema(connection: Any, tables: PostgresTables) -> None:
 
 async def _create_tables(connection: Any, tables: PostgresTables) -> bool:
     """Create the tables without the columns of index fields; says whether there were none."""
+    history, registry = tables.history, tables.registry
     if await connection.fetchval("SELECT to_regclass($1)::text", tables.heads):
+        await _upgrade(connection, tables)
         return False
     heads = declared({"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS})
     await connection.execute(f"CREATE TABLE {tables.heads} ({heads}, PRIMARY KEY (resource_id))")
-    await connection.execute(f"DROP TABLE IF EXISTS {tables.commits}, {tables.erasures}")
+    await connection.execute(f"DROP TABLE IF EXISTS {history.commits}, {history.erasures}")
+    await connection.execute(registry.drop)
     commits = f"{declared(COMMIT_COLUMNS)}, PRIMARY KEY (resource_id, version)"
-    await connection.execute(f"CREATE TABLE {tables.commits} ({commits})")
-    await connection.execute(f"CREATE TABLE {tables.erasures} (record text PRIMARY KEY)")
+    erasures = "record text PRIMARY KEY, step integer NOT NULL, deferred boolean NOT NULL"
+    await connection.execute(f"CREATE TABLE {history.commits} ({commits})")
+    await connection.execute(f"CREATE TABLE {history.erasures} ({erasures})")
+    for statement in registry.create():
+        await connection.execute(statement)
     return True
+
+
+async def _upgrade(connection: Any, tables: PostgresTables) -> None:
+    """Add what tables of the first layout lack: there were neither drafts nor blobs, and each revision was the last."""
+    history = tables.history
+    for statement in tables.registry.create():
+        await connection.execute(statement)
+    columns = "SELECT 1 FROM pg_attribute WHERE attrelid = $1::regclass AND attname = 'total_revision_count'"
+    if await connection.fetchval(columns, history.commits):
+        return
+    count = "split_part(revision_id, ':', 2)::bigint"
+    for statement in (
+        f"ALTER TABLE {history.commits} ADD COLUMN total_revision_count bigint",
+        f"UPDATE {history.commits} SET total_revision_count = {count}",
+        f"ALTER TABLE {history.commits} ALTER COLUMN total_revision_count SET NOT NULL",
+        f"ALTER TABLE {history.erasures} ADD COLUMN step integer NOT NULL DEFAULT 3",
+        f"ALTER TABLE {history.erasures} ADD COLUMN deferred boolean NOT NULL DEFAULT false",
+    ):
+        await connection.execute(statement)
 
 
 async def _add_columns(connection: Any, tables: PostgresTables) -> bool:

@@ -2,20 +2,19 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from pydantic_core import from_json
-
 from autocrud.errors import ConfigurationError, DataCorrupted, InvalidData
 from autocrud.model import ModelSpec
-from autocrud.resource import CommitKind
-from autocrud.storage.base import Write, commit_of
+from autocrud.resource import CommitKind, revision_number
 from autocrud.storage.locators import parse_locator
+from autocrud.storage.meta.postgres_history import commit_row
 from autocrud.storage.meta.postgres_records import PostgresRecords
-from autocrud.storage.meta.postgres_tables import PostgresTables, columns_of, commit_row
-from autocrud.storage.records import data_span, decode_record
+from autocrud.storage.meta.postgres_tables import PostgresTables, columns_of
+from autocrud.storage.records import data_span, decode_record, parse_record
+from autocrud.storage.values import Blob, Write, commit_of
 
 logger = logging.getLogger(__name__)
 
@@ -42,47 +41,105 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
     Raises:
         DataCorrupted: a line is not a record.
     """
-    if not await _stage(connection, records):
+    if not await _stage(connection, tables, records):
         return
-    rows: list[tuple[Any, ...]] = []
-    commits: list[tuple[Any, ...]] = []
-    erased: list[tuple[str]] = []
     done, after = 0, ""
+    released: set[str] = set()
     while ids := await _next_ids(connection, after):
         found = await connection.fetch(
             f"SELECT resource_id, place, line FROM {_STAGE} WHERE resource_id = ANY($1::text[])"
             " ORDER BY resource_id, version, place",
             ids,
         )
+        rebuilt = _Rebuilt()
         for _, group in groupby(found, key=lambda row: row[0]):
-            history, dead = _history([_found(spec, place, line) for _, place, line in group])
-            erased += [(place,) for place in dead]
-            if history:
-                rows.append(_head_row(tables, history))
-                commits += [_commit_row(item) for item in history]
-        for sql, values in ((tables.insert, rows), (tables.insert_commits, commits)):
-            if values:
-                await connection.execute(sql, *columns_of(values))
-        if erased:
-            await connection.execute(f"INSERT INTO {tables.erasures} SELECT unnest($1::text[])", *columns_of(erased))
+            rebuilt.add(tables, *_history([_found(spec, place, line) for _, place, line in group]))
+        await rebuilt.store(connection, tables)
+        released.update(rebuilt.released)
         done, after = done + len(ids), ids[-1]
-        rows, commits, erased = [], [], []
         logger.info("%s: rebuilt %d resources from their records", spec.name, done)
+    # Not before all references are known.
+    await connection.execute(tables.registry.orphan, list(released), False)
     await connection.execute(f"DROP TABLE {_STAGE}")
 
 
-async def _stage(connection: Any, records: PostgresRecords) -> bool:
+@dataclass
+class _Rebuilt:
+    """Rows for the tables, of some resources."""
+
+    heads: list[tuple[Any, ...]] = field(default_factory=list)
+    commits: list[tuple[Any, ...]] = field(default_factory=list)
+    references: list[tuple[str, int, str]] = field(default_factory=list)
+    keys: list[tuple[str, str, str, str]] = field(default_factory=list)
+    erasures: list[tuple[str, bool]] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+
+    def add(self, tables: PostgresTables, history: Sequence[_Found], dead: Sequence[_Found]) -> None:
+        """Add one resource: the commits that it has, and the records of lives that were purged."""
+        self.erasures += [(item.place, False) for item in dead]
+        self.released += [file_id for item in dead for file_id in item.write.blobs]
+        if not history:
+            return
+        self.heads.append(_head_row(tables, history))
+        pruned = _pruned(history)
+        for item in history:
+            write, locator = item.write, _locator(item)
+            if item in pruned:
+                self.released += write.blobs
+                if locator is not None:
+                    self.erasures.append((locator, True))
+                    locator = None
+            else:
+                self.references += [(write.meta.resource_id, write.meta.version, file_id) for file_id in write.blobs]
+            self.commits.append(commit_row(commit_of(write, locator), item.place))
+            if write.key:
+                self.keys.append((write.key.key, write.key.fingerprint, write.key.expires, write.meta.resource_id))
+
+    async def store(self, connection: Any, tables: PostgresTables) -> None:
+        """Insert the rows."""
+        erasures = f"INSERT INTO {tables.history.erasures} SELECT unnest($1::text[]), 3, unnest($2::boolean[])"
+        for sql, values in (
+            (tables.insert, self.heads),
+            (tables.history.insert_commits, self.commits),
+            (tables.registry.insert_references, self.references),
+            (f"{tables.registry.insert_keys} ON CONFLICT DO NOTHING", self.keys),
+            (erasures, self.erasures),
+        ):
+            if values:
+                await connection.execute(sql, *columns_of(values))
+
+
+def _pruned(history: Sequence[_Found]) -> list[_Found]:
+    """The commits whose data was given up."""
+    number = max(item.write.prunes for item in history)
+    meta = history[-1].write.meta
+    return [
+        item
+        for item in history
+        if item.write.revision is not None
+        and revision_number(meta.resource_id, item.write.revision.revision_id) <= number
+        and item.write.revision.revision_id != meta.current_revision_id
+    ]
+
+
+async def _stage(connection: Any, tables: PostgresTables, records: PostgresRecords) -> bool:
     """Gather all records in a temporary table, so that those of one resource come together."""
     await connection.execute(
         f'CREATE TEMPORARY TABLE {_STAGE} (resource_id text COLLATE "C", version bigint, place text COLLATE "C",'
         " line bytea) ON COMMIT DROP"
     )
     some = False
+    blobs: dict[str, tuple[Any, ...]] = {}
     async for lines in records.lines():
         values = []
         for place, line in lines:
             try:
-                meta = from_json(line)["meta"]
+                record = parse_record(line)
+                if "blob" in record:
+                    blob = Blob(**record["blob"])
+                    blobs[blob.key] = (blob.file_id, blob.size, blob.key, blob.created_time, place)
+                    continue
+                meta = record["meta"]
                 values.append((meta["resource_id"], meta["version"], place, line))
             except (ValueError, KeyError, TypeError) as error:
                 raise DataCorrupted(f"{place} is not a record.") from error
@@ -91,6 +148,10 @@ async def _stage(connection: Any, records: PostgresRecords) -> bool:
             insert = f"INSERT INTO {_STAGE} SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[])"
             await connection.execute(insert, *columns_of(values))
     await connection.execute(f"CREATE INDEX ON {_STAGE} (resource_id)")
+    # A blob whose object is gone was given up, or never came to be.
+    standing = [blobs[key] async for key in records.blob_keys() if key in blobs] if blobs else []
+    if standing:
+        await connection.execute(f"{tables.registry.insert_blobs} ON CONFLICT DO NOTHING", *columns_of(standing))
     return some
 
 
@@ -102,16 +163,18 @@ async def _next_ids(connection: Any, after: str) -> list[str]:
 def _found(spec: ModelSpec[Any], place: str, line: bytes) -> _Found:
     try:
         write = decode_record(spec, line)
-        record = from_json(line)
+        record = parse_record(line)
     except InvalidData as error:
         raise ConfigurationError(f"{place}: {error} {error.errors}") from error
     except (ValueError, LookupError) as error:
         raise DataCorrupted(f"{place} is not a record.") from error
+    if isinstance(write, Blob):
+        raise DataCorrupted(f"{place} is a blob's record.")
     return _Found(place, record.get("after"), record["meta"]["created_time"], write)
 
 
-def _history(found: Sequence[_Found]) -> tuple[list[_Found], list[str]]:
-    """One resource's history, the oldest first, and the places of what was purged.
+def _history(found: Sequence[_Found]) -> tuple[list[_Found], list[_Found]]:
+    """One resource's history, the oldest first, and the records of what was purged.
 
     An id that was purged and given again has had several lives, told apart by the time of their creation.
     """
@@ -120,7 +183,7 @@ def _history(found: Sequence[_Found]) -> tuple[list[_Found], list[str]]:
         lives.setdefault(item.created_time, []).append(item)
     chains = {created: _chain(items) for created, items in lives.items()}
     ended = {created for created, chain in chains.items() if _is_ended(chain, lives[created])}
-    dead = [item.place for created in ended for item in lives[created] if item.write.kind is not CommitKind.purge]
+    dead = [item for created in ended for item in lives[created] if item.write.kind is not CommitKind.purge]
     alive = [chain for created, chain in chains.items() if created not in ended]
     if not alive:
         return [], dead
@@ -162,10 +225,6 @@ def _head_row(tables: PostgresTables, history: Sequence[_Found]) -> tuple[Any, .
     last = history[-1].write
     data = next(item for item in reversed(history) if item.write.data is not None)
     return tables.head_row(last.meta, last.meta_json, data.write, _locator(data) or "")
-
-
-def _commit_row(item: _Found) -> tuple[Any, ...]:
-    return commit_row(commit_of(item.write, _locator(item)), item.place)
 
 
 def _locator(item: _Found) -> str | None:

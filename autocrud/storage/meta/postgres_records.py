@@ -40,14 +40,27 @@ class PostgresRecords:
         """
         return await read_located(self._objects, self._prefix, locator)
 
-    async def erase(self, records: Sequence[str]) -> None:
-        """Overwrite records with blanks of equal length; twice does no harm."""
-        spans: dict[str, list[tuple[int, int]]] = {}
-        for record in records:
-            key, offset, length = parse_locator(record)
-            spans.setdefault(key, []).append((offset, length))
-        for key in sorted(spans, reverse=True):
-            await blank(self._objects, f"{self._prefix}/{key}", spans[key])
+    async def erase(self, erasures: Sequence[tuple[str, int]]) -> None:
+        """Remove objects (step 1), then overwrite their records (2), then others (3); twice does no harm.
+
+        In this order, what a crash leaves can be rebuilt, and leads to the same end.
+        """
+        for place, step in erasures:
+            if step == 1:
+                await self._objects.delete(f"{self._prefix}/{place}")
+        for wanted in (2, 3):
+            spans: dict[str, list[tuple[int, int]]] = {}
+            for place, step in erasures:
+                if step == wanted:
+                    key, offset, length = parse_locator(place)
+                    spans.setdefault(key, []).append((offset, length))
+            for key in sorted(spans, reverse=True):
+                await blank(self._objects, f"{self._prefix}/{key}", spans[key])
+
+    async def blob_keys(self) -> AsyncIterator[str]:
+        """The objects that are blobs, by their keys."""
+        async for key in self._objects.keys(f"{self._prefix}/blobs/"):
+            yield key.removeprefix(f"{self._prefix}/")
 
     async def lines(self) -> AsyncIterator[list[tuple[str, bytes]]]:
         """All records, object by object in the order of their keys: the place of each, and the line."""

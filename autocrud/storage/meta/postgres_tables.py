@@ -10,8 +10,10 @@ from uuid import UUID
 from autocrud.fields import ColumnKind, ColumnValue
 from autocrud.model import ModelSpec
 from autocrud.query.conditions import Query
-from autocrud.resource import CommitKind, ResourceMeta, RevisionStatus, timestamp
-from autocrud.storage.base import Commit, Head, Write
+from autocrud.resource import ResourceMeta, timestamp
+from autocrud.storage.meta.postgres_history import PostgresHistory
+from autocrud.storage.meta.postgres_registry import PostgresRegistry
+from autocrud.storage.values import Head, Write
 
 _TEXT = 'text COLLATE "C"'  # whose order is that of the bytes, as everywhere else
 META_COLUMNS = {
@@ -28,22 +30,6 @@ META_COLUMNS = {
     "meta": "bytea",
 }
 DATA_COLUMNS = {"revision_info": "bytea", "head": "bytea", "head_locator": "text"}
-COMMIT_COLUMNS = {
-    "resource_id": "text",
-    "version": "bigint",
-    "kind": "text",
-    "time": "timestamptz",
-    "by": "text",
-    "revision_id": "text",
-    "parent_revision_id": "text",
-    "status": "text",
-    "is_deleted": "boolean",
-    "schema_version": "integer",
-    "data_hash": "text",
-    "size": "bigint",
-    "locator": "text",
-    "record": "text",
-}
 NULLABLE = {"created_by", "updated_by", "head", "by", "parent_revision_id", "data_hash", "size", "locator"}
 
 # An index field's kind: the column's type, and how the value that other backends store becomes PostgreSQL's.
@@ -88,10 +74,14 @@ class PostgresTables:
         self.fields = spec.index_fields
         self.schema = schema
         base = spec.name.replace("-", "_")
-        self.heads_name, self.commits_name = f"{base}_resources", f"{base}_commits"
-        self.heads, self.commits, self.erasures = (
-            f"{quoted(schema)}.{quoted(name)}" for name in (self.heads_name, self.commits_name, f"{base}_erasures")
-        )
+        self.heads_name = f"{base}_resources"
+
+        def named(name: str) -> str:
+            return f"{quoted(schema)}.{quoted(fitting(f'{base}_{name}'))}"
+
+        self.heads = named("resources")
+        self.history = PostgresHistory(named, self.heads)
+        self.registry = PostgresRegistry(named, self.history.erasures)
         self.index_columns = {fitting(f"ix_{field.name}"): _KINDS[field.kind][0] for field in self.fields}
         self._unique = [number for number, field in enumerate(self.fields) if field.unique]
         self._numbers = {field.name: number for number, field in enumerate(self.fields)}
@@ -100,21 +90,10 @@ class PostgresTables:
         self.insert = f"INSERT INTO {self.heads} ({_names(self._head_columns)}) SELECT * FROM {rows}"
         self.update = self._update_of(self._head_columns)
         self.update_meta = self._update_of({"resource_id": "text", **META_COLUMNS})
-        self.insert_commits = (
-            f"INSERT INTO {self.commits} ({_names(COMMIT_COLUMNS)}) SELECT * FROM unnest({_casts(COMMIT_COLUMNS)})"
-        )
         self.purge_heads = f"DELETE FROM {self.heads} WHERE resource_id = ANY($1::text[])"
-        self.purge_commits = (
-            f"WITH gone AS (DELETE FROM {self.commits} WHERE resource_id = ANY($1::text[]) RETURNING record)"
-            f" INSERT INTO {self.erasures} SELECT record FROM gone UNION SELECT unnest($2::text[])"
-        )
         self.get = f"SELECT {_HEAD} FROM {self.heads} WHERE resource_id = ANY($1::text[])"
         self.lock = self._lock()
         self.holders = self._holders()
-        self.history = (
-            f"SELECT {_names(list(COMMIT_COLUMNS)[:-1])} FROM {self.commits}"
-            " WHERE resource_id = $1 AND version < $2 ORDER BY version DESC LIMIT $3"
-        )
 
     def typed(self, index: Sequence[ColumnValue]) -> list[Any]:
         """Index values, in the order of the fields, as PostgreSQL takes them."""
@@ -170,7 +149,8 @@ class PostgresTables:
 
     def _lock(self) -> str:
         unique = [f"h.{quoted(name)}" for number, name in enumerate(self.index_columns) if number in self._unique]
-        last = f"(SELECT record FROM {self.commits} c WHERE (c.resource_id, c.version) = (h.resource_id, h.version))"
+        commits = self.history.commits
+        last = f"(SELECT record FROM {commits} c WHERE (c.resource_id, c.version) = (h.resource_id, h.version))"
         columns = ", ".join(["h.resource_id", "h.version", f"{last} AS record", *unique])
         locked = f"SELECT * FROM {self.heads} WHERE resource_id = ANY($1::text[]) ORDER BY resource_id FOR UPDATE"
         # The transaction's id tells later whether it was committed, if the answer to COMMIT is lost.
@@ -198,21 +178,6 @@ def head_of(row: Any) -> Head:
     """A row of `get` or `search`."""
     resource_id, version, is_deleted, created_time, meta, revision_info, head, locator = row
     return Head(resource_id, version, is_deleted, timestamp(created_time), meta, revision_info, head, locator)
-
-
-def commit_of_row(row: Any) -> Commit:
-    """A row of `history`."""
-    resource_id, version, kind, time, by, revision_id, parent, status, *rest = row
-    return Commit(resource_id, version, CommitKind(kind), time, by, revision_id, parent, RevisionStatus(status), *rest)
-
-
-def commit_row(commit: Commit, record: str) -> tuple[Any, ...]:
-    """A row for `insert_commits`."""
-    return (
-        commit.resource_id, commit.version, commit.kind.value, commit.time, commit.by, commit.revision_id,
-        commit.parent_revision_id, commit.status.value, commit.is_deleted, commit.schema_version, commit.data_hash,
-        commit.size, commit.locator, record,
-    )  # fmt: skip
 
 
 def columns_of(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from math import inf
 from pathlib import Path
 from sqlite3 import Connection
@@ -14,13 +16,14 @@ from autocrud.errors import AutoCRUDError, DataCorrupted, StorageUnavailable
 from autocrud.model import ModelSpec
 from autocrud.query.conditions import Query
 from autocrud.resource import CommitKind
-from autocrud.storage.base import Commit, Head, MetaStore, Outcome, Page, Write
+from autocrud.storage.base import MetaStore
 from autocrud.storage.batcher import Batcher
 from autocrud.storage.log import Entry, Log, SlotTaken, Tail
 from autocrud.storage.meta.sqlite_follower import LogFollower
 from autocrud.storage.meta.sqlite_tables import SqliteTables
-from autocrud.storage.meta.sqlite_thread import SqliteThread, begin
-from autocrud.storage.records import encode_record
+from autocrud.storage.meta.sqlite_thread import SqliteThread, begin, in_transaction
+from autocrud.storage.records import data_span, encode_record
+from autocrud.storage.values import Blob, Commit, Head, Item, Outcome, Page, Revision, RevisionSpan, Write
 
 if TYPE_CHECKING:  # it needs a library that a disk does not
     from autocrud.storage.meta.sqlite_snapshots import Snapshots
@@ -104,7 +107,7 @@ class SqliteMetaStore(MetaStore):
         for thread in (*self._readers, self._writer):
             await thread.close()
 
-    async def commit(self, batch: Sequence[Write]) -> list[Outcome]:
+    async def commit(self, batch: Sequence[Item]) -> list[Outcome]:
         async with self._lock:
             while True:
                 staged = await self._writer.run(lambda db: self._stage(db, batch))
@@ -140,7 +143,33 @@ class SqliteMetaStore(MetaStore):
         return await self._fresh(self._readers[-1], lambda db: self._tables.count(db, query))
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:
-        return await self._fresh(self._readers[-1], lambda db: self._tables.history(db, resource_id, before, limit))
+        history = self._tables.history
+        return await self._fresh(self._readers[-1], lambda db: history.commits_of(db, resource_id, before, limit))
+
+    async def commit_at(self, resource_id: str, time: datetime) -> Commit | None:
+        return await self._fresh(self._readers[-1], lambda db: self._tables.history.commit_at(db, resource_id, time))
+
+    async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
+        return await self._fresh(self._readers[-1], lambda db: self._tables.history.revisions(db, resource_id, span))
+
+    async def revision(self, resource_id: str, number: int, version: int | None) -> Revision | None:
+        history = self._tables.history
+        return await self._fresh(self._readers[0], lambda db: history.revision(db, resource_id, number, version))
+
+    async def blobs_of(self, resource_id: str, version: int | None) -> list[str]:
+        return await self._fresh(self._readers[0], lambda db: self._tables.registry.blobs_of(db, resource_id, version))
+
+    async def blob(self, file_id: str) -> Blob | None:
+        return await self._fresh(self._readers[0], lambda db: self._tables.registry.blob(db, file_id))
+
+    async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
+        history = self._tables.history
+        return await self._fresh(self._readers[-1], lambda db: history.outdated(db, before, after, limit))
+
+    async def tidy(self) -> None:
+        async with self._lock:
+            await self._follower.erase(deferred=True)
+        await self._writer.run(partial(in_transaction, self._tables.registry.drop_expired_keys))
 
     async def read(self, locator: str) -> bytes:
         return await self._log.data(locator)
@@ -152,7 +181,7 @@ class SqliteMetaStore(MetaStore):
         heads = await self._fresh(self._readers[0], lambda db: self._tables.get(db, resource_ids), current=current)
         return [heads.get(resource_id) for resource_id in resource_ids]
 
-    def _stage(self, db: Connection, batch: Sequence[Write]) -> _Staged:
+    def _stage(self, db: Connection, batch: Sequence[Item]) -> _Staged:
         """Apply what can be applied of a batch, and lay out the entry that would commit it."""
         begin(db)
         try:
@@ -162,14 +191,16 @@ class SqliteMetaStore(MetaStore):
             if not accepted:
                 db.rollback()
                 return _Staged(tail, outcomes, None, False)
-            entry = self._log.entry(tail, [encode_record(write) for write in accepted])
+            records = [encode_record(item) for item in accepted]
+            data = [data_span(item, len(record))[0] for item, record in zip(accepted, records, strict=True)]
+            entry = self._log.entry(tail, records, data)
             self._follower.enter(db, entry, accepted)
-            return _Staged(tail, outcomes, entry, any(write.kind is CommitKind.purge for write in accepted))
+            return _Staged(tail, outcomes, entry, any(map(_is_purge, accepted)))
         except BaseException:
             db.rollback()
             raise
 
-    async def _settle(self, batch: Sequence[Write], staged: _Staged, entry: Entry) -> list[Outcome]:
+    async def _settle(self, batch: Sequence[Item], staged: _Staged, entry: Entry) -> list[Outcome]:
         """The entry is in the log, so the writes are committed, whatever becomes of SQLite."""
         try:
             await self._writer.run(Connection.commit)
@@ -187,8 +218,8 @@ class SqliteMetaStore(MetaStore):
         except AutoCRUDError as error:
             message = f"Purged, but not yet erased; that is finished at the next purge or start. {error}"
             return [
-                StorageUnavailable(message) if write.kind is CommitKind.purge and refused is None else refused
-                for write, refused in zip(batch, staged.outcomes, strict=True)
+                StorageUnavailable(message) if _is_purge(item) and refused is None else refused
+                for item, refused in zip(batch, staged.outcomes, strict=True)
             ]
         return staged.outcomes
 
@@ -219,3 +250,7 @@ class SqliteMetaStore(MetaStore):
                 await self._follower.catch_up()
         self._looked = began
         return [None] * len(waiting)
+
+
+def _is_purge(item: Item) -> bool:
+    return isinstance(item, Write) and item.kind is CommitKind.purge

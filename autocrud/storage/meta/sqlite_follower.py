@@ -7,16 +7,17 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import TYPE_CHECKING, Any
 
-from autocrud.errors import ConfigurationError, DataCorrupted, InvalidData, StorageUnavailable
+from autocrud.errors import ConfigurationError, DataCorrupted, InvalidData
 from autocrud.model import ModelSpec
 from autocrud.resource import CommitKind
-from autocrud.storage.base import Write
 from autocrud.storage.locators import parse_locator
 from autocrud.storage.log import EMPTY, Entry, Log, Tail
+from autocrud.storage.meta.sqlite_history import Erasure
 from autocrud.storage.meta.sqlite_indexes import fill_columns, match_indexes
 from autocrud.storage.meta.sqlite_tables import SqliteTables
-from autocrud.storage.meta.sqlite_thread import SqliteThread, begin, in_transaction
+from autocrud.storage.meta.sqlite_thread import SqliteThread, begin, in_transaction, truncate_wal
 from autocrud.storage.records import data_span, decode_record
+from autocrud.storage.values import Item, Write
 
 if TYPE_CHECKING:  # it needs a library that a disk does not
     from autocrud.storage.meta.sqlite_snapshots import Snapshots
@@ -83,32 +84,45 @@ class LogFollower:
                 logger.info("%s: replayed the log up to entry %d", self._spec.name, self.tail.sequence)
         await self.erase()
 
-    def enter(self, db: Connection, entry: Entry, writes: Sequence[Write | None]) -> None:
-        """Enter applied writes into the history, each with the place of its record in the entry."""
-        for write, (offset, line) in zip(writes, entry.lines, strict=True):
-            if write is None or line is None:
+    def enter(self, db: Connection, entry: Entry, items: Sequence[Item | None]) -> None:
+        """Enter what was applied into the history, each with the place of its record in the entry."""
+        for item, (offset, line) in zip(items, entry.lines, strict=True):
+            if item is None or line is None:
                 continue
-            start, size = data_span(write, len(line))
+            start, size = data_span(item, len(line))
             locator = self._log.locator(entry, offset + start, size) if size else None
-            self._tables.record(db, write, locator, f"{entry.tail.sequence}:{offset}:{len(line)}")
+            self._tables.record(db, item, locator, f"{entry.tail.sequence}:{offset}:{len(line)}")
         self._tables.set_tail(db, entry.tail)
 
-    async def erase(self) -> None:
-        """Blank the records of what was purged, and leave no copy of them in SQLite's files or in snapshots."""
-        if not await self._writer.run(self._tables.pending_erasures):
+    async def erase(self, *, deferred: bool = False) -> None:
+        """Erase what was purged, and leave no copy of it in SQLite's files or in snapshots.
+
+        Args:
+            deferred: also what was pruned, for which there is time.
+        """
+        history = self._tables.history
+        if not await self._writer.run(lambda db: history.pending_erasures(db, deferred)):
             return
         # Under the write lock: two processes that rewrite one entry must not undo each other's blanks.
         await self._writer.run(begin)
         try:
-            pending = await self._writer.run(self._tables.pending_erasures)
-            spans = [parse_locator(record) for record, _ in pending]
-            await self._log.erase([(int(sequence), offset, length) for sequence, offset, length in spans])
+            pending = await self._writer.run(lambda db: history.pending_erasures(db, deferred))
+            await self._erase(pending)
         finally:
             await self._writer.run(Connection.rollback)
-        await self._writer.run(_truncate_wal)
+        await self._writer.run(truncate_wal)
         if self._snapshots is not None and pending:
-            await self._snapshots.supersede(self._path, max(purged for _, purged in pending))
-        await self._writer.run(lambda db: self._tables.forget_erasures(db, [record for record, _ in pending]))
+            await self._snapshots.supersede(self._path, max(erasure.purged for erasure in pending))
+        await self._writer.run(lambda db: history.forget_erasures(db, pending))
+
+    async def _erase(self, pending: Sequence[Erasure]) -> None:
+        """Step by step: whatever a crash leaves is replayed to the same end."""
+        for erasure in pending:
+            if erasure.step == 1:
+                await self._log.remove(erasure.place)
+        for step in (2, 3):
+            places = [parse_locator(erasure.place) for erasure in pending if erasure.step == step]
+            await self._log.erase([(int(sequence), offset, length) for sequence, offset, length in places])
 
     async def _replay(self) -> bool:
         """Apply entries within the open transaction; says whether the log ended."""
@@ -136,11 +150,11 @@ class LogFollower:
         except (ValueError, LookupError) as error:
             raise DataCorrupted(f"{entry.key} holds a line that is not a record.") from error
         for write in writes:
-            if write is not None and write.kind is CommitKind.purge:
+            if isinstance(write, Write) and write.kind is CommitKind.purge:
                 # Some or all of what it purged is blank by now, so there may be less of it, or nothing.
-                self._tables.remove(db, write.meta.resource_id)
+                self._tables.remove(db, write)
                 continue
-            refused = None if write is None else self._tables.apply(db, write)
+            refused = None if write is None else self._tables.apply(db, write, accepted=True)
             if refused is not None:
                 raise DataCorrupted(f"{entry.key} does not fit what came before it: {refused}")
         self.enter(db, entry, writes)
@@ -155,9 +169,3 @@ class LogFollower:
                 f"{self._path} has applied entry {tail.sequence}, which its log does not hold. Put the log back; or, to"
                 " take the log as it is, remove the SQLite file."
             )
-
-
-def _truncate_wal(db: Connection) -> None:
-    busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    if busy:
-        raise StorageUnavailable("A reader keeps SQLite's write-ahead log from being emptied.")

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from sqlite3 import Connection, IntegrityError
 from typing import Any
 
@@ -10,11 +9,13 @@ from autocrud.errors import AlreadyExists, Conflict, UniqueViolation
 from autocrud.fields import ColumnKind, ColumnValue
 from autocrud.model import ModelSpec
 from autocrud.query.conditions import Query
-from autocrud.resource import CommitKind, RevisionStatus, timestamp
-from autocrud.storage.base import Commit, Head, Outcome, Write, commit_of
+from autocrud.resource import CommitKind, timestamp
 from autocrud.storage.log import Tail
+from autocrud.storage.meta.sqlite_history import Erasure, SqliteHistory
+from autocrud.storage.meta.sqlite_registry import Orphan, SqliteRegistry
+from autocrud.storage.values import Blob, Head, Item, Outcome, Write
 
-_LAYOUT = 2  # of the tables; counted up with each change of them
+_LAYOUT = 3  # of the tables; counted up with each change of them
 
 _META_COLUMNS = {
     "version": "INTEGER NOT NULL",
@@ -30,22 +31,6 @@ _META_COLUMNS = {
     "meta": "BLOB NOT NULL",
 }
 _DATA_COLUMNS = {"revision_info": "BLOB NOT NULL", "head": "BLOB", "head_locator": "TEXT NOT NULL"}
-_COMMIT_COLUMNS = {
-    "resource_id": "TEXT NOT NULL",
-    "version": "INTEGER NOT NULL",
-    "kind": "TEXT NOT NULL",
-    "time": "TEXT NOT NULL",
-    "by": "TEXT",
-    "revision_id": "TEXT NOT NULL",
-    "parent_revision_id": "TEXT",
-    "status": "TEXT NOT NULL",
-    "is_deleted": "INTEGER NOT NULL",
-    "schema_version": "INTEGER NOT NULL",
-    "data_hash": "TEXT",
-    "size": "INTEGER",
-    "locator": "TEXT",
-    "record": "TEXT NOT NULL",
-}
 _COLUMN_TYPES = {
     ColumnKind.integer: "INTEGER",
     ColumnKind.boolean: "INTEGER",
@@ -77,10 +62,10 @@ class SqliteTables:
         self._inline_limit = inline_limit
         self._fields = spec.index_fields
         base = spec.name.replace("-", "_")
-        self.heads = f"{base}_resources"
-        self.commits = f"{base}_commits"
+        self.history = SqliteHistory(spec, base)
+        self.registry = SqliteRegistry(base)
+        self.heads = self.history.heads
         self.log = f"{base}_log"
-        self.erasures = f"{base}_erasures"
         self.index_columns = {f"ix_{field.name}": _COLUMN_TYPES.get(field.kind, "TEXT") for field in self._fields}
         self._by_field = {field.name: quoted(f"ix_{field.name}") for field in self._fields}
         data_columns = [*_DATA_COLUMNS, *map(quoted, self.index_columns)]
@@ -88,7 +73,6 @@ class SqliteTables:
         self._insert = f"INSERT INTO {self.heads} ({', '.join(columns)}) VALUES ({_marks(columns)})"
         self._update = self._update_of([*_META_COLUMNS, *data_columns])
         self._update_meta = self._update_of(_META_COLUMNS)
-        self._insert_commit = f"INSERT INTO {self.commits} VALUES ({_marks(_COMMIT_COLUMNS)})"
 
     def create_tables(self, db: Connection) -> None:
         """Create the tables that are missing, without the columns and indexes of index fields.
@@ -97,20 +81,21 @@ class SqliteTables:
         """
         (layout,) = db.execute("PRAGMA user_version").fetchone()
         if layout != _LAYOUT:
-            for table in (self.heads, self.commits, self.log, self.erasures):
+            history, registry = self.history, self.registry
+            beside = (registry.blobs, registry.references, registry.keys)
+            for table in (self.heads, self.log, history.commits, history.erasures, *beside):
                 db.execute(f"DROP TABLE IF EXISTS {table}")
             db.execute(f"PRAGMA user_version = {_LAYOUT}")
-        heads, commits = _declared(_META_COLUMNS | _DATA_COLUMNS), _declared(_COMMIT_COLUMNS)
-        erasures = "record TEXT PRIMARY KEY NOT NULL, purged INTEGER"
+        heads = _declared(_META_COLUMNS | _DATA_COLUMNS)
         log = "one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NOT NULL, nonce TEXT NOT NULL"
         for statement in (
             f"CREATE TABLE IF NOT EXISTS {self.heads} (resource_id TEXT PRIMARY KEY NOT NULL, {heads})",
-            f"CREATE TABLE IF NOT EXISTS {self.commits} ({commits}, PRIMARY KEY (resource_id, version)) WITHOUT ROWID",
             f"CREATE TABLE IF NOT EXISTS {self.log} ({log})",
-            f"CREATE TABLE IF NOT EXISTS {self.erasures} ({erasures}) WITHOUT ROWID",
             f"INSERT OR IGNORE INTO {self.log} VALUES (1, 0, '')",
         ):
             db.execute(statement)
+        self.history.create_tables(db)
+        self.registry.create_tables(db)
 
     def tail(self, db: Connection) -> Tail:
         """The last log entry that has been applied."""
@@ -120,8 +105,23 @@ class SqliteTables:
         """Remember the last log entry that has been applied."""
         db.execute(f"UPDATE {self.log} SET sequence = ?, nonce = ?", (tail.sequence, tail.nonce))
 
-    def apply(self, db: Connection, write: Write) -> Outcome:
-        """Apply a write to the heads; what refuses it is returned, and leaves nothing behind."""
+    def apply(self, db: Connection, item: Item, *, accepted: bool = False) -> Outcome:
+        """Apply a write, or register a blob; what refuses it is returned, and leaves nothing behind.
+
+        Args:
+            accepted: it stands in the log, so that nothing but the order of versions is left to judge.
+        """
+        if isinstance(item, Blob):
+            return None if self.registry.register(db, item) or accepted else AlreadyExists(item.file_id)
+        refused: Outcome = None if accepted else self.registry.refusal(db, item)
+        refused = refused or self._apply_to_head(db, item)
+        if refused is None:
+            self.registry.enter(db, item)
+            if item.kind is CommitKind.purge:
+                self._let_go(db, item)
+        return refused
+
+    def _apply_to_head(self, db: Connection, write: Write) -> Outcome:
         resource_id = write.meta.resource_id
         try:
             if write.kind is CommitKind.purge:
@@ -129,7 +129,7 @@ class SqliteTables:
                 changed = db.execute(sql, (resource_id, write.follows)).rowcount
             elif write.follows == 0:
                 changed = db.execute(self._insert, (resource_id, *_meta_row(write), *self._data_row(write))).rowcount
-            elif write.data is None:
+            elif write.revision is None:
                 changed = db.execute(self._update_meta, (*_meta_row(write), resource_id, write.follows)).rowcount
             else:
                 row = (*_meta_row(write), *self._data_row(write), resource_id, write.follows)
@@ -138,28 +138,26 @@ class SqliteTables:
             return self._refusal(db, write, str(error))
         return None if changed else Conflict(resource_id, write.follows)
 
-    def remove(self, db: Connection, resource_id: str) -> None:
-        """Remove a head, whatever its version."""
-        db.execute(f"DELETE FROM {self.heads} WHERE resource_id = ?", (resource_id,))
+    def remove(self, db: Connection, purge: Write) -> None:
+        """Remove a head, whatever its version, and what stands beside it."""
+        db.execute(f"DELETE FROM {self.heads} WHERE resource_id = ?", (purge.meta.resource_id,))
+        self._let_go(db, purge)
 
-    def record(self, db: Connection, write: Write, locator: str | None, record: str) -> None:
-        """Enter an applied write into the history, now that it is known where its record stands."""
-        resource_id = write.meta.resource_id
-        if write.kind is CommitKind.purge:
-            forget = f"INSERT OR IGNORE INTO {self.erasures} SELECT record, ? FROM {self.commits} WHERE resource_id = ?"
-            db.execute(forget, (int(record.partition(":")[0]), resource_id))
-            db.execute(f"DELETE FROM {self.commits} WHERE resource_id = ?", (resource_id,))
+    def record(self, db: Connection, item: Item, locator: str | None, record: str) -> None:
+        """Enter what was applied into the history, now that it is known where its record stands."""
+        if isinstance(item, Blob):
+            self.registry.place(db, item, record)
             return
-        commit = commit_of(write, locator)
-        row = (
-            resource_id, commit.version, commit.kind, timestamp(commit.time), commit.by, commit.revision_id,
-            commit.parent_revision_id, commit.status, commit.is_deleted, commit.schema_version, commit.data_hash,
-            commit.size, locator, record,
-        )  # fmt: skip
-        db.execute(self._insert_commit, row)
-        if write.data is not None and len(write.data) > self._inline_limit:
+        resource_id, purged = item.meta.resource_id, int(record.partition(":")[0])
+        if item.kind is CommitKind.purge:
+            self.history.forget(db, resource_id, purged)
+            return
+        self.history.enter(db, item, locator, record)
+        if item.data is not None and len(item.data) > self._inline_limit:
             move = f"UPDATE {self.heads} SET head_locator = ? WHERE resource_id = ?"
             db.execute(move, (locator, resource_id))
+        if item.prunes and (versions := self.history.prune(db, item, purged)):
+            self._erase_blobs(db, self.registry.release(db, resource_id, versions), purged, deferred=True)
 
     def get(self, db: Connection, resource_ids: Sequence[str]) -> dict[str, Head]:
         """Those heads that there are, by their ids."""
@@ -183,15 +181,6 @@ class SqliteTables:
         (number,) = db.execute(f"SELECT count(*) FROM {self.heads} WHERE {where}", values).fetchone()
         return int(number)
 
-    def history(self, db: Connection, resource_id: str, before: int | None, limit: int) -> list[Commit]:
-        """Commits, newest first."""
-        sql = (
-            f"SELECT {', '.join(list(_COMMIT_COLUMNS)[:-1])} FROM {self.commits}"
-            " WHERE resource_id = ? AND version < ? ORDER BY version DESC LIMIT ?"
-        )
-        rows = db.execute(sql, (resource_id, 2**62 if before is None else before, limit))
-        return [_commit(row) for row in rows]
-
     def data_rows(self, db: Connection, after: str, limit: int) -> list[tuple[str, bytes | None, str]]:
         """Ids with their data or its locator, in the order of the ids, for filling new columns."""
         sql = f"SELECT resource_id, head, head_locator FROM {self.heads} WHERE resource_id > ? ORDER BY 1 LIMIT ?"
@@ -202,13 +191,18 @@ class SqliteTables:
         assignments = ", ".join(f"{quoted(column)} = ?" for column in self.index_columns)
         db.executemany(f"UPDATE {self.heads} SET {assignments} WHERE resource_id = ?", rows)
 
-    def pending_erasures(self, db: Connection) -> list[tuple[str, int]]:
-        """The records of purged resources that may still stand in the log, each with the entry that purged it."""
-        return db.execute(f"SELECT record, purged FROM {self.erasures}").fetchall()
+    def _let_go(self, db: Connection, purge: Write) -> None:
+        """Drop what stands beside a resource that is purged by the entry that comes next."""
+        resource_id = purge.meta.resource_id
+        orphans = self.registry.release(db, resource_id)
+        self._erase_blobs(db, orphans, self.tail(db).sequence + 1, deferred=False)
+        self.registry.forget_keys(db, resource_id)
 
-    def forget_erasures(self, db: Connection, records: Iterable[str]) -> None:
-        """Note that these records are erased."""
-        db.executemany(f"DELETE FROM {self.erasures} WHERE record = ?", [(record,) for record in records])
+    def _erase_blobs(self, db: Connection, orphans: Iterable[Orphan], purged: int, *, deferred: bool) -> None:
+        for key, record in orphans:
+            self.history.erase_later(db, Erasure(key, 1, purged), deferred=deferred)
+            if record is not None:
+                self.history.erase_later(db, Erasure(record, 2, purged), deferred=deferred)
 
     def _update_of(self, columns: Iterable[str]) -> str:
         assignments = ", ".join(f"{column} = ?" for column in columns)
@@ -216,7 +210,7 @@ class SqliteTables:
 
     def _data_row(self, write: Write) -> tuple[ColumnValue | bytes, ...]:
         data = write.data or b""
-        inline = data if len(data) <= self._inline_limit else None
+        inline = data if write.data is not None and len(data) <= self._inline_limit else None
         return (write.revision_json or b"", inline, "", *write.index)
 
     def _where(self, query: Query) -> tuple[str, list[ColumnValue]]:
@@ -285,11 +279,3 @@ def _head(
         data or None,
         locator.decode(),
     )
-
-
-def _commit(row: tuple[Any, ...]) -> Commit:
-    resource_id, version, kind, time, by, revision_id, parent, status, is_deleted, *rest = row
-    return Commit(
-        resource_id, version, CommitKind(kind), datetime.fromisoformat(time), by, revision_id, parent,
-        RevisionStatus(status), bool(is_deleted), *rest,
-    )  # fmt: skip

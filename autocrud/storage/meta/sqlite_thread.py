@@ -21,6 +21,7 @@ _Done = tuple[asyncio.Future[Any], Any, BaseException | None]
 
 # How long to wait for another process's transaction, in seconds, before the store counts as away.
 _BUSY_TIMEOUT = 30.0
+_CHECKPOINT_TIMEOUT = 5.0
 
 # A checkpoint syncs, and holds up the batch in which it falls; 16 MiB of log between two of them.
 _CHECKPOINT_PAGES = 4096
@@ -133,6 +134,22 @@ def begin(db: sqlite3.Connection) -> None:
                 return
     finally:
         db.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT * 1000:.0f}")
+
+
+def truncate_wal(db: sqlite3.Connection) -> None:
+    """Empty the write-ahead log into the file.
+
+    SQLite waits for readers and writers by itself, but not for another process's checkpoint
+    (https://www.sqlite.org/c3ref/wal_checkpoint_v2.html).
+
+    Raises:
+        StorageUnavailable: a reader keeps it from being emptied.
+    """
+    deadline = time.monotonic() + _CHECKPOINT_TIMEOUT
+    while db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        if time.monotonic() > deadline:
+            raise StorageUnavailable("A reader keeps SQLite's write-ahead log from being emptied.")
+        time.sleep(random.uniform(0.001, 0.01))
 
 
 def in_transaction(work: Work, db: sqlite3.Connection) -> None:

@@ -1,0 +1,193 @@
+"""The values that pass through the ports of storage."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from autocrud.errors import AutoCRUDError
+from autocrud.fields import ColumnValue
+from autocrud.query.conditions import Position
+from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus, version_tag
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """What makes a creation happen once: a key that the client chose, kept in the transaction of the write.
+
+    Attributes:
+        key: unique among all keys of the model that have not expired.
+        fingerprint: of what was asked for, to tell another request of the same key.
+        expires: as `timestamp` writes it.
+    """
+
+    key: str
+    fingerprint: str
+    expires: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes of any size that resources refer to by their SHA-256; `key` is where they stand, never used again."""
+
+    file_id: str
+    size: int
+    key: str
+    created_time: str
+
+
+@dataclass(slots=True)
+class Write:
+    """One change of one resource: what it read, what becomes true, and what it adds.
+
+    Attributes:
+        follows: the version that the writer read; 0 says that nothing may exist under the id.
+        meta: the metadata after the write, with `version == follows + 1`.
+        index: the index columns' values after the write, in the order of the model's index fields.
+        revision, data: a revision that becomes current and its stored JSON; None where the data stays as it is. A
+            revision whose data has been pruned is met without it when records are replayed.
+        prunes: the data of all revisions up to this number, but for the current one, is given up.
+        key: what a repetition of the write is known by.
+        blobs: the `file_id` of each blob that the data refers to.
+    """
+
+    kind: CommitKind
+    follows: int
+    meta: ResourceMeta
+    index: tuple[ColumnValue, ...] = ()
+    revision: RevisionInfo | None = None
+    data: bytes | None = None
+    prunes: int = 0
+    key: RequestKey | None = None
+    blobs: tuple[str, ...] = ()
+    meta_json: bytes = field(init=False)
+    revision_json: bytes | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.meta_json = self.meta.__pydantic_serializer__.to_json(self.meta)
+        revision = self.revision
+        self.revision_json = None if revision is None else revision.__pydantic_serializer__.to_json(revision)
+
+
+@dataclass(slots=True)
+class Head:
+    """A resource as it stands: its metadata, its current revision and that one's data, all as stored JSON.
+
+    `data` is None only between a metadata store and the storage above it, which then reads `locator`.
+    """
+
+    resource_id: str
+    version: int
+    is_deleted: bool
+    created_time: str
+    meta: bytes
+    revision_info: bytes
+    data: bytes | None
+    locator: str
+
+    @property
+    def tag(self) -> str:
+        """See `version_tag`."""
+        return version_tag(self.version, self.created_time)
+
+    @property
+    def position(self) -> Position:
+        """Where it stands in a list."""
+        return Position(self.created_time, self.resource_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One entry of a resource's history. `locator` says where its data is, where it has any of its own."""
+
+    resource_id: str
+    version: int
+    kind: CommitKind
+    time: datetime
+    by: str | None
+    revision_id: str
+    parent_revision_id: str | None
+    status: RevisionStatus
+    is_deleted: bool
+    schema_version: int
+    data_hash: str | None
+    size: int | None
+    locator: str | None
+    total_revision_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One revision as it was last written.
+
+    Attributes:
+        version: of the commit that made it, and `written` of the one that last wrote its data.
+    """
+
+    info: RevisionInfo
+    version: int
+    written: int
+    locator: str
+
+
+class Repeated(AutoCRUDError):
+    """A write of this key has made a resource already."""
+
+    def __init__(self, resource_id: str, fingerprint: str) -> None:
+        super().__init__(f"{resource_id!r} was made by a request of the same key.")
+        self.resource_id = resource_id
+        self.fingerprint = fingerprint
+
+
+class UnknownBlob(AutoCRUDError):
+    """A write refers to a blob that is not there, or is no longer."""
+
+    def __init__(self, file_id: str) -> None:
+        super().__init__(f"There is no blob {file_id}.")
+        self.file_id = file_id
+
+
+def commit_of(write: Write, locator: str | None) -> Commit:
+    """The history's entry for a write whose data stands at the locator."""
+    meta, revision = write.meta, write.revision
+    return Commit(
+        resource_id=meta.resource_id,
+        version=meta.version,
+        kind=write.kind,
+        time=meta.updated_time,
+        by=meta.updated_by,
+        revision_id=meta.current_revision_id,
+        parent_revision_id=None if revision is None else revision.parent_revision_id,
+        status=meta.status,
+        is_deleted=meta.is_deleted,
+        schema_version=meta.schema_version,
+        data_hash=None if revision is None else revision.data_hash,
+        size=None if revision is None else revision.size,
+        locator=locator,
+        total_revision_count=meta.total_revision_count,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of heads. `next` is where the following page begins; None on the last one."""
+
+    items: list[Head]
+    next: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionSpan:
+    """A part of a resource's revisions.
+
+    Args:
+        before: those made by commits below this version.
+        since, until: those made within this time, both ends included.
+    """
+
+    before: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 100
+
+
+Item = Write | Blob
+Outcome = AutoCRUDError | None
