@@ -12,6 +12,7 @@ from app.health import health_router
 from app.logs import configure_logging
 from app.registry import register_models
 from app.settings import Settings, load_settings
+from app.user import user_from
 from autocrud import AutoCRUD
 from autocrud.errors import ConfigurationError
 from autocrud.routes.problems import problem_response
@@ -40,7 +41,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def _create(settings: Settings) -> FastAPI:
     configure_logging(settings)
-    crud = AutoCRUD(storage_factory=settings.storage_factory(), max_body_bytes=settings.max_body_bytes)
+    crud = AutoCRUD(
+        storage_factory=settings.storage_factory(),
+        max_body_bytes=settings.max_body_bytes,
+        idempotency_seconds=settings.idempotency_seconds,
+        housekeeping_seconds=settings.housekeeping_seconds,
+    )
+    if settings.user_header is not None:
+        crud.configure(current_user=user_from(settings.user_header))
     register_models(crud, settings.models)
     app = FastAPI(title="autocrud", version=VERSION, description=DESCRIPTION)
     app.state.crud = crud

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from autocrud.crud import MAX_BODY_BYTES
+from autocrud.crud import HOUSEKEEPING_SECONDS, MAX_BODY_BYTES
 from autocrud.errors import ConfigurationError
+from autocrud.manager import KEY_SECONDS
 from autocrud.storage.base import IStorageFactory
 from autocrud.storage.disk import INLINE_LIMIT, DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
@@ -86,6 +87,9 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     max_body_bytes: Annotated[int, Field(ge=1)] = MAX_BODY_BYTES
+    user_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] | None = None
+    idempotency_seconds: Annotated[float, Field(ge=1)] = KEY_SECONDS
+    housekeeping_seconds: Annotated[float, Field(ge=1)] = HOUSEKEEPING_SECONDS
     shutdown_seconds: Annotated[int, Field(ge=1)] = 30
     log_format: LogFormat = LogFormat.text
     log_level: LogLevel = LogLevel.info

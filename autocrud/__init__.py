@@ -2,8 +2,9 @@
 
 from autocrud.crud import AutoCRUD
 from autocrud.fields import Index, Unique
-from autocrud.manager import Resource, ResourceManager, ResourcePage
-from autocrud.resource import ResourceMeta, RevisionInfo, RevisionStatus
+from autocrud.manager import ResourceManager
+from autocrud.resource import ResourceMeta, Retention, RevisionInfo, RevisionStatus
+from autocrud.results import Resource, ResourcePage, RevisionPage
 
 __all__ = [
     "AutoCRUD",
@@ -12,7 +13,9 @@ __all__ = [
     "ResourceManager",
     "ResourceMeta",
     "ResourcePage",
+    "Retention",
     "RevisionInfo",
+    "RevisionPage",
     "RevisionStatus",
     "Unique",
 ]

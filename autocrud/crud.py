@@ -1,6 +1,7 @@
 """AutoCRUD: models go in, routes on a FastAPI application come out."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,17 +11,22 @@ from fastapi import FastAPI
 from fastapi.params import Depends
 
 from autocrud.errors import AutoCRUDError, ConfigurationError, StorageUnavailable
-from autocrud.manager import ResourceManager
+from autocrud.manager import KEY_SECONDS, ResourceManager
 from autocrud.model import ModelSpec
+from autocrud.resource import Retention, RevisionStatus
 from autocrud.routes.families import FAMILIES, operations
 from autocrud.routes.mount import Mount
 from autocrud.routes.operation import ModelRoutes
 from autocrud.routes.problems import answer_problem
+from autocrud.routes.user import UserDependency, anonymous
 from autocrud.storage.base import Check, IStorage, IStorageFactory
 
 T = TypeVar("T")
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
+HOUSEKEEPING_SECONDS = 600.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -31,6 +37,7 @@ class _Registered:
     storage: IStorageFactory | IStorage | None
     families: frozenset[str]
     dependencies: Sequence[Depends]
+    require_if_match: bool
     manager: ResourceManager[Any] | None = None
     built: IStorage | None = field(default=None)
 
@@ -41,15 +48,36 @@ class AutoCRUD:
     Args:
         storage_factory: where models go that do not name their own storage.
         max_body_bytes: longer request bodies are refused with 413.
+        current_user: a FastAPI dependency that returns who is asking, as text, or None: for `created_by` and
+            `updated_by`. `app.dependency_overrides` replaces it as any other.
+        idempotency_seconds: how long the key of a POST is remembered.
+        housekeeping_seconds: between two rounds of erasing what a retention has given up, and what has expired.
     """
 
-    def __init__(self, *, storage_factory: IStorageFactory | None = None, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(
+        self,
+        *,
+        storage_factory: IStorageFactory | None = None,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        current_user: UserDependency = anonymous,
+        idempotency_seconds: float = KEY_SECONDS,
+        housekeeping_seconds: float = HOUSEKEEPING_SECONDS,
+    ) -> None:
         self._storage_factory = storage_factory
         self._max_body_bytes = max_body_bytes
+        self._current_user = current_user
+        self._idempotency_seconds = idempotency_seconds
+        self._housekeeping_seconds = housekeeping_seconds
         self._models: dict[str, _Registered] = {}
         self._applied = False
 
-    def configure(self, *, storage_factory: IStorageFactory | None = None, max_body_bytes: int | None = None) -> None:
+    def configure(
+        self,
+        *,
+        storage_factory: IStorageFactory | None = None,
+        max_body_bytes: int | None = None,
+        current_user: UserDependency | None = None,
+    ) -> None:
         """Change what the constructor set; what is None stays.
 
         Raises:
@@ -58,6 +86,7 @@ class AutoCRUD:
         self._refuse_after_apply("configure")
         self._storage_factory = storage_factory or self._storage_factory
         self._max_body_bytes = self._max_body_bytes if max_body_bytes is None else max_body_bytes
+        self._current_user = current_user or self._current_user
 
     def add_model(
         self,
@@ -66,6 +95,9 @@ class AutoCRUD:
         name: str | None = None,
         storage: IStorageFactory | IStorage | None = None,
         indexed_fields: Sequence[str] = (),
+        default_status: RevisionStatus = RevisionStatus.stable,
+        retention: Retention | None = None,
+        require_if_match: bool = False,
         routes: Collection[str] | None = None,
         dependencies: Sequence[Depends] = (),
     ) -> None:
@@ -75,7 +107,11 @@ class AutoCRUD:
             name: the path segment; the kebab-case class name by default.
             storage: a factory, or a storage already built, for this model alone.
             indexed_fields: fields to filter by, beside those annotated with `Index()` or `Unique()`.
-            routes: the families to have, of create, list, count, read, replace, delete, restore, purge; default: all.
+            default_status: of new revisions; a draft may be edited in place.
+            retention: which old revisions are kept; all of them if None.
+            require_if_match: refuse writes without `If-Match` (or `If-None-Match: *`) with 428.
+            routes: the families to have, of create, list, count, read, replace, patch, revisions, revision, diff,
+                switch, delete, restore, purge; default: all.
             dependencies: FastAPI dependencies that guard every route of the model.
 
         Raises:
@@ -83,7 +119,9 @@ class AutoCRUD:
                 does not exist.
         """
         self._refuse_after_apply("add_model")
-        spec: ModelSpec[Any] = ModelSpec(model, name=name, indexed_fields=indexed_fields)
+        spec: ModelSpec[Any] = ModelSpec(
+            model, name=name, indexed_fields=indexed_fields, default_status=default_status, retention=retention
+        )
         # Names become tables and folders, where these two characters are one, and so is their case.
         if any(_folded(spec.name) == _folded(taken) for taken in self._models):
             raise ConfigurationError(f"{spec.type_name}: there is a model of the name {spec.name!r} already")
@@ -93,7 +131,7 @@ class AutoCRUD:
             raise ConfigurationError(
                 f"{spec.type_name}: {unknown[0]!r} is not a route family; these are: {', '.join(sorted(FAMILIES))}"
             )
-        self._models[spec.name] = _Registered(spec, storage, families, tuple(dependencies))
+        self._models[spec.name] = _Registered(spec, storage, families, tuple(dependencies), require_if_match)
 
     def apply(self, app: FastAPI, *, prefix: str = "") -> None:
         """Add the routes to the application, and open and close the storages with its lifespan.
@@ -109,7 +147,13 @@ class AutoCRUD:
         mount = Mount(app, prefix)
         for registered in self._models.values():
             spec = registered.spec
-            routes = ModelRoutes(self.manager(spec.name), f"{prefix}/{spec.name}", self._max_body_bytes)
+            routes = ModelRoutes(
+                self.manager(spec.name),
+                f"{prefix}/{spec.name}",
+                self._max_body_bytes,
+                registered.require_if_match,
+                self._current_user,
+            )
             for operation in operations(routes, registered.families):
                 mount.add(routes, operation, registered.dependencies)
             mount.describe(spec)
@@ -155,7 +199,12 @@ class AutoCRUD:
                 if registered.built is not None:
                     stack.push_async_callback(registered.built.close)
                     await registered.built.open()
-            yield
+            keeping = asyncio.create_task(self._keep_house())
+            try:
+                yield
+            finally:
+                keeping.cancel()
+                await asyncio.wait([keeping])
 
     async def check(self, *, patience: float = 5.0) -> dict[str, str | None]:
         """Ask each backend in use whether it can serve; what it says against it, or None, by its name.
@@ -170,6 +219,13 @@ class AutoCRUD:
             found[name] = found.get(name) or trouble
         return found
 
+    async def _keep_house(self) -> None:
+        while True:
+            for registered in self._models.values():
+                if registered.manager is not None:
+                    await _housekeep(registered.manager)
+            await asyncio.sleep(self._housekeeping_seconds)
+
     def _build(self) -> None:
         for registered in self._models.values():
             if registered.manager is not None:
@@ -181,7 +237,7 @@ class AutoCRUD:
                 )
             built = storage if isinstance(storage, IStorage) else storage.build(registered.spec)
             registered.built = built
-            registered.manager = ResourceManager(registered.spec, built)
+            registered.manager = ResourceManager(registered.spec, built, key_seconds=self._idempotency_seconds)
 
     def _factories(self) -> list[IStorageFactory]:
         """Each factory in use, once."""
@@ -191,6 +247,13 @@ class AutoCRUD:
     def _refuse_after_apply(self, method: str) -> None:
         if self._applied:
             raise ConfigurationError(f"{method} was called after apply: the routes exist already")
+
+
+async def _housekeep(manager: ResourceManager[Any]) -> None:
+    try:
+        await manager.housekeep()
+    except Exception:  # a task's boundary: it is tried again, and the service goes on
+        logger.exception("housekeeping of %s failed", manager.spec.name)
 
 
 async def _trouble(check: Check, patience: float) -> str | None:

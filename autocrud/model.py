@@ -19,6 +19,7 @@ from autocrud.errors import (
     MalformedBody,
 )
 from autocrud.fields import ColumnValue, Index, IndexField, Unique, column_kind
+from autocrud.resource import Retention, RevisionStatus
 
 T = TypeVar("T")
 
@@ -37,13 +38,25 @@ class ModelSpec(Generic[T]):
         model: a Pydantic model, a dataclass or a TypedDict.
         name: the path segment; the kebab-case class name by default.
         indexed_fields: fields to index beside those that are annotated with `Index()` or `Unique()`.
+        default_status: of new revisions; drafts may be edited in place.
+        retention: which old revisions are kept; all of them if None.
 
     Raises:
         ConfigurationError: the model cannot be stored without loss, or a field cannot be indexed.
     """
 
-    def __init__(self, model: type[T], *, name: str | None = None, indexed_fields: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        model: type[T],
+        *,
+        name: str | None = None,
+        indexed_fields: Sequence[str] = (),
+        default_status: RevisionStatus = RevisionStatus.stable,
+        retention: Retention | None = None,
+    ) -> None:
         self.model = model
+        self.default_status = default_status
+        self.retention = retention
         self.type_name: str = model.__name__
         self.name = kebab_case(self.type_name).strip("_").replace("_-", "-") if name is None else name
         # What people read in OpenAPI. A name that was chosen tells models of one class name apart.

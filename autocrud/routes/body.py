@@ -5,6 +5,11 @@ from fastapi import Request
 from autocrud.errors import FieldError, PayloadTooLarge, UnsupportedMediaType
 
 
+def media_type_of(request: Request) -> str:
+    """The media type of the body, without parameters; empty where the client says nothing."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def read_json_body(request: Request, limit: int) -> bytes:
     """The body's bytes, not yet parsed.
 
@@ -15,10 +20,22 @@ async def read_json_body(request: Request, limit: int) -> bytes:
         UnsupportedMediaType: the client says that it is not JSON.
         PayloadTooLarge: it is longer than the limit.
     """
-    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    media_type = media_type_of(request) or "application/json"
     if media_type != "application/json" and not media_type.endswith("+json"):
         message = f"{media_type!r} is not application/json"
         raise UnsupportedMediaType("The body must be JSON.", [FieldError("Content-Type", message)])
+    return await read_body(request, limit)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body's bytes.
+
+    Args:
+        limit: bytes; reading stops there, whatever the client announced.
+
+    Raises:
+        PayloadTooLarge: it is longer than the limit.
+    """
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise PayloadTooLarge(limit)

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from fastapi import Request
 from starlette.responses import Response
 
-from autocrud.routes.envelope import resource_response
+from autocrud.routes.envelope import written_response
+from autocrud.routes.etag import if_match
 from autocrud.routes.operation import ModelRoutes, Operation
-from autocrud.routes.parameters import IF_MATCH, RESOURCE_ID, RETURNS, QueryReader, if_match
-
-_NO_QUERY = QueryReader([])
+from autocrud.routes.parameters import FIELDS, IF_MATCH, PREFER, RESOURCE_ID, RETURNS
+from autocrud.routes.user import user_of
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
@@ -20,49 +20,55 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
 
 
 def _delete(routes: ModelRoutes) -> Operation:
-    manager = routes.manager
+    manager, query = routes.manager, routes.query([])
 
     async def delete(request: Request) -> Response:
         """Delete softly: the history stays, and `restore` undoes it."""
-        _NO_QUERY.read(request)
-        await manager.delete(request.path_params["resource_id"], if_match=if_match(request))
+        query.read(request)
+        tags = if_match(request, routes.needs_if_match)
+        await manager.delete(request.path_params["resource_id"], if_match=tags, by=user_of(request))
         return Response(status_code=204)
 
     summary = f"Delete a {routes.spec.label}"
     return Operation(
         "delete", "DELETE", "/{resource_id}", delete, [RESOURCE_ID, IF_MATCH], summary, 204,
-        refusals=(400, 404, 410, 412),
+        refusals=routes.guarded(400, 404, 410, 412),
     )  # fmt: skip
 
 
 def _purge(routes: ModelRoutes) -> Operation:
-    manager = routes.manager
+    manager, query = routes.manager, routes.query([])
 
     async def purge(request: Request) -> Response:
-        """Erase a resource, deleted or not, with its metadata and all its revisions. This cannot be undone."""
-        _NO_QUERY.read(request)
-        await manager.purge(request.path_params["resource_id"], if_match=if_match(request))
+        """Erase a resource, deleted or not, with its metadata and all its revisions. This cannot be undone.
+
+        Blobs that no other resource refers to go with it.
+        """
+        query.read(request)
+        tags = if_match(request, routes.needs_if_match)
+        await manager.purge(request.path_params["resource_id"], if_match=tags, by=user_of(request))
         return Response(status_code=204)
 
     path, summary = "/{resource_id}/permanently", f"Erase a {routes.spec.label} for good"
     return Operation(
-        "purge", "DELETE", path, purge, [RESOURCE_ID, IF_MATCH], summary, 204, refusals=(400, 404, 412)
+        "purge", "DELETE", path, purge, [RESOURCE_ID, IF_MATCH], summary, 204,
+        refusals=routes.guarded(400, 404, 412),
     )  # fmt: skip
 
 
 def _restore(routes: ModelRoutes) -> Operation:
-    manager = routes.manager
-    query = QueryReader([RETURNS])
+    manager, query = routes.manager, routes.query([RETURNS, FIELDS])
 
     async def restore(request: Request) -> Response:
         """Undo a soft delete. Restoring what is not deleted changes nothing."""
-        values, _ = query.read(request)
-        resource = await manager.restore(request.path_params["resource_id"], if_match=if_match(request))
-        return resource_response(resource, values["returns"])
+        values = query.read(request)[0]
+        tags = if_match(request, routes.needs_if_match)
+        resource = await manager.restore(request.path_params["resource_id"], if_match=tags, by=user_of(request))
+        return written_response(request, resource, values)
 
-    parameters = [RESOURCE_ID, RETURNS.documented(), IF_MATCH]
+    parameters = [RESOURCE_ID, *query.documented(), IF_MATCH, PREFER]
     summary = f"Restore a {routes.spec.label}"
     return Operation(
         "restore", "POST", "/{resource_id}/restore", restore, parameters, summary, 200, routes.envelope,
-        routes.envelope_example, ("ETag",), (400, 404, 409, 412),
+        routes.envelope_example, ("ETag",), routes.guarded(400, 404, 409, 412), may_be_empty=True,
     )  # fmt: skip

@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from fastapi import Request
 from pydantic import BaseModel, Field, create_model
 from starlette.responses import Response
 
-from autocrud.manager import Resource
 from autocrud.model import ModelSpec
 from autocrud.resource import ResourceMeta, RevisionInfo
-from autocrud.routes.etag import etag
-from autocrud.routes.parameters import PARTS
+from autocrud.results import Resource
+from autocrud.routes.etag import etag, is_known
+from autocrud.routes.parameters import PARTS, prefers_minimal
+from autocrud.routes.sparse import Tree, sparse
 
 
 class JsonResponse(Response):
@@ -29,20 +31,40 @@ class JsonResponse(Response):
             self.raw_headers += [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
 
 
-def envelope(resource: Resource[Any], returns: AbstractSet[str]) -> bytes:
-    """The JSON of one resource, cut to the parts that are asked for."""
+def envelope(resource: Resource[Any], returns: AbstractSet[str], fields: Tree) -> bytes:
+    """The JSON of one resource, cut to the parts, and its data to the fields, that are asked for."""
     head = resource.head
+    data = sparse(resource.data_json, fields) if fields else resource.data_json
     if len(returns) == len(PARTS):
-        return b'{"data":%s,"meta":%s,"revision_info":%s}' % (resource.data_json, head.meta, head.revision_info)
-    parts = {"data": resource.data_json, "meta": head.meta, "revision_info": head.revision_info}
+        return b'{"data":%s,"meta":%s,"revision_info":%s}' % (data, head.meta, head.revision_info)
+    parts = {"data": data, "meta": head.meta, "revision_info": head.revision_info}
     return b"{%s}" % b",".join(b'"%s":%s' % (name.encode(), parts[name]) for name in PARTS if name in returns)
 
 
-def resource_response(
-    resource: Resource[Any], returns: AbstractSet[str], status: int = 200, headers: dict[str, str] | None = None
+def read_response(request: Request, resource: Resource[Any], values: Mapping[str, Any]) -> Response:
+    """A response with one resource and its ETag; 304 where the client has this state already (RFC 9110, 15.4.5)."""
+    headers = {"etag": etag(resource.tag)}
+    if is_known(request, resource.tag):
+        return Response(status_code=304, headers=headers)
+    return JsonResponse(envelope(resource, values["returns"], values["fields"]), 200, headers)
+
+
+def written_response(
+    request: Request, resource: Resource[Any], values: Mapping[str, Any], location: str | None = None
 ) -> Response:
-    """A response with one resource and its ETag."""
-    return JsonResponse(envelope(resource, returns), status, {"etag": etag(resource.tag), **(headers or {})})
+    """A response with what became of a resource; without a body where the client prefers that (RFC 7240).
+
+    Args:
+        location: of a resource that was created, for a 201.
+    """
+    headers = {"etag": etag(resource.tag)}
+    if location is not None:
+        headers["location"] = location
+    if prefers_minimal(request):
+        headers["preference-applied"] = "return=minimal"
+        return Response(status_code=204 if location is None else 201, headers=headers)
+    status = 200 if location is None else 201
+    return JsonResponse(envelope(resource, values["returns"], values["fields"]), status, headers)
 
 
 def envelope_model(spec: ModelSpec[Any]) -> type[BaseModel]:
@@ -50,9 +72,9 @@ def envelope_model(spec: ModelSpec[Any]) -> type[BaseModel]:
     return create_model(
         f"{spec.label}Resource",
         __doc__=f"A {spec.label} with its metadata and its current revision, cut by `returns`.",
-        data=(spec.model, Field(default=None, json_schema_extra=_required_type)),
-        meta=(ResourceMeta, Field(default=None, json_schema_extra=_required_type)),
-        revision_info=(RevisionInfo, Field(default=None, json_schema_extra=_required_type)),
+        data=(spec.model, Field(default=None, json_schema_extra=without_default)),
+        meta=(ResourceMeta, Field(default=None, json_schema_extra=without_default)),
+        revision_info=(RevisionInfo, Field(default=None, json_schema_extra=without_default)),
     )
 
 
@@ -66,6 +88,6 @@ def page_model(spec: ModelSpec[Any], item: type[BaseModel]) -> type[BaseModel]:
     )
 
 
-def _required_type(schema: dict[str, Any]) -> None:
+def without_default(schema: dict[str, Any]) -> None:
     """A part is either there or absent, never null: the default is not part of the contract."""
     schema.pop("default", None)

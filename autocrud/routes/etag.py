@@ -2,7 +2,9 @@
 
 import re
 
-from autocrud.errors import InvalidParameter
+from fastapi import Request
+
+from autocrud.errors import InvalidParameter, PreconditionRequired
 from autocrud.manager import ANY, Tags
 
 _ONE = re.compile(r'(?P<weak>W/)?"(?P<tag>[\x21\x23-\x7e\x80-\xff]*)"')
@@ -13,8 +15,11 @@ def etag(tag: str) -> str:
     return f'"{tag}"'
 
 
-def parse_tags(header: str, value: str) -> Tags:
-    """The tags that an If-Match header lists. Weak ones are left out: If-Match compares strongly (RFC 9110, 13.1.1).
+def parse_tags(header: str, value: str, *, weak: bool = False) -> Tags:
+    """The tags that a header lists.
+
+    Args:
+        weak: whether weak ones count: for If-None-Match they do, for If-Match they do not (RFC 9110, 13.1).
 
     Raises:
         InvalidParameter: it is neither `*` nor a list of entity tags.
@@ -26,6 +31,37 @@ def parse_tags(header: str, value: str) -> Tags:
         match = _ONE.fullmatch(item.strip())
         if match is None:
             raise InvalidParameter(header, 'must be * or a list of entity tags, as in "3-20260102030405000000"')
-        if not match["weak"]:
+        if weak or not match["weak"]:
             tags.append(match["tag"])
     return tags
+
+
+def if_match(request: Request, required: str | None = None) -> Tags | None:
+    """The tags of the If-Match header; None without one.
+
+    Args:
+        required: the name of a model that takes no write without it.
+
+    Raises:
+        InvalidParameter: it is malformed.
+        PreconditionRequired: it is required, and is not there.
+    """
+    values = request.headers.getlist("if-match")
+    if values:
+        return parse_tags("If-Match", ", ".join(values))
+    if required is not None:
+        raise PreconditionRequired(required)
+    return None
+
+
+def is_known(request: Request, tag: str) -> bool:
+    """Whether the client has this state already, by its If-None-Match header.
+
+    Raises:
+        InvalidParameter: it is malformed.
+    """
+    values = request.headers.getlist("if-none-match")
+    if not values:
+        return False
+    tags = parse_tags("If-None-Match", ", ".join(values), weak=True)
+    return tag in tags or tags is ANY

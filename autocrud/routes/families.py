@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from autocrud.routes import create, delete, listing, read, replace
+from autocrud.routes import create, delete, listing, patching, read, replace, revisions
 from autocrud.routes.operation import ModelRoutes, Operation
 
 # In the order in which the routes are matched: a fixed segment stands before `{resource_id}`.
@@ -11,10 +11,17 @@ _MODULES: tuple[Callable[[ModelRoutes], Iterator[Operation]], ...] = (
     listing.operations,
     read.operations,
     replace.operations,
+    patching.operations,
+    revisions.operations,
     delete.operations,
 )
 
-FAMILIES = frozenset({"create", "list", "count", "read", "replace", "delete", "restore", "purge"})
+FAMILIES = frozenset(
+    {
+        "create", "list", "count", "read", "replace", "patch", "revisions", "revision", "diff", "switch", "delete",
+        "restore", "purge",
+    }
+)  # fmt: skip
 
 
 def operations(routes: ModelRoutes, families: frozenset[str]) -> list[Operation]:

@@ -15,16 +15,17 @@ from autocrud.routes.envelope import JsonResponse, envelope, page_model
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.parameters import (
     CURSOR,
+    FIELDS,
     INCLUDE_DELETED,
     LIMIT,
     RETURNS,
-    QueryReader,
+    next_page,
 )
 
-_LIST = (LIMIT, CURSOR, RETURNS, INCLUDE_DELETED)
+_LIST = (LIMIT, CURSOR, RETURNS, FIELDS, INCLUDE_DELETED)
 _COUNT = (INCLUDE_DELETED,)
 # Names that later parameters of the same route will have; an index field may not stand in their way.
-_RESERVED = frozenset({"qb", "sort", "fields", "count", "at", "q", "expand"}) | {part.name for part in _LIST}
+_RESERVED = frozenset({"qb", "sort", "count", "at", "q", "expand"}) | {part.name for part in _LIST}
 
 
 class Count(BaseModel):
@@ -42,7 +43,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
 
 def _list(routes: ModelRoutes, filters: list[inspect.Parameter]) -> Operation:
     manager = routes.manager
-    query = QueryReader(_LIST, [field.name for field in routes.spec.index_fields])
+    query = routes.query(_LIST, [field.name for field in routes.spec.index_fields])
 
     async def list_(request: Request) -> Response:
         """A page of resources, newest first. Filter by giving index fields their values.
@@ -53,15 +54,15 @@ def _list(routes: ModelRoutes, filters: list[inspect.Parameter]) -> Operation:
         page = await manager.search(
             where, limit=values["limit"], cursor=values["cursor"], include_deleted=values["include_deleted"]
         )
-        returns, following = values["returns"], page.next_cursor
-        items = b",".join([envelope(item, returns) for item in page.items])
+        returns, fields, following = values["returns"], values["fields"], page.next_cursor
+        items = b",".join([envelope(item, returns, fields) for item in page.items])
         if following is None:
             return JsonResponse(b'{"items":[%s],"next_cursor":null}' % items)
-        headers = {"link": f'<{_next_page(request, routes.path, following)}>; rel="next"'}
+        headers = {"link": f'<{next_page(request, routes.path, following)}>; rel="next"'}
         return JsonResponse(b'{"items":[%s],"next_cursor":"%s"}' % (items, following.encode()), 200, headers)
 
     example = {"items": [routes.envelope_example], "next_cursor": None}
-    parameters = [*(parameter.documented() for parameter in _LIST), *filters]
+    parameters = [*query.documented(), *filters]
     summary = f"List {routes.spec.label} resources"
     model = page_model(routes.spec, routes.envelope)
     return Operation("list", "GET", "", list_, parameters, summary, 200, model, example, ("Link",), (400,))
@@ -69,7 +70,7 @@ def _list(routes: ModelRoutes, filters: list[inspect.Parameter]) -> Operation:
 
 def _count(routes: ModelRoutes, filters: list[inspect.Parameter]) -> Operation:
     manager = routes.manager
-    query = QueryReader(_COUNT, [field.name for field in routes.spec.index_fields])
+    query = routes.query(_COUNT, [field.name for field in routes.spec.index_fields])
 
     async def count(request: Request) -> Response:
         """How many resources the same filters would list on all pages together."""
@@ -77,16 +78,9 @@ def _count(routes: ModelRoutes, filters: list[inspect.Parameter]) -> Operation:
         number = await manager.count(where, include_deleted=values["include_deleted"])
         return JsonResponse(b'{"count":%d}' % number)
 
-    parameters = [*(parameter.documented() for parameter in _COUNT), *filters]
+    parameters = [*query.documented(), *filters]
     summary = f"Count {routes.spec.label} resources"
     return Operation("count", "GET", "/count", count, parameters, summary, 200, Count, {"count": 42}, (), (400,))
-
-
-def _next_page(request: Request, path: str, cursor: str) -> str:
-    """The same list, from the cursor on."""
-    query: str = request.scope["query_string"].decode("latin-1")
-    kept = [part for part in query.split("&") if part and not part.startswith("cursor=")]
-    return f"{request.scope.get('root_path', '')}{path}?{'&'.join([*kept, f'cursor={cursor}'])}"
 
 
 def _filters(spec: ModelSpec[Any]) -> list[inspect.Parameter]:

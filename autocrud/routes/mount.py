@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.params import Depends
 from fastapi.routing import iter_route_contexts
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from autocrud.errors import ConfigurationError
@@ -41,7 +42,12 @@ class Mount:
         name = f"{operation.family}_{routes.spec.name.replace('-', '_')}"
         self._app.router.add_api_route(
             path,
-            Documented(operation.handler, operation.parameters, self._allowed(path, operation.method)),
+            Documented(
+                operation.handler,
+                operation.parameters,
+                self._allowed(path, operation.method),
+                routes.current_user,
+            ),
             methods=[operation.method],
             name=name,
             operation_id=name,
@@ -50,7 +56,9 @@ class Mount:
             tags=[routes.spec.label],
             status_code=operation.status,
             response_model=operation.model,
+            response_class=Response if operation.model is None else JSONResponse,
             responses=operation.responses(),
+            openapi_extra=None if operation.request_body is None else {"requestBody": operation.request_body},
             dependencies=dependencies,
             route_class_override=OperationRoute,
         )

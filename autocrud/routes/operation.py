@@ -6,20 +6,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
 
-from fastapi import Body, Request
+from fastapi import Body, Depends, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from autocrud.manager import ResourceManager
 from autocrud.model import ModelSpec
 from autocrud.resource import ResourceMeta, RevisionInfo
 from autocrud.routes.envelope import envelope_model
 from autocrud.routes.examples import example_of
+from autocrud.routes.parameters import Parameter, QueryReader
 from autocrud.routes.problems import MEDIA_TYPE, STATUSES
+from autocrud.routes.user import UserDependency, anonymous, note_user
+
+ACCEPT_PATCH = "application/json-patch+json, application/merge-patch+json"
+HEAD_ONLY = "autocrud.head"  # in the scope of a HEAD, whose answer's body nobody reads
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -32,11 +37,15 @@ class Documented:
 
     Args:
         allow: all methods of the path, of which this endpoint serves one.
+        current_user: the dependency that tells who is asking.
     """
 
-    def __init__(self, handler: Handler, parameters: Sequence[inspect.Parameter], allow: set[str]) -> None:
+    def __init__(
+        self, handler: Handler, parameters: Sequence[inspect.Parameter], allow: set[str], current_user: UserDependency
+    ) -> None:
         self.handler = handler
         self.allow = allow
+        self.current_user = current_user
         self.__signature__ = inspect.Signature(parameters)
         self.__doc__ = handler.__doc__
 
@@ -48,26 +57,40 @@ class OperationRoute(APIRoute):
     """The route of a `Documented` endpoint. Dependencies, where there are any, are solved by FastAPI as usual."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """As usual, but for paths of other models by far the quicker: routes are matched one after the other."""
+        """As usual, but for paths of other models by far the quicker: routes are matched one after the other.
+
+        HEAD goes where GET does, and OPTIONS to the first route of the path.
+        """
         if self.path_format.partition("{")[0] not in scope["path"]:
             return Match.NONE, {}
-        return super().matches(scope)
+        match, child = super().matches(scope)
+        if match is Match.PARTIAL and (scope["method"] == "OPTIONS" or self._is_head(scope)):
+            match = Match.FULL
+        return match, child
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As usual, but what is not allowed is told what is, on the whole path (RFC 9110, 15.5.6)."""
-        if scope["method"] not in (self.methods or ()):
-            endpoint: Documented = self.endpoint  # type: ignore[assignment]  # made by no other class
-            raise HTTPException(405, headers={"Allow": ", ".join(sorted(endpoint.allow))})
+        if scope["method"] == "OPTIONS":
+            headers = {"Allow": self._allowed()}
+            if "PATCH" in self._documented.allow:
+                headers["Accept-Patch"] = ACCEPT_PATCH
+            await Response(status_code=204, headers=headers)(scope, receive, send)
+            return
+        if self._is_head(scope):
+            scope, send = {**scope, "method": "GET", HEAD_ONLY: True}, _without_body(send)
+        elif scope["method"] not in (self.methods or ()):
+            raise HTTPException(405, headers={"Allow": self._allowed()})
         await super().handle(scope, receive, send)
 
     def get_route_handler(self) -> Handler:
-        endpoint: Documented = self.endpoint  # type: ignore[assignment]  # made by no other class
-        if not self.dependencies:
-            return endpoint.handler
+        endpoint = self._documented
 
-        async def guarded(request: Request) -> Response:
+        async def guarded(request: Request, user: Any) -> Response:
+            note_user(request, user)
             return await endpoint.handler(request)
 
+        # FastAPI reads the dependency from the signature.
+        guarded.__annotations__["user"] = Annotated[Any, Depends(endpoint.current_user)]
         gate = APIRoute(
             self.path,
             guarded,
@@ -75,8 +98,40 @@ class OperationRoute(APIRoute):
             response_model=None,
             dependencies=self.dependencies,
             dependency_overrides_provider=self.dependency_overrides_provider,
-        )
-        return gate.get_route_handler()
+        ).get_route_handler()
+        if self.dependencies or endpoint.current_user is not anonymous:
+            return gate
+        overrides = self.dependency_overrides_provider
+
+        async def serve(request: Request) -> Response:
+            if overrides is not None and anonymous in overrides.dependency_overrides:
+                return await gate(request)
+            return await endpoint.handler(request)
+
+        return serve
+
+    @property
+    def _documented(self) -> Documented:
+        endpoint: Documented = self.endpoint  # type: ignore[assignment]  # made by no other class
+        return endpoint
+
+    def _is_head(self, scope: Scope) -> bool:
+        return bool(scope["method"] == "HEAD" and "GET" in (self.methods or ()))
+
+    def _allowed(self) -> str:
+        allow = self._documented.allow
+        return ", ".join(sorted(allow | {"OPTIONS"} | ({"HEAD"} if "GET" in allow else set())))
+
+
+def _without_body(send: Send) -> Send:
+    """A `send` that keeps the headers, those of the body's length and type too (RFC 9110, 9.3.2)."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return send_head
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -103,6 +158,10 @@ class Operation:
         headers: that the success response carries.
         refusals: the statuses of the problems that are its own.
         creates: whether it may also answer 201, as a creation does.
+        may_be_empty: whether it may also answer 204, where the client prefers that.
+        cached: whether it may also answer 304, where the client has the state already.
+        request_body: what OpenAPI shows of a body that is not just the model.
+        media_type, schema: of the success response's body, where it is not a model's JSON.
     """
 
     family: str
@@ -117,19 +176,34 @@ class Operation:
     headers: Sequence[str] = ()
     refusals: Sequence[int] = ()
     creates: bool = False
+    may_be_empty: bool = False
+    cached: bool = False
+    request_body: dict[str, Any] | None = None
+    media_type: str = "application/json"
+    schema: dict[str, Any] | None = None
 
     def responses(self) -> dict[int | str, dict[str, Any]]:
         """What OpenAPI shows of the answers."""
         success: dict[str, Any] = {}
         if self.example is not None:
-            success["content"] = {"application/json": {"example": self.example}}
+            success["content"] = {self.media_type: {"example": self.example}}
+        if self.schema is not None:
+            success.setdefault("content", {}).setdefault(self.media_type, {})["schema"] = self.schema
         if self.headers:
-            success["headers"] = {name: {"schema": {"type": "string"}} for name in self.headers}
+            success["headers"] = _headers(*self.headers)
         found: dict[int | str, dict[str, Any]] = {self.status: success, **problems(*self.refusals)}
         if self.creates:
-            headers = {name: {"schema": {"type": "string"}} for name in ("Location", "ETag")}
-            found[201] = {"description": "Created.", "model": self.model, **success, "headers": headers}
+            found[201] = {"description": "Created.", "model": self.model, **success}
+            found[201]["headers"] = _headers("Location", "ETag")
+        if self.may_be_empty:
+            found[204] = {"description": "Done; `Prefer: return=minimal` was given.", "headers": _headers("ETag")}
+        if self.cached:
+            found[304] = {"description": "The client has this state already.", "headers": _headers("ETag")}
         return found
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"schema": {"type": "string"}} for name in names}
 
 
 @dataclass(frozen=True)
@@ -139,16 +213,42 @@ class ModelRoutes:
     Args:
         path: the collection's, as in `/v1/movie`.
         max_body_bytes: longer bodies are refused.
+        require_if_match: whether writes need a precondition.
+        current_user: the dependency that tells who is asking.
     """
 
     manager: ResourceManager[Any]
     path: str
     max_body_bytes: int
+    require_if_match: bool = False
+    current_user: UserDependency = anonymous
 
     @property
     def spec(self) -> ModelSpec[Any]:
         """The model."""
         return self.manager.spec
+
+    @property
+    def needs_if_match(self) -> str | None:
+        """The model's name, where writes need a precondition."""
+        return self.spec.name if self.require_if_match else None
+
+    def guarded(self, *statuses: int) -> tuple[int, ...]:
+        """The problems of a write, with the one that a missing precondition is."""
+        return (*statuses, 428) if self.require_if_match else statuses
+
+    def query(self, parameters: Sequence[Parameter], filters: Sequence[str] = ()) -> QueryReader:
+        """A reader of these parameters, for this model."""
+        return QueryReader(parameters, filters, schema=self.stored_schema)
+
+    def location(self, request: Request, resource_id: str) -> str:
+        """Where a resource is, as the client sees it."""
+        return f"{request.scope.get('root_path', '')}{self.path}/{resource_id}"
+
+    @cached_property
+    def stored_schema(self) -> dict[str, Any]:
+        """The JSON schema of the data as it is stored."""
+        return self.spec.adapter.json_schema(mode="serialization")
 
     @cached_property
     def envelope(self) -> type[BaseModel]:
@@ -163,7 +263,7 @@ class ModelRoutes:
     @cached_property
     def envelope_example(self) -> Any:
         """An example envelope."""
-        stored = example_of(self.spec.adapter.json_schema(mode="serialization"))
+        stored = example_of(self.stored_schema)
         meta = example_of(ResourceMeta.model_json_schema(mode="serialization"))
         revision = example_of(RevisionInfo.model_json_schema(mode="serialization"))
         return {"data": stored, "meta": meta | {"is_deleted": False}, "revision_info": revision}

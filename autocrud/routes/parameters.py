@@ -1,21 +1,25 @@
 """Parameters of the routes: each is declared once, and both read from the request and shown in OpenAPI from there."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
 from fastapi import Header, Path, Query, Request
-from pydantic import StringConstraints, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, StringConstraints, TypeAdapter, ValidationError
 
 from autocrud.errors import InvalidParameter
-from autocrud.manager import MAX_LIMIT, Tags
-from autocrud.routes.etag import parse_tags
+from autocrud.reading import MAX_LIMIT
+from autocrud.resource import RevisionStatus
+from autocrud.routes.sparse import Tree, check_paths, parse_paths
 
 
 def _documented(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+REQUIRED: Any = object()
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,15 @@ class Parameter:
             return self.convert(adapter.validate_strings(raw))
         except ValidationError as error:
             raise InvalidParameter(self.name, error.errors()[0]["msg"]) from error
+        except ValueError as error:
+            raise InvalidParameter(self.name, str(error)) from error
 
     def documented(self) -> inspect.Parameter:
         """As FastAPI shows it."""
         examples = [] if self.example is None else [self.example]
         query = Query(alias=self.name, description=self.description, examples=examples)
-        return _documented(self.name, Annotated[self.kind, query], self.default)
+        default = inspect.Parameter.empty if self.default is REQUIRED else self.default
+        return _documented(f"{self.name}_", Annotated[self.kind, query], default)
 
 
 PARTS = ("data", "meta", "revision_info")
@@ -75,6 +82,48 @@ CURSOR = Parameter(
     "cursor", Annotated[str, Query(min_length=1)], None, "The `next_cursor` of the page before, with the same filters."
 )
 
+_ID_PATTERN = "[A-Za-z0-9][A-Za-z0-9._~-]{0,127}"
+REVISION_PATTERN = rf"^({_ID_PATTERN}:)?[1-9][0-9]{{0,17}}$"
+_Revision = Annotated[str, Query(pattern=REVISION_PATTERN)]
+
+
+def revision_parameter(name: str, description: str, *, required: bool = False) -> Parameter:
+    """A query parameter that names a revision, by its id or its number."""
+    return Parameter(name, _Revision, REQUIRED if required else None, description, "2")
+
+
+def time_parameter(name: str, description: str) -> Parameter:
+    """A query parameter that is a time."""
+    return Parameter(name, AwareDatetime, None, description, "2026-01-02T03:04:05Z")
+
+
+def _tree(text: str | None) -> Tree:
+    return {} if text is None else parse_paths(text)
+
+
+_FIELDS_PATTERN = r"^\s*[^,.\s]+(\.[^,.\s]+)*\s*(,\s*[^,.\s]+(\.[^,.\s]+)*\s*)*$"
+FIELDS = Parameter(
+    "fields",
+    Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=_FIELDS_PATTERN)],
+    None,
+    "Only these fields of the data, by paths separated by commas: `title,address.city,cast.0`.",
+    convert=_tree,
+)
+AT = time_parameter("at", "As a reader would have seen it at this time.")
+REVISION = revision_parameter("revision_id", "This revision in place of the current one, by its id or its number.")
+MODE = Parameter(
+    "mode",
+    Literal["update", "modify"],
+    "update",
+    "`update` appends a revision, `modify` edits the current one in place, if it is a draft.",
+)
+CHANGE_STATUS = Parameter(
+    "change_status",
+    RevisionStatus,
+    None,
+    "The status of the revision. Where the data stays the same, the current revision moves to it.",
+)
+
 RESOURCE_ID = inspect.Parameter(
     "resource_id",
     inspect.Parameter.KEYWORD_ONLY,
@@ -82,7 +131,7 @@ RESOURCE_ID = inspect.Parameter(
         str,
         Path(
             description="The resource's id.",
-            pattern="^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$",
+            pattern=f"^{_ID_PATTERN}$",
             examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"],
         ),
     ],
@@ -95,12 +144,27 @@ def header(name: str, description: str, example: str, pattern: str) -> inspect.P
     return _documented(name.lower().replace("-", "_"), Annotated[str, marker], None)
 
 
+_TAGS_PATTERN = r'^\s*(\*|(W/)?"[!#-~]*"(\s*,\s*(W/)?"[!#-~]*")*)\s*$'
 IF_MATCH = header(
     "If-Match",
     "Only if the resource's `ETag` is one of these; 412 otherwise.",
     '"3-20260102030405000000"',
-    r'^\s*(\*|(W/)?"[!#-~]*"(\s*,\s*(W/)?"[!#-~]*")*)\s*$',
+    _TAGS_PATTERN,
 )
+IF_NONE_MATCH = header(
+    "If-None-Match",
+    "304 and no body if the `ETag` is one of these.",
+    '"3-20260102030405000000"',
+    _TAGS_PATTERN,
+)
+PREFER = header("Prefer", "`return=minimal` for an answer without a body (RFC 7240).", "return=minimal", r"^[ -~]*$")
+
+
+def prefers_minimal(request: Request) -> bool:
+    """Whether the client would rather have no body (RFC 7240)."""
+    preferences = ",".join(request.headers.getlist("prefer")).lower().split(",")
+    wanted = [item.partition(";")[0].replace(" ", "").replace('"', "") for item in preferences]
+    return next((item for item in wanted if item.startswith("return=")), "") == "return=minimal"
 
 
 class QueryReader:
@@ -108,12 +172,18 @@ class QueryReader:
 
     Args:
         fields: names beyond the parameters that are taken as they are, for filters.
+        schema: of the data, where the paths of a `fields` parameter must lead somewhere.
     """
 
-    def __init__(self, parameters: Sequence[Parameter], fields: Sequence[str] = ()) -> None:
+    def __init__(
+        self, parameters: Sequence[Parameter], fields: Sequence[str] = (), *, schema: Mapping[str, Any] | None = None
+    ) -> None:
+        self._schema = schema or {}
         self._parameters = {parameter.name: parameter for parameter in parameters}
         self._fields = frozenset(fields)
-        self._defaults = {parameter.name: parameter.convert(parameter.default) for parameter in parameters}
+        self._required = [parameter.name for parameter in parameters if parameter.default is REQUIRED]
+        given = [parameter for parameter in parameters if parameter.default is not REQUIRED]
+        self._defaults = {parameter.name: parameter.convert(parameter.default) for parameter in given}
 
     def read(self, request: Request) -> tuple[dict[str, Any], dict[str, str]]:
         """The parameters' values, defaults included, and the filters' texts.
@@ -122,7 +192,7 @@ class QueryReader:
             InvalidParameter: one is unknown, given twice, or not what it takes.
         """
         query = request.scope["query_string"]
-        if not query:
+        if not query and not self._required:
             return self._defaults, {}
         values, filters = dict(self._defaults), {}
         seen = set()
@@ -132,19 +202,25 @@ class QueryReader:
             seen.add(name)
             if name in self._parameters:
                 values[name] = self._parameters[name].read(raw)
+                if name == FIELDS.name:
+                    check_paths(values[name], self._schema)
             elif name in self._fields:
                 filters[name] = raw
             else:
                 known = ", ".join((*self._parameters, *sorted(self._fields)))
-                raise InvalidParameter(name, f"is not a parameter of this route; these are: {known}")
+                raise InvalidParameter(name, f"is not a parameter of this route; these are: {known or 'none'}")
+        for name in self._required:
+            if name not in seen:
+                raise InvalidParameter(name, "must be given")
         return values, filters
 
+    def documented(self) -> list[inspect.Parameter]:
+        """The parameters as FastAPI shows them, without the filters."""
+        return [parameter.documented() for parameter in self._parameters.values()]
 
-def if_match(request: Request) -> Tags | None:
-    """The tags of the If-Match header; None without one.
 
-    Raises:
-        InvalidParameter: it is malformed.
-    """
-    values = request.headers.getlist("if-match")
-    return parse_tags("If-Match", ", ".join(values)) if values else None
+def next_page(request: Request, path: str, cursor: str) -> str:
+    """The URL of the same list, from the cursor on."""
+    query: str = request.scope["query_string"].decode("latin-1")
+    kept = [part for part in query.split("&") if part and not part.startswith("cursor=")]
+    return f"{request.scope.get('root_path', '')}{path}?{'&'.join([*kept, f'cursor={cursor}'])}"

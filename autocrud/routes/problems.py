@@ -16,10 +16,16 @@ from autocrud.errors import (
     InvalidData,
     InvalidInput,
     InvalidParameter,
+    InvalidPatch,
+    KeyReused,
     MalformedBody,
+    NotDraft,
     NotFound,
+    PatchFailed,
     PayloadTooLarge,
     PreconditionFailed,
+    PreconditionRequired,
+    RevisionNotFound,
     StorageUnavailable,
     UniqueViolation,
     UnsupportedMediaType,
@@ -35,14 +41,20 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     InvalidParameter: (400, "A parameter cannot be used"),
     MalformedBody: (400, "The body is not JSON"),
     NotFound: (404, "No such resource"),
+    RevisionNotFound: (404, "No such revision"),
     AlreadyExists: (409, "The id is taken"),
     Conflict: (409, "The resource moved on"),
     UniqueViolation: (409, "A unique value is taken"),
+    NotDraft: (409, "The revision is stable"),
+    PatchFailed: (409, "The patch does not fit"),
     Deleted: (410, "The resource is deleted"),
     PreconditionFailed: (412, "The precondition does not hold"),
     PayloadTooLarge: (413, "The body is too long"),
     UnsupportedMediaType: (415, "The media type is not read here"),
     InvalidData: (422, "The data is not valid"),
+    InvalidPatch: (422, "The patch is not valid"),
+    KeyReused: (422, "The key belongs to another request"),
+    PreconditionRequired: (428, "A precondition is required"),
     StorageUnavailable: (503, "The storage is not available"),
 }
 _INTERNAL = (500, "Internal error")
@@ -85,11 +97,15 @@ def problem_of(error: AutoCRUDError) -> Response:
     headers = {}
     if isinstance(error, PreconditionFailed) and error.current is not None:
         headers["ETag"] = f'"{error.current}"'
+    if isinstance(error, UnsupportedMediaType) and error.accept_patch is not None:
+        headers["Accept-Patch"] = error.accept_patch
     more: dict[str, Any] = {}
     if isinstance(error, InvalidInput) and error.errors:
         more["errors"] = error.errors
     elif isinstance(error, UniqueViolation):
         more["errors"] = [{"field": error.field, "message": "is taken"}]
+    elif isinstance(error, PatchFailed):
+        more |= {"errors": [{"field": f"/{error.index}", "message": str(error)}], "operation": error.index}
     return problem_response(status, title, error.code, str(error), headers=headers, **more)
 
 

@@ -5,33 +5,41 @@ from collections.abc import Iterator
 from fastapi import Request
 from starlette.responses import Response
 
-from autocrud.routes.envelope import resource_response
+from autocrud.routes.envelope import read_response
 from autocrud.routes.operation import ModelRoutes, Operation
-from autocrud.routes.parameters import INCLUDE_DELETED, RESOURCE_ID, RETURNS, QueryReader
+from autocrud.routes.parameters import AT, FIELDS, IF_NONE_MATCH, INCLUDE_DELETED, RESOURCE_ID, RETURNS, REVISION
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
     """The family `read`."""
     manager = routes.manager
-    query = QueryReader([RETURNS, INCLUDE_DELETED])
+    query = routes.query([RETURNS, FIELDS, REVISION, AT, INCLUDE_DELETED])
 
     async def read(request: Request) -> Response:
-        """Read the current revision. A soft-deleted resource is 410, or is read with `include_deleted`."""
-        values, _ = query.read(request)
-        resource_id = request.path_params["resource_id"]
-        resource = await manager.get(resource_id, include_deleted=values["include_deleted"])
-        return resource_response(resource, values["returns"])
+        """Read the current revision, another one, or what a reader would have seen at some time.
+
+        A soft-deleted resource is 410, or is read with `include_deleted`.
+        """
+        values = query.read(request)[0]
+        resource = await manager.get(
+            request.path_params["resource_id"],
+            revision_id=values["revision_id"],
+            at=values["at"],
+            include_deleted=values["include_deleted"],
+        )
+        return read_response(request, resource, values)
 
     yield Operation(
         "read",
         "GET",
         "/{resource_id}",
         read,
-        [RESOURCE_ID, RETURNS.documented(), INCLUDE_DELETED.documented()],
+        [RESOURCE_ID, *query.documented(), IF_NONE_MATCH],
         f"Read a {routes.spec.label}",
         200,
         routes.envelope,
         routes.envelope_example,
         ("ETag",),
         (400, 404, 410),
+        cached=True,
     )

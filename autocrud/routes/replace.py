@@ -7,41 +7,48 @@ from starlette.responses import Response
 
 from autocrud.errors import AlreadyExists, InvalidParameter, PreconditionFailed
 from autocrud.routes.body import read_json_body
-from autocrud.routes.envelope import resource_response
+from autocrud.routes.envelope import written_response
+from autocrud.routes.etag import if_match
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.parameters import (
+    CHANGE_STATUS,
+    FIELDS,
     IF_MATCH,
+    MODE,
+    PREFER,
     RESOURCE_ID,
     RETURNS,
-    QueryReader,
     header,
-    if_match,
 )
+from autocrud.routes.user import user_of
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
     """The family `replace`."""
     manager, limit = routes.manager, routes.max_body_bytes
-    query = QueryReader([RETURNS])
+    query = routes.query([RETURNS, FIELDS, MODE, CHANGE_STATUS])
 
     async def replace(request: Request) -> Response:
         """Append a revision with this data. The same data again makes none, and changes nothing.
 
-        With `If-None-Match: *` it creates a resource with the id in the path, and is 412 where there is one.
+        With `mode=modify` a draft is edited in place; a stable revision is 409. With `If-None-Match: *` a resource is
+        created with the id in the path; 412 where there is one.
         """
-        values, _ = query.read(request)
-        resource_id = request.path_params["resource_id"]
-        tags = if_match(request)
-        create = _creates(request)
+        values = query.read(request)[0]
+        resource_id, user, status = request.path_params["resource_id"], user_of(request), values["change_status"]
+        if not _creates(request):
+            tags = if_match(request, routes.needs_if_match)
+            body = await read_json_body(request, limit)
+            modify = values["mode"] == "modify"
+            resource = await manager.replace(resource_id, body, if_match=tags, by=user, modify=modify, status=status)
+            return written_response(request, resource, values)
         body = await read_json_body(request, limit)
-        if not create:
-            return resource_response(await manager.replace(resource_id, body, if_match=tags), values["returns"])
         try:
-            resource = await manager.create(body, resource_id=resource_id)
+            resource = await manager.create(body, resource_id=resource_id, by=user, status=status)
         except AlreadyExists as error:
-            raise PreconditionFailed(resource_id, None) from error
-        location = f"{request.scope.get('root_path', '')}{routes.path}/{resource_id}"
-        return resource_response(resource, values["returns"], 201, {"location": location})
+            current = await manager.get(resource_id, include_deleted=True)
+            raise PreconditionFailed(resource_id, current.tag) from error
+        return written_response(request, resource, values, routes.location(request, resource_id))
 
     if_none_match = header("If-None-Match", "Only `*`: create the resource, and only if there is none.", "*", r"^\*$")
     yield Operation(
@@ -49,14 +56,15 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         "PUT",
         "/{resource_id}",
         replace,
-        [RESOURCE_ID, RETURNS.documented(), IF_MATCH, if_none_match, routes.body()],
+        [RESOURCE_ID, *query.documented(), IF_MATCH, if_none_match, PREFER, routes.body()],
         f"Replace a {routes.spec.label}",
         200,
         routes.envelope,
         routes.envelope_example,
         ("ETag",),
-        (400, 404, 409, 410, 412, 413, 415, 422),
+        routes.guarded(400, 404, 409, 410, 412, 413, 415, 422),
         creates=True,
+        may_be_empty=True,
     )
 
 

@@ -104,9 +104,17 @@ async def test_unknown_paths_and_methods_are_problems(http: httpx.AsyncClient) -
 
 async def test_what_is_not_allowed_is_told_what_is(http: httpx.AsyncClient) -> None:
     """All methods of the path, though each is a route of its own."""
-    for path, allow in (("/movie", "GET, POST"), ("/movie/x", "DELETE, GET, PUT"), ("/movie/x/restore", "POST")):
-        response = await http.options(path)
-        assert (response.status_code, response.headers["allow"]) == (405, allow)
+    for path, allow in (
+        ("/movie", "GET, HEAD, OPTIONS, POST"),
+        ("/movie/x", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
+        ("/movie/x/restore", "OPTIONS, POST"),
+    ):
+        for method, status in (("OPTIONS", 204), ("TRACE", 405)):
+            response = await http.request(method, path)
+            assert (response.status_code, response.headers["allow"]) == (status, allow)
+            assert response.headers.get("accept-patch", "").startswith("application/json-patch+json") == (
+                status == 204 and "PATCH" in allow
+            )
 
 
 async def test_request_ids_are_taken_over_or_made(http: httpx.AsyncClient) -> None:

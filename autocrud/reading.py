@@ -1,0 +1,162 @@
+"""ResourceReader: what can be asked of one model's resources."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from autocrud.errors import Deleted, InvalidParameter, NotFound
+from autocrud.history import History
+from autocrud.model import ModelSpec
+from autocrud.query.conditions import Equals, Query
+from autocrud.query.cursor import decode_cursor, encode_cursor
+from autocrud.resource import check_resource_id, revision_number
+from autocrud.results import Resource, ResourcePage, RevisionPage
+from autocrud.storage.base import IStorage
+from autocrud.storage.values import Head, RevisionSpan
+
+T = TypeVar("T")
+
+MAX_LIMIT = 1000
+
+
+class ResourceReader(Generic[T]):
+    """The resources of one model, for reading.
+
+    A revision is named by its id, or by its number. Methods raise `StorageUnavailable` where the storage is away.
+    """
+
+    def __init__(self, spec: ModelSpec[T], storage: IStorage) -> None:
+        self.spec = spec
+        self._storage = storage
+        self._history = History(spec, storage)
+
+    async def get(
+        self,
+        resource_id: str,
+        *,
+        revision_id: str | None = None,
+        at: datetime | None = None,
+        include_deleted: bool = False,
+    ) -> Resource[T]:
+        """Read a resource.
+
+        Args:
+            revision_id: bring this revision in the place of the current one.
+            at: as a reader would have seen it then.
+
+        Raises:
+            InvalidParameter: no resource can have this id, or both a revision and a time are given.
+            NotFound: there is none.
+            RevisionNotFound: there is no such revision, or it was pruned.
+            Deleted: it is soft-deleted (or was then), and `include_deleted` is not set.
+        """
+        if revision_id is None and at is None:
+            return Resource(self.spec, await self._head(resource_id, include_deleted))
+        if revision_id is not None and at is not None:
+            raise InvalidParameter("at", "excludes revision_id")
+        if at is not None:
+            return await self._history.at_time(await self._head(resource_id, True), _aware("at", at), include_deleted)
+        head = await self._head(resource_id, include_deleted)
+        return await self._history.at_revision(head, revision_number(resource_id, revision_id or ""))
+
+    async def revisions(
+        self,
+        resource_id: str,
+        *,
+        first: str | None = None,
+        chain_only: bool = False,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+        data: bool = False,
+        include_deleted: bool = False,
+    ) -> RevisionPage:
+        """One page of a resource's revisions, newest first.
+
+        Args:
+            first: the revision to begin with, in place of the newest.
+            chain_only: only the current revision, or `first`, and those that led to it, parent by parent.
+            since, until: only those that were made within this time.
+            data: bring the stored JSON, too.
+
+        Raises:
+            InvalidParameter, NotFound, RevisionNotFound, Deleted.
+        """
+        span = RevisionSpan(None, _aware("since", since), _aware("until", until), _checked(limit))
+        head = await self._head(resource_id, include_deleted)
+        number = None if first is None else revision_number(resource_id, first)
+        return await self._history.page(head, first=number, chain_only=chain_only, span=span, cursor=cursor, data=data)
+
+    async def diff(
+        self, resource_id: str, first: str, second: str, *, include_deleted: bool = False
+    ) -> list[dict[str, Any]]:
+        """A JSON Patch (RFC 6902) which, applied to the data of the first revision, gives that of the second.
+
+        Raises:
+            InvalidParameter, NotFound, RevisionNotFound, Deleted.
+        """
+        await self._head(resource_id, include_deleted)
+        numbers = revision_number(resource_id, first), revision_number(resource_id, second)
+        return await self._history.difference(resource_id, *numbers)
+
+    async def search(
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        limit: int = 20,
+        cursor: str | None = None,
+        include_deleted: bool = False,
+    ) -> ResourcePage[T]:
+        """One page of the resources whose index fields have these values, newest first.
+
+        Raises:
+            InvalidParameter: a field is not indexed, a value is not one that it can have, `limit` is not within 1 and
+                1000, or the cursor is not one of this query.
+        """
+        query = self._query(where, include_deleted, _checked(limit))
+        if cursor is not None:
+            query = Query(query.where, include_deleted, limit, decode_cursor(query, cursor))
+        page = await self._storage.search(query)
+        following = None if page.next is None else encode_cursor(query, page.next)
+        return ResourcePage([Resource(self.spec, head) for head in page.items], following)
+
+    async def count(self, where: Mapping[str, Any] | None = None, *, include_deleted: bool = False) -> int:
+        """How many resources `search` would find on all its pages. Raises as it does."""
+        return await self._storage.count(self._query(where, include_deleted, 1))
+
+    async def _head(self, resource_id: str, include_deleted: bool, *, current: bool = False) -> Head:
+        head = await self._storage.get(check_resource_id(resource_id), current=current)
+        if head is None:
+            raise NotFound(self.spec.name, resource_id)
+        if head.is_deleted and not include_deleted:
+            raise Deleted(self.spec.name, resource_id)
+        return head
+
+    def _query(self, where: Mapping[str, Any] | None, include_deleted: bool, limit: int) -> Query:
+        conditions = [self._condition(name, value) for name, value in (where or {}).items()]
+        return Query(tuple(conditions), include_deleted, limit)
+
+    def _condition(self, name: str, value: Any) -> Equals:
+        field = self.spec.index_field(name)
+        try:
+            return Equals(name, field.filter_value(value))
+        except ValidationError as error:
+            raise InvalidParameter(name, error.errors()[0]["msg"]) from error
+        except (ValueError, ArithmeticError) as error:
+            raise InvalidParameter(name, str(error)) from error
+
+
+def _checked(limit: int) -> int:
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidParameter("limit", f"must be from 1 to {MAX_LIMIT}")
+    return limit
+
+
+def _aware(name: str, time: datetime | None) -> Any:
+    """A time with an offset; one without has no place among the others."""
+    if time is not None and time.tzinfo is None:
+        raise InvalidParameter(name, "must have an offset from UTC, as in 2026-01-02T03:04:05Z")
+    return time

@@ -1,0 +1,106 @@
+"""`fields=`: the parts of a resource's data that a client wants, by paths such as `title,address.city,cast.0`."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from autocrud.errors import InvalidParameter
+
+_MAX_DEPTH = 32
+
+# A tree of names; an empty one stands for the whole of what is there.
+Tree = dict[str, "Tree"]
+
+
+def parse_paths(text: str) -> Tree:
+    """The paths of a `fields` parameter as a tree.
+
+    Raises:
+        ValueError: a path is empty.
+    """
+    tree: Tree = {}
+    for path in text.split(","):
+        names = path.strip().split(".")
+        if not all(names) or len(names) > _MAX_DEPTH:
+            raise ValueError(f"{path!r} is not a path such as address.city")
+        _add(tree, names)
+    return tree
+
+
+def _add(tree: Tree, names: list[str]) -> None:
+    """Add a path, unless the whole of what it is in is wanted already."""
+    *outer, last = names
+    for name in outer:
+        if tree.get(name) == {}:
+            return
+        tree = tree.setdefault(name, {})
+    tree[last] = {}
+
+
+def check_paths(tree: Tree, schema: Mapping[str, Any]) -> None:
+    """Look for each path in the model's JSON schema.
+
+    Raises:
+        InvalidParameter: one can lead nowhere.
+    """
+    definitions = schema.get("$defs", {})
+    for path in _paths(tree):
+        parts: list[Any] = [schema]
+        for name in path:
+            parts = [step for part in parts for step in _steps(part, name, definitions, 0)]
+        if not parts:
+            raise InvalidParameter("fields", f"{'.'.join(path)!r} is not a field")
+
+
+def sparse(data: bytes, tree: Tree) -> bytes:
+    """The JSON cut to the tree."""
+    return to_json(_cut(from_json(data), tree), inf_nan_mode="constants")
+
+
+def _cut(value: Any, tree: Tree) -> Any:
+    if not tree:
+        return value
+    if isinstance(value, dict):
+        return {name: _cut(part, tree[name]) for name, part in value.items() if name in tree}
+    if isinstance(value, list):
+        of_each = {name: part for name, part in tree.items() if not name.isdecimal()}
+        picked = ((part, tree.get(str(number))) for number, part in enumerate(value))
+        return [_cut(part, of_each if own is None else own) for part, own in picked if own is not None or of_each]
+    return value
+
+
+def _paths(tree: Tree) -> Iterator[tuple[str, ...]]:
+    for name, part in tree.items():
+        if not part:
+            yield (name,)
+        for rest in _paths(part):
+            yield (name, *rest)
+
+
+def _steps(schema: Any, name: str, definitions: Mapping[str, Any], depth: int) -> Iterator[Any]:
+    """The schemas of what a name leads to."""
+    if schema is True or schema == {}:
+        yield True
+    if not isinstance(schema, dict) or depth > _MAX_DEPTH:
+        return
+    if "$ref" in schema:
+        yield from _steps(definitions.get(schema["$ref"].rpartition("/")[2]), name, definitions, depth + 1)
+    for key in ("anyOf", "oneOf", "allOf"):
+        for option in schema.get(key, ()):
+            yield from _steps(option, name, definitions, depth + 1)
+    yield from _members(schema, name)
+    for key in ("items", "prefixItems"):
+        options = schema.get(key, [])
+        for option in options if isinstance(options, list) else [options]:
+            yield from [option] if name.isdecimal() else _steps(option, name, definitions, depth + 1)
+
+
+def _members(schema: dict[str, Any], name: str) -> Iterator[Any]:
+    """The schemas of an object's member of that name."""
+    if name in schema.get("properties", {}):
+        yield schema["properties"][name]
+    elif schema.get("additionalProperties"):
+        yield schema["additionalProperties"]
+    elif schema.get("type") == "object" and "properties" not in schema:
+        yield True
