@@ -46,6 +46,9 @@ def _create(settings: Settings) -> FastAPI:
         max_body_bytes=settings.max_body_bytes,
         idempotency_seconds=settings.idempotency_seconds,
         housekeeping_seconds=settings.housekeeping_seconds,
+        max_blob_bytes=settings.max_blob_bytes,
+        upload_seconds=settings.upload_seconds,
+        redirect_seconds=settings.blob_redirect_seconds,
     )
     if settings.user_header is not None:
         crud.configure(current_user=user_from(settings.user_header))

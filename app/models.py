@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from autocrud import AutoCRUD, Index, Unique
+from autocrud import AutoCRUD, Binary, Index, Unique
 
 
 class MovieRating(StrEnum):
@@ -96,6 +96,7 @@ class Document(BaseModel):
     language: Annotated[str, Index()] = Field("en", pattern="^[a-z]{2}$", examples=["en"])
     tags: list[str] = Field(default_factory=list, examples=[["draft"]])
     parts: list[Annotated[Paragraph | Link, Field(discriminator="kind")]] = Field(default_factory=list)
+    attachments: list[Binary] = Field(default_factory=list, max_length=100)
 
 
 def register(crud: AutoCRUD) -> None:

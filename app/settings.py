@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from autocrud.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.crud import HOUSEKEEPING_SECONDS, MAX_BODY_BYTES
 from autocrud.errors import ConfigurationError
 from autocrud.manager import KEY_SECONDS
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
     s3_bucket: str | None = None
     s3_endpoint_url: str | None = None
     s3_prefix: str = ""
+    s3_public_url: str | None = None
     s3_region: str | None = None
     s3_access_key: SecretStr | None = None
     s3_secret_key: SecretStr | None = None
@@ -90,6 +92,9 @@ class Settings(BaseSettings):
     user_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] | None = None
     idempotency_seconds: Annotated[float, Field(ge=1)] = KEY_SECONDS
     housekeeping_seconds: Annotated[float, Field(ge=1)] = HOUSEKEEPING_SECONDS
+    max_blob_bytes: Annotated[int, Field(ge=1)] = MAX_BLOB_BYTES
+    upload_seconds: Annotated[float, Field(ge=1)] = UPLOAD_SECONDS
+    blob_redirect_seconds: Annotated[int, Field(ge=0, le=604800)] = 0
     shutdown_seconds: Annotated[int, Field(ge=1)] = 30
     log_format: LogFormat = LogFormat.text
     log_level: LogLevel = LogLevel.info
@@ -137,6 +142,7 @@ class Settings(BaseSettings):
         return {
             "bucket": self.s3_bucket,
             "endpoint_url": self.s3_endpoint_url,
+            "public_url": self.s3_public_url,
             "prefix": self.s3_prefix,
             "region": self.s3_region,
             "access_key": _revealed(self.s3_access_key),

@@ -1,5 +1,6 @@
 """A REST API over versioned resources: register a Pydantic model, choose where its bytes go."""
 
+from autocrud.binary import Binary
 from autocrud.crud import AutoCRUD
 from autocrud.fields import Index, Unique
 from autocrud.manager import ResourceManager
@@ -8,6 +9,7 @@ from autocrud.results import Resource, ResourcePage, RevisionPage
 
 __all__ = [
     "AutoCRUD",
+    "Binary",
     "Index",
     "Resource",
     "ResourceManager",

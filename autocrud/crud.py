@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from fastapi import FastAPI
 from fastapi.params import Depends
 
+from autocrud.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.errors import AutoCRUDError, ConfigurationError, StorageUnavailable
 from autocrud.manager import KEY_SECONDS, ResourceManager
 from autocrud.model import ModelSpec
@@ -52,6 +53,10 @@ class AutoCRUD:
             `updated_by`. `app.dependency_overrides` replaces it as any other.
         idempotency_seconds: how long the key of a POST is remembered.
         housekeeping_seconds: between two rounds of erasing what a retention has given up, and what has expired.
+        max_blob_bytes: longer uploads are refused with 413.
+        upload_seconds: how long an upload in parts may take.
+        redirect_seconds: how long a URL of a blob in S3 works, to which a client is sent that asks for
+            `redirect=true`; 0 to send none.
     """
 
     def __init__(
@@ -62,11 +67,19 @@ class AutoCRUD:
         current_user: UserDependency = anonymous,
         idempotency_seconds: float = KEY_SECONDS,
         housekeeping_seconds: float = HOUSEKEEPING_SECONDS,
+        max_blob_bytes: int = MAX_BLOB_BYTES,
+        upload_seconds: float = UPLOAD_SECONDS,
+        redirect_seconds: int = 0,
     ) -> None:
         self._storage_factory = storage_factory
         self._max_body_bytes = max_body_bytes
         self._current_user = current_user
-        self._idempotency_seconds = idempotency_seconds
+        self._redirect_seconds = redirect_seconds
+        self._limits: dict[str, Any] = {
+            "key_seconds": idempotency_seconds,
+            "max_blob_bytes": max_blob_bytes,
+            "upload_seconds": upload_seconds,
+        }
         self._housekeeping_seconds = housekeeping_seconds
         self._models: dict[str, _Registered] = {}
         self._applied = False
@@ -111,7 +124,8 @@ class AutoCRUD:
             retention: which old revisions are kept; all of them if None.
             require_if_match: refuse writes without `If-Match` (or `If-None-Match: *`) with 428.
             routes: the families to have, of create, list, count, read, replace, patch, revisions, revision, diff,
-                switch, delete, restore, purge; default: all.
+                switch, delete, restore, purge, and for binary fields upload_blob, read_blob, begin_upload,
+                read_upload, upload_part, finish_upload, abort_upload; default: all.
             dependencies: FastAPI dependencies that guard every route of the model.
 
         Raises:
@@ -153,6 +167,7 @@ class AutoCRUD:
                 self._max_body_bytes,
                 registered.require_if_match,
                 self._current_user,
+                self._redirect_seconds,
             )
             for operation in operations(routes, registered.families):
                 mount.add(routes, operation, registered.dependencies)
@@ -237,7 +252,7 @@ class AutoCRUD:
                 )
             built = storage if isinstance(storage, IStorage) else storage.build(registered.spec)
             registered.built = built
-            registered.manager = ResourceManager(registered.spec, built, key_seconds=self._idempotency_seconds)
+            registered.manager = ResourceManager(registered.spec, built, **self._limits)
 
     def _factories(self) -> list[IStorageFactory]:
         """Each factory in use, once."""

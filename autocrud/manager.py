@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from pydantic_core import from_json, to_json
 from uuid_utils import uuid7
 
+from autocrud.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS, ResourceBlobs
+from autocrud.encoding import Encoder
 from autocrud.errors import (
     Conflict,
     KeyReused,
@@ -57,10 +59,21 @@ class ResourceManager(ResourceReader[T]):
 
     Args:
         key_seconds: how long an idempotency key is remembered.
+        max_blob_bytes, upload_seconds: as `ResourceBlobs` has them.
     """
 
-    def __init__(self, spec: ModelSpec[T], storage: IStorage, *, key_seconds: float = KEY_SECONDS) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec[T],
+        storage: IStorage,
+        *,
+        key_seconds: float = KEY_SECONDS,
+        max_blob_bytes: int = MAX_BLOB_BYTES,
+        upload_seconds: float = UPLOAD_SECONDS,
+    ) -> None:
         super().__init__(spec, storage)
+        self.blobs = ResourceBlobs(spec, storage, self, max_bytes=max_blob_bytes, upload_seconds=upload_seconds)
+        self._encoder = Encoder(spec, storage.blobs)
         self._key_seconds = key_seconds
 
     async def create(
@@ -84,7 +97,7 @@ class ResourceManager(ResourceReader[T]):
             UniqueViolation: a live resource holds a unique value of it.
         """
         resource_id = str(uuid7()) if resource_id is None else check_resource_id(resource_id)
-        encoded = await self._encode(value)
+        encoded = await self._encoder.encode(value)
         author = Author(by, datetime.now(UTC))
         key = None
         if idempotency_key is not None:
@@ -119,7 +132,7 @@ class ResourceManager(ResourceReader[T]):
             InvalidInput, NotFound, Deleted, PreconditionFailed, UniqueViolation.
             NotDraft: `modify`, and the current revision is stable.
         """
-        encoded = await self._encode(value)
+        encoded = await self._encoder.encode(value)
 
         async def replace(current: Resource[T], author: Author) -> Write | None:
             return await self._rewritten(current, encoded, author, modify, status)
@@ -153,7 +166,7 @@ class ResourceManager(ResourceReader[T]):
             patched = to_json(patch.apply(from_json(current.data_json), max_bytes), inf_nan_mode="constants")
             if len(patched) > max_bytes:
                 raise PayloadTooLarge(max_bytes)
-            return await self._rewritten(current, await self._encode(patched), author, modify, status)
+            return await self._rewritten(current, await self._encoder.encode(patched), author, modify, status)
 
         return await self._change(resource_id, if_match, by, apply)
 
@@ -291,9 +304,6 @@ class ResourceManager(ResourceReader[T]):
             except Conflict:
                 continue
             return self._after(write, current)
-
-    async def _encode(self, value: Any) -> Encoded:
-        return Encoded(self.spec.parse(value) if isinstance(value, bytes) else self.spec.encode(value))
 
     def _after(self, write: Write, before: Resource[T] | None) -> Resource[T]:
         """The resource as this write left it."""

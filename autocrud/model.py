@@ -11,6 +11,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticSerializationError, from_json
 
+from autocrud.binary import has_binaries, largest
 from autocrud.errors import (
     ConfigurationError,
     FieldError,
@@ -75,35 +76,45 @@ class ModelSpec(Generic[T]):
         self._fields = _fields_of(model)
         self._refuse_lossy_fields(schema)
         self.index_fields = self._index_fields(indexed_fields, schema)
+        self.has_blobs = has_binaries(schema)
+        self.largest_blob = largest(self.adapter.json_schema()) if self.has_blobs else None
         self._has_floats = '"number"' in repr(schema).replace("'", '"') or "Any" in repr(self._fields)
 
-    def parse(self, body: bytes) -> bytes:
-        """Validate a JSON body and return the JSON to store: what the model's validators made of it.
+    def parse(self, body: bytes) -> T:
+        """Validate a JSON body.
 
         Raises:
             MalformedBody: it is not JSON.
             InvalidData: it is not what the model accepts.
         """
         try:
-            value = self.adapter.validate_json(body)
+            return self.adapter.validate_json(body)
         except ValidationError as error:
             if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
                 raise MalformedBody(f"The body is not JSON: {_reason(error)}.") from error
             raise self._invalid(error) from error
-        return self._dump(value)
 
-    def encode(self, value: Any) -> bytes:
-        """Validate a Python value, an instance of the model or what can become one, and return the JSON to store.
+    def validate(self, value: Any) -> T:
+        """Validate a Python value, an instance of the model or what can become one.
 
         Raises:
-            InvalidData: the model does not accept it, or would not accept it again when it is read.
+            InvalidData: the model does not accept it.
         """
         try:
-            data = self._dump(self.adapter.validate_python(value))
+            return self.adapter.validate_python(value)
+        except ValidationError as error:
+            raise self._invalid(error) from error
+
+    def check(self, data: bytes) -> None:
+        """Make sure that JSON to be stored is accepted when it is read.
+
+        Raises:
+            InvalidData: it would not be.
+        """
+        try:
             self.decode(data)
         except ValidationError as error:
             raise self._invalid(error) from error
-        return data
 
     def decode(self, data: bytes) -> T:
         """Turn stored JSON into a value of the model.
@@ -136,7 +147,12 @@ class ModelSpec(Generic[T]):
         names = ", ".join(field.name for field in self.index_fields) or "none"
         raise InvalidParameter(name, f"is not an index field of {self.name}; these are: {names}")
 
-    def _dump(self, value: T) -> bytes:
+    def dump(self, value: T) -> bytes:
+        """The JSON to store: what the model's validators made of a value.
+
+        Raises:
+            InvalidData: it cannot be written.
+        """
         try:
             data = self.adapter.dump_json(value, by_alias=True, warnings=False)
         except PydanticSerializationError as error:

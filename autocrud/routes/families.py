@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from autocrud.routes import create, delete, listing, patching, read, replace, revisions
+from autocrud.routes import blobs, create, delete, listing, patching, read, replace, revisions, uploads
 from autocrud.routes.operation import ModelRoutes, Operation
 
 # In the order in which the routes are matched: a fixed segment stands before `{resource_id}`.
@@ -14,12 +14,15 @@ _MODULES: tuple[Callable[[ModelRoutes], Iterator[Operation]], ...] = (
     patching.operations,
     revisions.operations,
     delete.operations,
+    blobs.operations,
+    uploads.operations,
 )
 
 FAMILIES = frozenset(
     {
         "create", "list", "count", "read", "replace", "patch", "revisions", "revision", "diff", "switch", "delete",
-        "restore", "purge",
+        "restore", "purge", "upload_blob", "read_blob", "begin_upload", "read_upload", "upload_part", "finish_upload",
+        "abort_upload",
     }
 )  # fmt: skip
 

@@ -160,6 +160,7 @@ class Operation:
         creates: whether it may also answer 201, as a creation does.
         may_be_empty: whether it may also answer 204, where the client prefers that.
         cached: whether it may also answer 304, where the client has the state already.
+        partial: whether it may also answer 206, with a part of it, or send the client elsewhere by 307.
         request_body: what OpenAPI shows of a body that is not just the model.
         media_type, schema: of the success response's body, where it is not a model's JSON.
     """
@@ -178,6 +179,7 @@ class Operation:
     creates: bool = False
     may_be_empty: bool = False
     cached: bool = False
+    partial: bool = False
     request_body: dict[str, Any] | None = None
     media_type: str = "application/json"
     schema: dict[str, Any] | None = None
@@ -199,6 +201,9 @@ class Operation:
             found[204] = {"description": "Done; `Prefer: return=minimal` was given.", "headers": _headers("ETag")}
         if self.cached:
             found[304] = {"description": "The client has this state already.", "headers": _headers("ETag")}
+        if self.partial:
+            found[206] = {"description": "These bytes.", "content": success["content"]}
+            found[307] = {"description": "They are there.", "headers": _headers("Location")}
         return found
 
 
@@ -215,6 +220,7 @@ class ModelRoutes:
         max_body_bytes: longer bodies are refused.
         require_if_match: whether writes need a precondition.
         current_user: the dependency that tells who is asking.
+        redirect_seconds: how long the URL of a blob works, to which a client is sent that wants it; 0 for none.
     """
 
     manager: ResourceManager[Any]
@@ -222,6 +228,7 @@ class ModelRoutes:
     max_body_bytes: int
     require_if_match: bool = False
     current_user: UserDependency = anonymous
+    redirect_seconds: int = 0
 
     @property
     def spec(self) -> ModelSpec[Any]:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from autocrud.errors import (
     AlreadyExists,
     AutoCRUDError,
+    BlobNotFound,
     Conflict,
     Deleted,
     InvalidData,
@@ -25,10 +26,13 @@ from autocrud.errors import (
     PayloadTooLarge,
     PreconditionFailed,
     PreconditionRequired,
+    RangeNotSatisfiable,
     RevisionNotFound,
     StorageUnavailable,
     UniqueViolation,
     UnsupportedMediaType,
+    UploadIncomplete,
+    UploadNotFound,
 )
 
 logger = logging.getLogger(__name__)
@@ -39,18 +43,22 @@ RETRY_AFTER = "1"  # seconds
 # Status and title; a class that is not listed is a bug or an outage, and says nothing of the inside.
 STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     InvalidParameter: (400, "A parameter cannot be used"),
-    MalformedBody: (400, "The body is not JSON"),
+    MalformedBody: (400, "The body cannot be read"),
     NotFound: (404, "No such resource"),
     RevisionNotFound: (404, "No such revision"),
+    BlobNotFound: (404, "No such blob"),
+    UploadNotFound: (404, "No such upload"),
     AlreadyExists: (409, "The id is taken"),
     Conflict: (409, "The resource moved on"),
     UniqueViolation: (409, "A unique value is taken"),
     NotDraft: (409, "The revision is stable"),
     PatchFailed: (409, "The patch does not fit"),
+    UploadIncomplete: (409, "Parts are missing"),
     Deleted: (410, "The resource is deleted"),
     PreconditionFailed: (412, "The precondition does not hold"),
     PayloadTooLarge: (413, "The body is too long"),
     UnsupportedMediaType: (415, "The media type is not read here"),
+    RangeNotSatisfiable: (416, "No such bytes"),
     InvalidData: (422, "The data is not valid"),
     InvalidPatch: (422, "The patch is not valid"),
     KeyReused: (422, "The key belongs to another request"),
@@ -99,6 +107,11 @@ def problem_of(error: AutoCRUDError) -> Response:
         headers["ETag"] = f'"{error.current}"'
     if isinstance(error, UnsupportedMediaType) and error.accept_patch is not None:
         headers["Accept-Patch"] = error.accept_patch
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size}"
+    if isinstance(error, PayloadTooLarge):
+        # What the client has not sent yet is not waited for.
+        headers["Connection"] = "close"
     more: dict[str, Any] = {}
     if isinstance(error, InvalidInput) and error.errors:
         more["errors"] = error.errors

@@ -7,6 +7,7 @@ from typing import Any
 
 from autocrud.model import ModelSpec
 from autocrud.query.conditions import Query
+from autocrud.storage.blobs import BlobStore
 from autocrud.storage.values import Blob, Commit, Head, Item, Outcome, Page, Revision, RevisionSpan, Write
 
 Check = Callable[[], Awaitable[None]]
@@ -19,7 +20,12 @@ class IStorage(ABC):
     be set to answer from a little while ago instead; that is its factory's to say.
     Every method raises `StorageUnavailable` where a backend is away, and `DataCorrupted` where stored bytes are not
     what was written.
+
+    Attributes:
+        blobs: what the resources refer to.
     """
+
+    blobs: BlobStore
 
     @abstractmethod
     async def open(self) -> None:
@@ -89,8 +95,12 @@ class IStorage(ABC):
         """
 
     @abstractmethod
-    async def blobs_of(self, resource_id: str, version: int | None = None) -> list[str]:
-        """The `file_id` of each blob that the data of a resource's commits refers to, or that of one commit."""
+    async def blobs_of(self, resource_id: str, version: int) -> list[str]:
+        """The `file_id` of each blob that the data of a commit refers to."""
+
+    @abstractmethod
+    async def commit_of_blob(self, resource_id: str, file_id: str) -> Commit | None:
+        """The last commit of a resource whose data refers to a blob; None where none does."""
 
     @abstractmethod
     async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
@@ -98,7 +108,7 @@ class IStorage(ABC):
 
     @abstractmethod
     async def tidy(self) -> None:
-        """Erase what was pruned, drop what has expired. May be called at any time, by any number of processes."""
+        """Erase what was pruned, and drop what has expired. Any number of processes may call it at once."""
 
 
 class IStorageFactory(ABC):
@@ -168,7 +178,11 @@ class MetaStore(ABC):
     async def revision(self, resource_id: str, number: int, version: int | None) -> Revision | None: ...
 
     @abstractmethod
-    async def blobs_of(self, resource_id: str, version: int | None) -> list[str]: ...
+    async def blobs_of(self, resource_id: str, version: int) -> list[str]: ...
+
+    @abstractmethod
+    async def version_of_blob(self, resource_id: str, file_id: str) -> int | None:
+        """The version of `commit_of_blob`."""
 
     @abstractmethod
     async def blob(self, file_id: str) -> Blob | None:

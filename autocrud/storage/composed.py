@@ -10,6 +10,8 @@ from autocrud.errors import StorageUnavailable
 from autocrud.query.conditions import Query
 from autocrud.storage.base import IStorage, MetaStore
 from autocrud.storage.batcher import Batcher
+from autocrud.storage.blobs import BlobStore
+from autocrud.storage.object_store import ObjectStore
 from autocrud.storage.values import Commit, Head, Item, Outcome, Page, Revision, RevisionSpan, Write
 
 R = TypeVar("R")
@@ -28,10 +30,11 @@ class Storage(IStorage):
     """One model's storage over one metadata store.
 
     Args:
+        objects: where its blobs go, under `folder`.
         patience: seconds after which a call that got no answer raises `StorageUnavailable`.
     """
 
-    def __init__(self, meta: MetaStore, *, patience: float = _PATIENCE) -> None:
+    def __init__(self, meta: MetaStore, objects: ObjectStore, folder: str, *, patience: float = _PATIENCE) -> None:
         self._meta = meta
         self._patience = patience
         self._writer: Batcher[Item, Outcome] = Batcher(
@@ -40,6 +43,7 @@ class Storage(IStorage):
             max_weight=_MAX_BATCH_BYTES,
             turns=_TURNS,
         )
+        self.blobs = BlobStore(objects, folder, meta.blob, self._writer.submit)
 
     async def open(self) -> None:
         await self._meta.open()
@@ -85,14 +89,22 @@ class Storage(IStorage):
             raise LookupError(f"Version {of.version} has no data of its own.")
         return await self._within(self._meta.read(of.locator))
 
-    async def blobs_of(self, resource_id: str, version: int | None = None) -> list[str]:
+    async def blobs_of(self, resource_id: str, version: int) -> list[str]:
         return await self._within(self._meta.blobs_of(resource_id, version))
+
+    async def commit_of_blob(self, resource_id: str, file_id: str) -> Commit | None:
+        version = await self._within(self._meta.version_of_blob(resource_id, file_id))
+        if version is None:
+            return None
+        found = await self._within(self._meta.commits(resource_id, version + 1, 1))
+        return found[0] if found and found[0].version == version else None
 
     async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
         return await self._meta.outdated(before, after, limit)
 
     async def tidy(self) -> None:
         await self._meta.tidy()
+        await self.blobs.uploads.expire()
 
     async def _complete(self, head: Head) -> Head:
         return replace(head, data=await self._within(self._meta.read(head.locator)))

@@ -31,7 +31,8 @@ class DiskStorageFactory(IStorageFactory):
     def build(self, spec: ModelSpec[Any]) -> IStorage:
         path = self._directory / spec.name / "metadata.sqlite"
         log = Log(self._objects, spec.name)
-        return Storage(SqliteMetaStore(spec, lambda: path, log, inline_limit=self._inline_limit))
+        meta = SqliteMetaStore(spec, lambda: path, log, inline_limit=self._inline_limit)
+        return Storage(meta, self._objects, spec.name)
 
     async def open(self) -> None:
         await self._objects.open()

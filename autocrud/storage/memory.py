@@ -7,13 +7,15 @@ from autocrud.model import ModelSpec
 from autocrud.storage.base import Check, IStorage, IStorageFactory
 from autocrud.storage.composed import Storage
 from autocrud.storage.meta.memory import MemoryMetaStore
+from autocrud.storage.objects.memory import MemoryObjectStore
 
 
 class MemoryStorageFactory(IStorageFactory):
     """Keeps each model in dicts of this process."""
 
     def build(self, spec: ModelSpec[Any]) -> IStorage:
-        return Storage(MemoryMetaStore(spec.index_fields))
+        objects = MemoryObjectStore()
+        return Storage(MemoryMetaStore(spec.index_fields, objects, spec.name), objects, spec.name)
 
     async def open(self) -> None:
         return

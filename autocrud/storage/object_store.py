@@ -1,10 +1,14 @@
 """The port of object stores: bytes by key. What is atomic and what may be called twice is told here."""
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from autocrud.errors import StorageUnavailable
+
+_PIECE = 1024 * 1024
 
 
 class ObjectExists(Exception):
@@ -17,6 +21,15 @@ class ObjectMissing(Exception):
 
 class PutUndecided(StorageUnavailable):
     """A put was sent and not answered: it may have taken effect, or may yet do so. The same put again decides it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part that has arrived of an object that comes in parts; `tag` tells it from another of its number."""
+
+    number: int
+    size: int
+    tag: str
 
 
 class ObjectStore(ABC):
@@ -55,8 +68,12 @@ class ObjectStore(ABC):
         """
 
     @abstractmethod
+    async def put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> None:
+        """Store an object of any size, in place of another. An error of the iterator leaves what was there."""
+
     async def put_file(self, key: str, path: Path) -> None:
         """Store a file's content, of any size, in place of another object."""
+        await self.put_stream(key, _pieces_of(path))
 
     @abstractmethod
     async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
@@ -67,12 +84,56 @@ class ObjectStore(ABC):
         """
 
     @abstractmethod
-    def stream(self, key: str) -> AsyncIterator[bytes]:
-        """The object piece by piece, for objects of any size.
+    def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to `end`, or to the object's end, piece by piece, for objects of any size.
 
         Raises:
             ObjectMissing: there is no such object.
         """
+
+    @abstractmethod
+    async def size(self, key: str) -> int:
+        """The bytes of an object.
+
+        Raises:
+            ObjectMissing: there is no such object.
+        """
+
+    @abstractmethod
+    async def begin_parts(self, key: str) -> str:
+        """Begin an object that comes in parts; names the undertaking, which outlives the process."""
+
+    @abstractmethod
+    async def put_part(self, key: str, upload: str, number: int, data: bytes) -> None:
+        """Store a part, from number 1 on, in place of another of its number. Parts may come in any order, and at once.
+
+        Raises:
+            ObjectMissing: nothing of this name is under way.
+        """
+
+    @abstractmethod
+    async def parts(self, key: str, upload: str) -> list[Part]:
+        """The parts that have arrived, by number.
+
+        Raises:
+            ObjectMissing: nothing of this name is under way.
+        """
+
+    @abstractmethod
+    async def join_parts(self, key: str, upload: str, parts: Sequence[Part]) -> None:
+        """Make the object of these parts, in this order: whole, or not at all. That ends the undertaking.
+
+        Raises:
+            ObjectMissing: nothing of this name is under way, or a part is another by now.
+        """
+
+    @abstractmethod
+    async def drop_parts(self, key: str, upload: str) -> None:
+        """Give up an object that comes in parts, and erase those; one that is not under way is no error."""
+
+    async def link(self, key: str, seconds: int, headers: Mapping[str, str]) -> str | None:
+        """A URL at which anybody may fetch the object for so long, with these headers; None where there is none."""
+        return None
 
     @abstractmethod
     def keys(self, prefix: str, after: str = "") -> AsyncIterator[str]:
@@ -89,3 +150,9 @@ class ObjectStore(ABC):
         Raises:
             ObjectMissing: there is no such object.
         """
+
+
+async def _pieces_of(path: Path) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(path.open, "rb") as file:
+        while piece := await asyncio.to_thread(file.read, _PIECE):
+            yield piece

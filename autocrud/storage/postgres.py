@@ -27,7 +27,8 @@ class PostgresStorageFactory(IStorageFactory):
 
     Args:
         postgres_url: `postgresql://user:password@host:port/database`.
-        bucket, endpoint_url, prefix, region, access_key, secret_key, create_bucket, timeout: as `S3StorageFactory`.
+        bucket, endpoint_url, prefix, region, access_key, secret_key, create_bucket, timeout, public_url: as
+            `S3StorageFactory`.
         schema: of the tables; created if absent.
         pool_size: connections at most, of each process.
         statement_cache: prepared statements that a connection keeps; 0 behind a pooler in transaction mode that does
@@ -51,6 +52,7 @@ class PostgresStorageFactory(IStorageFactory):
         statement_cache: int = STATEMENT_CACHE,
         inline_limit: int = INLINE_LIMIT,
         timeout: float = 5.0,
+        public_url: str | None = None,
     ) -> None:
         self._pool = PostgresPool(postgres_url, size=pool_size, statement_cache=statement_cache)
         self._objects = S3ObjectStore(
@@ -62,6 +64,7 @@ class PostgresStorageFactory(IStorageFactory):
             secret_key=secret_key,
             create_bucket=create_bucket,
             timeout=timeout,
+            public_url=public_url,
         )
         self._schema = schema
         self._inline_limit = inline_limit
@@ -69,7 +72,7 @@ class PostgresStorageFactory(IStorageFactory):
     def build(self, spec: ModelSpec[Any]) -> IStorage:
         records = PostgresRecords(self._objects, spec.name)
         meta = PostgresMetaStore(spec, self._pool, records, schema=self._schema, inline_limit=self._inline_limit)
-        return Storage(meta)
+        return Storage(meta, self._objects, spec.name)
 
     async def open(self) -> None:
         await self._pool.open()

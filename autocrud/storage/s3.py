@@ -49,6 +49,7 @@ class S3StorageFactory(IStorageFactory):
         inline_limit: bytes; data up to this size is read from SQLite, larger data from the bucket.
         snapshot_every: log entries between two snapshots, at least.
         timeout: seconds to wait for an answer before a request counts as lost.
+        public_url: of the server as clients reach it, for links to blobs; `endpoint_url` if None.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class S3StorageFactory(IStorageFactory):
         inline_limit: int = INLINE_LIMIT,
         snapshot_every: int = SNAPSHOT_EVERY,
         timeout: float = 5.0,
+        public_url: str | None = None,
     ) -> None:
         self._objects = S3ObjectStore(
             bucket,
@@ -76,6 +78,7 @@ class S3StorageFactory(IStorageFactory):
             secret_key=secret_key,
             create_bucket=create_bucket,
             timeout=timeout,
+            public_url=public_url,
         )
         directory = None if cache_dir is None else Path(cache_dir)
         self._server = (endpoint_url or "", bucket)
@@ -87,16 +90,15 @@ class S3StorageFactory(IStorageFactory):
     def build(self, spec: ModelSpec[Any]) -> IStorage:
         log = Log(self._objects, spec.name)
         snapshots = Snapshots(self._objects, spec, every=self._snapshot_every)
-        return Storage(
-            SqliteMetaStore(
-                spec,
-                lambda: self._cache.path / spec.name / "metadata.sqlite",
-                log,
-                inline_limit=self._inline_limit,
-                snapshots=snapshots,
-                max_staleness=self._max_staleness,
-            )
+        meta = SqliteMetaStore(
+            spec,
+            lambda: self._cache.path / spec.name / "metadata.sqlite",
+            log,
+            inline_limit=self._inline_limit,
+            snapshots=snapshots,
+            max_staleness=self._max_staleness,
         )
+        return Storage(meta, self._objects, spec.name)
 
     async def open(self) -> None:
         await asyncio.to_thread(self._cache.claim)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from autocrud.errors import AutoCRUDError
+from autocrud.errors import AutoCRUDError, FieldError, InvalidData
 from autocrud.fields import ColumnValue
 from autocrud.query.conditions import Position
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus, version_tag
@@ -32,6 +32,40 @@ class Blob:
     size: int
     key: str
     created_time: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A blob that comes in parts.
+
+    Attributes:
+        size: of the whole, in bytes; each part but the last has `part_size`.
+        key: where the whole will stand; `undertaking` names it in the object store while it is in parts.
+        content_type, filename: what the reference to it will say.
+        by: who began it, and alone may go on with it.
+        expires: as `timestamp` writes it.
+        file_id: what it became, once that is known.
+    """
+
+    upload_id: str
+    size: int
+    part_size: int
+    key: str
+    undertaking: str
+    content_type: str
+    filename: str | None
+    by: str | None
+    expires: str
+    file_id: str | None = None
+
+    @property
+    def part_count(self) -> int:
+        """How many parts there are."""
+        return -(-self.size // self.part_size)
+
+    def size_of(self, number: int) -> int:
+        """The bytes of one part, from number 1 on."""
+        return min(self.part_size, self.size - (number - 1) * self.part_size)
 
 
 @dataclass(slots=True)
@@ -137,11 +171,11 @@ class Repeated(AutoCRUDError):
         self.fingerprint = fingerprint
 
 
-class UnknownBlob(AutoCRUDError):
+class UnknownBlob(InvalidData):
     """A write refers to a blob that is not there, or is no longer."""
 
     def __init__(self, file_id: str) -> None:
-        super().__init__(f"There is no blob {file_id}.")
+        super().__init__(f"There is no blob {file_id}.", [FieldError("file_id", f"{file_id} is not known")])
         self.file_id = file_id
 
 

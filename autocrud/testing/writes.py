@@ -29,7 +29,7 @@ SAMPLE: ModelSpec[Sample] = ModelSpec(Sample)
 
 def sample(**fields: Any) -> bytes:
     """The stored JSON of a sample."""
-    return SAMPLE.parse(to_json(fields))
+    return SAMPLE.dump(SAMPLE.parse(to_json(fields)))
 
 
 def creation(resource_id: str, data: bytes, *, time: datetime | None = None) -> Write:

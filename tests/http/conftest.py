@@ -35,10 +35,13 @@ async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture(params=BACKENDS)
 def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
-    """Serves a model, `Book` by default, on each backend in turn."""
+    """Serves a model, `Book` by default, on each backend in turn; `service` is for `AutoCRUD` itself."""
 
-    def start(model: type[Any] = Book, *, max_body_bytes: int = 4096, **options: Any) -> Any:
-        crud = AutoCRUD(storage_factory=BACKENDS[request.param](tmp_path), max_body_bytes=max_body_bytes)
+    def start(
+        model: type[Any] = Book, *, max_body_bytes: int = 4096, service: dict[str, Any] | None = None, **options: Any
+    ) -> Any:
+        factory = BACKENDS[request.param](tmp_path)
+        crud = AutoCRUD(storage_factory=factory, max_body_bytes=max_body_bytes, **(service or {}))
         crud.add_model(model, **options)
         app = FastAPI()
         crud.apply(app)

@@ -171,7 +171,7 @@ async def test_tables_have_typed_columns_and_each_model_all_of_its_indexes(opene
     spec: ModelSpec[Any] = ModelSpec(model, name="a-name-of-a-model-that-is-as-long-as-names-may-b")
     async with opened(), opened(ModelSpec(Other)), opened(spec) as storage:
         for number in range(2):
-            data = spec.parse(b'{"%s":"x"}' % f"{long}{number}".encode())
+            data = spec.dump(spec.parse(b'{"%s":"x"}' % f"{long}{number}".encode()))
             write = creation(f"r{number}", data)
             write.index = spec.index_values(data)
             await storage.commit(write)

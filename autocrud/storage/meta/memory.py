@@ -11,6 +11,7 @@ from autocrud.fields import ColumnValue, IndexField
 from autocrud.query.conditions import Position, Query
 from autocrud.resource import CommitKind, RevisionInfo, revision_number, timestamp
 from autocrud.storage.base import MetaStore
+from autocrud.storage.object_store import ObjectStore
 from autocrud.storage.values import (
     Blob,
     Commit,
@@ -42,9 +43,14 @@ class _Row:
 
 
 class MemoryMetaStore(MetaStore):
-    """Everything of one model in this process, gone with it."""
+    """Everything of one model in this process, gone with it.
 
-    def __init__(self, index_fields: Sequence[IndexField]) -> None:
+    Args:
+        objects: where the blobs are, under `folder`.
+    """
+
+    def __init__(self, index_fields: Sequence[IndexField], objects: ObjectStore, folder: str) -> None:
+        self._objects, self._folder = objects, folder
         self._fields = tuple(index_fields)
         self._rows: dict[str, _Row] = {}
         self._commits: dict[str, list[Commit]] = {}
@@ -62,7 +68,10 @@ class MemoryMetaStore(MetaStore):
         return
 
     async def commit(self, batch: Sequence[Item]) -> list[Outcome]:
-        return [self._register(item) if isinstance(item, Blob) else self._apply(item) for item in batch]
+        outcomes = [self._register(item) if isinstance(item, Blob) else self._apply(item) for item in batch]
+        while self._orphans:
+            await self._objects.delete(f"{self._folder}/{self._orphans.pop()}")
+        return outcomes
 
     async def get(self, resource_id: str, current: bool) -> Head | None:
         row = self._rows.get(resource_id)
@@ -113,10 +122,12 @@ class MemoryMetaStore(MetaStore):
                 return self._revision(made, version)
         return None
 
-    async def blobs_of(self, resource_id: str, version: int | None) -> list[str]:
+    async def blobs_of(self, resource_id: str, version: int) -> list[str]:
+        return sorted(self._references.get(resource_id, {}).get(version, ()))
+
+    async def version_of_blob(self, resource_id: str, file_id: str) -> int | None:
         held = self._references.get(resource_id, {})
-        versions = held if version is None else [version]
-        return sorted({file_id for chosen in versions for file_id in held.get(chosen, ())})
+        return max((version for version, named in held.items() if file_id in named), default=None)
 
     async def blob(self, file_id: str) -> Blob | None:
         return self._blobs.get(file_id)

@@ -109,7 +109,12 @@ class PostgresMetaStore(MetaStore):
         rows = await self._pool.fetch(sql, *values)
         return revision_of(rows[0]) if rows else None
 
-    async def blobs_of(self, resource_id: str, version: int | None) -> list[str]:
+    async def version_of_blob(self, resource_id: str, file_id: str) -> int | None:
+        rows = await self._pool.fetch(self._tables.registry.version_of_blob, resource_id, file_id)
+        version: int | None = rows[0][0]
+        return version
+
+    async def blobs_of(self, resource_id: str, version: int) -> list[str]:
         rows = await self._pool.fetch(self._tables.registry.blobs_of, resource_id, version)
         return [file_id for (file_id,) in rows]
 

@@ -30,9 +30,9 @@ class PostgresRegistry:
             " SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[])"
         )
         self.blobs_of = (
-            f"SELECT DISTINCT file_id FROM {self.references} WHERE resource_id = $1 AND version = coalesce($2, version)"
-            " ORDER BY file_id"
+            f"SELECT file_id FROM {self.references} WHERE resource_id = $1 AND version = $2 ORDER BY file_id"
         )
+        self.version_of_blob = f"SELECT max(version) FROM {self.references} WHERE resource_id = $1 AND file_id = $2"
         self.release = f"DELETE FROM {self.references} WHERE resource_id = ANY($1::text[]) RETURNING file_id"
         self.release_versions = (
             f"DELETE FROM {self.references} r USING unnest($1::text[], $2::bigint[]) AS gone (resource_id, version)"

@@ -156,11 +156,17 @@ class SqliteMetaStore(MetaStore):
         history = self._tables.history
         return await self._fresh(self._readers[0], lambda db: history.revision(db, resource_id, number, version))
 
-    async def blobs_of(self, resource_id: str, version: int | None) -> list[str]:
+    async def version_of_blob(self, resource_id: str, file_id: str) -> int | None:
+        registry = self._tables.registry
+        return await self._fresh(self._readers[0], lambda db: registry.version_of_blob(db, resource_id, file_id))
+
+    async def blobs_of(self, resource_id: str, version: int) -> list[str]:
         return await self._fresh(self._readers[0], lambda db: self._tables.registry.blobs_of(db, resource_id, version))
 
     async def blob(self, file_id: str) -> Blob | None:
-        return await self._fresh(self._readers[0], lambda db: self._tables.registry.blob(db, file_id))
+        # As of now: what a stale read misses, a write would be refused for.
+        registry = self._tables.registry
+        return await self._fresh(self._readers[0], lambda db: registry.blob(db, file_id), current=True)
 
     async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
         history = self._tables.history

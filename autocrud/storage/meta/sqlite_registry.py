@@ -69,6 +69,12 @@ class SqliteRegistry:
         row = db.execute(sql, (file_id,)).fetchone()
         return None if row is None else Blob(*row)
 
+    def version_of_blob(self, db: Connection, resource_id: str, file_id: str) -> int | None:
+        """The last commit of a resource that refers to a blob."""
+        sql = f"SELECT max(version) FROM {self.references} WHERE resource_id = ? AND file_id = ?"
+        version: int | None = db.execute(sql, (resource_id, file_id)).fetchone()[0]
+        return version
+
     def blobs_of(self, db: Connection, resource_id: str, version: int | None) -> list[str]:
         """The blobs that a resource refers to, or one commit of it."""
         where = "resource_id = ?" if version is None else "resource_id = ? AND version = ?"

@@ -3,20 +3,23 @@
 import asyncio
 import os
 import shutil
+import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 from uuid import uuid4
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
-from autocrud.storage.object_store import ObjectExists, ObjectMissing, ObjectStore
+from autocrud.storage.object_store import ObjectExists, ObjectMissing, ObjectStore, Part
 
 R = TypeVar("R")
 
 _TEMPORARY = ".tmp"
+_PARTS = ".parts"
 _PIECE = 1024 * 1024
 _ABANDONED_AFTER = 3600.0  # seconds; no put takes that long, so its process is gone
 
@@ -52,14 +55,46 @@ class LocalObjectStore(ObjectStore):
     async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         return await self._run(lambda: self._get(key, start, end))
 
-    async def put_file(self, key: str, path: Path) -> None:
-        await self._run(lambda: self._put_file(key, path))
+    async def put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> None:
+        temporary = self._root / _TEMPORARY / uuid4().hex
+        file = await self._run(lambda: temporary.open("xb"))
+        try:
+            async for piece in pieces:
+                await self._run(partial(file.write, piece))
+            await self._run(lambda: self._place(file, temporary, key))
+        except BaseException:
+            await self._run(lambda: _abandon(file, temporary))
+            raise
 
-    async def stream(self, key: str) -> AsyncIterator[bytes]:
-        start = 0
-        while piece := await self.get(key, start, start + _PIECE):
-            yield piece
-            start += len(piece)
+    async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        file = await self._run(lambda: self._open_object(key, start))
+        try:
+            left = sys.maxsize if end is None else end - start
+            while piece := await self._run(partial(file.read, min(_PIECE, left))):
+                left -= len(piece)
+                yield piece
+        finally:
+            file.close()
+
+    async def size(self, key: str) -> int:
+        return await self._run(lambda: self._size(key))
+
+    async def begin_parts(self, key: str) -> str:
+        upload = uuid4().hex
+        await self._run(lambda: self._make_folder(self._root / _PARTS / upload))
+        return upload
+
+    async def put_part(self, key: str, upload: str, number: int, data: bytes) -> None:
+        await self._run(lambda: self._put_part(upload, number, data))
+
+    async def parts(self, key: str, upload: str) -> list[Part]:
+        return await self._run(lambda: self._parts(upload))
+
+    async def join_parts(self, key: str, upload: str, parts: Sequence[Part]) -> None:
+        await self._run(lambda: self._join(key, upload, parts))
+
+    async def drop_parts(self, key: str, upload: str) -> None:
+        await self._run(lambda: self._drop(upload))
 
     async def keys(self, prefix: str, after: str = "") -> AsyncIterator[str]:
         for key in await self._run(lambda: self._keys(prefix, after)):
@@ -108,33 +143,78 @@ class LocalObjectStore(ObjectStore):
                     path.unlink()
 
     def _put(self, key: str, data: bytes, if_absent: bool) -> None:
-        self._place(key, lambda file: file.write(data), if_absent)
-
-    def _put_file(self, key: str, path: Path) -> None:
-        with path.open("rb") as source:
-            self._place(key, lambda file: shutil.copyfileobj(source, file, _PIECE), False)
-
-    def _place(self, key: str, write: Callable[[BinaryIO], object], if_absent: bool) -> None:
-        target = self._root / key
         temporary = self._root / _TEMPORARY / uuid4().hex
-        self._make_folder(target.parent)
+        file = temporary.open("xb")
         try:
-            with temporary.open("xb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            if if_absent:
-                os.link(temporary, target)
-                temporary.unlink()
-            else:
-                temporary.replace(target)
-        except FileExistsError:
-            temporary.unlink()
-            raise ObjectExists(key) from None
-        except OSError:
-            temporary.unlink(missing_ok=True)
+            file.write(data)
+            self._place(file, temporary, key, if_absent)
+        except (OSError, ObjectExists):
+            _abandon(file, temporary)
             raise
+
+    def _place(self, file: BinaryIO, temporary: Path, key: str, if_absent: bool = False) -> None:
+        """Make the file durable, and then the object."""
+        target = self._root / key
+        self._make_folder(target.parent)
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        if if_absent:
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                raise ObjectExists(key) from None
+            temporary.unlink()
+        else:
+            temporary.replace(target)
         _sync_folder(target.parent)
+
+    def _size(self, key: str) -> int:
+        try:
+            return (self._root / key).stat().st_size
+        except FileNotFoundError:
+            raise ObjectMissing(key) from None
+
+    def _open_object(self, key: str, start: int) -> BinaryIO:
+        try:
+            file = (self._root / key).open("rb", buffering=0)
+        except FileNotFoundError:
+            raise ObjectMissing(key) from None
+        file.seek(start)
+        return file
+
+    def _folder_of(self, upload: str) -> Path:
+        folder = self._root / _PARTS / upload
+        if not folder.is_dir():
+            raise ObjectMissing(upload)
+        return folder
+
+    def _parts(self, upload: str) -> list[Part]:
+        found = ((path, path.stat()) for path in sorted(self._folder_of(upload).iterdir()))
+        return [Part(int(path.name), status.st_size, str(status.st_mtime_ns)) for path, status in found]
+
+    def _put_part(self, upload: str, number: int, data: bytes) -> None:
+        self._folder_of(upload)
+        self._put(f"{_PARTS}/{upload}/{number:06}", data, False)
+
+    def _join(self, key: str, upload: str, parts: Sequence[Part]) -> None:
+        folder, temporary = self._folder_of(upload), self._root / _TEMPORARY / uuid4().hex
+        if not set(parts) <= set(self._parts(upload)):
+            raise ObjectMissing(key)
+        file = temporary.open("xb")
+        try:
+            for part in parts:
+                with (folder / f"{part.number:06}").open("rb") as source:
+                    shutil.copyfileobj(source, file, _PIECE)
+            self._place(file, temporary, key)
+        except OSError:
+            _abandon(file, temporary)
+            raise
+        self._drop(upload)
+
+    def _drop(self, upload: str) -> None:
+        shutil.rmtree(self._root / _PARTS / upload, ignore_errors=True)
+        self._known_folders.discard(self._root / _PARTS / upload)
 
     def _get(self, key: str, start: int, end: int | None) -> bytes:
         try:
@@ -164,6 +244,11 @@ class LocalObjectStore(ObjectStore):
         # Also where it was there: the process that made it may have died before it was durable.
         _sync_folder(folder.parent)
         self._known_folders.add(folder)
+
+
+def _abandon(file: BinaryIO, temporary: Path) -> None:
+    file.close()
+    temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,10 +1,12 @@
-"""Objects in a dict: for the log's own tests, and for whoever wants to see what a store must do."""
+"""Objects in a dict: the memory factory's blobs, the log's own tests, and an example of what a store must do."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Sequence
+from hashlib import sha256
+from uuid import uuid4
 
-from autocrud.storage.object_store import ObjectExists, ObjectMissing, ObjectStore
+from autocrud.storage.object_store import ObjectExists, ObjectMissing, ObjectStore, Part
+
+_PIECE = 1024 * 1024
 
 
 class MemoryObjectStore(ObjectStore):
@@ -12,6 +14,7 @@ class MemoryObjectStore(ObjectStore):
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self._parts: dict[str, dict[int, bytes]] = {}
 
     async def open(self) -> None:
         return
@@ -27,11 +30,38 @@ class MemoryObjectStore(ObjectStore):
     async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         return self._present(key)[start:end]
 
-    async def put_file(self, key: str, path: Path) -> None:
-        self.objects[key] = await asyncio.to_thread(path.read_bytes)
+    async def put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> None:
+        self.objects[key] = b"".join([piece async for piece in pieces])
 
-    async def stream(self, key: str) -> AsyncIterator[bytes]:
-        yield self._present(key)
+    async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        content = memoryview(self._present(key))[start:end]
+        for place in range(0, len(content), _PIECE):
+            yield bytes(content[place : place + _PIECE])
+
+    async def size(self, key: str) -> int:
+        return len(self._present(key))
+
+    async def begin_parts(self, key: str) -> str:
+        upload = uuid4().hex
+        self._parts[upload] = {}
+        return upload
+
+    async def put_part(self, key: str, upload: str, number: int, data: bytes) -> None:
+        self._under_way(upload)[number] = data
+
+    async def parts(self, key: str, upload: str) -> list[Part]:
+        held = self._under_way(upload)
+        return [Part(number, len(data), sha256(data).hexdigest()) for number, data in sorted(held.items())]
+
+    async def join_parts(self, key: str, upload: str, parts: Sequence[Part]) -> None:
+        held = self._under_way(upload)
+        if not set(parts) <= set(await self.parts(key, upload)):
+            raise ObjectMissing(key)
+        self.objects[key] = b"".join(held[part.number] for part in parts)
+        del self._parts[upload]
+
+    async def drop_parts(self, key: str, upload: str) -> None:
+        self._parts.pop(upload, None)
 
     async def keys(self, prefix: str, after: str = "") -> AsyncIterator[str]:
         for key in sorted(self.objects):
@@ -43,6 +73,11 @@ class MemoryObjectStore(ObjectStore):
 
     async def rewrite(self, key: str, edit: Callable[[bytes], bytes]) -> None:
         self.objects[key] = edit(self._present(key))
+
+    def _under_way(self, upload: str) -> dict[int, bytes]:
+        if upload not in self._parts:
+            raise ObjectMissing(upload)
+        return self._parts[upload]
 
     def _present(self, key: str) -> bytes:
         if key not in self.objects:

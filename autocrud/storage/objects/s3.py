@@ -1,39 +1,32 @@
 """Objects in a bucket of an S3 server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import cache, partial
-from io import BytesIO
-from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import aioboto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
-from autocrud.storage.object_store import ObjectExists, ObjectMissing, ObjectStore, PutUndecided
+from autocrud.storage.object_store import ObjectExists, ObjectMissing, ObjectStore, Part, PutUndecided
 from autocrud.storage.objects.s3_errors import FAILURES, NOT_SENT, answer_of, diagnosed, reason, translated
+from autocrud.storage.objects.s3_parts import PART_BYTES, S3Parts, body, parts_of
 
 R = TypeVar("R")
 
 _CONNECTIONS = 64
 _CONNECT_SECONDS = 2.0
 _ATTEMPTS = 3
-_PIECE = 1024 * 1024
-_PART = 8 * _PIECE
+_PIECE = 4 * 1024 * 1024  # of a download; two are held, one that goes out and one that comes in
 
 
 @cache
 def _session() -> Any:
     """What knows the S3 API, which takes a while to read, and the credentials that the environment has."""
     return aioboto3.Session()
-
-
-def _body(data: bytes) -> bytes | BytesIO:
-    """aiohttp sends bytes in one go, however many they are, and a file piece by piece."""
-    return data if len(data) < _PIECE else BytesIO(data)
 
 
 def _send_at_once(params: dict[str, Any], **_: Any) -> None:
@@ -53,6 +46,7 @@ class S3ObjectStore(ObjectStore):
         access_key, secret_key: if None, botocore looks in the environment, the profile and the instance's role.
         create_bucket: make the bucket where there is none.
         timeout: seconds to wait for an answer.
+        public_url: of the server as clients reach it, for links; the same if None.
     """
 
     def __init__(
@@ -66,6 +60,7 @@ class S3ObjectStore(ObjectStore):
         secret_key: str | None = None,
         create_bucket: bool = False,
         timeout: float = 5.0,
+        public_url: str | None = None,
     ) -> None:
         self.bucket = bucket
         self.name = f"s3 bucket {bucket}"
@@ -79,9 +74,12 @@ class S3ObjectStore(ObjectStore):
             "aws_access_key_id": access_key,
             "aws_secret_access_key": secret_key,
         }
+        self._public_url = public_url or endpoint_url
         self._stack = AsyncExitStack()
         self._client: Any = None  # repeats what failed, which for most calls does no harm
         self._once: Any = None  # does not: a repeated conditional PUT is refused because of itself
+        self._public: Any = None  # signs links, and connects to nothing
+        self._parts = S3Parts(bucket, self.host, lambda: self._ready(self._client))
 
     async def open(self) -> None:
         if self._client is not None:
@@ -89,13 +87,14 @@ class S3ObjectStore(ObjectStore):
         try:
             self._client = await self._connect(_ATTEMPTS)
             self._once = await self._connect(1)
+            self._public = await self._connect(1, self._public_url)
             await self._find_bucket()
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
-        self._client = self._once = None
+        self._client = self._once = self._public = None
         await self._stack.aclose()
 
     async def check(self) -> None:
@@ -109,10 +108,10 @@ class S3ObjectStore(ObjectStore):
     async def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
         target = {"Bucket": self.bucket, "Key": self._prefix + key}
         if not if_absent:
-            await self._call(lambda: self._ready(self._client).put_object(**target, Body=_body(data)))
+            await self._call(lambda: self._ready(self._client).put_object(**target, Body=body(data)))
             return
         try:
-            await self._ready(self._once).put_object(**target, Body=_body(data), IfNoneMatch="*")
+            await self._ready(self._once).put_object(**target, Body=body(data), IfNoneMatch="*")
         except ClientError as error:
             status, code = answer_of(error)
             if status == 412:
@@ -130,13 +129,39 @@ class S3ObjectStore(ObjectStore):
         except FAILURES as error:
             raise PutUndecided(f"S3 at {self.host} did not answer: {reason(error)}.") from error
 
-    async def put_file(self, key: str, path: Path) -> None:
-        with await asyncio.to_thread(path.open, "rb") as file:
-            first = await asyncio.to_thread(file.read, _PART)
-            if len(first) < _PART:
-                await self.put(key, first)
-            else:
-                await self._call(partial(self._put_parts, self._prefix + key, first, file))
+    async def put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> None:
+        parts = parts_of(pieces)
+        first = await anext(parts, b"")
+        if len(first) < PART_BYTES:
+            await self.put(key, first)
+        else:
+            await self._parts.stream(self._prefix + key, first, parts)
+
+    async def begin_parts(self, key: str) -> str:
+        return await self._parts.begin(self._prefix + key)
+
+    async def put_part(self, key: str, upload: str, number: int, data: bytes) -> None:
+        await self._parts.put(self._prefix + key, upload, number, data)
+
+    async def parts(self, key: str, upload: str) -> list[Part]:
+        return await self._parts.list(self._prefix + key, upload)
+
+    async def join_parts(self, key: str, upload: str, parts: Sequence[Part]) -> None:
+        await self._parts.join(self._prefix + key, upload, parts)
+
+    async def drop_parts(self, key: str, upload: str) -> None:
+        await self._parts.drop(self._prefix + key, upload)
+
+    async def size(self, key: str) -> int:
+        return await self._parts.size(self._prefix + key)
+
+    async def link(self, key: str, seconds: int, headers: Mapping[str, str]) -> str | None:
+        names = {"content-type": "ResponseContentType", "content-disposition": "ResponseContentDisposition"}
+        answered = {names[name]: value for name, value in headers.items() if name in names}
+        url: str = await self._ready(self._public).generate_presigned_url(
+            "get_object", {"Bucket": self.bucket, "Key": self._prefix + key, **answered}, ExpiresIn=seconds
+        )
+        return url
 
     async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         if end is not None and end <= start:
@@ -148,18 +173,18 @@ class S3ObjectStore(ObjectStore):
             return b""
         return content
 
-    async def stream(self, key: str) -> AsyncIterator[bytes]:
-        done = 0
-        size = 1
-        while done < size:
-            end = done + _PART - 1
+    async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        content, size = await self._piece(key, start, end)
+        end = size if end is None else min(end, size)
+        while content:
+            start += len(content)
+            ahead = asyncio.create_task(self._piece(key, start, end)) if start < end else None
             try:
-                content, answer = await self._read(key, {"Range": f"bytes={done}-{end}"})
-            except _PastTheEnd:
-                return
-            size = int(answer["ContentRange"].rpartition("/")[2])
-            done += len(content)
-            yield content
+                yield content
+                content = (await ahead)[0] if ahead else b""
+            finally:
+                if ahead:
+                    ahead.cancel()
 
     async def keys(self, prefix: str, after: str = "") -> AsyncIterator[str]:
         start = {"StartAfter": self._prefix + after} if after else {}
@@ -183,7 +208,7 @@ class S3ObjectStore(ObjectStore):
                 return
             try:
                 await self._ready(self._once).put_object(
-                    Bucket=self.bucket, Key=self._prefix + key, Body=_body(after), IfMatch=answer["ETag"]
+                    Bucket=self.bucket, Key=self._prefix + key, Body=body(after), IfMatch=answer["ETag"]
                 )
             except ClientError as error:
                 # 412 and 409: somebody else changed it meanwhile.
@@ -194,23 +219,16 @@ class S3ObjectStore(ObjectStore):
             else:
                 return
 
-    async def _put_parts(self, key: str, first: bytes, file: BinaryIO) -> None:
-        client = self._ready(self._client)
-        target = {"Bucket": self.bucket, "Key": key}
-        upload = {**target, "UploadId": (await client.create_multipart_upload(**target))["UploadId"]}
+    async def _piece(self, key: str, start: int, end: int | None) -> tuple[bytes, int]:
+        """Some bytes from there on, and the size of the whole."""
+        stop = start + _PIECE if end is None else min(start + _PIECE, end)
+        if stop <= start:
+            return b"", start
         try:
-            parts: list[dict[str, Any]] = []
-            part = first
-            while part:
-                number = len(parts) + 1
-                answer = await client.upload_part(**upload, PartNumber=number, Body=_body(part))
-                parts.append({"PartNumber": number, "ETag": answer["ETag"]})
-                part = await asyncio.to_thread(file.read, _PART)
-            await client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
-        except BaseException:
-            with suppress(ClientError, *FAILURES):
-                await client.abort_multipart_upload(**upload)
-            raise
+            content, answer = await self._read(key, {"Range": f"bytes={start}-{stop - 1}"})
+        except _PastTheEnd:
+            return b"", start
+        return content, int(answer["ContentRange"].rpartition("/")[2])
 
     async def _read(self, key: str, span: dict[str, str]) -> tuple[bytes, dict[str, Any]]:
         """An object's bytes and the answer that they came with; again where the body was cut short."""
@@ -246,10 +264,11 @@ class S3ObjectStore(ObjectStore):
         except (ClientError, *FAILURES) as error:
             raise translated(error, self.host) from error
 
-    async def _connect(self, attempts: int) -> Any:
+    async def _connect(self, attempts: int, endpoint_url: str | None = None) -> Any:
         config = Config(
             connect_timeout=_CONNECT_SECONDS,
             read_timeout=self._timeout,
+            signature_version="s3v4",
             max_pool_connections=_CONNECTIONS,
             retries={"total_max_attempts": attempts, "mode": "standard"},
             # Not every S3 server knows the checksums that botocore adds; the log has its own.
@@ -258,7 +277,8 @@ class S3ObjectStore(ObjectStore):
             s3={"addressing_style": "path"} if self._where["endpoint_url"] else {},
         )
         try:
-            client = _session().client("s3", config=config, **self._where)
+            where = self._where | ({"endpoint_url": endpoint_url} if endpoint_url else {})
+            client = _session().client("s3", config=config, **where)
             connected = await self._stack.enter_async_context(client)
         except (BotoCoreError, ValueError) as error:
             raise ConfigurationError(f"S3 cannot be used: {error}", argument="endpoint_url") from error

@@ -1,0 +1,196 @@
+"""Binary: a field whose bytes stand beside the resource, as a blob."""
+
+import dataclasses
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PrivateAttr,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
+
+FILE_ID_PATTERN = "^[0-9a-f]{64}$"
+_TOKEN = r"[A-Za-z0-9!#$&^_.+-]{1,100}"
+CONTENT_TYPE_PATTERN = rf"^{_TOKEN}/{_TOKEN}( ?;[ -~]{{0,150}})?$"
+FILENAME_PATTERN = r"^[^\x00-\x1f\x7f/\\]{1,255}$"
+OCTETS = "application/octet-stream"
+EXAMPLE = {
+    "file_id": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+    "size": 5,
+    "content_type": "text/plain",
+    "filename": "hello.txt",
+}
+
+_INLINE_EXAMPLE = {"data": "aGVsbG8=", "content_type": "text/plain", "filename": "hello.txt"}
+
+_BASE64_PATTERN = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+_MARK = "x-autocrud-binary"
+_TEXT = {"type": "string"}
+
+
+def _decoded(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return b64decode(value, validate=True)
+    except (Base64Error, ValueError) as error:
+        raise ValueError(f"must be base64 (RFC 4648): {error}") from error
+
+
+_Inline = Annotated[
+    bytes,
+    BeforeValidator(_decoded),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64", "pattern": _BASE64_PATTERN}),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class BinaryLimits:
+    """What a binary field takes; see `Binary`."""
+
+    max_size: int | None = None
+    content_types: tuple[str, ...] = ()
+
+    def errors(self, value: "Binary") -> Iterator[str]:
+        """What is wrong with a value whose size is known."""
+        size = value.size if value.data is None else len(value.data)
+        if self.max_size is not None and size is not None and size > self.max_size:
+            yield f"must be at most {self.max_size} bytes long"
+        kind = value.content_type.partition(";")[0].strip().lower()
+        if self.content_types and not {kind, f"{kind.partition('/')[0]}/*"} & set(self.content_types):
+            yield f"content_type must be one of {', '.join(self.content_types)}"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._attach, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        found = handler(schema)
+        limits = {"x-max-size": self.max_size, "x-content-types": list(self.content_types) or None}
+        return found | {name: value for name, value in limits.items() if value is not None}
+
+    def _attach(self, value: Any) -> Any:
+        """The size of what is only referred to is looked up later, and checked then."""
+        for _, binary in binaries(value):
+            binary.limit(self)
+        return value
+
+
+class Binary(BaseModel):
+    """A reference to bytes that were uploaded: `POST /{model}/blobs` gives one. Small ones may come inline, as `data`.
+
+    `Annotated[Binary, Binary(max_size=10_000_000, content_types=["image/*"])]` says what the field takes, in bytes and
+    in media types; so it does on `list[Binary]`.
+    """
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={_MARK: True})
+
+    file_id: str | None = Field(None, pattern=FILE_ID_PATTERN, description="The SHA-256 of the bytes, in hex.")
+    size: int | None = Field(None, ge=0, description="In bytes; the service fills it in.")
+    content_type: str = Field(OCTETS, pattern=CONTENT_TYPE_PATTERN, examples=["image/png"])
+    filename: str | None = Field(None, pattern=FILENAME_PATTERN, examples=["vienna.png"])
+    data: _Inline | None = Field(default=None, exclude=True, description="The bytes themselves, in place of `file_id`.")
+
+    _limits: list[BinaryLimits] = PrivateAttr(default_factory=list)
+
+    def __new__(cls, *_: Any, **values: Any) -> Any:
+        """A value, or where it is called with limits, those."""
+        if "max_size" in values or "content_types" in values:
+            return BinaryLimits(values.get("max_size"), tuple(values.get("content_types") or ()))
+        return super().__new__(cls)
+
+    @model_validator(mode="after")
+    def _either_way(self) -> "Binary":
+        if (self.file_id is None) is (self.data is None):
+            raise ValueError("either file_id or data must be given")
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        found = handler(schema)
+        target = handler.resolve_ref_schema(found)
+        if handler.mode == "serialization":
+            for name, kind in (("file_id", "string"), ("size", "integer")):
+                kept = next(option for option in target["properties"][name]["anyOf"] if option["type"] == kind)
+                described = {"title": target["properties"][name]["title"]}
+                target["properties"][name] = kept | described
+            target["required"] = list(target["properties"])
+            target["examples"] = [EXAMPLE]
+        else:
+            by_id, inline = ({"required": [name], "properties": {name: _TEXT}} for name in ("file_id", "data"))
+            target |= {"if": by_id, "then": {"properties": {"data": {"type": "null"}}}, "else": inline}
+            target["examples"] = [_INLINE_EXAMPLE]
+        return found
+
+    def limit(self, limits: BinaryLimits) -> None:
+        """Take on what the field that it stands in says."""
+        self._limits.append(limits)
+
+    def errors(self) -> list[str]:
+        """What is wrong with it, by its limits."""
+        return [message for limits in self._limits for message in limits.errors(self)]
+
+
+def binaries(value: Any, path: str = "") -> Iterator[tuple[str, Binary]]:
+    """The binary values in a value of a model, each with its path."""
+    if isinstance(value, Binary):
+        yield path, value
+        return
+    parts: Iterator[tuple[Any, Any]] = iter(())
+    if isinstance(value, BaseModel):
+        parts = iter({**value.__dict__, **(value.__pydantic_extra__ or {})}.items())
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+    elif isinstance(value, Mapping):
+        parts = iter(value.items())
+    elif isinstance(value, list | tuple | set | frozenset):
+        parts = enumerate(value)
+    for name, part in parts:
+        yield from binaries(part, f"{path}.{name}" if path else str(name))
+
+
+def has_binaries(schema: Any) -> bool:
+    """Whether a JSON schema has a binary field anywhere."""
+    if isinstance(schema, Mapping):
+        return schema.get(_MARK) is True or any(map(has_binaries, schema.values()))
+    return isinstance(schema, list) and any(map(has_binaries, schema))
+
+
+def largest(schema: Any) -> int | None:
+    """The most bytes that any field takes, where each has a limit."""
+    sizes = list(_sizes(schema, schema.get("$defs", {})))
+    limits = [size for size in sizes if size is not None]
+    return max(limits) if limits and len(limits) == len(sizes) else None
+
+
+def _sizes(schema: Any, definitions: Mapping[str, Any], limit: int | None = None) -> Iterator[int | None]:
+    if isinstance(schema, Mapping):
+        limit = schema.get("x-max-size", limit)
+        name = str(schema.get("$ref", "")).rpartition("/")[2]
+        if definitions.get(name, {}).get(_MARK) is True:
+            yield limit
+        for part in schema.values():
+            yield from _sizes(part, definitions, limit)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _sizes(part, definitions, limit)
+
+
+def reference(data: Any, file_id: str) -> Mapping[str, Any]:
+    """What a resource's data says of a blob; empty where it says nothing."""
+    if isinstance(data, Mapping):
+        if data.get("file_id") == file_id and "content_type" in data:
+            return data
+        data = data.values()
+    elif not isinstance(data, Sequence) or isinstance(data, str):
+        return {}
+    return next((found for part in data if (found := reference(part, file_id))), {})
