@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from jsonpatch import JsonPatch, JsonPatchException, make_patch
-from jsonpointer import JsonPointerException, resolve_pointer
+from jsonpointer import EndOfList, JsonPointerException, resolve_pointer
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
@@ -117,7 +117,10 @@ class OperationsPatch(Patch):
         for number, operation in enumerate(self._operations):
             try:
                 if operation["op"] == "copy":
-                    copied += len(to_json(resolve_pointer(document, operation["from"]), inf_nan_mode="constants"))
+                    source = resolve_pointer(document, operation["from"])
+                    if isinstance(source, EndOfList):
+                        raise JsonPointerException("there is nothing behind the end of a list")
+                    copied += len(to_json(source, inf_nan_mode="constants"))
                     if copied > limit:
                         raise PayloadTooLarge(limit)
                 document = JsonPatch([operation]).apply(document, in_place=True)

@@ -15,7 +15,7 @@ from autocrud.storage.objects.s3_errors import FAILURES, answer_of, translated
 R = TypeVar("R")
 
 PART_BYTES = 8 * 1024 * 1024
-_IN_FLIGHT = 3  # parts of one stream
+_IN_FLIGHT = 2  # parts of one stream
 _WHOLE_BELOW = 1024 * 1024
 
 
@@ -26,14 +26,18 @@ def body(data: bytes) -> bytes | BytesIO:
 
 async def parts_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same bytes, cut into parts; the last may be shorter."""
-    held = bytearray()
+    held: list[bytes] = []
+    size = 0
     async for piece in pieces:
-        held += piece
-        while len(held) >= PART_BYTES:
-            yield bytes(held[:PART_BYTES])
-            del held[:PART_BYTES]
-    if held:
-        yield bytes(held)
+        rest = piece
+        while size + len(rest) >= PART_BYTES:
+            taken = PART_BYTES - size
+            part, held, size = b"".join([*held, rest[:taken]]), [], 0
+            rest = rest[taken:]
+            yield part
+        held, size = [*held, rest], size + len(rest)
+    if size:
+        yield b"".join(held)
 
 
 class S3Parts:
