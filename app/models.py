@@ -5,7 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator
 
 from autocrud import AutoCRUD, Binary, Index, Unique
 
@@ -25,7 +25,7 @@ class MovieRating(StrEnum):
 
 
 def _no_blank(value: object) -> object:
-    return None if isinstance(value, str) and not value.strip() else value
+    return None if value == "" else value
 
 
 def _listed(value: object) -> object:
@@ -35,8 +35,16 @@ def _listed(value: object) -> object:
 
 
 # Film data says "unknown" by null and by an empty text, and joins names with commas: both become what they mean.
-Names = Annotated[list[str], BeforeValidator(_listed)]
-Blankless = BeforeValidator(_no_blank)
+Names = Annotated[list[str], BeforeValidator(_listed, json_schema_input_type=list[str] | str | None)]
+Blank = Literal[""]
+# What an index field can hold, with something to see in it.
+Line = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
+ImdbId = Annotated[str, StringConstraints(pattern=r"^tt[0-9]{7,}$")]
+Money = Annotated[
+    Decimal,
+    Field(ge=0, max_digits=18, decimal_places=2),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,16}([.][0-9]{1,2})?$"}),
+]
 
 
 class Movie(BaseModel):
@@ -44,18 +52,24 @@ class Movie(BaseModel):
 
     model_config = ConfigDict(str_strip_whitespace=True)
 
-    title: Annotated[str, Index()] = Field(min_length=1, examples=["The Third Man"])
-    imdb_id: Annotated[str | None, Unique(), Blankless] = Field(None, pattern=r"^tt\d{7,}$", examples=["tt0041959"])
+    title: Annotated[Line, Index()] = Field(examples=["The Third Man"])
+    imdb_id: Annotated[
+        ImdbId | None, Unique(), BeforeValidator(_no_blank, json_schema_input_type=ImdbId | Blank | None)
+    ] = Field(None, examples=["tt0041959"])
     year: Annotated[int | None, Index()] = Field(None, ge=1874, le=2100, examples=[1949])
-    rating: Annotated[MovieRating | None, Index(), Blankless] = Field(None, examples=["PG"])
-    released: Annotated[date | None, Blankless] = Field(None, examples=["1949-08-31"])
+    rating: Annotated[
+        MovieRating | None, Index(), BeforeValidator(_no_blank, json_schema_input_type=MovieRating | Blank | None)
+    ] = Field(None, examples=["PG"])
+    released: Annotated[date | None, BeforeValidator(_no_blank, json_schema_input_type=date | Blank | None)] = Field(
+        None, examples=["1949-08-31"]
+    )
     running_minutes: int | None = Field(None, gt=0, examples=[104])
     genres: Names = Field(default_factory=list, examples=[["Thriller", "Mystery"]])
     directors: Names = Field(default_factory=list, examples=[["Carol Reed"]])
     cast: Names = Field(default_factory=list, examples=[["Joseph Cotten", "Alida Valli", "Orson Welles"]])
     countries: Names = Field(default_factory=list, examples=[["United Kingdom"]])
     metacritic: int | None = Field(None, ge=0, le=100, examples=[97])
-    box_office: Decimal | None = Field(None, ge=0, examples=["1067364"])
+    box_office: Money | None = Field(None, examples=["1067364"])
     oscars: int = Field(0, ge=0, examples=[1])
 
 
@@ -64,8 +78,10 @@ class Person(BaseModel):
 
     model_config = ConfigDict(str_strip_whitespace=True)
 
-    name: Annotated[str, Index()] = Field(min_length=1, examples=["Carol Reed"])
-    email: Annotated[str | None, Unique()] = Field(None, pattern=r"^[^@\s]+@[^@\s]+$", examples=["carol@example.com"])
+    name: Annotated[Line, Index()] = Field(examples=["Carol Reed"])
+    email: Annotated[str | None, Unique()] = Field(
+        None, max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$", examples=["carol@example.com"]
+    )
     born: date | None = Field(None, examples=["1906-12-30"])
 
     @field_validator("email")
@@ -92,7 +108,7 @@ class Link(BaseModel):
 class Document(BaseModel):
     """A text in parts, which change while it is written."""
 
-    title: Annotated[str, Index()] = Field(min_length=1, examples=["Notes on Vienna"])
+    title: Annotated[Line, Index()] = Field(examples=["Notes on Vienna"])
     language: Annotated[str, Index()] = Field("en", pattern="^[a-z]{2}$", examples=["en"])
     tags: list[str] = Field(default_factory=list, examples=[["draft"]])
     parts: list[Annotated[Paragraph | Link, Field(discriminator="kind")]] = Field(default_factory=list)

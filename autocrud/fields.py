@@ -11,7 +11,8 @@ from functools import reduce
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
-from pydantic import TypeAdapter
+from pydantic import GetJsonSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema
 
 from autocrud.resource import timestamp
 
@@ -30,6 +31,16 @@ class Index:
 @dataclass(frozen=True, slots=True)
 class Unique(Index):
     """Marks an index field whose value no two live resources of the model may share. Null is no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilterBounds:
+    """Shows in OpenAPI what a column can hold, where the field's own type does not say it."""
+
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler(core_schema)
+        bare = schema.keys().isdisjoint(("enum", "const", "format", "pattern"))
+        return {**(_BOUNDS.get(schema.get("type", ""), {}) if bare else {}), **schema}
 
 
 class ColumnKind(StrEnum):
@@ -150,6 +161,12 @@ def _integer(value: Any) -> int:
     if not -(2**63) <= number < 2**63:
         raise ValueError("an index field's integer must fit in 64 bits")
     return number
+
+
+_BOUNDS: dict[str, dict[str, Any]] = {
+    "string": {"maxLength": MAX_TEXT_BYTES, "pattern": r"^[^\x00]*$"},
+    "integer": {"minimum": -(2**63), "maximum": 2**63 - 1},
+}
 
 
 def _places(number: Decimal) -> int:

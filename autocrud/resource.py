@@ -8,9 +8,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from autocrud.errors import InvalidParameter
+from autocrud.errors import InvalidParameter, RevisionNotFound
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
+_REVISION_ID = re.compile(_ID.pattern + r":[1-9][0-9]{0,17}")
 
 # Path segments of the collection itself, which would hide a resource of that id.
 RESERVED_IDS = frozenset({"aggregate", "blobs", "bulk", "count", "export", "import"})
@@ -94,7 +95,10 @@ def revision_number(resource_id: str, revision: str) -> int:
 
     Raises:
         InvalidParameter: it is neither.
+        RevisionNotFound: it is one of another resource.
     """
+    if _REVISION_ID.fullmatch(revision) and not revision.startswith(f"{resource_id}:"):
+        raise RevisionNotFound(revision)
     number = revision.removeprefix(f"{resource_id}:")
     if not re.fullmatch(r"[1-9][0-9]{0,17}", number):
         raise InvalidParameter("revision_id", f"must be a number from 1 on, or {resource_id}: and such a number")

@@ -52,7 +52,7 @@ def read_response(request: Request, resource: Resource[Any], values: Mapping[str
 def written_response(
     request: Request, resource: Resource[Any], values: Mapping[str, Any], location: str | None = None
 ) -> Response:
-    """A response with what became of a resource; without a body where the client prefers that (RFC 7240).
+    """A response with what became of a resource; with nothing in it where the client prefers that (RFC 7240).
 
     Args:
         location: of a resource that was created, for a 201.
@@ -62,7 +62,7 @@ def written_response(
         headers["location"] = location
     if prefers_minimal(request):
         headers["preference-applied"] = "return=minimal"
-        return Response(status_code=204 if location is None else 201, headers=headers)
+        return Response(status_code=204, headers=headers) if location is None else JsonResponse(b"{}", 201, headers)
     status = 200 if location is None else 201
     return JsonResponse(envelope(resource, values["returns"], values["fields"]), status, headers)
 

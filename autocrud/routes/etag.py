@@ -7,7 +7,8 @@ from fastapi import Request
 from autocrud.errors import InvalidParameter, PreconditionRequired
 from autocrud.manager import ANY, Tags
 
-_ONE = re.compile(r'(?P<weak>W/)?"(?P<tag>[\x21\x23-\x7e\x80-\xff]*)"')
+_ONE = r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"'
+_LIST = re.compile(rf"[ \t]*{_ONE}([ \t]*,[ \t]*{_ONE})*[ \t]*")
 
 
 def etag(tag: str) -> str:
@@ -26,14 +27,9 @@ def parse_tags(header: str, value: str, *, weak: bool = False) -> Tags:
     """
     if value.strip() == "*":
         return ANY
-    tags = []
-    for item in value.split(","):
-        match = _ONE.fullmatch(item.strip())
-        if match is None:
-            raise InvalidParameter(header, 'must be * or a list of entity tags, as in "3-20260102030405000000"')
-        if weak or not match["weak"]:
-            tags.append(match["tag"])
-    return tags
+    if not _LIST.fullmatch(value):
+        raise InvalidParameter(header, 'must be * or a list of entity tags, as in "3-20260102030405000000"')
+    return [tag for is_weak, tag in re.findall(_ONE, value) if weak or not is_weak]
 
 
 def if_match(request: Request, required: str | None = None) -> Tags | None:

@@ -9,13 +9,13 @@ from autocrud.routes.operation import ModelRoutes, Operation
 _MODULES: tuple[Callable[[ModelRoutes], Iterator[Operation]], ...] = (
     create.operations,
     listing.operations,
+    blobs.operations,
+    uploads.operations,
     read.operations,
     replace.operations,
     patching.operations,
     revisions.operations,
     delete.operations,
-    blobs.operations,
-    uploads.operations,
 )
 
 FAMILIES = frozenset(

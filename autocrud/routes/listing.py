@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from autocrud.errors import ConfigurationError
-from autocrud.fields import non_null
+from autocrud.fields import FilterBounds, non_null
 from autocrud.model import ModelSpec
 from autocrud.routes.envelope import JsonResponse, envelope, page_model
 from autocrud.routes.operation import ModelRoutes, Operation
@@ -97,6 +97,7 @@ def _filters(spec: ModelSpec[Any]) -> list[inspect.Parameter]:
             default=None,
             annotation=Annotated[
                 non_null(field.annotation),
+                FilterBounds(),
                 Query(alias=field.name, description=f"Only resources whose `{field.name}` is this."),
             ],
         )

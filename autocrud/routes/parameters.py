@@ -1,18 +1,20 @@
 """Parameters of the routes: each is declared once, and both read from the request and shown in OpenAPI from there."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
 from fastapi import Header, Path, Query, Request
-from pydantic import AwareDatetime, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, StringConstraints, TypeAdapter, ValidationError, WithJsonSchema
 
 from autocrud.errors import InvalidParameter
 from autocrud.reading import MAX_LIMIT
 from autocrud.resource import RevisionStatus
-from autocrud.routes.sparse import Tree, check_paths, parse_paths
+from autocrud.routes.sparse import Tree, check_paths, parse_paths, paths_pattern
 
 
 def _documented(name: str, annotation: Any, default: Any) -> inspect.Parameter:
@@ -29,6 +31,7 @@ class Parameter:
     Args:
         kind: its type, with Pydantic's constraints.
         convert: makes of the checked value what the route works with.
+        shown: its type in OpenAPI, where that says more than what is checked here.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Parameter:
     description: str
     example: Any = None
     convert: Callable[[Any], Any] = lambda value: value
+    shown: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_adapter", TypeAdapter(self.kind))
@@ -60,7 +64,7 @@ class Parameter:
         examples = [] if self.example is None else [self.example]
         query = Query(alias=self.name, description=self.description, examples=examples)
         default = inspect.Parameter.empty if self.default is REQUIRED else self.default
-        return _documented(f"{self.name}_", Annotated[self.kind, query], default)
+        return _documented(f"{self.name}_", Annotated[self.shown or self.kind, query], default)
 
 
 PARTS = ("data", "meta", "revision_info")
@@ -92,9 +96,24 @@ def revision_parameter(name: str, description: str, *, required: bool = False) -
     return Parameter(name, _Revision, REQUIRED if required else None, description, "2")
 
 
+_TIME = re.compile(r"[0-9]{4}(-[0-9]{2}){2}[Tt ][0-9]{2}(:[0-9]{2}){2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")
+
+
 def time_parameter(name: str, description: str) -> Parameter:
-    """A query parameter that is a time."""
-    return Parameter(name, AwareDatetime, None, description, "2026-01-02T03:04:05Z")
+    """A query parameter that is a time (RFC 3339)."""
+    shown = Annotated[AwareDatetime, WithJsonSchema({"type": "string", "format": "date-time"})]
+    return Parameter(name, str, None, description, "2026-01-02T03:04:05Z", _time, shown)
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    if not _TIME.fullmatch(text):
+        raise ValueError("must be a time with its offset from UTC, as in 2026-01-02T03:04:05Z")
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("is beyond the years that there are") from error
 
 
 def _tree(text: str | None) -> Tree:
@@ -138,13 +157,13 @@ RESOURCE_ID = inspect.Parameter(
 )
 
 
-def header(name: str, description: str, example: str, pattern: str) -> inspect.Parameter:
+def header(name: str, description: str, example: str, pattern: str | None = None, kind: Any = str) -> inspect.Parameter:
     """A header as FastAPI shows it."""
     marker = Header(alias=name, description=description, examples=[example], pattern=pattern)
-    return _documented(name.lower().replace("-", "_"), Annotated[str, marker], None)
+    return _documented(name.lower().replace("-", "_"), Annotated[kind, marker], None)
 
 
-_TAGS_PATTERN = r'^\s*(\*|(W/)?"[!#-~]*"(\s*,\s*(W/)?"[!#-~]*")*)\s*$'
+_TAGS_PATTERN = r'^(\*|(W/)?"[!#-~]*"( ?, ?(W/)?"[!#-~]*")*)$'
 IF_MATCH = header(
     "If-Match",
     "Only if the resource's `ETag` is one of these; 412 otherwise.",
@@ -157,7 +176,7 @@ IF_NONE_MATCH = header(
     '"3-20260102030405000000"',
     _TAGS_PATTERN,
 )
-PREFER = header("Prefer", "`return=minimal` for an answer without a body (RFC 7240).", "return=minimal", r"^[ -~]*$")
+PREFER = header("Prefer", "`return=minimal`: an answer with nothing in it (RFC 7240).", "return=minimal")
 
 
 def prefers_minimal(request: Request) -> bool:
@@ -179,6 +198,9 @@ class QueryReader:
         self, parameters: Sequence[Parameter], fields: Sequence[str] = (), *, schema: Mapping[str, Any] | None = None
     ) -> None:
         self._schema = schema or {}
+        if schema is not None:
+            shown = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=paths_pattern(schema))]
+            parameters = [replace(item, shown=shown) if item.name == FIELDS.name else item for item in parameters]
         self._parameters = {parameter.name: parameter for parameter in parameters}
         self._fields = frozenset(fields)
         self._required = [parameter.name for parameter in parameters if parameter.default is REQUIRED]

@@ -1,6 +1,7 @@
 """`PUT /{model}/{resource_id}`: a new revision, or a new resource with a chosen id."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from fastapi import Request
 from starlette.responses import Response
@@ -21,6 +22,10 @@ from autocrud.routes.parameters import (
     header,
 )
 from autocrud.routes.user import user_of
+
+_IF_NONE_MATCH = header(
+    "If-None-Match", "Only `*`: create the resource, and only if there is none.", "*", kind=Literal["*"]
+)
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
@@ -44,19 +49,20 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
             return written_response(request, resource, values)
         body = await read_json_body(request, limit)
         try:
+            if "if-match" in request.headers:
+                raise AlreadyExists(resource_id)  # of a state, and of none: nothing can be both
             resource = await manager.create(body, resource_id=resource_id, by=user, status=status)
         except AlreadyExists as error:
             current = await manager.get(resource_id, include_deleted=True)
             raise PreconditionFailed(resource_id, current.tag) from error
         return written_response(request, resource, values, routes.location(request, resource_id))
 
-    if_none_match = header("If-None-Match", "Only `*`: create the resource, and only if there is none.", "*", r"^\*$")
     yield Operation(
         "replace",
         "PUT",
         "/{resource_id}",
         replace,
-        [RESOURCE_ID, *query.documented(), IF_MATCH, if_none_match, PREFER, routes.body()],
+        [RESOURCE_ID, *query.documented(), IF_MATCH, _IF_NONE_MATCH, PREFER, routes.body()],
         f"Replace a {routes.spec.label}",
         200,
         routes.envelope,
@@ -74,6 +80,4 @@ def _creates(request: Request) -> bool:
         return False
     if value.strip() != "*":
         raise InvalidParameter("If-None-Match", "must be * here")
-    if "if-match" in request.headers:
-        raise InvalidParameter("If-None-Match", "excludes If-Match")
     return True

@@ -1,5 +1,6 @@
 """`fields=`: the parts of a resource's data that a client wants, by paths such as `title,address.city,cast.0`."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,6 +9,10 @@ from pydantic_core import from_json, to_json
 from autocrud.errors import InvalidParameter
 
 _MAX_DEPTH = 32
+_SHOWN_DEPTH = 6
+_SHOWN_LENGTH = 2000
+_ANY = r"[^,.\s]+(\.[^,.\s]+)*"
+_OPTIONS = ("anyOf", "oneOf", "allOf")
 
 # A tree of names; an empty one stands for the whole of what is there.
 Tree = dict[str, "Tree"]
@@ -53,6 +58,38 @@ def check_paths(tree: Tree, schema: Mapping[str, Any]) -> None:
             raise InvalidParameter("fields", f"{'.'.join(path)!r} is not a field")
 
 
+def paths_pattern(schema: Mapping[str, Any]) -> str:
+    """A regular expression for the `fields` that the model's JSON schema has, as far down as it is worth telling."""
+    path = _pattern(schema, schema.get("$defs", {}), 0)
+    if not path or len(path) > _SHOWN_LENGTH:
+        path = _ANY
+    return f"^{path}(,{path})*$"
+
+
+def _pattern(schema: Any, definitions: Mapping[str, Any], depth: int) -> str:
+    """Of the paths that begin within a value; empty where none do."""
+    if depth > _SHOWN_DEPTH or schema is True or schema == {}:
+        return _ANY
+    if not isinstance(schema, dict):
+        return ""
+    if "$ref" in schema:
+        return _pattern(definitions.get(schema["$ref"].rpartition("/")[2]), definitions, depth + 1)
+    found = [_pattern(option, definitions, depth + 1) for key in _OPTIONS for option in schema.get(key, ())]
+    for name, part in schema.get("properties", {}).items():
+        found.append(re.escape(name) + _tail(_pattern(part, definitions, depth + 1)))
+    if schema.get("additionalProperties") or (schema.get("type") == "object" and "properties" not in schema):
+        found.append(_ANY)
+    if schema.get("type") == "array":
+        item = _pattern(schema.get("items", {}), definitions, depth + 1)
+        found += ["(0|[1-9][0-9]{0,8})" + _tail(item), item]
+    options = "|".join(dict.fromkeys(filter(None, found)))
+    return options and f"({options})"
+
+
+def _tail(pattern: str) -> str:
+    return f"(\\.{pattern})?" if pattern else ""
+
+
 def sparse(data: bytes, tree: Tree) -> bytes:
     """The JSON cut to the tree."""
     return to_json(_cut(from_json(data), tree), inf_nan_mode="constants")
@@ -86,7 +123,7 @@ def _steps(schema: Any, name: str, definitions: Mapping[str, Any], depth: int) -
         return
     if "$ref" in schema:
         yield from _steps(definitions.get(schema["$ref"].rpartition("/")[2]), name, definitions, depth + 1)
-    for key in ("anyOf", "oneOf", "allOf"):
+    for key in _OPTIONS:
         for option in schema.get(key, ()):
             yield from _steps(option, name, definitions, depth + 1)
     yield from _members(schema, name)

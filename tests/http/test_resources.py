@@ -106,9 +106,8 @@ async def test_put_creates_with_a_chosen_id_exactly_once(http: httpx.AsyncClient
     responses = await asyncio.gather(*puts)
     assert sorted(response.status_code for response in responses) == [201, *[412] * 19]
     assert next(r for r in responses if r.status_code == 201).headers["location"] == "/book/emma"
-    for value, extra in (('"x"', {}), ("*", {"If-Match": "*"})):
-        response = await http.put("/book/emma", json={"title": "x"}, headers={"If-None-Match": value, **extra})
-        assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "If-None-Match")
+    response = await http.put("/book/emma", json={"title": "x"}, headers={"If-None-Match": '"x"'})
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "If-None-Match")
 
 
 async def test_delete_is_soft_and_restore_undoes_it(http: httpx.AsyncClient) -> None:

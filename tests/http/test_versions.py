@@ -67,7 +67,7 @@ async def test_revisions_are_selected_by_time_and_from_one_on(http: httpx.AsyncC
         (f"since={_earlier(times[0]).replace('+00:00', 'Z')}&until={times[0]}", [1]),
     ):
         assert await _numbers(http, location, query) == expected, query
-    for query in ("since=2026-01-01T00:00:00", "from=0", "from=x:1", "limit=0", "cursor=x", "chain_only=2"):
+    for query in ("since=2026-01-01T00:00:00", "from=0", "limit=0", "cursor=x", "chain_only=2"):
         assert (await http.get(f"{location}/revisions?{query}")).status_code == 400, query
     assert (await http.get(f"{location}/revisions?from=9")).status_code == 404
     assert (await http.get("/book/none/revisions")).status_code == 404
@@ -96,7 +96,7 @@ async def test_switching_branches(http: httpx.AsyncClient) -> None:
     again = await http.post(f"{location}/switch/{first['meta']['resource_id']}:3")
     assert again.json()["data"]["year"] == 3
     assert (await http.post(f"{location}/switch/3")).headers["etag"] == again.headers["etag"]
-    for revision, status in (("9", 404), ("0", 400), ("other:1", 400), ("x", 400)):
+    for revision, status in (("9", 404), ("0", 400), ("other:1", 404), ("x", 400)):
         assert (await http.post(f"{location}/switch/{revision}")).status_code == status
     await http.delete(location)
     assert (await http.post(f"{location}/switch/1")).status_code == 410
@@ -154,7 +154,14 @@ async def test_reads_as_of_a_time_and_as_of_a_revision(http: httpx.AsyncClient) 
     assert by_revision["meta"] == switched["meta"]
     await http.delete(location)
     assert (await _at(http, location, first["meta"]["updated_time"])).json() == first
-    for query in ("at=yesterday", "at=2026-01-01T00:00:00", "revision_id=0", f"revision_id=1&at={deleted}"):
+    for query in (
+        "at=yesterday",
+        "at=2026-01-01T00:00:00",
+        "at=1.5",
+        "at=9999-12-31T23:59:59-12:00",
+        "revision_id=0",
+        f"revision_id=1&at={deleted}",
+    ):
         assert (await http.get(f"{location}?{query}")).status_code == 400
 
 
