@@ -42,7 +42,7 @@ crash: .venv/.test  ## kill writers at random points, a thousand times over
 	AUTOCRUD_TEST_KILLS=1000 $(BIN)/python -m pytest tests/faults --timeout=7200
 
 campaign: .venv/.test  ## the random tests of all backends at length
-	AUTOCRUD_TEST_EXAMPLES=500 AUTOCRUD_TEST_SECONDS=120 $(BIN)/python -m pytest tests/storage/test_conformance.py tests/nodes --timeout=7200
+	AUTOCRUD_TEST_EXAMPLES=500 AUTOCRUD_TEST_SECONDS=120 $(BIN)/python -m pytest tests/storage/test_conformance.py tests/nodes tests/conformity --timeout=7200
 
 clean:  ## remove the environment and caches, never the data
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build *.egg-info

@@ -111,7 +111,7 @@ def _read(routes: ModelRoutes) -> Operation:
         "read_blob", "GET", "/{resource_id}/blobs/{file_id}", read_blob, parameters,
         f"Read bytes that a {routes.spec.label} refers to", 200, None, "hello",
         ("ETag", "Last-Modified", "Content-Disposition", "Accept-Ranges"), (400, 404, 410, 416), cached=True,
-        media_type="*/*", schema=OCTETS, partial=True,
+        media_types=("application/octet-stream", "*/*"), schema=OCTETS, partial=True,
     )  # fmt: skip
 
 

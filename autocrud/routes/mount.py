@@ -101,7 +101,10 @@ class Mount:
         return any(path == collection or path.startswith(f"{collection}/") for collection in self._collections)
 
     def _extend_openapi(self) -> None:
-        """Put into OpenAPI the schema that problem responses refer to, which no route returns by itself."""
+        """Put into OpenAPI the schema that problem responses refer to, and titles that tell input from output apart.
+
+        No route returns a problem by itself; and generators of clients name classes by titles, which must not clash.
+        """
         app, generate = self._app, self._app.openapi
 
         def openapi() -> dict[str, Any]:
@@ -109,6 +112,9 @@ class Mount:
             schemas = schema.setdefault("components", {}).setdefault("schemas", {})
             problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(problem.pop("$defs"))
+            for name, described in schemas.items():
+                if name.endswith(("-Input", "-Output")):
+                    described["title"] = name.replace("-", "")
             schemas["Problem"] = problem
             return schema
 

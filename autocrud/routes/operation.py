@@ -162,7 +162,7 @@ class Operation:
         cached: whether it may also answer 304, where the client has the state already.
         partial: whether it may also answer 206, with a part of it, or send the client elsewhere by 307.
         request_body: what OpenAPI shows of a body that is not just the model.
-        media_type, schema: of the success response's body, where it is not a model's JSON.
+        media_types, schema: of the success response's body, where it is not a model's JSON.
     """
 
     family: str
@@ -181,16 +181,15 @@ class Operation:
     cached: bool = False
     partial: bool = False
     request_body: dict[str, Any] | None = None
-    media_type: str = "application/json"
+    media_types: Sequence[str] = ("application/json",)
     schema: dict[str, Any] | None = None
 
     def responses(self) -> dict[int | str, dict[str, Any]]:
         """What OpenAPI shows of the answers."""
         success: dict[str, Any] = {}
-        if self.example is not None:
-            success["content"] = {self.media_type: {"example": self.example}}
-        if self.schema is not None:
-            success.setdefault("content", {}).setdefault(self.media_type, {})["schema"] = self.schema
+        body = {"example": self.example, "schema": self.schema}
+        if shown := {name: value for name, value in body.items() if value is not None}:
+            success["content"] = dict.fromkeys(self.media_types, shown)
         if self.headers:
             success["headers"] = _headers(*self.headers)
         found: dict[int | str, dict[str, Any]] = {self.status: success, **problems(*self.refusals)}

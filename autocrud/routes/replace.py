@@ -1,9 +1,10 @@
 """`PUT /{model}/{resource_id}`: a new revision, or a new resource with a chosen id."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated
 
 from fastapi import Request
+from pydantic import WithJsonSchema
 from starlette.responses import Response
 
 from autocrud.errors import AlreadyExists, InvalidParameter, PreconditionFailed
@@ -23,8 +24,12 @@ from autocrud.routes.parameters import (
 )
 from autocrud.routes.user import user_of
 
+_Star = Annotated[str, WithJsonSchema({"type": "string", "enum": ["*"]})]
 _IF_NONE_MATCH = header(
-    "If-None-Match", "Only `*`: create the resource, and only if there is none.", "*", kind=Literal["*"]
+    "If-None-Match",
+    "Only `*`: create the resource, and only if there is none.",
+    "*",
+    kind=_Star,
 )
 
 

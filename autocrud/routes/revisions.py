@@ -145,7 +145,7 @@ def _diff(routes: ModelRoutes) -> Operation:
     return Operation(
         "diff", "GET", f"{_BASE}/diff", diff, [RESOURCE_ID, *query.documented()],
         f"Compare two revisions of a {routes.spec.label}", 200, None, example, (), (400, 404, 410),
-        media_type=JSON_PATCH, schema=patch_schema(),
+        media_types=(JSON_PATCH,), schema=patch_schema(),
     )  # fmt: skip
 
 
