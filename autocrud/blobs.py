@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from autocrud.binary import OCTETS, Binary, reference
-from autocrud.errors import BlobNotFound, DataCorrupted, FieldError, InvalidData, PayloadTooLarge
+from autocrud.errors import BlobNotFound, DataCorrupted, FieldError, InvalidData, PayloadTooLarge, RevisionNotFound
 from autocrud.model import ModelSpec
 from autocrud.reading import ResourceReader
 from autocrud.storage.base import IStorage
@@ -79,7 +79,10 @@ class ResourceBlobs:
         blob = None if commit is None else await self._storage.blobs.find(file_id)
         if commit is None or blob is None:
             raise BlobNotFound(resource_id, file_id)
-        named = reference(from_json(await self._storage.data(commit)), file_id)
+        try:
+            named = reference(from_json(await self._storage.data(commit)), file_id)
+        except RevisionNotFound:
+            raise BlobNotFound(resource_id, file_id) from None
         return StoredBlob(blob, named.get("content_type", OCTETS), named.get("filename"))
 
     async def read(self, stored: StoredBlob, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:

@@ -116,7 +116,10 @@ class History:
             number = revision_number(head.resource_id, after.info.revision_id)
             following = _write_cursor(query, number if chain_only else last.version)
         items = found[: span.limit]
-        contents = [await self._storage.data(item) for item in items] if data else []
+        try:
+            contents = [await self._storage.data(item) for item in items] if data else []
+        except RevisionNotFound:  # one of them was given up after they were listed
+            return await self.page(head, first=first, chain_only=chain_only, span=span, cursor=cursor, data=data)
         return RevisionPage([item.info for item in items], contents, following)
 
     async def difference(self, resource_id: str, first: int, second: int) -> list[dict[str, Any]]:

@@ -276,8 +276,9 @@ class ResourceManager(ResourceReader[T]):
     async def _as_created(self, resource_id: str) -> Resource[T]:
         """A resource as its creation left it."""
         head = await self._head(resource_id, True, current=True)
-        (first,) = await self._storage.commits(resource_id, before=2, limit=1)
-        return await self._history.at_commit(head, first)
+        for first in await self._storage.commits(resource_id, before=2, limit=1):
+            return await self._history.at_commit(head, first)
+        raise NotFound(self.spec.name, resource_id)
 
     async def _change(
         self,

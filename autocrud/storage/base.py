@@ -91,7 +91,7 @@ class IStorage(ABC):
         """The stored JSON of a revision, or of a commit that has data of its own.
 
         Raises:
-            LookupError: the commit has none.
+            RevisionNotFound: the commit has none, or it was erased meanwhile.
         """
 
     @abstractmethod

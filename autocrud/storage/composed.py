@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from autocrud.errors import StorageUnavailable
+from autocrud.errors import DataCorrupted, RevisionNotFound, StorageUnavailable
 from autocrud.query.conditions import Query
 from autocrud.storage.base import IStorage, MetaStore
 from autocrud.storage.batcher import Batcher
@@ -58,16 +58,21 @@ class Storage(IStorage):
             raise refused
 
     async def get(self, resource_id: str, *, current: bool = False) -> Head | None:
-        head = await self._within(self._meta.get(resource_id, current))
-        return head if head is None or head.data is not None else await self._complete(head)
+        while True:
+            found = await self._within(self._meta.get(resource_id, current))
+            if found is None or found.data is not None or (found := await self._complete(found)) is not None:
+                return found
 
     async def search(self, query: Query) -> Page:
-        page = await self._within(self._meta.search(query))
-        if all(head.data is not None for head in page.items):
-            return page
-        # One after the other: a page of large heads must not be a burst of reads.
-        items = [head if head.data is not None else await self._complete(head) for head in page.items]
-        return Page(items, page.next)
+        while True:
+            page = await self._within(self._meta.search(query))
+            if all(head.data is not None for head in page.items):
+                return page
+            # One after the other: a page of large heads must not be a burst of reads.
+            items = [await self._complete(head) for head in page.items]
+            whole = [head for head in items if head is not None]
+            if len(whole) == len(items):
+                return Page(whole, page.next)
 
     async def count(self, query: Query) -> int:
         return await self._within(self._meta.count(query))
@@ -85,9 +90,13 @@ class Storage(IStorage):
         return await self._within(self._meta.revision(resource_id, number, version))
 
     async def data(self, of: Commit | Revision) -> bytes:
-        if of.locator is None:
-            raise LookupError(f"Version {of.version} has no data of its own.")
-        return await self._within(self._meta.read(of.locator))
+        if of.locator is not None:
+            try:
+                return await self._within(self._meta.read(of.locator))
+            except DataCorrupted:
+                if await self._is_kept(of):
+                    raise
+        raise RevisionNotFound(of.revision_id)
 
     async def blobs_of(self, resource_id: str, version: int) -> list[str]:
         return await self._within(self._meta.blobs_of(resource_id, version))
@@ -106,8 +115,24 @@ class Storage(IStorage):
         await self._meta.tidy()
         await self.blobs.uploads.expire()
 
-    async def _complete(self, head: Head) -> Head:
-        return replace(head, data=await self._within(self._meta.read(head.locator)))
+    async def _complete(self, head: Head) -> Head | None:
+        """The head with its data; None where that was erased after the head was read."""
+        if head.data is not None:
+            return head
+        try:
+            return replace(head, data=await self._within(self._meta.read(head.locator)))
+        except DataCorrupted:
+            now = await self._within(self._meta.get(head.resource_id, True))
+            if now is not None and now.locator == head.locator:
+                raise
+            return None
+
+    async def _is_kept(self, of: Commit | Revision) -> bool:
+        """Whether data is still named, as of now, where it was."""
+        await self._within(self._meta.get(of.resource_id, True))  # brings what is behind up to now
+        written = of.version if isinstance(of, Commit) else of.written
+        found = await self._within(self._meta.commits(of.resource_id, written + 1, 1))
+        return any(commit.locator == of.locator for commit in found)
 
     async def _within(self, call: Awaitable[R]) -> R:
         try:

@@ -59,7 +59,8 @@ def decode_record(spec: ModelSpec[Any], line: bytes) -> Item:
     data = line[len(line) - 1 - revision.size : -1]
     if data.isspace():
         index: tuple[Any, ...] = (None,) * len(spec.index_fields)
-        return Write(kind, record["follows"], meta, index, revision, None, prunes, key, blobs)
+        # Its blobs were given up with it, and those that nobody else refers to were erased before it.
+        return Write(kind, record["follows"], meta, index, revision, None, prunes, key)
     return Write(kind, record["follows"], meta, spec.index_values(data), revision, data, prunes, key, blobs)
 
 

@@ -161,6 +161,16 @@ class Revision:
     written: int
     locator: str
 
+    @property
+    def revision_id(self) -> str:
+        """The resource's id and the revision's number."""
+        return self.info.revision_id
+
+    @property
+    def resource_id(self) -> str:
+        """Of which resource it is one."""
+        return self.revision_id.rpartition(":")[0]
+
 
 class Repeated(AutoCRUDError):
     """A write of this key has made a resource already."""

@@ -16,11 +16,23 @@ from pydantic_core import from_json
 
 from autocrud.errors import AlreadyExists, AutoCRUDError, Conflict, UniqueViolation
 from autocrud.query.conditions import Equals, Query
-from autocrud.resource import timestamp
+from autocrud.resource import revision_number, timestamp
 from autocrud.storage.base import IStorage, IStorageFactory
-from autocrud.storage.values import Write
+from autocrud.storage.values import RevisionSpan, Write
 from autocrud.testing.conformance import ids
-from autocrud.testing.writes import SAMPLE, creation, deletion, expecting, purge, restoration, sample, update
+from autocrud.testing.writes import (
+    SAMPLE,
+    creation,
+    deletion,
+    expecting,
+    modification,
+    pruning,
+    purge,
+    restoration,
+    sample,
+    switching,
+    update,
+)
 
 _IDS = st.sampled_from(["a", "b", "c", "d"])
 _FIELDS = st.fixed_dictionaries(
@@ -43,6 +55,7 @@ class Oracle:
     last: dict[str, Write] = field(default_factory=dict)
     data: dict[str, bytes] = field(default_factory=dict)
     history: dict[str, list[Write]] = field(default_factory=dict)
+    revisions: dict[str, dict[int, Write]] = field(default_factory=dict)  # by number, what last wrote each
 
     def refusal(self, write: Write) -> type[AutoCRUDError] | None:
         """How the write must be refused; None if it must be accepted."""
@@ -61,12 +74,20 @@ class Oracle:
         """Take the write over."""
         name = write.meta.resource_id
         if write.kind == "purge":
-            del self.last[name], self.data[name], self.history[name]
+            del self.last[name], self.data[name], self.history[name], self.revisions[name]
             return
         self.last[name] = write
         self.history.setdefault(name, []).append(write)
+        kept = self.revisions.setdefault(name, {})
         if write.data is not None:
             self.data[name] = write.data
+            kept[self.current(name)] = write
+        for number in [number for number in kept if number <= write.prunes and number != self.current(name)]:
+            del kept[number]
+
+    def current(self, name: str) -> int:
+        """The number of the current revision."""
+        return revision_number(name, self.last[name].meta.current_revision_id)
 
     def ids(self, **equal: Any) -> list[str]:
         """The live resources whose fields have these values, newest first."""
@@ -128,6 +149,7 @@ class StorageMachine(RuleBasedStateMachine):
         self.storage = self.loop.run_until_complete(self.place.open())
         self.oracle = Oracle()
         self.ticks = 0
+        self.touched = ""
 
     def teardown(self) -> None:
         """Close what this run opened."""
@@ -158,6 +180,31 @@ class StorageMachine(RuleBasedStateMachine):
         """Delete, restore or purge."""
         if name in self.oracle.last:
             self.commit(step(self.oracle.last[name]))
+
+    @rule(name=_IDS, fields=_FIELDS)
+    def modify(self, name: str, fields: Fields) -> None:
+        """Edit the current revision in place."""
+        if name in self.oracle.last:
+            current = self.oracle.revisions[name][self.oracle.current(name)]
+            self.commit(modification(self.oracle.last[name], current, _data(fields)))
+
+    @rule(name=_IDS, choice=st.integers(0, 9))
+    def switch(self, name: str, choice: int) -> None:
+        """Make another revision the current one, or the same again."""
+        if name in self.oracle.last:
+            kept = list(self.oracle.revisions[name].values())
+            self.commit(switching(self.oracle.last[name], kept[choice % len(kept)]))
+
+    @rule(name=_IDS, prunes=st.integers(1, 4))
+    def prune(self, name: str, prunes: int) -> None:
+        """Give up old revisions."""
+        if name in self.oracle.last:
+            self.commit(pruning(self.oracle.last[name], prunes))
+
+    @rule()
+    def tidy(self) -> None:
+        """Erase what was given up."""
+        self.loop.run_until_complete(self.storage.tidy())
 
     @rule(names=st.lists(_IDS, min_size=2, max_size=5), fields=_FIELDS)
     def create_at_once(self, names: list[str], fields: Fields) -> None:
@@ -201,7 +248,7 @@ class StorageMachine(RuleBasedStateMachine):
 
     def commit(self, write: Write) -> None:
         """Commit on both, and compare what comes of it."""
-        refused = self.oracle.refusal(write)
+        refused, self.touched = self.oracle.refusal(write), write.meta.resource_id
         found: type[AutoCRUDError] | None = None
         try:
             self.loop.run_until_complete(self.storage.commit(write))
@@ -225,6 +272,11 @@ class StorageMachine(RuleBasedStateMachine):
             told = [(commit.version, commit.kind, commit.revision_id) for commit in await self.storage.commits(name)]
             history = reversed(self.oracle.history[name])
             assert told == [(write.meta.version, write.kind, write.meta.current_revision_id) for write in history]
+            kept = sorted(self.oracle.revisions[name].items(), reverse=True)
+            found = await self.storage.revisions(name, RevisionSpan())
+            assert [revision.info for revision in found] == [write.revision for _, write in kept]
+            if name == self.touched:
+                assert [await self.storage.data(revision) for revision in found] == [write.data for _, write in kept]
 
 
 def run_machine(new_place: Callable[[], Place], *, examples: int = 40, steps: int = 20) -> None:

@@ -1,16 +1,18 @@
 """Writes as a manager would make them, for tests that speak to a storage directly."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Annotated, Any
 
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from autocrud import writes
 from autocrud.fields import Index, Unique
 from autocrud.model import ModelSpec
-from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus
-from autocrud.storage.values import Write
+from autocrud.resource import CommitKind, RevisionStatus
+from autocrud.storage.values import RequestKey, Write
+from autocrud.writes import Author, Encoded
 
 
 class Sample(BaseModel):
@@ -25,6 +27,7 @@ class Sample(BaseModel):
 
 
 SAMPLE: ModelSpec[Sample] = ModelSpec(Sample)
+_DRAFT, _STABLE = RevisionStatus.draft, RevisionStatus.stable
 
 
 def sample(**fields: Any) -> bytes:
@@ -32,75 +35,84 @@ def sample(**fields: Any) -> bytes:
     return SAMPLE.dump(SAMPLE.parse(to_json(fields)))
 
 
-def creation(resource_id: str, data: bytes, *, time: datetime | None = None) -> Write:
+def creation(
+    resource_id: str,
+    data: bytes,
+    *,
+    time: datetime | None = None,
+    status: RevisionStatus = _STABLE,
+    key: RequestKey | None = None,
+    blobs: tuple[str, ...] = (),
+) -> Write:
     """The first write of a resource."""
-    now = time or datetime.now(UTC)
-    revision = _revision(resource_id, 1, None, now, data)
-    meta = ResourceMeta(
-        resource_id=resource_id,
-        version=1,
-        current_revision_id=revision.revision_id,
-        total_revision_count=1,
-        is_deleted=False,
-        created_time=now,
-        updated_time=now,
-        created_by="ada",
-        updated_by="ada",
-        schema_version=1,
-        status=RevisionStatus.stable,
-    )
-    return Write(CommitKind.create, 0, meta, SAMPLE.index_values(data), revision, data)
+    return writes.creation(SAMPLE, resource_id, Encoded(data, blobs), _ada(time or datetime.now(UTC)), status, key)
 
 
-def update(before: Write, data: bytes) -> Write:
-    """A new revision on top of a write."""
-    number = before.meta.total_revision_count + 1
-    revision = _revision(
-        before.meta.resource_id, number, before.meta.current_revision_id, before.meta.updated_time, data
-    )
-    meta = _next(before.meta, current_revision_id=revision.revision_id, total_revision_count=number)
-    return Write(CommitKind.update, before.meta.version, meta, SAMPLE.index_values(data), revision, data)
+def update(
+    before: Write,
+    data: bytes,
+    *,
+    time: datetime | None = None,
+    status: RevisionStatus = _STABLE,
+    prunes: int = 0,
+    blobs: tuple[str, ...] = (),
+) -> Write:
+    """A new revision on top of a write; at the same time, unless another is given."""
+    return writes.update(SAMPLE, before.meta, Encoded(data, blobs), _after(before, time), status, prunes)
 
 
-def deletion(before: Write) -> Write:
+def modification(
+    before: Write,
+    of: Write,
+    data: bytes,
+    *,
+    time: datetime | None = None,
+    status: RevisionStatus = RevisionStatus.draft,
+) -> Write:
+    """The current revision, which another write made or rewrote, with other data."""
+    assert of.revision is not None
+    return writes.modification(SAMPLE, before.meta, of.revision, Encoded(data), _after(before, time), status)
+
+
+def switching(before: Write, to: Write, *, time: datetime | None = None) -> Write:
+    """The revision that another write made or rewrote becomes the current one."""
+    assert to.revision is not None
+    assert to.data is not None
+    return writes.switching(SAMPLE, before.meta, to.revision, to.data, to.blobs, _after(before, time))
+
+
+def pruning(before: Write, prunes: int) -> Write:
+    """The data of all revisions up to a number is given up, but for the current one's."""
+    return writes.pruning(before.meta, prunes)
+
+
+def deletion(before: Write, *, time: datetime | None = None) -> Write:
     """A soft delete on top of a write."""
-    return Write(CommitKind.delete, before.meta.version, _next(before.meta, is_deleted=True))
+    return _moved(CommitKind.delete, before, time, True)
 
 
-def restoration(before: Write) -> Write:
+def restoration(before: Write, *, time: datetime | None = None) -> Write:
     """A restore on top of a write."""
-    return Write(CommitKind.restore, before.meta.version, _next(before.meta, is_deleted=False))
+    return _moved(CommitKind.restore, before, time, False)
 
 
 def purge(before: Write) -> Write:
     """An erasure on top of a write."""
-    return Write(CommitKind.purge, before.meta.version, _next(before.meta, is_deleted=True))
+    return _moved(CommitKind.purge, before, None, True)
 
 
 def expecting(write: Write, version: int) -> Write:
     """The same write, built by somebody who read another version."""
-    return Write(
-        write.kind,
-        version,
-        write.meta.model_copy(update={"version": version + 1}),
-        write.index,
-        write.revision,
-        write.data,
-    )
+    return replace(write, follows=version, meta=write.meta.model_copy(update={"version": version + 1}))
 
 
-def _next(meta: ResourceMeta, **changes: Any) -> ResourceMeta:
-    return meta.model_copy(update={"version": meta.version + 1, **changes})
+def _moved(kind: CommitKind, before: Write, time: datetime | None, is_deleted: bool) -> Write:
+    return Write(kind, before.meta.version, writes.moved(before.meta, _after(before, time), is_deleted=is_deleted))
 
 
-def _revision(resource_id: str, number: int, parent: str | None, now: datetime, data: bytes) -> RevisionInfo:
-    return RevisionInfo(
-        revision_id=f"{resource_id}:{number}",
-        parent_revision_id=parent,
-        created_time=now,
-        created_by="ada",
-        schema_version=1,
-        status=RevisionStatus.stable,
-        data_hash=f"sha256:{sha256(data).hexdigest()}",
-        size=len(data),
-    )
+def _after(before: Write, time: datetime | None) -> Author:
+    return _ada(time or before.meta.updated_time)
+
+
+def _ada(time: datetime) -> Author:
+    return Author("ada", time)

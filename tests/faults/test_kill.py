@@ -14,7 +14,7 @@ from autocrud.query.conditions import Query
 from autocrud.storage.base import IStorage
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.testing.conformance import ids
-from autocrud.testing.writes import SAMPLE
+from tests.storage.backends import storage_on
 
 KILLS = int(os.environ.get("AUTOCRUD_TEST_KILLS", "40"))
 
@@ -41,17 +41,10 @@ class Ledger:
 
 async def check(directory: Path, ledger: Ledger) -> list[Any]:
     """Open what the dead left, compare it with the ledger, and take a picture of it."""
-    factory = DiskStorageFactory(directory)
-    await factory.open()
-    storage = factory.build(SAMPLE)
-    await storage.open()
-    try:
+    async with storage_on(DiskStorageFactory(directory)) as storage:
         await compare(storage, ledger)
         everything = [head async for head in all_heads(storage)]
         return [everything, await ids(storage), await storage.count(Query())]
-    finally:
-        await storage.close()
-        await factory.close()
 
 
 async def all_heads(storage: IStorage) -> Any:

@@ -14,9 +14,9 @@ from autocrud.errors import StorageUnavailable
 from autocrud.storage.base import IStorage
 from autocrud.storage.objects.s3 import S3ObjectStore
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.writes import SAMPLE, creation, deletion, purge, sample, update
+from autocrud.testing.writes import creation, deletion, purge, sample, update
 from tests.servers_real import postgres
-from tests.storage.backends import postgres_factory, s3_options
+from tests.storage.backends import postgres_factory, s3_options, storage_on
 
 Node = Callable[..., AbstractAsyncContextManager[IStorage]]
 
@@ -89,17 +89,8 @@ async def wire() -> AsyncIterator[Wire]:
 def node(tmp_path: Path) -> Node:
     """Opens nodes of one schema."""
 
-    @asynccontextmanager
-    async def open_node(url: str | None = None) -> AsyncIterator[IStorage]:
-        factory = postgres_factory(tmp_path, **({} if url is None else {"postgres_url": url}))
-        await factory.open()
-        storage = factory.build(SAMPLE)
-        try:
-            await storage.open()
-            yield storage
-        finally:
-            await storage.close()
-            await factory.close()
+    def open_node(url: str | None = None) -> Any:
+        return storage_on(postgres_factory(tmp_path, **({} if url is None else {"postgres_url": url})))
 
     return open_node
 

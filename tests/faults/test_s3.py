@@ -17,10 +17,10 @@ from autocrud.storage.object_store import ObjectStore
 from autocrud.storage.objects.s3 import S3ObjectStore
 from autocrud.storage.values import Write
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.writes import SAMPLE, creation, purge, sample, update
+from autocrud.testing.writes import creation, purge, sample, update
 from tests.faults.proxy import Exchange, Proxy, honest
 from tests.servers_real import seaweed
-from tests.storage.backends import s3_factory, s3_options
+from tests.storage.backends import s3_factory, s3_options, storage_on
 
 Node = Callable[..., AbstractAsyncContextManager[IStorage]]
 
@@ -37,18 +37,9 @@ async def proxy() -> AsyncIterator[Proxy]:
 def node(tmp_path: Path, proxy: Proxy) -> Node:
     """Opens nodes of one log: through the proxy, or past it."""
 
-    @asynccontextmanager
-    async def open_node(*, faulty: bool = True, **options: Any) -> AsyncIterator[IStorage]:
+    def open_node(*, faulty: bool = True, **options: Any) -> Any:
         where = {"endpoint_url": proxy.endpoint_url, "timeout": 0.5} if faulty else {}
-        factory = s3_factory(tmp_path, **where | options)
-        await factory.open()
-        storage = factory.build(SAMPLE)
-        try:
-            await storage.open()
-            yield storage
-        finally:
-            await storage.close()
-            await factory.close()
+        return storage_on(s3_factory(tmp_path, **where | options))
 
     return open_node
 

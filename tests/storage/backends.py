@@ -1,14 +1,17 @@
 """The backends that the conformance suite and the state machine run on: one line each."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from autocrud.storage.base import IStorageFactory
+from autocrud.model import ModelSpec
+from autocrud.storage.base import IStorage, IStorageFactory
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
 from autocrud.storage.postgres import PostgresStorageFactory
 from autocrud.storage.s3 import S3StorageFactory
+from autocrud.testing.writes import SAMPLE
 from tests.servers_real import postgres, seaweed
 
 
@@ -41,3 +44,16 @@ BACKENDS: dict[str, Callable[[Path], IStorageFactory]] = {
     "s3": s3_factory,
     "postgres": postgres_factory,
 }
+
+
+@asynccontextmanager
+async def storage_on(factory: IStorageFactory, spec: ModelSpec[Any] = SAMPLE) -> AsyncIterator[IStorage]:
+    """A storage of a factory of its own, open meanwhile."""
+    await factory.open()
+    storage = factory.build(spec)
+    try:
+        await storage.open()
+        yield storage
+    finally:
+        await storage.close()
+        await factory.close()

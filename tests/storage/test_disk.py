@@ -4,8 +4,8 @@ import asyncio
 import os
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +22,9 @@ from autocrud.storage.log import Log
 from autocrud.storage.objects.local import LocalObjectStore
 from autocrud.storage.records import encode_record
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.writes import SAMPLE, creation, deletion, purge, restoration, sample, update
+from autocrud.testing.writes import SAMPLE, creation, deletion, purge, sample, update
+from tests.storage.backends import storage_on
+from tests.storage.everything import picture, write_a_bit_of_everything
 
 Opener = Callable[..., AbstractAsyncContextManager[IStorage]]
 
@@ -31,41 +33,10 @@ Opener = Callable[..., AbstractAsyncContextManager[IStorage]]
 def opened(tmp_path: Path) -> Opener:
     """Opens a storage in the test's folder, for a model that is `SAMPLE` unless it is given."""
 
-    @asynccontextmanager
-    async def open_storage(spec: ModelSpec[Any] = SAMPLE, **options: Any) -> AsyncIterator[IStorage]:
-        factory = DiskStorageFactory(tmp_path, **options)
-        await factory.open()
-        storage = factory.build(spec)
-        try:
-            await storage.open()
-            yield storage
-        finally:
-            await storage.close()
-            await factory.close()
+    def open_storage(spec: ModelSpec[Any] = SAMPLE, **options: Any) -> Any:
+        return storage_on(DiskStorageFactory(tmp_path, **options), spec)
 
     return open_storage
-
-
-async def picture(storage: IStorage) -> list[Any]:
-    """Everything that the storage can be asked."""
-    everything = (await storage.search(Query(include_deleted=True, limit=1000))).items
-    live = await ids(storage)
-    by_field = [await ids(storage, Equals("text", text)) for text in ("", "x", "y")]
-    histories = [await storage.commits(head.resource_id) for head in everything]
-    data = [[await storage.data(commit) for commit in history if commit.locator] for history in histories]
-    return [everything, live, by_field, histories, data, await storage.count(Query())]
-
-
-async def write_a_bit_of_everything(storage: IStorage) -> None:
-    """All kinds of commits, in batches and alone, with data small and large."""
-    writes = [creation(f"r{number}", sample(text="x", number=number, code=f"c{number}")) for number in range(12)]
-    assert await outcomes(storage, writes) == [None] * 12
-    changed = [update(write, sample(text="y", payload="p" * 20_000)) for write in writes[:6]]
-    assert await outcomes(storage, changed) == [None] * 6
-    gone = deletion(changed[0])
-    for write in (gone, deletion(changed[1]), restoration(gone), purge(writes[11])):
-        await storage.commit(write)
-    await storage.commit(creation("r11", sample(text="x")))
 
 
 async def test_6_the_log_alone_rebuilds_the_metadata(opened: Opener, tmp_path: Path) -> None:

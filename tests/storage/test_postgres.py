@@ -19,8 +19,8 @@ from autocrud.storage.objects.s3 import S3ObjectStore
 from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.writes import SAMPLE, creation, purge, sample, update
 from tests.servers_real import postgres
-from tests.storage.backends import postgres_factory, s3_options
-from tests.storage.test_disk import picture, write_a_bit_of_everything
+from tests.storage.backends import postgres_factory, s3_options, storage_on
+from tests.storage.everything import picture, write_a_bit_of_everything
 
 Opener = Callable[..., AbstractAsyncContextManager[IStorage]]
 
@@ -29,17 +29,8 @@ Opener = Callable[..., AbstractAsyncContextManager[IStorage]]
 def opened(tmp_path: Path) -> Opener:
     """Opens a storage in the test's schema, for a model that is `SAMPLE` unless it is given."""
 
-    @asynccontextmanager
-    async def open_storage(spec: ModelSpec[Any] = SAMPLE, **options: Any) -> AsyncIterator[IStorage]:
-        factory = postgres_factory(tmp_path, **options)
-        await factory.open()
-        storage = factory.build(spec)
-        try:
-            await storage.open()
-            yield storage
-        finally:
-            await storage.close()
-            await factory.close()
+    def open_storage(spec: ModelSpec[Any] = SAMPLE, **options: Any) -> Any:
+        return storage_on(postgres_factory(tmp_path, **options), spec)
 
     return open_storage
 

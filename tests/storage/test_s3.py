@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from autocrud.storage.s3 import S3StorageFactory, main
 from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.writes import SAMPLE, creation, purge, sample, update
 from tests.servers_real import seaweed
-from tests.storage.backends import s3_factory, s3_options
-from tests.storage.test_disk import picture, write_a_bit_of_everything
+from tests.storage.backends import s3_factory, s3_options, storage_on
+from tests.storage.everything import picture, write_a_bit_of_everything
 
 Node = Callable[..., AbstractAsyncContextManager[IStorage]]
 
@@ -31,17 +31,8 @@ Node = Callable[..., AbstractAsyncContextManager[IStorage]]
 def node(tmp_path: Path) -> Node:
     """Opens nodes of one log, with a cache in the test's folder unless another is given."""
 
-    @asynccontextmanager
-    async def open_node(spec: ModelSpec[Any] = SAMPLE, **options: Any) -> AsyncIterator[IStorage]:
-        factory = s3_factory(tmp_path, **options)
-        await factory.open()
-        storage = factory.build(spec)
-        try:
-            await storage.open()
-            yield storage
-        finally:
-            await storage.close()
-            await factory.close()
+    def open_node(spec: ModelSpec[Any] = SAMPLE, **options: Any) -> Any:
+        return storage_on(s3_factory(tmp_path, **options), spec)
 
     return open_node
 

@@ -5,8 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import count
 
-from autocrud.errors import AlreadyExists, Conflict, UniqueViolation
+from autocrud.errors import AlreadyExists, Conflict, DataCorrupted, UniqueViolation
 from autocrud.fields import ColumnValue, IndexField
 from autocrud.query.conditions import Position, Query
 from autocrud.resource import CommitKind, RevisionInfo, revision_number, timestamp
@@ -59,6 +60,7 @@ class MemoryMetaStore(MetaStore):
         self._blobs: dict[str, Blob] = {}
         self._references: dict[str, dict[int, tuple[str, ...]]] = {}
         self._orphans: list[str] = []
+        self._serials = count()  # a locator is never used again
         self._order: defaultdict[_Key, list[Position]] = defaultdict(list)
 
     async def open(self) -> None:
@@ -149,7 +151,10 @@ class MemoryMetaStore(MetaStore):
         self._keys = {key: held for key, held in self._keys.items() if held[0].expires >= now}
 
     async def read(self, locator: str) -> bytes:
-        return self._data[locator]
+        try:
+            return self._data[locator]
+        except KeyError:
+            raise DataCorrupted(f"{locator} is lost.") from None
 
     def _register(self, blob: Blob) -> Outcome:
         if blob.file_id in self._blobs:
@@ -178,7 +183,8 @@ class MemoryMetaStore(MetaStore):
         refused = self._refusal(write, row)
         if refused is not None:
             return refused
-        new = None if write.kind is CommitKind.purge else self._row_after(write, row)
+        locator = f"{resource_id}/{next(self._serials)}"
+        new = None if write.kind is CommitKind.purge else self._row_after(write, row, locator)
         if new is not None and (taken := self._taken(new)) is not None:
             return UniqueViolation(taken)
         if row is not None:
@@ -188,12 +194,11 @@ class MemoryMetaStore(MetaStore):
         else:
             self._rows[resource_id] = new
             self._enlist(new)
-            self._record(write)
+            self._record(write, locator)
         return None
 
-    def _row_after(self, write: Write, row: _Row | None) -> _Row:
+    def _row_after(self, write: Write, row: _Row | None, locator: str) -> _Row:
         meta = write.meta
-        locator = f"{meta.resource_id}/{meta.version}"
         if write.data is not None and write.revision_json is not None:
             revision_json, data, index = write.revision_json, write.data, write.index
         elif row is not None and row.head.data is not None:
@@ -218,14 +223,12 @@ class MemoryMetaStore(MetaStore):
                 return field.name
         return None
 
-    def _record(self, write: Write) -> None:
+    def _record(self, write: Write, locator: str) -> None:
         resource_id, version = write.meta.resource_id, write.meta.version
-        locator = None
         if write.data is not None:
-            locator = f"{resource_id}/{version}"
             self._data[locator] = write.data
         history = self._commits.setdefault(resource_id, [])
-        history.append(commit_of(write, locator))
+        history.append(commit_of(write, None if write.data is None else locator))
         if write.key:
             self._keys[write.key.key] = (write.key, resource_id)
         if write.blobs:

@@ -84,7 +84,7 @@ class _Rebuilt:
         pruned = _pruned(history)
         for item in history:
             write, locator = item.write, _locator(item)
-            if item in pruned:
+            if write.meta.version in pruned:
                 self.released += write.blobs
                 if locator is not None:
                     self.erasures.append((locator, True))
@@ -109,17 +109,24 @@ class _Rebuilt:
                 await connection.execute(sql, *columns_of(values))
 
 
-def _pruned(history: Sequence[_Found]) -> list[_Found]:
-    """The commits whose data was given up."""
-    number = max(item.write.prunes for item in history)
-    meta = history[-1].write.meta
-    return [
-        item
-        for item in history
-        if item.write.revision is not None
-        and revision_number(meta.resource_id, item.write.revision.revision_id) <= number
-        and item.write.revision.revision_id != meta.current_revision_id
-    ]
+def _pruned(history: Sequence[_Found]) -> set[int]:
+    """The versions whose data was given up."""
+    held: dict[int, str] = {}
+    pruned: set[int] = set()
+    for item in history:
+        write, meta = item.write, item.write.meta
+        if write.revision is not None:
+            held[meta.version] = write.revision.revision_id
+        if write.prunes:
+            gone = {
+                version
+                for version, revision_id in held.items()
+                if revision_number(meta.resource_id, revision_id) <= write.prunes
+                and revision_id != meta.current_revision_id
+            }
+            pruned |= gone
+            held = {version: revision_id for version, revision_id in held.items() if version not in gone}
+    return pruned
 
 
 async def _stage(connection: Any, tables: PostgresTables, records: PostgresRecords) -> bool:

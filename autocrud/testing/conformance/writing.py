@@ -1,68 +1,19 @@
-"""The conformance suite: what every storage must do, told by the invariants of the design.
-
-A backend proves itself by a subclass with one fixture, `factory`, an opened `IStorageFactory`; nothing may be left out.
-Needs pytest and pytest-asyncio.
-"""
+"""Conformance of commits: what is accepted, what is refused, and what is left of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
-from autocrud.errors import AlreadyExists, Conflict, UniqueViolation
+from autocrud.errors import AlreadyExists, Conflict, RevisionNotFound, UniqueViolation
 from autocrud.query.conditions import Equals, Query
 from autocrud.resource import CommitKind
-from autocrud.storage.base import IStorage, IStorageFactory
-from autocrud.storage.values import Head, Write
-from autocrud.testing.writes import (
-    SAMPLE,
-    creation,
-    deletion,
-    expecting,
-    purge,
-    restoration,
-    sample,
-    update,
-)
-
-_LARGE = "x" * 300_000
+from autocrud.storage.base import IStorage
+from autocrud.testing.conformance.support import LARGE, StorageTests, ids, outcomes, present
+from autocrud.testing.writes import creation, deletion, expecting, purge, restoration, sample, update
 
 
-async def ids(storage: IStorage, *where: Equals, include_deleted: bool = False, limit: int = 1000) -> list[str]:
-    """The ids that a query selects, over all pages."""
-    query, found = Query(tuple(where), include_deleted, limit), list[str]()
-    while True:
-        page = await storage.search(query)
-        found += [head.resource_id for head in page.items]
-        if page.next is None:
-            return found
-        query = Query(query.where, include_deleted, limit, page.next)
-
-
-async def present(storage: IStorage, resource_id: str) -> Head:
-    """A head that must be there."""
-    head = await storage.get(resource_id)
-    assert head is not None
-    return head
-
-
-async def outcomes(storage: IStorage, writes: list[Write]) -> list[Any]:
-    """Commit all of them at once; what each one came to."""
-    return await asyncio.gather(*(storage.commit(write) for write in writes), return_exceptions=True)
-
-
-class StorageConformance:
-    """Tests against `IStorage`. The numbers are the invariants'."""
-
-    @pytest.fixture
-    async def storage(self, factory: IStorageFactory) -> AsyncIterator[IStorage]:
-        """One model's storage, open and empty."""
-        storage = factory.build(SAMPLE)
-        await storage.open()
-        yield storage
-        await storage.close()
+class WritingTests(StorageTests):
+    """Tests of single writes and of rivals."""
 
     async def test_a_created_resource_reads_back_byte_for_byte(self, storage: IStorage) -> None:
         """What goes in comes out, metadata and data alike, Unicode and all."""
@@ -81,7 +32,7 @@ class StorageConformance:
 
     async def test_data_of_any_size_reads_back(self, storage: IStorage) -> None:
         """Data too large for the head comes from elsewhere, in reads, in lists and in the history."""
-        small, large = sample(text="small"), sample(text="large", payload=_LARGE)
+        small, large = sample(text="small"), sample(text="large", payload=LARGE)
         first = creation("a", large)
         second = update(first, small)
         third = deletion(second)
@@ -121,7 +72,7 @@ class StorageConformance:
         assert [commit.time for commit in history] == [first.meta.updated_time] * 3
         assert {commit.by for commit in history} == {"ada"}
         assert [commit.locator is None for commit in history] == [True, True, False]
-        with pytest.raises(LookupError):
+        with pytest.raises(RevisionNotFound):
             await storage.data(history[0])
 
     async def test_the_history_is_paged_newest_first(self, storage: IStorage) -> None:
@@ -242,88 +193,9 @@ class StorageConformance:
             await storage.commit(restoration(deletion(first)))
         assert (await present(storage, "a")).is_deleted
 
-    async def test_a_soft_delete_hides_and_a_restore_shows(self, storage: IStorage) -> None:
-        """Lists and counts leave out what is deleted, unless they are asked not to; a read by id still finds it."""
-        first = creation("a", sample(text="t"))
-        second = deletion(first)
-        await storage.commit(first)
-        await storage.commit(creation("b", sample(text="t")))
-        await storage.commit(second)
-        assert await ids(storage) == await ids(storage, Equals("text", "t")) == ["b"]
-        assert set(await ids(storage, include_deleted=True)) == {"a", "b"}
-        assert set(await ids(storage, Equals("text", "t"), include_deleted=True)) == {"a", "b"}
-        assert await storage.count(Query()) == 1
-        assert await storage.count(Query(include_deleted=True)) == 2
-        head = await present(storage, "a")
-        assert (head.is_deleted, head.version, head.data) == (True, 2, first.data)
-        await storage.commit(restoration(second))
-        assert set(await ids(storage)) == {"a", "b"}
-
-    async def test_filters_select_equal_values(self, storage: IStorage) -> None:
-        """Of every kind of column, alone and together, over what the resource holds now."""
-        kept = creation("a", sample(text="Ab", number=2**40, flag=True))
-        moved = creation("b", sample(text="Ab", number=7, flag=False))
-        for write in (kept, moved, creation("c", sample(text="ab", flag=True)), update(moved, sample(text="zz"))):
-            await storage.commit(write)
-        assert await ids(storage, Equals("text", "Ab")) == ["a"]
-        assert await ids(storage, Equals("number", 2**40)) == ["a"]
-        assert await ids(storage, Equals("number", 7)) == []
-        assert set(await ids(storage, Equals("flag", 1))) == {"a", "c"}
-        assert await ids(storage, Equals("flag", 1), Equals("text", "ab")) == ["c"]
-        assert await ids(storage, Equals("flag", 1), Equals("text", "zz")) == []
-        assert await ids(storage, Equals("number", None)) == []
-        assert await storage.count(Query((Equals("flag", 1), Equals("text", "ab")))) == 1
-        assert await storage.count(Query((Equals("flag", 1),))) == 2
-
-    async def test_8_values_are_never_read_as_sql(self, storage: IStorage) -> None:
-        """Whatever is in a value, it is only ever equal to itself."""
-        hostile = ["'; DROP TABLE sample_resources; --", '"', "\\", "%", "_", "NULL", "\u00e9", "e\u0301", " x ", "x"]
-        for number, text in enumerate(hostile):
-            await storage.commit(creation(f"r{number}", sample(text=text)))
-        for number, text in enumerate(hostile):
-            assert await ids(storage, Equals("text", text)) == [f"r{number}"]
-
-    async def test_lists_are_newest_first_and_totally_ordered(self, storage: IStorage) -> None:
-        """By creation time, then by id; an update does not move a resource."""
-        start = datetime(2026, 1, 1, tzinfo=UTC)
-        writes = {
-            name: creation(name, sample(), time=start + timedelta(microseconds=tick))
-            for name, tick in [("b", 5), ("a", 5), ("c", 4), ("z", 0), ("d", 1_000_000)]
-        }
-        for write in writes.values():
-            await storage.commit(write)
-        await storage.commit(update(writes["z"], sample(number=1)))
-        for limit in (1, 2, 3, 1000):
-            assert await ids(storage, limit=limit) == ["d", "b", "a", "c", "z"]
-
-    async def test_a_walk_over_the_pages_is_stable_while_others_write(self, storage: IStorage) -> None:
-        """What was there is seen exactly once, though resources come and go between the pages."""
-        for number in range(30):
-            await storage.commit(creation(f"old-{number:02}", sample()))
-        query, seen, step = Query(limit=4), list[str](), 0
-        while True:
-            page = await storage.search(query)
-            seen += [head.resource_id for head in page.items]
-            await storage.commit(creation(f"new-{step:02}", sample()))
-            step += 1
-            if page.next is None:
-                break
-            query = Query(limit=4, after=page.next)
-        assert [name for name in seen if name.startswith("old")] == [f"old-{number:02}" for number in range(29, -1, -1)]
-        assert len(seen) == len(set(seen))
-
-    async def test_the_last_page_says_that_it_is_the_last(self, storage: IStorage) -> None:
-        """Also where the last page is full."""
-        for number in range(4):
-            await storage.commit(creation(f"r{number}", sample()))
-        page = await storage.search(Query(limit=2))
-        assert page.next is not None
-        page = await storage.search(Query(limit=2, after=page.next))
-        assert (len(page.items), page.next) == (2, None)
-
     async def test_a_purge_leaves_nothing(self, storage: IStorage) -> None:
         """No head, no history, no place in a list; and the id can be used anew, from version 1."""
-        first = creation("a", sample(code="one", payload=_LARGE))
+        first = creation("a", sample(code="one", payload=LARGE))
         second = update(first, sample(code="one"))
         for write in (first, second, purge(second)):
             await storage.commit(write)
@@ -337,25 +209,13 @@ class StorageConformance:
 
     async def test_a_purge_spares_its_neighbours(self, storage: IStorage) -> None:
         """Others that were written in the same batch keep their bytes."""
-        writes = [creation(f"r{number}", sample(number=number, payload=_LARGE)) for number in range(8)]
+        writes = [creation(f"r{number}", sample(number=number, payload=LARGE)) for number in range(8)]
         assert await outcomes(storage, writes) == [None] * 8
         await storage.commit(purge(writes[3]))
         for number in (0, 1, 2, 4, 5, 6, 7):
             assert (await present(storage, f"r{number}")).data == writes[number].data
             (commit,) = await storage.commits(f"r{number}")
             assert await storage.data(commit) == writes[number].data
-
-    async def test_an_acknowledged_write_is_seen_by_the_next_read(self, storage: IStorage) -> None:
-        """By reads by id, lists and counts, under concurrent writes."""
-
-        async def write_and_look(number: int) -> None:
-            await storage.commit(creation(f"r{number}", sample(number=number)))
-            assert (await present(storage, f"r{number}")).version == 1
-            assert await ids(storage, Equals("number", number)) == [f"r{number}"]
-            assert await storage.count(Query((Equals("number", number),))) == 1
-
-        await asyncio.gather(*(write_and_look(number) for number in range(60)))
-        assert await storage.count(Query()) == 60
 
     async def test_closing_finishes_what_was_begun(self, storage: IStorage) -> None:
         """Writes in flight are acknowledged, and closing twice does no harm."""

@@ -1,0 +1,17 @@
+"""The conformance suite: what every storage must do, told by the invariants of the design.
+
+A backend proves itself by a subclass of `StorageConformance` with one fixture, `factory`, an opened `IStorageFactory`;
+nothing may be left out. The numbers in the tests' names are the invariants'. Needs pytest and pytest-asyncio.
+"""
+
+from autocrud.testing.conformance.blobs import BlobTests
+from autocrud.testing.conformance.queries import QueryTests
+from autocrud.testing.conformance.support import ids, outcomes, present
+from autocrud.testing.conformance.timelines import TimelineTests
+from autocrud.testing.conformance.writing import WritingTests
+
+__all__ = ["StorageConformance", "ids", "outcomes", "present"]
+
+
+class StorageConformance(WritingTests, QueryTests, TimelineTests, BlobTests):
+    """All of it."""

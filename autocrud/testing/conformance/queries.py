@@ -1,0 +1,104 @@
+"""Conformance of lists, counts and filters."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from autocrud.query.conditions import Equals, Query
+from autocrud.storage.base import IStorage
+from autocrud.testing.conformance.support import StorageTests, ids, present
+from autocrud.testing.writes import creation, deletion, restoration, sample, update
+
+
+class QueryTests(StorageTests):
+    """Tests of what a query selects, and in which order."""
+
+    async def test_a_soft_delete_hides_and_a_restore_shows(self, storage: IStorage) -> None:
+        """Lists and counts leave out what is deleted, unless they are asked not to; a read by id still finds it."""
+        first = creation("a", sample(text="t"))
+        second = deletion(first)
+        await storage.commit(first)
+        await storage.commit(creation("b", sample(text="t")))
+        await storage.commit(second)
+        assert await ids(storage) == await ids(storage, Equals("text", "t")) == ["b"]
+        assert set(await ids(storage, include_deleted=True)) == {"a", "b"}
+        assert set(await ids(storage, Equals("text", "t"), include_deleted=True)) == {"a", "b"}
+        assert await storage.count(Query()) == 1
+        assert await storage.count(Query(include_deleted=True)) == 2
+        head = await present(storage, "a")
+        assert (head.is_deleted, head.version, head.data) == (True, 2, first.data)
+        await storage.commit(restoration(second))
+        assert set(await ids(storage)) == {"a", "b"}
+
+    async def test_filters_select_equal_values(self, storage: IStorage) -> None:
+        """Of every kind of column, alone and together, over what the resource holds now."""
+        kept = creation("a", sample(text="Ab", number=2**40, flag=True))
+        moved = creation("b", sample(text="Ab", number=7, flag=False))
+        for write in (kept, moved, creation("c", sample(text="ab", flag=True)), update(moved, sample(text="zz"))):
+            await storage.commit(write)
+        assert await ids(storage, Equals("text", "Ab")) == ["a"]
+        assert await ids(storage, Equals("number", 2**40)) == ["a"]
+        assert await ids(storage, Equals("number", 7)) == []
+        assert set(await ids(storage, Equals("flag", 1))) == {"a", "c"}
+        assert await ids(storage, Equals("flag", 1), Equals("text", "ab")) == ["c"]
+        assert await ids(storage, Equals("flag", 1), Equals("text", "zz")) == []
+        assert await ids(storage, Equals("number", None)) == []
+        assert await storage.count(Query((Equals("flag", 1), Equals("text", "ab")))) == 1
+        assert await storage.count(Query((Equals("flag", 1),))) == 2
+
+    async def test_8_values_are_never_read_as_sql(self, storage: IStorage) -> None:
+        """Whatever is in a value, it is only ever equal to itself."""
+        hostile = ["'; DROP TABLE sample_resources; --", '"', "\\", "%", "_", "NULL", "\u00e9", "e\u0301", " x ", "x"]
+        for number, text in enumerate(hostile):
+            await storage.commit(creation(f"r{number}", sample(text=text)))
+        for number, text in enumerate(hostile):
+            assert await ids(storage, Equals("text", text)) == [f"r{number}"]
+
+    async def test_lists_are_newest_first_and_totally_ordered(self, storage: IStorage) -> None:
+        """By creation time, then by id; an update does not move a resource."""
+        start = datetime(2026, 1, 1, tzinfo=UTC)
+        writes = {
+            name: creation(name, sample(), time=start + timedelta(microseconds=tick))
+            for name, tick in [("b", 5), ("a", 5), ("c", 4), ("z", 0), ("d", 1_000_000)]
+        }
+        for write in writes.values():
+            await storage.commit(write)
+        await storage.commit(update(writes["z"], sample(number=1)))
+        for limit in (1, 2, 3, 1000):
+            assert await ids(storage, limit=limit) == ["d", "b", "a", "c", "z"]
+
+    async def test_a_walk_over_the_pages_is_stable_while_others_write(self, storage: IStorage) -> None:
+        """What was there is seen exactly once, though resources come and go between the pages."""
+        for number in range(30):
+            await storage.commit(creation(f"old-{number:02}", sample()))
+        query, seen, step = Query(limit=4), list[str](), 0
+        while True:
+            page = await storage.search(query)
+            seen += [head.resource_id for head in page.items]
+            await storage.commit(creation(f"new-{step:02}", sample()))
+            step += 1
+            if page.next is None:
+                break
+            query = Query(limit=4, after=page.next)
+        assert [name for name in seen if name.startswith("old")] == [f"old-{number:02}" for number in range(29, -1, -1)]
+        assert len(seen) == len(set(seen))
+
+    async def test_the_last_page_says_that_it_is_the_last(self, storage: IStorage) -> None:
+        """Also where the last page is full."""
+        for number in range(4):
+            await storage.commit(creation(f"r{number}", sample()))
+        page = await storage.search(Query(limit=2))
+        assert page.next is not None
+        page = await storage.search(Query(limit=2, after=page.next))
+        assert (len(page.items), page.next) == (2, None)
+
+    async def test_an_acknowledged_write_is_seen_by_the_next_read(self, storage: IStorage) -> None:
+        """By reads by id, lists and counts, under concurrent writes."""
+
+        async def write_and_look(number: int) -> None:
+            await storage.commit(creation(f"r{number}", sample(number=number)))
+            assert (await present(storage, f"r{number}")).version == 1
+            assert await ids(storage, Equals("number", number)) == [f"r{number}"]
+            assert await storage.count(Query((Equals("number", number),))) == 1
+
+        await asyncio.gather(*(write_and_look(number) for number in range(60)))
+        assert await storage.count(Query()) == 60

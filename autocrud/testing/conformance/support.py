@@ -1,0 +1,49 @@
+"""What the tests of the conformance suite share."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from autocrud.query.conditions import Equals, Query
+from autocrud.storage.base import IStorage, IStorageFactory
+from autocrud.storage.values import Head, Write
+from autocrud.testing.writes import SAMPLE
+
+LARGE = "x" * 300_000
+
+
+async def ids(storage: IStorage, *where: Equals, include_deleted: bool = False, limit: int = 1000) -> list[str]:
+    """The ids that a query selects, over all pages."""
+    query, found = Query(tuple(where), include_deleted, limit), list[str]()
+    while True:
+        page = await storage.search(query)
+        found += [head.resource_id for head in page.items]
+        if page.next is None:
+            return found
+        query = Query(query.where, include_deleted, limit, page.next)
+
+
+async def present(storage: IStorage, resource_id: str) -> Head:
+    """A head that must be there."""
+    head = await storage.get(resource_id)
+    assert head is not None
+    return head
+
+
+async def outcomes(storage: IStorage, writes: list[Write]) -> list[Any]:
+    """Commit all of them at once; what each one came to."""
+    return await asyncio.gather(*(storage.commit(write) for write in writes), return_exceptions=True)
+
+
+class StorageTests:
+    """Tests of a storage that is open and empty."""
+
+    @pytest.fixture
+    async def storage(self, factory: IStorageFactory) -> AsyncIterator[IStorage]:
+        """One model's storage, open and empty."""
+        storage = factory.build(SAMPLE)
+        await storage.open()
+        yield storage
+        await storage.close()

@@ -1,0 +1,131 @@
+"""What is purged, pruned or given up is in no file, no object and no row afterwards, on any backend that has them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from autocrud.resource import RevisionStatus
+from autocrud.storage.base import IStorage
+from autocrud.storage.objects.s3 import S3ObjectStore
+from autocrud.testing.writes import creation, deletion, modification, pruning, purge, sample, switching, update
+from tests.servers_real import postgres
+from tests.storage.backends import BACKENDS, s3_options, storage_on
+
+Places = Callable[[Path], AsyncIterator[tuple[str, bytes]]]
+MARKER = "MARKER-51f0"
+
+
+async def files(path: Path) -> AsyncIterator[tuple[str, bytes]]:
+    """All files of the test's folder."""
+    for name, content in await asyncio.to_thread(_read_all, path):
+        yield name, content
+
+
+def _read_all(path: Path) -> list[tuple[str, bytes]]:
+    return [(str(file), file.read_bytes()) for file in path.rglob("*") if file.is_file()]
+
+
+async def objects(path: Path) -> AsyncIterator[tuple[str, bytes]]:
+    """All objects of the test's part of the bucket."""
+    store = S3ObjectStore(**s3_options(), prefix=path.name)
+    await store.open()
+    async for key in store.keys(""):
+        yield key, await store.get(key)
+    await store.close()
+
+
+async def rows(path: Path) -> AsyncIterator[tuple[str, bytes]]:
+    """All rows of the test's schema."""
+    connection = await asyncpg.connect(postgres().url)
+    tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", path.name)
+    for (table,) in tables:
+        for (row,) in await connection.fetch(f'SELECT t::text FROM "{path.name}"."{table}" t'):
+            yield table, row.encode()
+    await connection.close()
+
+
+PLACES: dict[str, tuple[Places, ...]] = {"disk": (files,), "s3": (files, objects), "postgres": (objects, rows)}
+Holding = Callable[[], Awaitable[set[str]]]
+
+
+@pytest.fixture(params=sorted(PLACES))
+async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[IStorage]:
+    """A storage of each backend."""
+    async with storage_on(BACKENDS[request.param](tmp_path)) as storage:
+        yield storage
+
+
+@pytest.fixture
+def holding(request: pytest.FixtureRequest, storage: IStorage, tmp_path: Path) -> Holding:
+    """Tells where the marker is."""
+    backend = request.node.callspec.params["storage"]
+
+    async def find() -> set[str]:
+        found = set()
+        for places in PLACES[backend]:
+            async for name, content in places(tmp_path):
+                # PostgreSQL shows bytes as hexadecimal digits.
+                if MARKER.encode() in content or MARKER.encode().hex().encode() in content:
+                    found.add(name)
+        return found
+
+    return find
+
+
+async def test_a_purge_erases_all_of_a_resource(storage: IStorage, holding: Holding) -> None:
+    """Each state of each revision, large and small; its values in indexes; its blobs, and their names."""
+    blob = await storage.blobs.put_bytes(f"the blob {MARKER}".encode())
+    early = await storage.blobs.put_bytes(f"an early blob {MARKER}".encode())
+    first = creation(
+        "a", sample(text=MARKER, code=MARKER), status=RevisionStatus.draft, blobs=(early.file_id, blob.file_id)
+    )
+    writes = [first, modification(first, first, sample(text=MARKER, payload=MARKER * 3000))]
+    writes.append(update(writes[-1], sample(payload=MARKER), blobs=(blob.file_id,)))
+    writes.append(update(writes[-1], sample(text="no longer"), prunes=1))
+    writes.append(switching(writes[-1], writes[2]))
+    writes.append(deletion(writes[-1]))
+    for write in writes:
+        await storage.commit(write)
+    beside = creation("b", sample(text="beside"), blobs=((await storage.blobs.put_bytes(b"beside")).file_id,))
+    await storage.commit(beside)
+    assert await holding()
+    await storage.commit(purge(writes[-1]))
+    await storage.tidy()
+    assert await holding() == set()
+    (commit,) = await storage.commits("b")
+    assert await storage.data(commit) == beside.data
+
+
+async def test_what_is_pruned_is_erased(storage: IStorage, holding: Holding) -> None:
+    """Its data and its blobs, by the housekeeping."""
+    blob = await storage.blobs.put_bytes(MARKER.encode())
+    first = creation("a", sample(text=MARKER, payload=MARKER * 3000), blobs=(blob.file_id,))
+    second = update(first, sample(text="no longer"))
+    for write in (first, second, pruning(second, 1)):
+        await storage.commit(write)
+    await storage.tidy()
+    assert await holding() == set()
+    await storage.commit(update(pruning(second, 1), sample(text="goes on")))
+
+
+async def test_an_upload_that_is_given_up_is_erased(storage: IStorage, holding: Holding) -> None:
+    """Aborted, or left behind until it expired; whether or not its parts were joined."""
+    uploads = storage.blobs.uploads
+    content = MARKER.encode()
+    for finished in (False, True):
+        for lifetime in (timedelta(hours=1), timedelta(hours=-2)):
+            upload = await uploads.begin(len(content), "text/plain", MARKER, "ada", lifetime)
+            await uploads.put_part(upload, 1, content)
+            if finished:
+                await uploads.finish(upload)
+            elif lifetime > timedelta(0):
+                await uploads.abort(upload)
+    assert await holding()
+    await storage.tidy()
+    left = await holding()
+    # What an upload became stays, and so does the session that has not expired.
+    assert len(left) == 2
