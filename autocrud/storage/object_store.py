@@ -124,7 +124,8 @@ class ObjectStore(ABC):
         """Make the object of these parts, in this order: whole, or not at all. That ends the undertaking.
 
         Raises:
-            ObjectMissing: nothing of this name is under way, or a part is another by now.
+            ObjectMissing: nothing of this name is under way, or one of these parts is not there, having been replaced.
+                Not where it is only repeated, and the store can tell.
         """
 
     @abstractmethod

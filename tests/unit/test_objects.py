@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,89 @@ async def test_1_a_local_put_syncs_the_bytes_before_the_name_and_the_name_before
     assert told == [f"sync folder {tmp_path.name}", "sync folder new", "sync file", "link", "sync folder deep"]
     await store.close()
     assert list((tmp_path / ".tmp").iterdir()) == []
+
+
+async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
+    """What is to be stored, as it comes."""
+    for part in parts:
+        yield part
+
+
+MEGABYTE = 1024 * 1024
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 21])
+async def test_streams_go_in_and_come_out_whole_and_in_part(objects: ObjectStore, count: int) -> None:
+    """Of any size; a range is bytes from the one place up to the other, or to the end."""
+    parts = [os.urandom(MEGABYTE) for _ in range(count)] + [b"end"]
+    content = b"".join(parts)
+    await objects.put("one", b"what was there")
+    await objects.put_stream("one", pieces(*parts))
+    assert await objects.size("one") == len(content)
+    middle = len(content) // 2
+    for start, end in ((0, None), (0, len(content)), (middle, None), (middle, middle + 1), (1, len(content) - 1)):
+        found = b"".join([piece async for piece in objects.stream("one", start, end)])
+        assert found == content[start:end]
+    for read in (objects.size("two"), anext(aiter(objects.stream("two", 1, 2)))):
+        with pytest.raises(ObjectMissing):
+            await read
+
+
+@pytest.mark.parametrize("count", [1, 12])
+async def test_a_stream_that_breaks_off_leaves_what_was_there(objects: ObjectStore, count: int) -> None:
+    """Whether or not some of it was sent."""
+
+    async def failing() -> AsyncIterator[bytes]:
+        for _ in range(count):
+            yield b"x" * MEGABYTE
+        raise ConnectionError
+
+    await objects.put("there", b"kept")
+    for key in ("there", "new"):
+        with pytest.raises(ConnectionError):
+            await objects.put_stream(key, failing())
+    assert await objects.get("there") == b"kept"
+    assert [key async for key in objects.keys("")] == ["there"]
+
+
+async def test_parts_in_any_order_become_one_object_at_once(objects: ObjectStore) -> None:
+    """Until then there is none; afterwards nothing is under way."""
+    first, second, last = b"1" * 5 * MEGABYTE, b"2" * 5 * MEGABYTE, b"3"
+    upload = await objects.begin_parts("whole")
+    assert await objects.parts("whole", upload) == []
+    for number, data in ((3, last), (1, b"another"), (2, second), (1, first)):
+        await objects.put_part("whole", upload, number, data)
+    parts = await objects.parts("whole", upload)
+    assert [(part.number, part.size) for part in parts] == [(1, len(first)), (2, len(second)), (3, 1)]
+    with pytest.raises(ObjectMissing):
+        await objects.size("whole")
+    await objects.join_parts("whole", upload, parts)
+    assert await objects.get("whole") == first + second + last
+    with suppress(ObjectMissing):
+        await objects.join_parts("whole", upload, parts)
+    for call in (objects.parts, lambda key, name: objects.put_part(key, name, 1, first)):
+        with pytest.raises(ObjectMissing):
+            await call("whole", upload)
+    await objects.drop_parts("whole", upload)
+    assert [key async for key in objects.keys("")] == ["whole"]
+    assert await objects.size("whole") == len(first + second + last)
+
+
+async def test_parts_that_are_given_up_are_gone(objects: ObjectStore) -> None:
+    """Once or twice over; and a part that was replaced is never taken for the one that it was."""
+    upload, other = await objects.begin_parts("whole"), await objects.begin_parts("whole")
+    for name in (upload, other):
+        await objects.put_part("whole", name, 1, b"part")
+    for _ in range(2):
+        await objects.drop_parts("whole", upload)
+    with pytest.raises(ObjectMissing):
+        await objects.parts("whole", upload)
+    parts = await objects.parts("whole", other)
+    await objects.put_part("whole", other, 1, b"trap")
+    try:
+        await objects.join_parts("whole", other, parts)
+    except ObjectMissing:
+        await objects.join_parts("whole", other, await objects.parts("whole", other))
+        assert await objects.get("whole") == b"trap"
+    else:  # SeaweedFS keeps both
+        assert await objects.get("whole") == b"part"
