@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run stack test lint types format demo bench bench-servers crash campaign clean
+.PHONY: help run stack test lint types format demo bench bench-servers bench-blobs crash campaign clean
 
 help:  ## explain the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -37,6 +37,9 @@ bench: .venv/.test  ## measure requests per second against bare FastAPI (needs w
 bench-servers: .venv/.test  ## measure the service on S3 and PostgreSQL, from wheels (needs wrk and two cores)
 	$(BIN)/python -m benchmarks.servers_throughput
 	$(BIN)/python -m benchmarks.manager_throughput
+
+bench-blobs: .venv/.test  ## measure uploads and downloads of a gibibyte on disk and on S3, and the memory they take
+	$(BIN)/python -m benchmarks.blob_throughput
 
 crash: .venv/.test  ## kill writers at random points, a thousand times over
 	AUTOCRUD_TEST_KILLS=1000 $(BIN)/python -m pytest tests/faults --timeout=7200

@@ -79,13 +79,36 @@ wrk.headers["Content-Type"] = "application/json"
 """
 
 
+def unchanged(base: str, path: str) -> str:
+    """A read by a client that has the state already."""
+    tag = httpx.get(base + path).headers["etag"]
+    return f"wrk.headers['If-None-Match'] = '{tag}'"
+
+
+def patches(base: str, resources: int = 500) -> str:
+    """Merge patches, each with another value, of one resource after the other."""
+    page = httpx.get(base + "/item", params={"limit": resources, "returns": "meta"}, timeout=60).json()
+    paths = ", ".join(f'"/item/{item["meta"]["resource_id"]}"' for item in page["items"])
+    return f"""
+local paths, count = {{{paths}}}, 0
+local headers = {{["Content-Type"] = "application/merge-patch+json"}}
+function request()
+  count = count + 1
+  return wrk.format("PATCH", paths[count % #paths + 1], headers, '{{"quantity": ' .. math.random(1, 1000000) .. '}}')
+end
+"""
+
+
 def fill(base: str) -> str:
     """Create until there are enough to list; the id of one of them."""
     wrk(base + "/item", seconds=1, clients=32, script=POST)
     while httpx.get(base + "/item/count").json()["count"] < LISTED:
         wrk(base + "/item", seconds=2, clients=64, script=POST)
     page: dict[str, list[dict[str, dict[str, str]]]] = httpx.get(base + "/item", params={"limit": 1}).json()
-    return page["items"][0]["meta"]["resource_id"]
+    identity = page["items"][0]["meta"]["resource_id"]
+    for quantity in range(1, 6):  # so that the first revision is an old one
+        httpx.put(f"{base}/item/{identity}", json=BODY | {"quantity": quantity})
+    return identity
 
 
 def measure(bare: str, served: str, identity: str, options: argparse.Namespace) -> dict[str, tuple[float, str]]:
@@ -94,9 +117,12 @@ def measure(bare: str, served: str, identity: str, options: argparse.Namespace) 
     return {
         "constant": run(f"{bare}/constant"),
         "read": run(f"{served}/item/{identity}"),
+        "304": run(f"{served}/item/{identity}", script=unchanged(served, f"/item/{identity}")),
+        "revision": run(f"{served}/item/{identity}?revision_id=1"),
         "list 20": run(f"{served}/item?limit=20"),
         "echo": run(f"{bare}/echo", script=POST),
         "create": run(f"{served}/item", script=POST),
+        "patch": run(served, script=patches(served)),
     }
 
 
@@ -104,7 +130,7 @@ def report(storage: str, rounds: list[dict[str, tuple[float, str]]]) -> None:
     """The medians of the rates, of the tails and of the ratios within each round."""
     print(f"\n{storage:10}{'req/s':>9}{'ratio':>8}")
     for name in rounds[0]:
-        against = "echo" if name in {"create", "echo"} else "constant"
+        against = "echo" if name in {"create", "echo", "patch"} else "constant"
         rate = median(figures[name][0] for figures in rounds)
         ratio = median(figures[name][0] / figures[against][0] for figures in rounds)
         tails = ", ".join(figures[name][1] for figures in rounds)

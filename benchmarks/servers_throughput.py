@@ -17,7 +17,7 @@ import httpx
 from autocrud.storage.objects.s3 import S3ObjectStore
 from autocrud.testing.servers import PostgresServer, SeaweedServer, free_port
 from autocrud.testing.stack import settings
-from benchmarks.http_throughput import POST, server, wrk
+from benchmarks.http_throughput import POST, patches, server, unchanged, wrk
 
 
 @contextmanager
@@ -68,9 +68,9 @@ class Run:
             flush=True,
         )
 
-    def reads(self, what: str, path: str) -> None:
-        """Reads per second."""
-        rate, tail = wrk(f"{self.base}{path}", seconds=self._seconds, clients=32)
+    def rate(self, what: str, path: str, script: str | None = None) -> None:
+        """Requests per second."""
+        rate, tail = wrk(f"{self.base}{path}", seconds=self._seconds, clients=32, script=script)
         print(f"  {what:42}: {rate:7.0f}/s  p99 {tail:9}", flush=True)
 
     def fill(self, resources: int) -> None:
@@ -109,19 +109,22 @@ def measure(storage: str, s3: SeaweedServer, variables: dict[str, str], options:
             run.creates(clients)
         page = httpx.get(f"{base}/item", params={"limit": 1}, timeout=60).json()
         path = f"/item/{page['items'][0]['meta']['resource_id']}"
-        run.reads("read by id", path)
-        run.reads("list 20", "/item?limit=20")
+        run.rate("read by id", path)
+        run.rate("read by id, unchanged: 304", path, unchanged(base, path))
+        run.rate("read of a revision", f"{path}?revision_id=1")
+        run.rate("patch", "", patches(base))
+        run.rate("list 20", "/item?limit=20")
     if storage == "s3":
         with server("app.main:create_app", variables | {"AUTOCRUD_S3_MAX_STALENESS": "1"}, True) as base:
             run = Run(base, storage, s3, options.seconds)
-            run.reads("read by id, a second behind", path)
-            run.reads("list 20, a second behind", "/item?limit=20")
+            run.rate("read by id, a second behind", path)
+            run.rate("list 20, a second behind", "/item?limit=20")
     with server("app.main:create_app", variables, True) as base:
         run = Run(base, storage, s3, options.seconds)
         run.fill(options.resources)
         for clients in (32, 128):
             run.creates(clients)
-        run.reads("read by id", path)
+        run.rate("read by id", path)
         resources = run.count()
     with tempfile.TemporaryDirectory() as cold:
         began = time.monotonic()
