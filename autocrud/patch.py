@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from jsonpatch import JsonPatch, JsonPatchException, make_patch
+from jsonpatch import JsonPatch, JsonPatchException, JsonPatchTestFailed, make_patch
 from jsonpointer import EndOfList, JsonPointerException, resolve_pointer
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
@@ -124,6 +124,9 @@ class OperationsPatch(Patch):
                     if copied > limit:
                         raise PayloadTooLarge(limit)
                 document = JsonPatch([operation]).apply(document, in_place=True)
+            except JsonPatchTestFailed as error:
+                reason = "the value there is another, or there is none"
+                raise PatchFailed(number, operation["op"], operation["path"], reason) from error
             except (JsonPatchException, JsonPointerException) as error:
                 raise PatchFailed(number, operation["op"], operation["path"], str(error)) from error
         return document

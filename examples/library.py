@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Header, HTTPException
 from pydantic import BaseModel
 
-from autocrud import AutoCRUD, Index, Unique
+from autocrud import AutoCRUD, Binary, Index, Unique
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
 
@@ -16,6 +16,7 @@ class User(BaseModel):
     email: Annotated[str, Unique()]
     name: Annotated[str, Index()]
     age: int | None = None
+    portrait: Annotated[Binary | None, Binary(max_size=10_000_000, content_types=["image/*"])] = None
 
 
 class Session(BaseModel):
