@@ -12,7 +12,8 @@ from autocrud.crud import HOUSEKEEPING_SECONDS, MAX_BODY_BYTES
 from autocrud.errors import ConfigurationError
 from autocrud.manager import KEY_SECONDS
 from autocrud.storage.base import IStorageFactory
-from autocrud.storage.disk import INLINE_LIMIT, DiskStorageFactory
+from autocrud.storage.composed import INLINE_LIMIT
+from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
 
 PREFIX = "AUTOCRUD_"

@@ -22,6 +22,9 @@ _TURNS = 5
 # A batch is one object, held in memory until it is stored.
 _MAX_BATCH_BYTES = 8 * 1024 * 1024
 
+# Data up to this many bytes stands in the metadata, and is read with it.
+INLINE_LIMIT = 16 * 1024
+
 # A caller that has waited this long, in seconds, is told that the storage is away. What is in flight goes on.
 _PATIENCE = 10.0
 

@@ -7,12 +7,10 @@ from typing import Any
 
 from autocrud.model import ModelSpec
 from autocrud.storage.base import Check, IStorage, IStorageFactory
-from autocrud.storage.composed import Storage
+from autocrud.storage.composed import INLINE_LIMIT, Storage
 from autocrud.storage.log import Log
 from autocrud.storage.meta.sqlite import SqliteMetaStore
 from autocrud.storage.objects.local import LocalObjectStore
-
-INLINE_LIMIT = 16 * 1024
 
 
 class DiskStorageFactory(IStorageFactory):

@@ -6,7 +6,7 @@ from typing import Any
 from autocrud.errors import ConfigurationError
 from autocrud.model import ModelSpec
 from autocrud.storage.base import Check, IStorage, IStorageFactory
-from autocrud.storage.composed import Storage
+from autocrud.storage.composed import INLINE_LIMIT, Storage
 
 try:
     from autocrud.storage.meta.postgres import PostgresMetaStore
@@ -16,7 +16,6 @@ except ModuleNotFoundError as missing:
     raise ConfigurationError(f"{missing.name} is missing: pip install 'autocrud[postgres]'") from missing
 from autocrud.storage.meta.postgres_records import PostgresRecords
 
-INLINE_LIMIT = 16 * 1024
 SCHEMA = "autocrud"
 POOL_SIZE = 10
 STATEMENT_CACHE = 100

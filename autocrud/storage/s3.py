@@ -15,7 +15,7 @@ from autocrud.errors import AutoCRUDError, ConfigurationError
 from autocrud.model import ModelSpec
 from autocrud.storage.base import Check, IStorage, IStorageFactory
 from autocrud.storage.cache import CacheFolder
-from autocrud.storage.composed import Storage
+from autocrud.storage.composed import INLINE_LIMIT, Storage
 from autocrud.storage.log import Log
 
 try:
@@ -26,7 +26,6 @@ except ModuleNotFoundError as missing:
 from autocrud.storage.meta.sqlite import SqliteMetaStore
 from autocrud.storage.objects.probe import probe
 
-INLINE_LIMIT = 16 * 1024
 SNAPSHOT_EVERY = 1000
 
 _TRUSTED: set[tuple[str, str]] = set()  # servers and buckets that passed the probe
