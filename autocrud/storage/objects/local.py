@@ -5,9 +5,9 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -190,12 +190,14 @@ class LocalObjectStore(ObjectStore):
         return folder
 
     def _parts(self, upload: str) -> list[Part]:
-        found = ((path, path.stat()) for path in sorted(self._folder_of(upload).iterdir()))
+        with _missing(upload):
+            found = [(path, path.stat()) for path in sorted(self._folder_of(upload).iterdir())]
         return [Part(int(path.name), status.st_size, str(status.st_mtime_ns)) for path, status in found]
 
     def _put_part(self, upload: str, number: int, data: bytes) -> None:
-        self._folder_of(upload)
-        self._put(f"{_PARTS}/{upload}/{number:06}", data, False)
+        with _missing(upload):
+            self._folder_of(upload)
+            self._put(f"{_PARTS}/{upload}/{number:06}", data, False)
 
     def _join(self, key: str, upload: str, parts: Sequence[Part]) -> None:
         folder, temporary = self._folder_of(upload), self._root / _TEMPORARY / uuid4().hex
@@ -204,10 +206,10 @@ class LocalObjectStore(ObjectStore):
         file = temporary.open("xb")
         try:
             for part in parts:
-                with (folder / f"{part.number:06}").open("rb") as source:
+                with _missing(key), (folder / f"{part.number:06}").open("rb") as source:
                     shutil.copyfileobj(source, file, _PIECE)
             self._place(file, temporary, key)
-        except OSError:
+        except (OSError, ObjectMissing):
             _abandon(file, temporary)
             raise
         self._drop(upload)
@@ -244,6 +246,15 @@ class LocalObjectStore(ObjectStore):
         # Also where it was there: the process that made it may have died before it was durable.
         _sync_folder(folder.parent)
         self._known_folders.add(folder)
+
+
+@contextmanager
+def _missing(name: str) -> Iterator[None]:
+    """What is not there, or is removed by another meanwhile, is an `ObjectMissing`."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ObjectMissing(name) from None
 
 
 def _abandon(file: BinaryIO, temporary: Path) -> None:
