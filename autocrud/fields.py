@@ -2,11 +2,10 @@
 
 import operator
 import types
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
-from enum import Enum, StrEnum
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
 from functools import reduce
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
@@ -14,13 +13,7 @@ from uuid import UUID
 from pydantic import GetJsonSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema
 
-from autocrud.resource import timestamp
-
-ColumnValue = str | int | float | None
-
-# What fits in an index row of PostgreSQL, and so holds on every backend.
-MAX_TEXT_BYTES = 2000
-MAX_DIGITS = 1000
+from autocrud.columns import MAX_TEXT_BYTES, ColumnKind, ColumnValue, column_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,39 +36,35 @@ class FilterBounds:
         return {**(_BOUNDS.get(schema.get("type", ""), {}) if bare else {}), **schema}
 
 
-class ColumnKind(StrEnum):
-    """The types that an index column can have."""
-
-    text = "text"
-    integer = "integer"
-    real = "real"
-    boolean = "boolean"
-    decimal = "decimal"
-    datetime = "datetime"
-    date = "date"
-    time = "time"
-    uuid = "uuid"
-
-
 @dataclass(frozen=True, slots=True)
 class IndexField:
-    """One index field of a model; `name` is the field's name in JSON, in filters and in the column."""
+    """A field that can be asked for, of the model or of the metadata; `name` is its name in JSON and in filters."""
 
     name: str
     kind: ColumnKind
     unique: bool
     annotation: Any
     adapter: TypeAdapter[Any]
+    is_meta: bool = False
+    is_list: bool = False
+
+    @property
+    def column(self) -> str:
+        """The name of its column."""
+        return self.name if self.is_meta else f"ix_{self.name}"
+
+    @property
+    def nullable(self) -> bool:
+        """Whether the column can be null. Data from before a field was added may lack it."""
+        return not self.is_meta or self.name in ("created_by", "updated_by")
 
     def column_value(self, json_value: Any) -> ColumnValue:
         """Turn the field's stored JSON value into the column's.
 
-        Equal values become equal columns, and the order of columns is the order of values (Decimal aside).
-
         Raises:
             ValueError: the value does not fit the column; the message says why.
         """
-        return None if json_value is None else _CONVERT[self.kind](json_value)
+        return column_value(self.kind, json_value)
 
     def filter_value(self, value: Any) -> ColumnValue:
         """Turn a filter's value, a Python value of the field's type, into the column's.
@@ -146,61 +135,7 @@ _KINDS: tuple[tuple[type, ColumnKind], ...] = (
 )
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"is indexed as text, but is stored as {type(value).__name__}")
-    if "\0" in value:
-        raise ValueError("an index field may not hold the character U+0000")
-    if len(value.encode()) > MAX_TEXT_BYTES:
-        raise ValueError(f"an index field's text may have at most {MAX_TEXT_BYTES} bytes in UTF-8")
-    return value
-
-
-def _integer(value: Any) -> int:
-    number = int(value)
-    if not -(2**63) <= number < 2**63:
-        raise ValueError("an index field's integer must fit in 64 bits")
-    return number
-
-
 _BOUNDS: dict[str, dict[str, Any]] = {
     "string": {"maxLength": MAX_TEXT_BYTES, "pattern": r"^[^\x00]*$"},
     "integer": {"minimum": -(2**63), "maximum": 2**63 - 1},
-}
-
-
-def _places(number: Decimal) -> int:
-    """The digits after the point."""
-    exponent = number.as_tuple().exponent
-    return -exponent if isinstance(exponent, int) else 0
-
-
-_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
-
-
-def _decimal(value: Any) -> str:
-    number = Decimal(str(value)).normalize(_EXACT)
-    if not number.is_finite():
-        raise ValueError("an index field's number must be finite")
-    if not (number.is_zero() or (number.adjusted() < MAX_DIGITS and _places(number) <= MAX_DIGITS)):
-        raise ValueError(f"an index field's number may have at most {MAX_DIGITS} digits on either side of the point")
-    return str(abs(number) if number.is_zero() else number)
-
-
-def _datetime(value: Any) -> str:
-    moment = datetime.fromisoformat(_text(value))
-    # A time without an offset is taken as UTC, so that all of them have one order.
-    return timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-
-
-_CONVERT: dict[ColumnKind, Callable[[Any], ColumnValue]] = {
-    ColumnKind.text: _text,
-    ColumnKind.integer: _integer,
-    ColumnKind.real: float,
-    ColumnKind.boolean: int,
-    ColumnKind.decimal: _decimal,
-    ColumnKind.datetime: _datetime,
-    ColumnKind.date: _text,
-    ColumnKind.time: _text,
-    ColumnKind.uuid: _text,
 }

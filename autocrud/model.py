@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticSerializationError, from_json
 
 from autocrud.binary import has_binaries, largest
+from autocrud.columns import IndexValue
 from autocrud.errors import (
     ConfigurationError,
     FieldError,
@@ -19,7 +20,7 @@ from autocrud.errors import (
     InvalidParameter,
     MalformedBody,
 )
-from autocrud.fields import ColumnValue, Index, IndexField, Unique, column_kind
+from autocrud.fields import Index, IndexField, Unique, column_kind
 from autocrud.resource import Retention, RevisionStatus
 
 T = TypeVar("T")
@@ -124,7 +125,7 @@ class ModelSpec(Generic[T]):
         """
         return self.adapter.validate_json(data, by_alias=True, by_name=True)
 
-    def index_values(self, data: bytes) -> tuple[ColumnValue, ...]:
+    def index_values(self, data: bytes) -> tuple[IndexValue, ...]:
         """The index columns' values for stored JSON: a function of these bytes and of nothing else.
 
         Raises:
@@ -165,7 +166,7 @@ class ModelSpec(Generic[T]):
                 raise InvalidData(f"The {self.name} is not valid.", errors)
         return data
 
-    def _index_value(self, field: IndexField, value: Mapping[str, Any]) -> ColumnValue:
+    def _index_value(self, field: IndexField, value: Mapping[str, Any]) -> IndexValue:
         try:
             return field.column_value(value.get(field.name))
         except (ValueError, ArithmeticError) as error:

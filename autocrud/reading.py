@@ -1,22 +1,24 @@
 """ResourceReader: what can be asked of one model's resources."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
-
-from pydantic import ValidationError
 
 from autocrud.errors import Deleted, InvalidParameter, NotFound
 from autocrud.history import History
 from autocrud.model import ModelSpec
-from autocrud.query.conditions import Equals, Query
+from autocrud.query.conditions import Condition, Query
 from autocrud.query.cursor import decode_cursor, encode_cursor
+from autocrud.query.resolve import Resolver, asks_for_deleted
 from autocrud.resource import check_resource_id, revision_number
 from autocrud.results import Resource, ResourcePage, RevisionPage
 from autocrud.storage.base import IStorage
 from autocrud.storage.values import Head, RevisionSpan
 
 T = TypeVar("T")
+# What to ask for: a condition, or values by parameters.
+Where = Condition | Mapping[str, Any] | None
 
 MAX_LIMIT = 1000
 
@@ -31,6 +33,7 @@ class ResourceReader(Generic[T]):
         self.spec = spec
         self._storage = storage
         self._history = History(spec, storage)
+        self.fields = Resolver(spec)
 
     async def get(
         self,
@@ -104,28 +107,34 @@ class ResourceReader(Generic[T]):
 
     async def search(
         self,
-        where: Mapping[str, Any] | None = None,
+        where: Where = None,
         *,
+        sort: str | None = None,
         limit: int = 20,
         cursor: str | None = None,
         include_deleted: bool = False,
     ) -> ResourcePage[T]:
-        """One page of the resources whose index fields have these values, newest first.
+        """One page of the resources for which a condition holds.
+
+        Args:
+            where: built with `QB`, or values by parameters as a URL has them, as in `{"age__gte": 18}`.
+            sort: fields in order, as in `-created_time,name`; newest first by default.
+            include_deleted: also what is soft-deleted. A condition on `is_deleted` says so itself.
 
         Raises:
             InvalidParameter: a field is not indexed, a value is not one that it can have, `limit` is not within 1 and
                 1000, or the cursor is not one of this query.
         """
-        query = self._query(where, include_deleted, _checked(limit))
+        query = self._query(where, include_deleted, sort, _checked(limit))
         if cursor is not None:
-            query = Query(query.where, include_deleted, limit, decode_cursor(query, cursor))
+            query = replace(query, after=decode_cursor(query, cursor))
         page = await self._storage.search(query)
         following = None if page.next is None else encode_cursor(query, page.next)
         return ResourcePage([Resource(self.spec, head) for head in page.items], following)
 
-    async def count(self, where: Mapping[str, Any] | None = None, *, include_deleted: bool = False) -> int:
+    async def count(self, where: Where = None, *, include_deleted: bool = False) -> int:
         """How many resources `search` would find on all its pages. Raises as it does."""
-        return await self._storage.count(self._query(where, include_deleted, 1))
+        return await self._storage.count(self._query(where, include_deleted))
 
     async def _head(self, resource_id: str, include_deleted: bool, *, current: bool = False) -> Head:
         head = await self._storage.get(check_resource_id(resource_id), current=current)
@@ -135,18 +144,11 @@ class ResourceReader(Generic[T]):
             raise Deleted(self.spec.name, resource_id)
         return head
 
-    def _query(self, where: Mapping[str, Any] | None, include_deleted: bool, limit: int) -> Query:
-        conditions = [self._condition(name, value) for name, value in (where or {}).items()]
-        return Query(tuple(conditions), include_deleted, limit)
-
-    def _condition(self, name: str, value: Any) -> Equals:
-        field = self.spec.index_field(name)
-        try:
-            return Equals(name, field.filter_value(value))
-        except ValidationError as error:
-            raise InvalidParameter(name, error.errors()[0]["msg"]) from error
-        except (ValueError, ArithmeticError) as error:
-            raise InvalidParameter(name, str(error)) from error
+    def _query(self, where: Where, include_deleted: bool, sort: str | None = None, limit: int = 1) -> Query:
+        asked = where if isinstance(where, Condition) else self.fields.mapping(where)
+        condition = self.fields.condition(asked)
+        order = self.fields.sort(sort) if sort is not None else ()
+        return Query(condition, order, include_deleted or asks_for_deleted(condition), limit)
 
 
 def _checked(limit: int) -> int:

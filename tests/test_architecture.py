@@ -13,6 +13,7 @@ from tests.servers import ROOT
 LAYERS = (
     "autocrud.errors",
     "autocrud.resource",
+    "autocrud.columns",
     "autocrud.fields",
     "autocrud.binary",
     "autocrud.model",

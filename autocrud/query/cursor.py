@@ -1,40 +1,59 @@
 """The opaque cursor of a page: a place in the order, bound to the query that it belongs to."""
 
 import binascii
-import re
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
 
+from pydantic_core import from_json, to_json
+
+from autocrud.columns import is_column_value
 from autocrud.errors import InvalidParameter
-from autocrud.query.conditions import Position, Query
-
-_CURSOR = re.compile(r"(?P<time>[0-9T:.Z-]{27})/(?P<id>[^/]{1,128})/(?P<query>[0-9a-f]{8})")
+from autocrud.query.conditions import And, Condition, Not, Or, Position, Query, Term
 
 
 def encode_cursor(query: Query, position: Position) -> str:
     """Write the place as text for a URL."""
-    text = f"{position.created_time}/{position.resource_id}/{_fingerprint(query)}"
-    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return urlsafe_b64encode(to_json([_fingerprint(query), *position.values])).decode().rstrip("=")
 
 
 def decode_cursor(query: Query, cursor: str) -> Position:
-    """Read the place that `encode_cursor` wrote for the same filters.
+    """Read the place that `encode_cursor` wrote for the same filters and the same order.
 
     Raises:
         InvalidParameter: it is no cursor, or one of another query.
     """
     try:
-        text = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode()
+        found = from_json(urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error):
-        text = ""
-    match = _CURSOR.fullmatch(text)
-    if match is None:
+        found = None
+    if not isinstance(found, list) or not found or not isinstance(found[0], str):
         raise InvalidParameter("cursor", "is not a cursor that this service gave out")
-    if match["query"] != _fingerprint(query):
-        raise InvalidParameter("cursor", "belongs to a query with other filters")
-    return Position(match["time"], match["id"])
+    fingerprint, *values = found
+    if fingerprint != _fingerprint(query):
+        raise InvalidParameter("cursor", "belongs to a query with other filters, or in another order")
+    keys = [key.field for key in query.order]
+    fits = len(values) == len(keys) and all(
+        field.nullable if value is None else is_column_value(field.kind, value)
+        for field, value in zip(keys, values, strict=False)
+    )
+    if not fits:
+        raise InvalidParameter("cursor", "is not a cursor that this service gave out")
+    return Position(tuple(values))
 
 
 def _fingerprint(query: Query) -> str:
-    conditions = sorted((condition.field, repr(condition.value)) for condition in query.where)
-    return f"{zlib.crc32(repr((conditions, query.include_deleted)).encode()):08x}"
+    order = [(key.field.column, key.descending) for key in query.order]
+    return f"{zlib.crc32(repr((_shape(query.where), order, query.include_deleted)).encode()):08x}"
+
+
+def _shape(condition: Condition | None) -> Any:
+    """The condition as plain values; what combines others has them in any order."""
+    match condition:
+        case And(parts) | Or(parts):
+            return (type(condition).__name__, sorted(map(repr, map(_shape, parts))))
+        case Not(part):
+            return ("Not", _shape(part))
+        case Term(field, operator, value):
+            return (field.column, operator.value, value)
+    return None

@@ -160,7 +160,8 @@ class MetaStore(ABC):
     async def get(self, resource_id: str, current: bool) -> Head | None: ...
 
     @abstractmethod
-    async def search(self, query: Query) -> Page: ...
+    async def search(self, query: Query) -> list[Head]:
+        """The heads of one page, and one more where there is a next page."""
 
     @abstractmethod
     async def count(self, query: Query) -> int: ...

@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from autocrud.errors import DataCorrupted, RevisionNotFound, StorageUnavailable
+from autocrud.model import ModelSpec
 from autocrud.query.conditions import Query
 from autocrud.storage.base import IStorage, MetaStore
 from autocrud.storage.batcher import Batcher
 from autocrud.storage.blobs import BlobStore
 from autocrud.storage.object_store import ObjectStore
+from autocrud.storage.rows import position_of
 from autocrud.storage.values import Commit, Head, Item, Outcome, Page, Revision, RevisionSpan, Write
 
 R = TypeVar("R")
@@ -37,7 +39,10 @@ class Storage(IStorage):
         patience: seconds after which a call that got no answer raises `StorageUnavailable`.
     """
 
-    def __init__(self, meta: MetaStore, objects: ObjectStore, folder: str, *, patience: float = _PATIENCE) -> None:
+    def __init__(
+        self, spec: ModelSpec[Any], meta: MetaStore, objects: ObjectStore, folder: str, *, patience: float = _PATIENCE
+    ) -> None:
+        self._spec = spec
         self._meta = meta
         self._patience = patience
         self._writer: Batcher[Item, Outcome] = Batcher(
@@ -68,14 +73,13 @@ class Storage(IStorage):
 
     async def search(self, query: Query) -> Page:
         while True:
-            page = await self._within(self._meta.search(query))
-            if all(head.data is not None for head in page.items):
-                return page
+            heads = await self._within(self._meta.search(query))
+            more = len(heads) > query.limit
             # One after the other: a page of large heads must not be a burst of reads.
-            items = [await self._complete(head) for head in page.items]
+            items = [head if head.data else await self._complete(head) for head in heads[: query.limit]]
             whole = [head for head in items if head is not None]
             if len(whole) == len(items):
-                return Page(whole, page.next)
+                return Page(whole, position_of(self._spec, query, whole[-1]) if more else None)
 
     async def count(self, query: Query) -> int:
         return await self._within(self._meta.count(query))

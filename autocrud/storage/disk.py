@@ -30,7 +30,7 @@ class DiskStorageFactory(IStorageFactory):
         path = self._directory / spec.name / "metadata.sqlite"
         log = Log(self._objects, spec.name)
         meta = SqliteMetaStore(spec, lambda: path, log, inline_limit=self._inline_limit)
-        return Storage(meta, self._objects, spec.name)
+        return Storage(spec, meta, self._objects, spec.name)
 
     async def open(self) -> None:
         await self._objects.open()

@@ -15,7 +15,7 @@ class MemoryStorageFactory(IStorageFactory):
 
     def build(self, spec: ModelSpec[Any]) -> IStorage:
         objects = MemoryObjectStore()
-        return Storage(MemoryMetaStore(spec.index_fields, objects, spec.name), objects, spec.name)
+        return Storage(spec, MemoryMetaStore(spec, objects, spec.name), objects, spec.name)
 
     async def open(self) -> None:
         return

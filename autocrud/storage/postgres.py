@@ -71,7 +71,7 @@ class PostgresStorageFactory(IStorageFactory):
     def build(self, spec: ModelSpec[Any]) -> IStorage:
         records = PostgresRecords(self._objects, spec.name)
         meta = PostgresMetaStore(spec, self._pool, records, schema=self._schema, inline_limit=self._inline_limit)
-        return Storage(meta, self._objects, spec.name)
+        return Storage(spec, meta, self._objects, spec.name)
 
     async def open(self) -> None:
         await self._pool.open()

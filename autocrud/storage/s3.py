@@ -97,7 +97,7 @@ class S3StorageFactory(IStorageFactory):
             snapshots=snapshots,
             max_staleness=self._max_staleness,
         )
-        return Storage(meta, self._objects, spec.name)
+        return Storage(spec, meta, self._objects, spec.name)
 
     async def open(self) -> None:
         await asyncio.to_thread(self._cache.claim)

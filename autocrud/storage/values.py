@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from autocrud.columns import IndexValue
 from autocrud.errors import AutoCRUDError, FieldError, InvalidData
-from autocrud.fields import ColumnValue
 from autocrud.query.conditions import Position
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus, version_tag
 
@@ -86,7 +86,7 @@ class Write:
     kind: CommitKind
     follows: int
     meta: ResourceMeta
-    index: tuple[ColumnValue, ...] = ()
+    index: tuple[IndexValue, ...] = ()
     revision: RevisionInfo | None = None
     data: bytes | None = None
     prunes: int = 0
@@ -121,11 +121,6 @@ class Head:
     def tag(self) -> str:
         """See `version_tag`."""
         return version_tag(self.version, self.created_time)
-
-    @property
-    def position(self) -> Position:
-        """Where it stands in a list."""
-        return Position(self.created_time, self.resource_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from pydantic_core import from_json
 
 from autocrud.errors import AlreadyExists, AutoCRUDError, Conflict, UniqueViolation
-from autocrud.query.conditions import Equals, Query
+from autocrud.query.builder import QB
+from autocrud.query.conditions import Query
 from autocrud.resource import revision_number, timestamp
 from autocrud.storage.base import IStorage, IStorageFactory
 from autocrud.storage.values import RevisionSpan, Write
-from autocrud.testing.conformance import ids
+from autocrud.testing.conformance import asking, ids
 from autocrud.testing.writes import (
     SAMPLE,
     creation,
@@ -237,9 +238,9 @@ class StorageMachine(RuleBasedStateMachine):
     def search(self, text: str, flag: bool, limit: int) -> None:
         """Lists and counts, filtered and paged."""
         run = self.loop.run_until_complete
-        assert run(ids(self.storage, Equals("text", text), limit=limit)) == self.oracle.ids(text=text)
-        conditions = (Equals("text", text), Equals("flag", int(flag)))
-        assert run(self.storage.count(Query(conditions))) == len(self.oracle.ids(text=text, flag=flag))
+        assert run(ids(self.storage, QB["text"].eq(text), limit=limit)) == self.oracle.ids(text=text)
+        conditions = (QB["text"].eq(text), QB["flag"].eq(int(flag)))
+        assert run(self.storage.count(Query(asking(*conditions)))) == len(self.oracle.ids(text=text, flag=flag))
 
     @invariant()
     def all_is_as_it_should_be(self) -> None:

@@ -43,9 +43,10 @@ def creation(
     status: RevisionStatus = _STABLE,
     key: RequestKey | None = None,
     blobs: tuple[str, ...] = (),
+    spec: ModelSpec[Any] = SAMPLE,
 ) -> Write:
     """The first write of a resource."""
-    return writes.creation(SAMPLE, resource_id, Encoded(data, blobs), _ada(time or datetime.now(UTC)), status, key)
+    return writes.creation(spec, resource_id, Encoded(data, blobs), _ada(time or datetime.now(UTC)), status, key)
 
 
 def update(
@@ -56,9 +57,10 @@ def update(
     status: RevisionStatus = _STABLE,
     prunes: int = 0,
     blobs: tuple[str, ...] = (),
+    spec: ModelSpec[Any] = SAMPLE,
 ) -> Write:
     """A new revision on top of a write; at the same time, unless another is given."""
-    return writes.update(SAMPLE, before.meta, Encoded(data, blobs), _after(before, time), status, prunes)
+    return writes.update(spec, before.meta, Encoded(data, blobs), _after(before, time), status, prunes)
 
 
 def modification(

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from autocrud.query.conditions import Equals, Query
+from autocrud.query.builder import QB
+from autocrud.query.conditions import Query
 from autocrud.resource import RevisionStatus, timestamp
 from autocrud.storage.base import IStorage
 from autocrud.storage.values import Repeated, RequestKey, RevisionSpan
@@ -33,7 +34,7 @@ async def picture(storage: IStorage) -> list[Any]:
     """Everything that the storage can be asked."""
     everything = (await storage.search(Query(include_deleted=True, limit=1000))).items
     live = await ids(storage)
-    by_field = [await ids(storage, Equals("text", text)) for text in ("", "x", "y")]
+    by_field = [await ids(storage, QB["text"].eq(text)) for text in ("", "x", "y")]
     histories = [await storage.commits(head.resource_id) for head in everything]
     commits = [commit for history in histories for commit in history]
     data = [await storage.data(commit) for commit in commits if commit.locator]

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from autocrud.errors import ConfigurationError, DataCorrupted, StorageUnavailable
 from autocrud.fields import Index, Unique
 from autocrud.model import ModelSpec
-from autocrud.query.conditions import Equals, Query
+from autocrud.query.builder import QB
+from autocrud.query.conditions import Query
 from autocrud.storage.base import IStorage
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.log import Log
@@ -76,7 +77,7 @@ async def test_2_an_entry_that_a_dead_process_left_is_seen_at_once(opened: Opene
             await _leave_entry(tmp_path, tail)
             assert _applied(tmp_path) == tail
             assert await ids(other) == ["b", "a"]
-            assert await ids(storage, Equals("text", "left")) == ["b"]
+            assert await ids(storage, QB["text"].eq("left")) == ["b"]
             await storage.commit(creation("c", sample()))
             assert await ids(other) == ["c", "b", "a"]
 
@@ -266,10 +267,10 @@ async def test_a_new_index_field_is_filled_from_the_data(opened: Opener, tmp_pat
     async with opened() as storage:
         await outcomes(storage, [creation(f"r{number}", sample(payload=f"p{number % 3}")) for number in range(1200)])
     async with opened(spec) as storage:
-        assert len(await ids(storage, Equals("payload", "p1"))) == 400
+        assert len(await ids(storage, QB["payload"].eq("p1"), spec=spec)) == 400
         assert await storage.count(Query()) == 1200
     async with opened() as storage:
-        assert len(await ids(storage, Equals("text", ""))) == 1200
+        assert len(await ids(storage, QB["text"].eq(""))) == 1200
 
 
 async def test_a_field_of_another_type_is_indexed_anew(opened: Opener) -> None:
@@ -281,11 +282,12 @@ async def test_a_field_of_another_type_is_indexed_anew(opened: Opener) -> None:
     async with opened() as storage:
         await storage.commit(creation("a", sample(payload="first of all")))
         await storage.commit(creation("b", sample(number=None)))
-    async with opened(ModelSpec(Textual, name="sample")) as storage:
+    textual: ModelSpec[Textual] = ModelSpec(Textual, name="sample")
+    async with opened(textual) as storage:
         write = creation("c", b'{"number":"07"}')
         write.index = ("07",)
         await storage.commit(write)
-        assert await ids(storage, Equals("number", "07")) == ["c"]
+        assert await ids(storage, QB["number"].eq("07"), spec=textual) == ["c"]
         assert await ids(storage) == ["c", "b", "a"]
 
 

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from autocrud.errors import ConfigurationError, DataCorrupted
 from autocrud.fields import Index, Unique
 from autocrud.model import ModelSpec
-from autocrud.query.conditions import Equals, Query
+from autocrud.query.builder import QB
+from autocrud.query.conditions import Query
 from autocrud.storage.base import IStorage
 from autocrud.storage.objects.s3 import S3ObjectStore
 from autocrud.testing.conformance import ids, outcomes
@@ -166,7 +167,8 @@ async def test_tables_have_typed_columns_and_each_model_all_of_its_indexes(opene
             write = creation(f"r{number}", data)
             write.index = spec.index_values(data)
             await storage.commit(write)
-        assert [await ids(storage, Equals(f"{long}{number}", "x")) for number in range(2)] == [["r0"], ["r1"]]
+        asked = [QB[f"{long}{number}"].eq("x") for number in range(2)]
+        assert [await ids(storage, one, spec=spec) for one in asked] == [["r0"], ["r1"]]
     kinds = await sql(
         tmp_path,
         "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = $1"
@@ -202,11 +204,12 @@ async def test_a_new_index_field_is_filled_and_a_dropped_one_left_alone(opened: 
         writes.append(creation("large", sample(payload="p" * 1999, text="x" * 2000)))
         assert set(await outcomes(storage, writes)) == {None}
     await sql(tmp_path, "CREATE INDEX of_the_administrator ON sample_resources (updated_by)")
-    async with opened(ModelSpec(Later, name="sample"), inline_limit=100) as storage:
-        assert len(await ids(storage, Equals("payload", "p1"))) == 200
-        assert len(await ids(storage, Equals("payload", "p" * 1999))) == 1
+    later: ModelSpec[Later] = ModelSpec(Later, name="sample")
+    async with opened(later, inline_limit=100) as storage:
+        assert len(await ids(storage, QB["payload"].eq("p1"), spec=later)) == 200
+        assert len(await ids(storage, QB["payload"].eq("p" * 1999), spec=later)) == 1
     async with opened() as storage:
-        assert len(await ids(storage, Equals("text", ""))) == 600
+        assert len(await ids(storage, QB["text"].eq(""))) == 600
     found = await sql(tmp_path, "SELECT indexname FROM pg_indexes WHERE indexname = 'of_the_administrator'")
     assert found == [("of_the_administrator",)]
 
@@ -224,7 +227,7 @@ async def test_a_field_that_cannot_become_unique_stops_the_start(opened: Opener)
         async with opened(ModelSpec(Strict, name="sample")):
             pass
     async with opened() as storage:
-        assert await ids(storage, Equals("text", "same")) == ["b", "a"]
+        assert await ids(storage, QB["text"].eq("same")) == ["b", "a"]
 
 
 async def test_a_user_without_rights_is_told(opened: Opener, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from autocrud.errors import ConfigurationError, DataCorrupted, StorageUnavailable
 from autocrud.model import ModelSpec
-from autocrud.query.conditions import Equals, Query
+from autocrud.query.builder import QB
+from autocrud.query.conditions import Query
 from autocrud.storage.base import IStorage
 from autocrud.storage.object_store import ObjectExists, ObjectStore, PutUndecided
 from autocrud.storage.objects.memory import MemoryObjectStore
@@ -149,13 +150,13 @@ async def test_a_node_that_was_away_catches_up(node: Node) -> None:
             assert await outcomes(busy, [*writes, last]) == [None] * 6
         expected = [
             await busy.count(Query()),
-            await ids(busy, Equals("text", "3")),
+            await ids(busy, QB["text"].eq("3")),
             len(await busy.commits("a", limit=2000)),
         ]
         assert expected[0] == 2001
         async with node() as restarted:
             for storage in (asleep, restarted):
-                found = [await storage.count(Query()), await ids(storage, Equals("text", "3"))]
+                found = [await storage.count(Query()), await ids(storage, QB["text"].eq("3"))]
                 assert [*found, len(await storage.commits("a", limit=2000))] == expected
 
 

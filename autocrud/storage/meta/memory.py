@@ -1,25 +1,27 @@
 """Heads and commits in dicts. It stores what the others store, and answers in their order."""
 
-from bisect import bisect_left, insort
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import count
+from itertools import count, islice
+from typing import Any
 
+from autocrud.columns import IndexValue
 from autocrud.errors import AlreadyExists, Conflict, DataCorrupted, UniqueViolation
-from autocrud.fields import ColumnValue, IndexField
-from autocrud.query.conditions import Position, Query
+from autocrud.model import ModelSpec
+from autocrud.query.conditions import Query
+from autocrud.query.evaluate import holds, sort_key
 from autocrud.resource import CommitKind, RevisionInfo, revision_number, timestamp
 from autocrud.storage.base import MetaStore
 from autocrud.storage.object_store import ObjectStore
+from autocrud.storage.rows import row_of
 from autocrud.storage.values import (
     Blob,
     Commit,
     Head,
     Item,
     Outcome,
-    Page,
     Repeated,
     RequestKey,
     Revision,
@@ -29,18 +31,23 @@ from autocrud.storage.values import (
     commit_of,
 )
 
-# An ordered index: of one value of one field, or of everything.
-_Key = tuple[str, ColumnValue]
-_LIVE: _Key = ("", "live")
-_ALL: _Key = ("", "all")
 _MAKES = (CommitKind.create, CommitKind.update)
 _REWRITES = (CommitKind.modify, CommitKind.switch)
+
+
+# A place among all resources, oldest first.
+_Place = tuple[str, str]
 
 
 @dataclass(slots=True)
 class _Row:
     head: Head
-    index: tuple[ColumnValue, ...]
+    index: tuple[IndexValue, ...]
+    columns: dict[str, IndexValue]
+
+    @property
+    def place(self) -> _Place:
+        return self.head.created_time, self.head.resource_id
 
 
 class MemoryMetaStore(MetaStore):
@@ -50,9 +57,9 @@ class MemoryMetaStore(MetaStore):
         objects: where the blobs are, under `folder`.
     """
 
-    def __init__(self, index_fields: Sequence[IndexField], objects: ObjectStore, folder: str) -> None:
+    def __init__(self, spec: ModelSpec[Any], objects: ObjectStore, folder: str) -> None:
         self._objects, self._folder = objects, folder
-        self._fields = tuple(index_fields)
+        self._spec = spec
         self._rows: dict[str, _Row] = {}
         self._commits: dict[str, list[Commit]] = {}
         self._data: dict[str, bytes] = {}
@@ -61,7 +68,8 @@ class MemoryMetaStore(MetaStore):
         self._references: dict[str, dict[int, tuple[str, ...]]] = {}
         self._orphans: list[str] = []
         self._serials = count()  # a locator is never used again
-        self._order: defaultdict[_Key, list[Position]] = defaultdict(list)
+        self._order: list[_Place] = []
+        self._holders: dict[tuple[str, IndexValue], str] = {}  # of unique values
 
     async def open(self) -> None:
         return
@@ -79,24 +87,22 @@ class MemoryMetaStore(MetaStore):
         row = self._rows.get(resource_id)
         return None if row is None else row.head
 
-    async def search(self, query: Query) -> Page:
-        places, wanted = self._places(query), self._wanted(query)
-        end = len(places) if query.after is None else bisect_left(places, query.after)
-        heads: list[Head] = []
-        for number in range(end - 1, -1, -1):
-            row = self._rows[places[number].resource_id]
-            if all(row.index[number] == value for number, value in wanted):
-                if len(heads) == query.limit:
-                    return Page(heads, heads[-1].position)
-                heads.append(row.head)
-        return Page(heads, None)
+    async def search(self, query: Query) -> list[Head]:
+        wanted = query.limit + 1
+        if not query.sort:
+            # In the order that the resources are kept in.
+            end = len(self._order) if query.after is None else bisect_left(self._order, query.after.values)
+            places = (self._order[number] for number in range(end - 1, -1, -1))
+            return [row.head for row in islice(self._selected(query, places), wanted)]
+        rows = sorted(self._selected(query, self._order), key=lambda row: sort_key(query.order, row.columns))
+        if query.after is not None:
+            columns = [key.field.column for key in query.order]
+            place = sort_key(query.order, dict(zip(columns, query.after.values, strict=True)))
+            rows = rows[bisect_right(rows, place, key=lambda row: sort_key(query.order, row.columns)) :]
+        return [row.head for row in rows[:wanted]]
 
     async def count(self, query: Query) -> int:
-        places, wanted = self._places(query), self._wanted(query)
-        if not wanted:
-            return len(places)
-        rows = (self._rows[place.resource_id] for place in places)
-        return sum(all(row.index[number] == value for number, value in wanted) for row in rows)
+        return sum(1 for _ in self._selected(query, self._order))
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:
         history = self._commits.get(resource_id, [])
@@ -188,12 +194,15 @@ class MemoryMetaStore(MetaStore):
         if new is not None and (taken := self._taken(new)) is not None:
             return UniqueViolation(taken)
         if row is not None:
-            self._unlist(row)
+            del self._order[bisect_left(self._order, row.place)]
+            for held in self._held(row):
+                del self._holders[held]
         if new is None:
             self._forget(resource_id)
         else:
             self._rows[resource_id] = new
-            self._enlist(new)
+            insort(self._order, new.place)
+            self._holders |= dict.fromkeys(self._held(new), resource_id)
             self._record(write, locator)
         return None
 
@@ -211,16 +220,18 @@ class MemoryMetaStore(MetaStore):
         head = Head(
             meta.resource_id, meta.version, meta.is_deleted, created_time, write.meta_json, revision_json, data, locator
         )
-        return _Row(head, index)
+        return _Row(head, index, row_of(self._spec, write.meta_json, index))
+
+    def _held(self, row: _Row) -> list[tuple[str, IndexValue]]:
+        """The unique values that a resource holds while it is live, by their columns."""
+        pairs = [(field.column, row.columns[field.column]) for field in self._spec.index_fields if field.unique]
+        return [] if row.head.is_deleted else [(column, value) for column, value in pairs if value is not None]
 
     def _taken(self, new: _Row) -> str | None:
         """The unique field whose value another live resource holds."""
-        if new.head.is_deleted:
-            return None
-        for field, value in zip(self._fields, new.index, strict=True):
-            holders = self._order.get((field.name, value), []) if field.unique and value is not None else []
-            if any(holder.resource_id != new.head.resource_id for holder in holders):
-                return field.name
+        for column, value in self._held(new):
+            if self._holders.get((column, value), new.head.resource_id) != new.head.resource_id:
+                return column.removeprefix("ix_")
         return None
 
     def _record(self, write: Write, locator: str) -> None:
@@ -276,35 +287,9 @@ class MemoryMetaStore(MetaStore):
         self._release(resource_id, list(self._references.get(resource_id, ())))
         self._keys = {key: held for key, held in self._keys.items() if held[1] != resource_id}
 
-    def _places_of(self, row: _Row) -> list[_Key]:
-        if row.head.is_deleted:
-            return [_ALL]
-        pairs = zip(self._fields, row.index, strict=True)
-        return [_ALL, _LIVE, *((field.name, value) for field, value in pairs if value is not None)]
-
-    def _enlist(self, row: _Row) -> None:
-        for key in self._places_of(row):
-            insort(self._order[key], row.head.position)
-
-    def _unlist(self, row: _Row) -> None:
-        for key in self._places_of(row):
-            places = self._order[key]
-            del places[bisect_left(places, row.head.position)]
-            if not places:
-                del self._order[key]
-
-    def _places(self, query: Query) -> list[Position]:
-        """The shortest ordered index that holds all that the query selects, oldest first."""
-        if any(condition.value is None for condition in query.where):
-            return []
-        if query.include_deleted:
-            return self._order.get(_ALL, [])
-        lists = [self._order.get((condition.field, condition.value), []) for condition in query.where]
-        return min(lists, key=len) if lists else self._order.get(_LIVE, [])
-
-    def _wanted(self, query: Query) -> list[tuple[int, ColumnValue]]:
-        """What is still to be checked of each row: the index value's number, and the value."""
-        if len(query.where) == 1 and not query.include_deleted:
-            return []
-        numbers = {field.name: number for number, field in enumerate(self._fields)}
-        return [(numbers[condition.field], condition.value) for condition in query.where]
+    def _selected(self, query: Query, places: Iterable[_Place]) -> Iterator[_Row]:
+        """The rows at these places for which the query's condition holds."""
+        for _, resource_id in places:
+            row = self._rows[resource_id]
+            if (query.include_deleted or not row.head.is_deleted) and holds(query.where, row.columns):
+                yield row

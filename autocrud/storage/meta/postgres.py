@@ -21,7 +21,7 @@ from autocrud.storage.meta.postgres_pool import ConnectionLost, PostgresPool, Ra
 from autocrud.storage.meta.postgres_records import PostgresRecords
 from autocrud.storage.meta.postgres_tables import PostgresTables, columns_of, head_of
 from autocrud.storage.meta.revision_rows import revision_of
-from autocrud.storage.values import Blob, Commit, Head, Item, Outcome, Page, Revision, RevisionSpan
+from autocrud.storage.values import Blob, Commit, Head, Item, Outcome, Revision, RevisionSpan
 
 logger = logging.getLogger(__name__)
 
@@ -77,18 +77,17 @@ class PostgresMetaStore(MetaStore):
     async def get(self, resource_id: str, current: bool) -> Head | None:
         return await self._gets.submit(resource_id)
 
-    async def search(self, query: Query) -> Page:
-        if any(condition.value is None for condition in query.where):
-            return Page([], None)
-        sql, values = self._tables.search(query)
-        heads = [head_of(row) for row in await self._pool.fetch(sql, *values)]
-        more = len(heads) > query.limit
-        return Page(heads[: query.limit], heads[query.limit - 1].position if more else None)
+    async def search(self, query: Query) -> list[Head]:
+        found: list[Head] = []
+        for statement in self._tables.searches(query):
+            sql, values = statement(query.limit + 1 - len(found))
+            found += [head_of(row) for row in await self._pool.fetch(sql, *values)]
+            if len(found) > query.limit:
+                break
+        return found
 
     async def count(self, query: Query) -> int:
-        if any(condition.value is None for condition in query.where):
-            return 0
-        sql, values = self._tables.search(query, count=True)
+        sql, values = self._tables.count(query)
         return int((await self._pool.fetch(sql, *values))[0][0])
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:

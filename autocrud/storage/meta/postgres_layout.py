@@ -9,17 +9,10 @@ import asyncpg
 from autocrud.errors import ConfigurationError, InvalidData
 from autocrud.model import ModelSpec
 from autocrud.storage.meta.postgres_history import COMMIT_COLUMNS
+from autocrud.storage.meta.postgres_query import column_name, fitting, quoted
 from autocrud.storage.meta.postgres_rebuild import rebuild
 from autocrud.storage.meta.postgres_records import PostgresRecords
-from autocrud.storage.meta.postgres_tables import (
-    DATA_COLUMNS,
-    META_COLUMNS,
-    PostgresTables,
-    columns_of,
-    declared,
-    fitting,
-    quoted,
-)
+from autocrud.storage.meta.postgres_tables import DATA_COLUMNS, META_COLUMNS, PostgresTables, columns_of, declared
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +132,7 @@ async def _fill_columns(
         for resource_id, head, locator in rows:
             data = await records.data(locator) if head is None else head
             try:
-                values.append((resource_id, *tables.typed(spec.index_values(data))))
+                values.append((resource_id, *tables.index_row(spec.index_values(data))))
             except InvalidData as error:
                 reasons = "; ".join(f"{item.field} {item.message}" for item in error.errors)
                 raise ConfigurationError(f"{spec.type_name} {resource_id!r}: {reasons}") from error
@@ -178,8 +171,8 @@ def _wanted(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str, tuple[str
     order, live = "(created_time, resource_id)", "WHERE NOT is_deleted"
     found = {f"{tables.heads_name}_all": (order, ""), f"{tables.heads_name}_live": (f"{order} {live}", "")}
     unique = set()
-    for field, column in zip(spec.index_fields, map(quoted, tables.index_columns), strict=True):
-        name = fitting(f"{tables.heads_name}_ix_{field.name}")
+    for field in spec.index_fields:
+        name, column = fitting(f"{tables.heads_name}_{field.column}"), quoted(column_name(field))
         columns = f"({column})" if field.unique else f"({column}, created_time, resource_id)"
         found[name] = (f"{columns} {live}", field.name)
         if field.unique:

@@ -1,18 +1,25 @@
 """The tables of one model in PostgreSQL, and every statement on them. Names come from the model, values are bound."""
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime
-from decimal import Decimal
-from hashlib import sha1
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
-from uuid import UUID
 
-from autocrud.fields import ColumnKind, ColumnValue
+from autocrud.columns import IndexValue
 from autocrud.model import ModelSpec
 from autocrud.query.conditions import Query
 from autocrud.resource import ResourceMeta, timestamp
 from autocrud.storage.meta.postgres_history import PostgresHistory
+from autocrud.storage.meta.postgres_query import (
+    PostgresCompiler,
+    column_name,
+    column_type,
+    fitting,
+    folded_name,
+    is_folded,
+    quoted,
+    typed,
+)
 from autocrud.storage.meta.postgres_registry import PostgresRegistry
+from autocrud.storage.meta.sql import Segment
 from autocrud.storage.values import Head, Write
 
 _TEXT = 'text COLLATE "C"'  # whose order is that of the bytes, as everywhere else
@@ -32,33 +39,7 @@ META_COLUMNS = {
 DATA_COLUMNS = {"revision_info": "bytea", "head": "bytea", "head_locator": "text"}
 NULLABLE = {"created_by", "updated_by", "head", "by", "parent_revision_id", "data_hash", "size", "locator"}
 
-# An index field's kind: the column's type, and how the value that other backends store becomes PostgreSQL's.
-_KINDS: dict[ColumnKind, tuple[str, Callable[[Any], Any]]] = {
-    ColumnKind.text: ("text", str),
-    ColumnKind.integer: ("bigint", int),
-    ColumnKind.real: ("double precision", float),
-    ColumnKind.boolean: ("boolean", bool),
-    ColumnKind.decimal: ("numeric", Decimal),
-    ColumnKind.datetime: ("timestamptz", datetime.fromisoformat),
-    ColumnKind.date: ("date", date.fromisoformat),
-    ColumnKind.time: ("text", str),
-    ColumnKind.uuid: ("uuid", UUID),
-}
 _HEAD = "resource_id, version, is_deleted, created_time, meta, revision_info, head, head_locator"
-_MOST_BYTES = 63  # of a name in PostgreSQL, which cuts longer ones, and would make two of them one
-
-
-def quoted(name: str) -> str:
-    """A name as an SQL identifier, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def fitting(name: str) -> str:
-    """A name that PostgreSQL does not cut: one that is too long ends in a hash of itself."""
-    encoded = name.encode()
-    if len(encoded) <= _MOST_BYTES:
-        return name
-    return encoded[: _MOST_BYTES - 17].decode(errors="ignore") + "_" + sha1(encoded).hexdigest()[:16]
 
 
 class PostgresTables:
@@ -82,9 +63,11 @@ class PostgresTables:
         self.heads = named("resources")
         self.history = PostgresHistory(named, self.heads)
         self.registry = PostgresRegistry(named, self.history.erasures)
-        self.index_columns = {fitting(f"ix_{field.name}"): _KINDS[field.kind][0] for field in self.fields}
+        self._value_columns = {column_name(field): column_type(field) for field in self.fields}
+        self._folded = [number for number, field in enumerate(self.fields) if is_folded(field)]
+        folded = {folded_name(self.fields[number]): "text" for number in self._folded}
+        self.index_columns = {**self._value_columns, **folded}
         self._unique = [number for number, field in enumerate(self.fields) if field.unique]
-        self._numbers = {field.name: number for number, field in enumerate(self.fields)}
         self._head_columns = {"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS, **self.index_columns}
         rows = f"unnest({_casts(self._head_columns)}) AS row ({_names(self._head_columns)})"
         self.insert = f"INSERT INTO {self.heads} ({_names(self._head_columns)}) SELECT * FROM {rows}"
@@ -95,10 +78,14 @@ class PostgresTables:
         self.lock = self._lock()
         self.holders = self._holders()
 
-    def typed(self, index: Sequence[ColumnValue]) -> list[Any]:
+    def typed(self, index: Sequence[IndexValue]) -> list[Any]:
         """Index values, in the order of the fields, as PostgreSQL takes them."""
-        pairs = zip(self.fields, index, strict=True)
-        return [None if value is None else _KINDS[field.kind][1](value) for field, value in pairs]
+        return [typed(field, value) for field, value in zip(self.fields, index, strict=True)]
+
+    def index_row(self, index: Sequence[IndexValue]) -> list[Any]:
+        """The values of all index columns."""
+        folded = [index[number] for number in self._folded]
+        return [*self.typed(index), *(text.casefold() if isinstance(text, str) else None for text in folded)]
 
     def unique(self, values: Sequence[Any]) -> list[tuple[int, Any]]:
         """Of all index values those that must be unique, each with its field's number."""
@@ -115,29 +102,24 @@ class PostgresTables:
         """The field's number of the unique field at this position among the unique ones."""
         return self._unique[position]
 
-    def search(self, query: Query, *, count: bool = False) -> tuple[str, list[Any]]:
-        """The statement and its arguments for one page, and one row more where there is a next one; or for a count."""
-        values: list[Any] = []
+    def searches(self, query: Query) -> Iterator[Callable[[int], tuple[str, list[Any]]]]:
+        """For each part of the order, its statement and arguments for so many rows."""
+        for segment in PostgresCompiler().segments(query):
 
-        def bound(value: Any) -> str:
-            values.append(value)
-            return f"${len(values)}"
+            def statement(limit: int, segment: Segment = segment) -> tuple[str, list[Any]]:
+                compiler = PostgresCompiler()
+                where = f"{_live(query)} AND {compiler.where(query.where)}"
+                where += f" AND {segment.condition} AND {compiler.behind(segment)}"
+                order = f"ORDER BY {compiler.order_by(segment.keys)} LIMIT {compiler.place(limit, 'bigint')}"
+                return f"SELECT {_HEAD} FROM {self.heads} WHERE {where} {order}", compiler.values
 
-        terms = ["true" if query.include_deleted else "NOT is_deleted"]
-        columns = list(self.index_columns)
-        for condition in query.where:
-            number = self._numbers[condition.field]
-            convert = _KINDS[self.fields[number].kind][1]
-            value = None if condition.value is None else convert(condition.value)
-            terms.append(f"{quoted(columns[number])} = {bound(value)}")
-        if count:
-            return f"SELECT count(*) FROM {self.heads} WHERE {' AND '.join(terms)}", values
-        if query.after is not None:
-            time, resource_id = datetime.fromisoformat(query.after.created_time), query.after.resource_id
-            terms.append(f"(created_time, resource_id) < ({bound(time)}, {bound(resource_id)})")
-        where, limit = " AND ".join(terms), bound(query.limit + 1)
-        order = "created_time DESC, resource_id DESC"
-        return f"SELECT {_HEAD} FROM {self.heads} WHERE {where} ORDER BY {order} LIMIT {limit}", values
+            yield statement
+
+    def count(self, query: Query) -> tuple[str, list[Any]]:
+        """The statement and its arguments for how many there are."""
+        compiler = PostgresCompiler()
+        where = f"{_live(query)} AND {compiler.where(query.where)}"
+        return f"SELECT count(*) FROM {self.heads} WHERE {where}", compiler.values
 
     def head_row(self, meta: ResourceMeta, meta_json: bytes, data: Write | None, locator: str) -> tuple[Any, ...]:
         """A row for `insert` or `update`; without data one for `update_meta`."""
@@ -145,10 +127,10 @@ class PostgresTables:
         if data is None or data.data is None:
             return row
         inline = data.data if len(data.data) <= self._inline_limit else None
-        return (*row, data.revision_json, inline, locator, *self.typed(data.index))
+        return (*row, data.revision_json, inline, locator, *self.index_row(data.index))
 
     def _lock(self) -> str:
-        unique = [f"h.{quoted(name)}" for number, name in enumerate(self.index_columns) if number in self._unique]
+        unique = [f"h.{quoted(name)}" for number, name in enumerate(self._value_columns) if number in self._unique]
         commits = self.history.commits
         last = f"(SELECT record FROM {commits} c WHERE (c.resource_id, c.version) = (h.resource_id, h.version))"
         columns = ", ".join(["h.resource_id", "h.version", f"{last} AS record", *unique])
@@ -159,7 +141,7 @@ class PostgresTables:
 
     def _holders(self) -> str | None:
         """Who holds which of the wanted unique values: the field's position, the value's, and the resource."""
-        columns = list(self.index_columns)
+        columns = list(self._value_columns)
         parts = []
         for position, number in enumerate(self._unique):
             column, kind = columns[number], self.index_columns[columns[number]]
@@ -178,6 +160,10 @@ def head_of(row: Any) -> Head:
     """A row of `get` or `search`."""
     resource_id, version, is_deleted, created_time, meta, revision_info, head, locator = row
     return Head(resource_id, version, is_deleted, timestamp(created_time), meta, revision_info, head, locator)
+
+
+def _live(query: Query) -> str:
+    return "true" if query.include_deleted else "NOT is_deleted"
 
 
 def columns_of(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

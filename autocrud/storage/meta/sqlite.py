@@ -23,7 +23,7 @@ from autocrud.storage.meta.sqlite_follower import LogFollower
 from autocrud.storage.meta.sqlite_tables import SqliteTables
 from autocrud.storage.meta.sqlite_thread import SqliteThread, begin, in_transaction
 from autocrud.storage.records import data_span, encode_record
-from autocrud.storage.values import Blob, Commit, Head, Item, Outcome, Page, Revision, RevisionSpan, Write
+from autocrud.storage.values import Blob, Commit, Head, Item, Outcome, Revision, RevisionSpan, Write
 
 if TYPE_CHECKING:  # it needs a library that a disk does not
     from autocrud.storage.meta.sqlite_snapshots import Snapshots
@@ -133,11 +133,9 @@ class SqliteMetaStore(MetaStore):
     async def get(self, resource_id: str, current: bool) -> Head | None:
         return await self._gets.submit((resource_id, current))
 
-    async def search(self, query: Query) -> Page:
+    async def search(self, query: Query) -> list[Head]:
         # Not on the connection of `get`: a long search must not hold up the short reads.
-        heads = await self._fresh(self._readers[-1], lambda db: self._tables.search(db, query))
-        more = len(heads) > query.limit
-        return Page(heads[: query.limit], heads[query.limit - 1].position if more else None)
+        return await self._fresh(self._readers[-1], lambda db: self._tables.search(db, query))
 
     async def count(self, query: Query) -> int:
         return await self._fresh(self._readers[-1], lambda db: self._tables.count(db, query))

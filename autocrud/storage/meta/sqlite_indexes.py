@@ -7,7 +7,8 @@ from typing import Any
 
 from autocrud.errors import ConfigurationError, InvalidData
 from autocrud.model import ModelSpec
-from autocrud.storage.meta.sqlite_tables import SqliteTables, quoted
+from autocrud.storage.meta.sqlite_query import quoted, stored
+from autocrud.storage.meta.sqlite_tables import SqliteTables
 from autocrud.storage.meta.sqlite_thread import SqliteThread, begin
 
 _FILL_ROWS = 500
@@ -71,7 +72,7 @@ async def _fill_rows(
     for resource_id, head, locator in rows:
         data = await read(locator) if head is None else head
         try:
-            values.append((*spec.index_values(data), resource_id))
+            values.append((*map(stored, spec.index_values(data)), resource_id))
         except InvalidData as error:
             reasons = "; ".join(f"{item.field} {item.message}" for item in error.errors)
             raise ConfigurationError(f"{spec.type_name} {resource_id!r}: {reasons}") from error
@@ -104,7 +105,7 @@ def _wanted(spec: ModelSpec[Any], tables: SqliteTables) -> dict[str, str]:
         f"{heads}_live": f"CREATE INDEX {heads}_live ON {heads} {order} {live}",
     }
     for field in spec.index_fields:
-        name, column = f"{heads}_ix_{field.name}", quoted(f"ix_{field.name}")
+        name, column = f"{heads}_{field.column}", quoted(field.column)
         if field.unique:
             wanted[name] = f"CREATE UNIQUE INDEX {quoted(name)} ON {heads} ({column}) {live}"
         else:

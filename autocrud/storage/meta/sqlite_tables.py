@@ -5,17 +5,19 @@ from collections.abc import Iterable, Sequence
 from sqlite3 import Connection, IntegrityError
 from typing import Any
 
+from autocrud.columns import ColumnKind, ColumnValue, IndexValue
 from autocrud.errors import AlreadyExists, Conflict, UniqueViolation
-from autocrud.fields import ColumnKind, ColumnValue
+from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
 from autocrud.query.conditions import Query
 from autocrud.resource import CommitKind, timestamp
 from autocrud.storage.log import Tail
 from autocrud.storage.meta.sqlite_history import Erasure, SqliteHistory
+from autocrud.storage.meta.sqlite_query import SqliteCompiler, quoted, stored
 from autocrud.storage.meta.sqlite_registry import Orphan, SqliteRegistry
 from autocrud.storage.values import Blob, Head, Item, Outcome, Write
 
-_LAYOUT = 3  # of the tables; counted up with each change of them
+_LAYOUT = 4  # of the tables; counted up with each change of them
 
 _META_COLUMNS = {
     "version": "INTEGER NOT NULL",
@@ -46,11 +48,6 @@ _HEAD = (
 _HEADS = "SELECT CAST(group_concat(one, char(30)) AS BLOB) FROM"
 
 
-def quoted(name: str) -> str:
-    """A name as an SQL identifier, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 class SqliteTables:
     """The statements for one model.
 
@@ -66,8 +63,7 @@ class SqliteTables:
         self.registry = SqliteRegistry(base)
         self.heads = self.history.heads
         self.log = f"{base}_log"
-        self.index_columns = {f"ix_{field.name}": _COLUMN_TYPES.get(field.kind, "TEXT") for field in self._fields}
-        self._by_field = {field.name: quoted(f"ix_{field.name}") for field in self._fields}
+        self.index_columns = {field.column: _column_type(field) for field in self._fields}
         data_columns = [*_DATA_COLUMNS, *map(quoted, self.index_columns)]
         columns = ["resource_id", *_META_COLUMNS, *data_columns]
         self._insert = f"INSERT INTO {self.heads} ({', '.join(columns)}) VALUES ({_marks(columns)})"
@@ -167,18 +163,24 @@ class SqliteTables:
 
     def search(self, db: Connection, query: Query) -> list[Head]:
         """The heads of one page, and one more where there is a next page."""
-        where, values = self._where(query)
-        if query.after is not None:
-            where += " AND (created_time, resource_id) < (?, ?)"
-            values.extend(query.after)
-        order = "ORDER BY created_time DESC, resource_id DESC LIMIT ?"
-        rows = f"(SELECT {_HEAD} AS one FROM {self.heads} WHERE {where} {order})"
-        return _unpack(db.execute(f"{_HEADS} {rows}", (*values, query.limit + 1)).fetchone())
+        found: list[Head] = []
+        for segment in SqliteCompiler().segments(query):
+            compiler = SqliteCompiler()
+            where = f"{_live(query)} AND {compiler.where(query.where)}"
+            where += f" AND {segment.condition} AND {compiler.behind(segment)}"
+            limit = compiler.place(query.limit + 1 - len(found))
+            order = f"ORDER BY {compiler.order_by(segment.keys)} LIMIT {limit}"
+            rows = f"(SELECT {_HEAD} AS one FROM {self.heads} WHERE {where} {order})"
+            found += _unpack(db.execute(f"{_HEADS} {rows}", compiler.values).fetchone())
+            if len(found) > query.limit:
+                break
+        return found
 
     def count(self, db: Connection, query: Query) -> int:
         """How many heads the query selects."""
-        where, values = self._where(query)
-        (number,) = db.execute(f"SELECT count(*) FROM {self.heads} WHERE {where}", values).fetchone()
+        compiler = SqliteCompiler()
+        where = f"{_live(query)} AND {compiler.where(query.where)}"
+        (number,) = db.execute(f"SELECT count(*) FROM {self.heads} WHERE {where}", compiler.values).fetchone()
         return int(number)
 
     def data_rows(self, db: Connection, after: str, limit: int) -> list[tuple[str, bytes | None, str]]:
@@ -211,12 +213,7 @@ class SqliteTables:
     def _data_row(self, write: Write) -> tuple[ColumnValue | bytes, ...]:
         data = write.data or b""
         inline = data if write.data is not None and len(data) <= self._inline_limit else None
-        return (write.revision_json or b"", inline, "", *write.index)
-
-    def _where(self, query: Query) -> tuple[str, list[ColumnValue]]:
-        terms = ["true" if query.include_deleted else "is_deleted = 0"]
-        terms += [f"{self._by_field[condition.field]} = ?" for condition in query.where]
-        return " AND ".join(terms), [condition.value for condition in query.where]
+        return (write.revision_json or b"", inline, "", *map(stored, write.index))
 
     def _refusal(self, db: Connection, write: Write, message: str) -> Outcome:
         """Tell what an IntegrityError is about: a taken id, then the first taken value. SQLite names any of them."""
@@ -225,9 +222,9 @@ class SqliteTables:
             return AlreadyExists(resource_id)
         others = f"SELECT 1 FROM {self.heads} WHERE is_deleted = 0 AND resource_id <> ?"
         own: str
-        value: ColumnValue
+        value: IndexValue
         for number, field in enumerate(self._fields):
-            column = self._by_field[field.name]
+            column = quoted(field.column)
             if write.data is None:
                 own, value = f"(SELECT {column} FROM {self.heads} WHERE resource_id = ?)", resource_id
             else:
@@ -235,6 +232,14 @@ class SqliteTables:
             if field.unique and db.execute(f"{others} AND {column} = {own}", (resource_id, value)).fetchone():
                 return UniqueViolation(field.name)
         raise IntegrityError(message)
+
+
+def _live(query: Query) -> str:
+    return "true" if query.include_deleted else "is_deleted = 0"
+
+
+def _column_type(field: IndexField) -> str:
+    return "TEXT" if field.is_list else _COLUMN_TYPES.get(field.kind, "TEXT")
 
 
 def _declared(columns: dict[str, str]) -> str:

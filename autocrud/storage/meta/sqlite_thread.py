@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from autocrud.errors import DataCorrupted, StorageUnavailable
+from autocrud.storage.meta.sqlite_query import add_functions
 
 R = TypeVar("R")
 
@@ -112,6 +113,7 @@ class SqliteThread:
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA query_only = {int(self._read_only)}")
+            add_functions(connection)
         return connection
 
 

@@ -6,11 +6,11 @@ nothing may be left out. The numbers in the tests' names are the invariants'. Ne
 
 from autocrud.testing.conformance.blobs import BlobTests
 from autocrud.testing.conformance.queries import QueryTests
-from autocrud.testing.conformance.support import ids, outcomes, present
+from autocrud.testing.conformance.support import asking, ids, outcomes, present
 from autocrud.testing.conformance.timelines import TimelineTests
 from autocrud.testing.conformance.writing import WritingTests
 
-__all__ = ["StorageConformance", "ids", "outcomes", "present"]
+__all__ = ["StorageConformance", "asking", "ids", "outcomes", "present"]
 
 
 class StorageConformance(WritingTests, QueryTests, TimelineTests, BlobTests):

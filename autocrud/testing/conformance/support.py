@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from autocrud.query.conditions import Equals, Query
+from autocrud.model import ModelSpec
+from autocrud.query.conditions import Condition, Query, all_of
+from autocrud.query.resolve import Resolver
 from autocrud.storage.base import IStorage, IStorageFactory
 from autocrud.storage.values import Head, Write
 from autocrud.testing.writes import SAMPLE
@@ -14,15 +17,28 @@ from autocrud.testing.writes import SAMPLE
 LARGE = "x" * 300_000
 
 
-async def ids(storage: IStorage, *where: Equals, include_deleted: bool = False, limit: int = 1000) -> list[str]:
+def asking(*asked: Condition, spec: ModelSpec[Any] = SAMPLE) -> Condition | None:
+    """What a storage is asked where all of these are to hold."""
+    return Resolver(spec).condition(all_of(*asked))
+
+
+async def ids(
+    storage: IStorage,
+    *asked: Condition,
+    sort: str | None = None,
+    include_deleted: bool = False,
+    limit: int = 1000,
+    spec: ModelSpec[Any] = SAMPLE,
+) -> list[str]:
     """The ids that a query selects, over all pages."""
-    query, found = Query(tuple(where), include_deleted, limit), list[str]()
+    order = () if sort is None else Resolver(spec).sort(sort)
+    query, found = Query(asking(*asked, spec=spec), order, include_deleted, limit), list[str]()
     while True:
         page = await storage.search(query)
         found += [head.resource_id for head in page.items]
         if page.next is None:
             return found
-        query = Query(query.where, include_deleted, limit, page.next)
+        query = replace(query, after=page.next)
 
 
 async def present(storage: IStorage, resource_id: str) -> Head:

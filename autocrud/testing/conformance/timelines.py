@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from autocrud.errors import RevisionNotFound, UniqueViolation
-from autocrud.query.conditions import Equals
+from autocrud.query.builder import QB
 from autocrud.resource import CommitKind, RevisionStatus, timestamp
 from autocrud.storage.base import IStorage
 from autocrud.storage.values import Repeated, RequestKey, Revision, RevisionSpan, Write
@@ -84,8 +84,8 @@ class TimelineTests(StorageTests):
         assert (now.info, now.version, now.written) == (third.revision, 1, 3)
         assert (then.info, then.version, then.written) == (first.revision, 1, 1)
         assert (await storage.data(now), await storage.data(then)) == (second.data, first.data)
-        assert await ids(storage, Equals("text", "two")) == ["a"]
-        assert await ids(storage, Equals("text", "one")) == await ids(storage, Equals("code", "c")) == []
+        assert await ids(storage, QB["text"].eq("two")) == ["a"]
+        assert await ids(storage, QB["text"].eq("one")) == await ids(storage, QB["code"].eq("c")) == []
 
     async def test_a_switch_moves_the_head_and_an_update_branches_from_there(self, storage: IStorage) -> None:
         """It makes no revision; data, index and status become those of the revision."""
@@ -97,7 +97,7 @@ class TimelineTests(StorageTests):
         head = await present(storage, "a")
         assert (head.version, head.data, head.revision_info) == (3, first.data, first.revision_json)
         assert await _numbers(storage, "a") == [2, 1]
-        assert await ids(storage, Equals("text", "one")) == ["a"]
+        assert await ids(storage, QB["text"].eq("one")) == ["a"]
         await storage.commit(branch)
         assert [(await _revision(storage, "a", n)).info.parent_revision_id for n in (1, 2, 3)] == [None, "a:1", "a:1"]
         kinds = [commit.kind for commit in await storage.commits("a")]

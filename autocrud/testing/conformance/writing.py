@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from autocrud.errors import AlreadyExists, Conflict, RevisionNotFound, UniqueViolation
-from autocrud.query.conditions import Equals, Query
+from autocrud.query.builder import QB
+from autocrud.query.conditions import Query
 from autocrud.resource import CommitKind
 from autocrud.storage.base import IStorage
 from autocrud.testing.conformance.support import LARGE, StorageTests, ids, outcomes, present
@@ -167,7 +168,7 @@ class WritingTests(StorageTests):
         results = await outcomes(storage, [creation(f"r{number}", sample(code="one")) for number in range(30)])
         assert results.count(None) == 1
         assert sum(isinstance(result, UniqueViolation) for result in results) == 29
-        assert len(await ids(storage, Equals("code", "one"))) == 1
+        assert len(await ids(storage, QB["code"].eq("one"))) == 1
 
     async def test_5_of_several_taken_values_the_first_is_named(self, storage: IStorage) -> None:
         """In the order of the model's fields, on creation, update and restore."""

@@ -1,0 +1,199 @@
+"""From what somebody asks, by names and texts, to what a storage is asked: terms on columns, and an order."""
+
+import csv
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from autocrud.columns import MAX_TEXT_BYTES, ColumnValue
+from autocrud.errors import ConfigurationError, InvalidParameter
+from autocrud.fields import IndexField
+from autocrud.model import ModelSpec
+from autocrud.query.conditions import And, Compare, Condition, Sort, Term, TermValue, all_of, leaves, mapped
+from autocrud.query.metadata import META_FIELDS
+from autocrud.query.operators import Meaning, Operator, Takes, operators_for
+from autocrud.query.patterns import canonical
+
+MAX_VALUES = 1000
+MAX_KEYS = 8
+_SEPARATOR = "__"
+_FLAGS = {"true": True, "false": False, "1": True, "0": False}
+
+
+class Resolver:
+    """The fields of one model that can be asked for, by the names that queries have for them.
+
+    A field of the model goes before one of the metadata of that name, which is then `meta.<name>`.
+    """
+
+    def __init__(self, spec: ModelSpec[Any]) -> None:
+        self._spec = spec
+        self.fields: dict[str, IndexField] = {field.name: field for field in spec.index_fields}
+        for field in META_FIELDS:
+            name = f"meta.{field.name}" if field.name in self.fields else field.name
+            if name in self.fields:
+                raise ConfigurationError(f"{spec.type_name}.{name} cannot be indexed: the metadata has that name")
+            self.fields[name] = field
+        self.operators = {name: operators_for(field) for name, field in self.fields.items()}
+
+    def parameter(self, name: str) -> tuple[str, Operator] | None:
+        """The field and the operator that a query parameter names, as in `age` or `age__gte`; None if it does not."""
+        if name in self.fields:
+            return name, Operator.contains if self.fields[name].is_list else Operator.eq
+        field, separator, operator = name.rpartition(_SEPARATOR)
+        if not separator or field not in self.fields:
+            return None
+        if operator not in self.operators[field]:
+            known = ", ".join(self.operators[field])
+            raise InvalidParameter(name, f"{operator!r} is not an operator of {field}; these are: {known}")
+        return field, Operator(operator)
+
+    def compare(self, name: str, text: str) -> Compare:
+        """What a query parameter asks.
+
+        Raises:
+            InvalidParameter: it names no field that is indexed, or no operator of it.
+        """
+        found = self.parameter(name)
+        if found is None:
+            raise InvalidParameter(name, f"is not an index field of {self._spec.name}; these are: {self.names}")
+        field, operator = found
+        takes = self.operators[field][operator].takes
+        if takes in (Takes.values, Takes.items, Takes.pair):
+            return Compare(field, operator, _listed(name, text))
+        return Compare(field, operator, text)
+
+    def mapping(self, where: Mapping[str, Any] | None) -> Condition | None:
+        """What a mapping from parameters, as `age__gte`, to Python values asks."""
+        found = []
+        for name, value in (where or {}).items():
+            parameter = self.parameter(name)
+            if parameter is None:
+                raise InvalidParameter(name, f"is not an index field of {self._spec.name}; these are: {self.names}")
+            found.append(Compare(*parameter, value))
+        return all_of(*found)
+
+    def condition(self, asked: Condition | None) -> Condition | None:
+        """The same condition, of terms.
+
+        Raises:
+            InvalidParameter: it names no field that is indexed, no operator of it, or has a value that does not fit.
+        """
+        return None if asked is None else mapped(asked, self._term)
+
+    def sort(self, text: str) -> tuple[Sort, ...]:
+        """The order that a text such as `-created_time,name` asks for.
+
+        Raises:
+            InvalidParameter: it names no field that has an order.
+        """
+        keys: list[Sort] = []
+        for part in text.split(","):
+            name = part.removeprefix("-")
+            field = self.fields.get(name)
+            if field is None or field.is_list:
+                known = ", ".join(name for name, field in self.fields.items() if not field.is_list)
+                raise InvalidParameter("sort", f"{name!r} is not a field to sort by; these are: {known}")
+            if any(key.field == field for key in keys):
+                raise InvalidParameter("sort", f"{name!r} is named twice")
+            keys.append(Sort(field, part.startswith("-")))
+        if len(keys) > MAX_KEYS:
+            raise InvalidParameter("sort", f"may name at most {MAX_KEYS} fields")
+        return tuple(keys)
+
+    @property
+    def names(self) -> str:
+        """The fields that there are, for people."""
+        return ", ".join(self.fields)
+
+    def _term(self, asked: Compare) -> Condition:
+        field = self.fields.get(asked.field)
+        if field is None:
+            raise InvalidParameter(asked.field, f"is not an index field of {self._spec.name}; these are: {self.names}")
+        meaning = self.operators[asked.field].get(asked.operator)
+        if meaning is None:
+            known = ", ".join(self.operators[asked.field])
+            raise InvalidParameter(
+                asked.field, f"{asked.operator.value!r} is not an operator of it; these are: {known}"
+            )
+        if asked.value is None and asked.operator in (Operator.eq, Operator.ne):
+            return Term(field, Operator.is_null, int(asked.operator is Operator.eq))
+        name = asked.field if asked.operator is Operator.eq else f"{asked.field}{_SEPARATOR}{asked.operator.value}"
+        try:
+            return Term(field, asked.operator, _value(field, asked.operator, meaning, asked.value))
+        except ValidationError as error:
+            raise InvalidParameter(name, error.errors()[0]["msg"]) from error
+        except (ValueError, ArithmeticError) as error:
+            raise InvalidParameter(name, str(error)) from error
+
+
+def asks_for_deleted(condition: Condition | None) -> bool:
+    """Whether a condition says itself what is to be with what is deleted."""
+    return any(isinstance(leaf, Term) and leaf.field.column == "is_deleted" for leaf in leaves(condition))
+
+
+def both(one: Condition | None, other: Condition | None) -> Condition | None:
+    """Two conditions that may not be there, as one."""
+    return one if other is None else other if one is None else And((one, other))
+
+
+def _value(field: IndexField, operator: Operator, meaning: Meaning, value: Any) -> TermValue:
+    match meaning.takes:
+        case Takes.value | Takes.item:
+            return _required(field, value)
+        case Takes.pair:
+            values = _several(field, value)
+            if len(values) != 2:
+                raise ValueError("takes two values, as in 1,5")
+            return values
+        case Takes.values | Takes.items:
+            return tuple(dict.fromkeys(_several(field, value)))
+        case Takes.flag:
+            return int(_flag(value))
+        case Takes.pattern:
+            return canonical(_text(value))
+        case Takes.text:
+            text = _text(value)
+            return text.casefold() if operator is Operator.icontains else text
+
+
+def _required(field: IndexField, value: Any) -> ColumnValue:
+    found = None if value is None else field.filter_value(value)
+    if found is None:
+        raise ValueError("may not be null here")
+    return found
+
+
+def _several(field: IndexField, value: Any) -> tuple[ColumnValue, ...]:
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        raise ValueError("takes several values")
+    values = tuple(_required(field, item) for item in value)
+    if not 1 <= len(values) <= MAX_VALUES:
+        raise ValueError(f"takes 1 to {MAX_VALUES} values")
+    return values
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in _FLAGS:
+        return _FLAGS[value.lower()]
+    raise ValueError("must be true or false")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a text")
+    if "\0" in value or len(value.encode()) > MAX_TEXT_BYTES:
+        raise ValueError(f"must be a text of at most {MAX_TEXT_BYTES} bytes, without the character U+0000")
+    return value
+
+
+def _listed(name: str, text: str) -> list[str]:
+    """Values that are separated by commas; one with a comma in it stands in double quotes, as in CSV (RFC 4180)."""
+    try:
+        rows = list(csv.reader([text], strict=True))
+    except csv.Error as error:
+        raise InvalidParameter(name, f"is not a list of values: {error}") from error
+    return rows[0] if rows else [""]

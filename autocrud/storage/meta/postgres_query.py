@@ -1,0 +1,104 @@
+"""Queries as PostgreSQL's SQL, and values as its drivers take them."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from hashlib import sha1
+from typing import Any
+from uuid import UUID
+
+from autocrud.columns import ColumnKind, ColumnValue, IndexValue, decimal_of
+from autocrud.fields import IndexField
+from autocrud.query.operators import Operator
+from autocrud.storage.meta.sql import Compiler
+
+# An index field's kind: the column's type, and how the value that other backends store becomes PostgreSQL's.
+KINDS: dict[ColumnKind, tuple[str, Callable[[Any], Any]]] = {
+    ColumnKind.text: ("text", str),
+    ColumnKind.integer: ("bigint", int),
+    ColumnKind.real: ("double precision", float),
+    ColumnKind.boolean: ("boolean", bool),
+    ColumnKind.decimal: ("numeric", decimal_of),
+    ColumnKind.datetime: ("timestamptz", datetime.fromisoformat),
+    ColumnKind.date: ("date", date.fromisoformat),
+    ColumnKind.time: ("text", str),
+    ColumnKind.uuid: ("uuid", UUID),
+}
+_MOST_BYTES = 63  # of a name in PostgreSQL, which cuts longer ones, and would make two of them one
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def fitting(name: str) -> str:
+    """A name that PostgreSQL does not cut: one that is too long ends in a hash of itself."""
+    encoded = name.encode()
+    if len(encoded) <= _MOST_BYTES:
+        return name
+    return encoded[: _MOST_BYTES - 17].decode(errors="ignore") + "_" + sha1(encoded).hexdigest()[:16]
+
+
+def column_name(field: IndexField) -> str:
+    """The name of a field's column."""
+    return fitting(field.column)
+
+
+def folded_name(field: IndexField) -> str:
+    """The name of the column with a text's case folded, by Python as everywhere else."""
+    return fitting(f"cf_{field.name}")
+
+
+def is_folded(field: IndexField) -> bool:
+    """Whether a field has such a column."""
+    return field.kind is ColumnKind.text and not field.is_list and not field.is_meta
+
+
+def column_type(field: IndexField) -> str:
+    """The type of a field's column."""
+    return f"{KINDS[field.kind][0]}{'[]' if field.is_list else ''}"
+
+
+def typed(field: IndexField, value: IndexValue) -> Any:
+    """A column's value as PostgreSQL takes it."""
+    if isinstance(value, tuple):
+        return [typed(field, item) for item in value]
+    return None if value is None else KINDS[field.kind][1](value)
+
+
+class PostgresCompiler(Compiler):
+    """One statement for PostgreSQL, with `$n` for each value."""
+
+    def column(self, field: IndexField) -> str:
+        return quoted(column_name(field))
+
+    def bound(self, field: IndexField, value: ColumnValue) -> str:
+        return self.place(typed(field, value), KINDS[field.kind][0])
+
+    def bound_text(self, text: str) -> str:
+        return self.place(text, "text")
+
+    def place(self, value: Any, kind: str) -> str:
+        """Bind a value of this type."""
+        self.values.append(value)
+        return f"${len(self.values)}::{kind}"
+
+    def one_of(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
+        return f"{self.column(field)} = ANY({self._array(field, values)})"
+
+    def text_term(self, field: IndexField, operator: Operator, text: str) -> str:
+        column = self.column(field)
+        if operator is Operator.contains:
+            return f"strpos({column}, {self.bound_text(text)}) > 0"
+        if operator is Operator.icontains:
+            return f"strpos({quoted(folded_name(field))}, {self.bound_text(text)}) > 0"
+        if operator is Operator.regex:
+            return f"{column} ~ {self.bound_text(text)}"
+        return f"right({column}, {len(text)}) = {self.bound_text(text)}" if text else f"{column} IS NOT NULL"
+
+    def list_term(self, field: IndexField, operator: Operator, values: Sequence[ColumnValue]) -> str:
+        sign = "&&" if operator is Operator.contains_any else "@>"
+        return f"{self.column(field)} {sign} {self._array(field, values)}"
+
+    def _array(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
+        return self.place([typed(field, value) for value in values], f"{KINDS[field.kind][0]}[]")

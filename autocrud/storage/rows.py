@@ -1,0 +1,30 @@
+"""A resource as the row that queries see: what each of its columns holds."""
+
+from typing import Any
+
+from pydantic_core import from_json
+
+from autocrud.columns import IndexValue
+from autocrud.model import ModelSpec
+from autocrud.query.conditions import Position, Query
+from autocrud.query.metadata import META_FIELDS
+from autocrud.storage.values import Head
+
+_ON_HEAD = {"created_time", "resource_id"}
+
+
+def row_of(spec: ModelSpec[Any], meta: bytes, index: tuple[IndexValue, ...]) -> dict[str, IndexValue]:
+    """The columns of a resource, from its metadata as JSON and its index values."""
+    values = from_json(meta)
+    row: dict[str, IndexValue] = {field.column: field.column_value(values[field.name]) for field in META_FIELDS}
+    return row | {field.column: value for field, value in zip(spec.index_fields, index, strict=True)}
+
+
+def position_of(spec: ModelSpec[Any], query: Query, head: Head) -> Position:
+    """The place of a head, with its data, in the order of a query."""
+    columns = [key.field.column for key in query.order]
+    if _ON_HEAD.issuperset(columns):
+        row: dict[str, Any] = {"created_time": head.created_time, "resource_id": head.resource_id}
+    else:
+        row = row_of(spec, head.meta, spec.index_values(head.data or b""))
+    return Position(tuple(row[column] for column in columns))
