@@ -55,12 +55,23 @@ class IStorage(ABC):
         """
 
     @abstractmethod
+    async def commit_all(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Commit these writes, in order and together, each accepted or refused on its own.
+
+        Returns, for each write, None where it is durable and visible, or what `commit` would have raised.
+        """
+
+    @abstractmethod
     async def get(self, resource_id: str, *, current: bool = False) -> Head | None:
         """The head of a resource, soft-deleted or not; None where there is none.
 
         Args:
             current: as of now, also where the storage is set to answer from a little while ago.
         """
+
+    @abstractmethod
+    async def get_many(self, resource_ids: Sequence[str], *, current: bool = False) -> dict[str, Head]:
+        """Those heads that there are, soft-deleted or not, by their ids: one query for all of them."""
 
     @abstractmethod
     async def search(self, query: Query) -> Page:

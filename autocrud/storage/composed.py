@@ -1,7 +1,7 @@
 """Storage: what every backend is made of, a metadata store behind a group commit."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -65,11 +65,19 @@ class Storage(IStorage):
         if refused is not None:
             raise refused
 
+    async def commit_all(self, writes: Sequence[Write]) -> list[Outcome]:
+        return list(await self._within(asyncio.gather(*map(self._writer.submit, writes))))
+
     async def get(self, resource_id: str, *, current: bool = False) -> Head | None:
         while True:
             found = await self._within(self._meta.get(resource_id, current))
             if found is None or found.data is not None or (found := await self._complete(found)) is not None:
                 return found
+
+    async def get_many(self, resource_ids: Sequence[str], *, current: bool = False) -> dict[str, Head]:
+        # The metadata store answers those that are asked for together in one go.
+        found = await asyncio.gather(*(self.get(resource_id, current=current) for resource_id in set(resource_ids)))
+        return {head.resource_id: head for head in found if head is not None}
 
     async def search(self, query: Query) -> Page:
         while True:

@@ -17,7 +17,7 @@ from autocrud.storage.meta.sqlite_query import SqliteCompiler, quoted, stored
 from autocrud.storage.meta.sqlite_registry import Orphan, SqliteRegistry
 from autocrud.storage.values import Blob, Head, Item, Outcome, Write
 
-_LAYOUT = 4  # of the tables; counted up with each change of them
+_LAYOUT = 5  # of the tables; counted up with each change of them
 
 _META_COLUMNS = {
     "version": "INTEGER NOT NULL",
@@ -82,10 +82,12 @@ class SqliteTables:
             for table in (self.heads, self.log, history.commits, history.erasures, *beside):
                 db.execute(f"DROP TABLE IF EXISTS {table}")
             db.execute(f"PRAGMA user_version = {_LAYOUT}")
-        heads = _declared(_META_COLUMNS | _DATA_COLUMNS)
+        # Rows have numbers that stay, for what stands beside them.
+        heads = _declared({"row": "INTEGER PRIMARY KEY", "resource_id": "TEXT UNIQUE NOT NULL"})
+        heads += ", " + _declared(_META_COLUMNS | _DATA_COLUMNS)
         log = "one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NOT NULL, nonce TEXT NOT NULL"
         for statement in (
-            f"CREATE TABLE IF NOT EXISTS {self.heads} (resource_id TEXT PRIMARY KEY NOT NULL, {heads})",
+            f"CREATE TABLE IF NOT EXISTS {self.heads} ({heads})",
             f"CREATE TABLE IF NOT EXISTS {self.log} ({log})",
             f"INSERT OR IGNORE INTO {self.log} VALUES (1, 0, '')",
         ):
