@@ -1,12 +1,13 @@
 """From what somebody asks, by names and texts, to what a storage is asked: terms on columns, and an order."""
 
 import csv
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from autocrud.columns import MAX_TEXT_BYTES, ColumnValue
+from autocrud.columns import MAX_TEXT_BYTES, ColumnKind, ColumnValue
 from autocrud.errors import ConfigurationError, InvalidParameter
 from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
@@ -18,6 +19,8 @@ from autocrud.query.patterns import canonical
 MAX_VALUES = 1000
 MAX_KEYS = 8
 _SEPARATOR = "__"
+_TIMES = {ColumnKind.datetime, ColumnKind.date, ColumnKind.time}
+_NUMBER = re.compile(r"\s*[+-]?[0-9._]+([eE][+-]?[0-9]+)?\s*")
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -40,7 +43,7 @@ class Resolver:
     def parameter(self, name: str) -> tuple[str, Operator] | None:
         """The field and the operator that a query parameter names, as in `age` or `age__gte`; None if it does not."""
         if name in self.fields:
-            return name, Operator.contains if self.fields[name].is_list else Operator.eq
+            return name, self.bare_operator(name)
         field, separator, operator = name.rpartition(_SEPARATOR)
         if not separator or field not in self.fields:
             return None
@@ -49,8 +52,12 @@ class Resolver:
             raise InvalidParameter(name, f"{operator!r} is not an operator of {field}; these are: {known}")
         return field, Operator(operator)
 
-    def compare(self, name: str, text: str) -> Compare:
-        """What a query parameter asks.
+    def bare_operator(self, field: str) -> Operator:
+        """What is asked where no operator is named."""
+        return Operator.contains if self.fields[field].is_list else Operator.eq
+
+    def compare(self, name: str, *texts: str) -> Compare:
+        """What a query parameter asks, given once, or more than once where it takes several values.
 
         Raises:
             InvalidParameter: it names no field that is indexed, or no operator of it.
@@ -61,8 +68,10 @@ class Resolver:
         field, operator = found
         takes = self.operators[field][operator].takes
         if takes in (Takes.values, Takes.items, Takes.pair):
-            return Compare(field, operator, _listed(name, text))
-        return Compare(field, operator, text)
+            return Compare(field, operator, [value for text in texts for value in _listed(name, text)])
+        if len(texts) > 1:
+            raise InvalidParameter(name, "is given more than once")
+        return Compare(field, operator, texts[0])
 
     def mapping(self, where: Mapping[str, Any] | None) -> Condition | None:
         """What a mapping from parameters, as `age__gte`, to Python values asks."""
@@ -93,7 +102,7 @@ class Resolver:
             name = part.removeprefix("-")
             field = self.fields.get(name)
             if field is None or field.is_list:
-                known = ", ".join(name for name, field in self.fields.items() if not field.is_list)
+                known = ", ".join(self.sortable)
                 raise InvalidParameter("sort", f"{name!r} is not a field to sort by; these are: {known}")
             if any(key.field == field for key in keys):
                 raise InvalidParameter("sort", f"{name!r} is named twice")
@@ -101,6 +110,11 @@ class Resolver:
         if len(keys) > MAX_KEYS:
             raise InvalidParameter("sort", f"may name at most {MAX_KEYS} fields")
         return tuple(keys)
+
+    @property
+    def sortable(self) -> list[str]:
+        """The fields that an order can go by."""
+        return [name for name, field in self.fields.items() if not field.is_list]
 
     @property
     def names(self) -> str:
@@ -159,6 +173,8 @@ def _value(field: IndexField, operator: Operator, meaning: Meaning, value: Any) 
 
 
 def _required(field: IndexField, value: Any) -> ColumnValue:
+    if isinstance(value, str) and field.kind in _TIMES and _NUMBER.fullmatch(value):
+        raise ValueError("must be written as a date or a time, not as a number")
     found = None if value is None else field.filter_value(value)
     if found is None:
         raise ValueError("may not be null here")
@@ -196,4 +212,4 @@ def _listed(name: str, text: str) -> list[str]:
         rows = list(csv.reader([text], strict=True))
     except csv.Error as error:
         raise InvalidParameter(name, f"is not a list of values: {error}") from error
-    return rows[0] if rows else [""]
+    return (rows[0] if rows else []) or [""]

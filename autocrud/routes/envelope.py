@@ -85,6 +85,14 @@ def page_model(spec: ModelSpec[Any], item: type[BaseModel]) -> type[BaseModel]:
         __doc__=f"A page of {spec.label} resources, newest first.",
         items=(list[item], ...),  # type: ignore[valid-type]  # the model is made at run time
         next_cursor=(str | None, Field(description="Give it as `cursor` for the next page; null on the last one.")),
+        total=(
+            int,
+            Field(
+                default=None,
+                description="The items of all pages, where `count=exact` is given.",
+                json_schema_extra=without_default,
+            ),
+        ),
     )
 
 

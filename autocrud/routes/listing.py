@@ -1,17 +1,16 @@
 """`GET /{model}` and `GET /{model}/count`: many resources."""
 
-import inspect
+import re
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
-from fastapi import Query, Request
-from pydantic import BaseModel, Field
+from fastapi import Request
+from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
-from autocrud.errors import ConfigurationError
-from autocrud.fields import FilterBounds, non_null
-from autocrud.model import ModelSpec
+from autocrud.query.resolve import Resolver
 from autocrud.routes.envelope import JsonResponse, envelope, page_model
+from autocrud.routes.filters import QB
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.parameters import (
     CURSOR,
@@ -19,13 +18,11 @@ from autocrud.routes.parameters import (
     INCLUDE_DELETED,
     LIMIT,
     RETURNS,
+    Parameter,
     next_page,
 )
 
-_LIST = (LIMIT, CURSOR, RETURNS, FIELDS, INCLUDE_DELETED)
-_COUNT = (INCLUDE_DELETED,)
-# Names that later parameters of the same route will have; an index field may not stand in their way.
-_RESERVED = frozenset({"qb", "sort", "count", "at", "q", "expand"}) | {part.name for part in _LIST}
+_TOTAL = Parameter("count", Literal["none", "exact"], "none", "`exact` adds `total`, the items of all pages together.")
 
 
 class Count(BaseModel):
@@ -36,41 +33,42 @@ class Count(BaseModel):
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
     """The families `list` and `count`."""
-    filters = _filters(routes.spec)
-    yield _list(routes, filters)
-    yield _count(routes, filters)
+    yield _list(routes)
+    yield _count(routes)
 
 
-def _list(routes: ModelRoutes, filters: list[inspect.Parameter]) -> Operation:
+def _list(routes: ModelRoutes) -> Operation:
     manager = routes.manager
-    query = routes.query(_LIST, [field.name for field in routes.spec.index_fields])
+    sort = sort_parameter(manager.fields)
+    query = routes.query([LIMIT, CURSOR, sort, QB, _TOTAL, RETURNS, FIELDS, INCLUDE_DELETED], filters=True)
 
     async def list_(request: Request) -> Response:
-        """A page of resources, newest first. Filter by giving index fields their values.
+        """A page of the resources that the filters select, all of them together; newest first, or as `sort` says.
 
-        Walk the pages by `next_cursor`: what is created meanwhile neither hides a resource nor repeats one.
+        Walk the pages by `next_cursor`: what is written meanwhile neither hides a resource nor repeats one.
         """
         values, where = query.read(request)
-        page = await manager.search(
-            where, limit=values["limit"], cursor=values["cursor"], include_deleted=values["include_deleted"]
-        )
+        asked = {"include_deleted": values["include_deleted"]}
+        page = await manager.search(where, sort=values["sort"], limit=values["limit"], cursor=values["cursor"], **asked)
         returns, fields, following = values["returns"], values["fields"], page.next_cursor
         items = b",".join([envelope(item, returns, fields) for item in page.items])
+        total = b',"total":%d' % await manager.count(where, **asked) if values["count"] == "exact" else b""
         if following is None:
-            return JsonResponse(b'{"items":[%s],"next_cursor":null}' % items)
+            return JsonResponse(b'{"items":[%s],"next_cursor":null%s}' % (items, total))
         headers = {"link": f'<{next_page(request, routes.path, following)}>; rel="next"'}
-        return JsonResponse(b'{"items":[%s],"next_cursor":"%s"}' % (items, following.encode()), 200, headers)
+        return JsonResponse(b'{"items":[%s],"next_cursor":"%s"%s}' % (items, following.encode(), total), 200, headers)
 
     example = {"items": [routes.envelope_example], "next_cursor": None}
-    parameters = [*query.documented(), *filters]
     summary = f"List {routes.spec.label} resources"
     model = page_model(routes.spec, routes.envelope)
-    return Operation("list", "GET", "", list_, parameters, summary, 200, model, example, ("Link",), (400,))
+    return Operation(
+        "list", "GET", "", list_, query.documented(), summary, 200, model, example, ("Link",), (400,), filters=True
+    )
 
 
-def _count(routes: ModelRoutes, filters: list[inspect.Parameter]) -> Operation:
+def _count(routes: ModelRoutes) -> Operation:
     manager = routes.manager
-    query = routes.query(_COUNT, [field.name for field in routes.spec.index_fields])
+    query = routes.query([QB, INCLUDE_DELETED], filters=True)
 
     async def count(request: Request) -> Response:
         """How many resources the same filters would list on all pages together."""
@@ -78,28 +76,22 @@ def _count(routes: ModelRoutes, filters: list[inspect.Parameter]) -> Operation:
         number = await manager.count(where, include_deleted=values["include_deleted"])
         return JsonResponse(b'{"count":%d}' % number)
 
-    parameters = [*query.documented(), *filters]
     summary = f"Count {routes.spec.label} resources"
-    return Operation("count", "GET", "/count", count, parameters, summary, 200, Count, {"count": 42}, (), (400,))
+    return Operation(
+        "count", "GET", "/count", count, query.documented(), summary, 200, Count, {"count": 42}, (), (400,),
+        filters=True,
+    )  # fmt: skip
 
 
-def _filters(spec: ModelSpec[Any]) -> list[inspect.Parameter]:
-    """The index fields as query parameters, for OpenAPI."""
-    for field in spec.index_fields:
-        if field.name in _RESERVED:
-            raise ConfigurationError(
-                f"{spec.type_name}.{field.name} cannot be indexed: {field.name!r} is a parameter of lists"
-            )
-    return [
-        inspect.Parameter(
-            f"filter_{number}",
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                non_null(field.annotation),
-                FilterBounds(),
-                Query(alias=field.name, description=f"Only resources whose `{field.name}` is this."),
-            ],
-        )
-        for number, field in enumerate(spec.index_fields)
-    ]
+def sort_parameter(resolver: Resolver) -> Parameter:
+    """The parameter that orders a list by fields of the model."""
+    names = resolver.sortable
+    one = f"-?({'|'.join(map(re.escape, names))})"
+    return Parameter(
+        "sort",
+        Annotated[str, StringConstraints(min_length=1, max_length=2000)],
+        None,
+        "Fields in the order in which they count, with `-` for descending; nulls come last.",
+        f"-created_time,{names[0]}",
+        shown=Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=f"^{one}(,{one})*$")],
+    )

@@ -32,6 +32,7 @@ class Mount:
         self._ours: list[BaseRoute] = []
         self._collections: set[str] = set()
         self._methods: dict[str, set[str]] = {}
+        self._filters: dict[str, dict[str, Any]] = {}
         self._extend_openapi()
 
     def add(self, routes: ModelRoutes, operation: Operation, dependencies: Sequence[Depends]) -> None:
@@ -58,12 +59,23 @@ class Mount:
             response_model=operation.model,
             response_class=Response if operation.model is None else JSONResponse,
             responses=operation.responses(),
-            openapi_extra=None if operation.request_body is None else {"requestBody": operation.request_body},
+            openapi_extra=self._extra(routes, operation),
             dependencies=dependencies,
             route_class_override=OperationRoute,
         )
         self._ours.append(self._app.router.routes[-1])
         self._collections.add(routes.path)
+
+    def _extra(self, routes: ModelRoutes, operation: Operation) -> dict[str, Any]:
+        """What OpenAPI shows of an operation beside its signature; filters stand in the components, once for each."""
+        extra: dict[str, Any] = {}
+        if operation.request_body is not None:
+            extra["requestBody"] = operation.request_body
+        if operation.filters:
+            shown = routes.filters.documented()
+            self._filters.update(shown)
+            extra["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in shown]
+        return extra
 
     def describe(self, spec: ModelSpec[Any]) -> None:
         """Give the model's tag its text."""
@@ -105,7 +117,7 @@ class Mount:
 
         No route returns a problem by itself; and generators of clients name classes by titles, which must not clash.
         """
-        app, generate = self._app, self._app.openapi
+        app, generate, filters = self._app, self._app.openapi, self._filters
 
         def openapi() -> dict[str, Any]:
             schema = generate()
@@ -116,6 +128,8 @@ class Mount:
                 if name.endswith(("-Input", "-Output")):
                     described["title"] = name.replace("-", "")
             schemas["Problem"] = problem
+            if filters:
+                schema["components"].setdefault("parameters", {}).update(filters)
             return schema
 
         app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it

@@ -19,6 +19,7 @@ from autocrud.model import ModelSpec
 from autocrud.resource import ResourceMeta, RevisionInfo
 from autocrud.routes.envelope import envelope_model
 from autocrud.routes.examples import example_of
+from autocrud.routes.filters import Filters
 from autocrud.routes.parameters import Parameter, QueryReader
 from autocrud.routes.problems import MEDIA_TYPE, STATUSES
 from autocrud.routes.user import UserDependency, anonymous, note_user
@@ -163,6 +164,7 @@ class Operation:
         partial: whether it may also answer 206, with a part of it, or send the client elsewhere by 307.
         request_body: what OpenAPI shows of a body that is not just the model.
         media_types, schema: of the success response's body, where it is not a model's JSON.
+        filters: whether it takes the filters of the model.
     """
 
     family: str
@@ -183,6 +185,7 @@ class Operation:
     request_body: dict[str, Any] | None = None
     media_types: Sequence[str] = ("application/json",)
     schema: dict[str, Any] | None = None
+    filters: bool = False
 
     def responses(self) -> dict[int | str, dict[str, Any]]:
         """What OpenAPI shows of the answers."""
@@ -243,9 +246,14 @@ class ModelRoutes:
         """The problems of a write, with the one that a missing precondition is."""
         return (*statuses, 428) if self.require_if_match else statuses
 
-    def query(self, parameters: Sequence[Parameter], filters: Sequence[str] = ()) -> QueryReader:
-        """A reader of these parameters, for this model."""
-        return QueryReader(parameters, filters, schema=self.stored_schema)
+    def query(self, parameters: Sequence[Parameter], *, filters: bool = False) -> QueryReader:
+        """A reader of these parameters, and of the model's filters where they are wanted."""
+        return QueryReader(parameters, self.filters if filters else None, schema=self.stored_schema)
+
+    @cached_property
+    def filters(self) -> Filters:
+        """The filters of the model's index fields."""
+        return Filters(self.manager.fields, self.spec.label)
 
     def location(self, request: Request, resource_id: str) -> str:
         """Where a resource is, as the client sees it."""

@@ -5,13 +5,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 from urllib.parse import parse_qsl
 
 from fastapi import Header, Path, Query, Request
 from pydantic import AwareDatetime, StringConstraints, TypeAdapter, ValidationError, WithJsonSchema
 
 from autocrud.errors import InvalidParameter
+from autocrud.query.conditions import Condition
 from autocrud.reading import MAX_LIMIT
 from autocrud.resource import RevisionStatus
 from autocrud.routes.sparse import Tree, check_paths, parse_paths, paths_pattern
@@ -72,7 +73,7 @@ _PARTS_PATTERN = rf"^({'|'.join(PARTS)})(,({'|'.join(PARTS)}))*$"
 
 RETURNS = Parameter(
     "returns",
-    Annotated[str, StringConstraints(pattern=_PARTS_PATTERN)],
+    Annotated[str, StringConstraints(pattern=_PARTS_PATTERN, max_length=200)],
     ",".join(PARTS),
     "Which parts of the envelope come back, separated by commas.",
     "data,meta",
@@ -186,59 +187,81 @@ def prefers_minimal(request: Request) -> bool:
     return next((item for item in wanted if item.startswith("return=")), "") == "return=minimal"
 
 
+class FilterReader(Protocol):
+    """Reads what a query string asks of the fields of a model."""
+
+    @property
+    def names(self) -> str: ...
+
+    def takes(self, name: str) -> bool: ...
+
+    def takes_several(self, name: str) -> bool: ...
+
+    def condition(self, texts: Mapping[str, Sequence[str]], expression: str | None) -> Condition | None: ...
+
+
 class QueryReader:
     """Reads the query string of one route. What is not declared is refused, so that no typing error goes unseen.
 
     Args:
-        fields: names beyond the parameters that are taken as they are, for filters.
+        filters: what is taken beside the parameters.
         schema: of the data, where the paths of a `fields` parameter must lead somewhere.
     """
 
     def __init__(
-        self, parameters: Sequence[Parameter], fields: Sequence[str] = (), *, schema: Mapping[str, Any] | None = None
+        self,
+        parameters: Sequence[Parameter],
+        filters: FilterReader | None = None,
+        *,
+        schema: Mapping[str, Any] | None = None,
     ) -> None:
         self._schema = schema or {}
         if schema is not None:
             shown = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=paths_pattern(schema))]
             parameters = [replace(item, shown=shown) if item.name == FIELDS.name else item for item in parameters]
         self._parameters = {parameter.name: parameter for parameter in parameters}
-        self._fields = frozenset(fields)
+        self._filters = filters
         self._required = [parameter.name for parameter in parameters if parameter.default is REQUIRED]
         given = [parameter for parameter in parameters if parameter.default is not REQUIRED]
         self._defaults = {parameter.name: parameter.convert(parameter.default) for parameter in given}
 
-    def read(self, request: Request) -> tuple[dict[str, Any], dict[str, str]]:
-        """The parameters' values, defaults included, and the filters' texts.
+    def read(self, request: Request) -> tuple[dict[str, Any], Condition | None]:
+        """The parameters' values, defaults included, and what the filters and `qb` ask for.
 
         Raises:
             InvalidParameter: one is unknown, given twice, or not what it takes.
         """
         query = request.scope["query_string"]
         if not query and not self._required:
-            return self._defaults, {}
-        values, filters = dict(self._defaults), {}
+            return self._defaults, None
+        values, texts = dict(self._defaults), dict[str, list[str]]()
         seen = set()
         for name, raw in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-            if name in seen:
+            if name in seen and not (name in texts and self._filters and self._filters.takes_several(name)):
                 raise InvalidParameter(name, "is given more than once")
             seen.add(name)
             if name in self._parameters:
                 values[name] = self._parameters[name].read(raw)
                 if name == FIELDS.name:
                     check_paths(values[name], self._schema)
-            elif name in self._fields:
-                filters[name] = raw
+            elif self._filters is not None and self._filters.takes(name):
+                texts.setdefault(name, []).append(raw)
             else:
-                known = ", ".join((*self._parameters, *sorted(self._fields)))
-                raise InvalidParameter(name, f"is not a parameter of this route; these are: {known or 'none'}")
+                raise InvalidParameter(name, self._unknown())
         for name in self._required:
             if name not in seen:
                 raise InvalidParameter(name, "must be given")
-        return values, filters
+        return values, None if self._filters is None else self._filters.condition(texts, values.get("qb"))
 
     def documented(self) -> list[inspect.Parameter]:
         """The parameters as FastAPI shows them, without the filters."""
         return [parameter.documented() for parameter in self._parameters.values()]
+
+    def _unknown(self) -> str:
+        known = ", ".join(self._parameters) or "none"
+        if self._filters is None:
+            return f"is not a parameter of this route; these are: {known}"
+        return f"is neither a parameter of this route ({known}) nor an index field; these are: {self._filters.names}"
 
 
 def next_page(request: Request, path: str, cursor: str) -> str:
