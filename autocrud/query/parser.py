@@ -8,7 +8,7 @@ from autocrud.query.builder import QB, FieldBuilder
 from autocrud.query.conditions import And, Condition, Or
 from autocrud.query.operators import Operator
 
-MAX_LENGTH = 8000
+MAX_LENGTH = 4000
 _MAX_DEPTH = 32
 _MAX_LEAVES = 200
 _NAME = "QB"
