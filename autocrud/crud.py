@@ -123,8 +123,8 @@ class AutoCRUD:
             default_status: of new revisions; a draft may be edited in place.
             retention: which old revisions are kept; all of them if None.
             require_if_match: refuse writes without `If-Match` (or `If-None-Match: *`) with 428.
-            routes: the families to have, of create, list, count, read, replace, patch, revisions, revision, diff,
-                switch, delete, restore, purge, and for binary fields upload_blob, read_blob, begin_upload,
+            routes: the families to have, of create, list, count, aggregate, read, replace, patch, revisions, revision,
+                diff, switch, delete, restore, purge, and for binary fields upload_blob, read_blob, begin_upload,
                 read_upload, upload_part, finish_upload, abort_upload; default: all.
             dependencies: FastAPI dependencies that guard every route of the model.
 

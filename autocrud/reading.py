@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from autocrud.aggregating import GroupPage, aggregate
 from autocrud.errors import Deleted, InvalidParameter, NotFound
 from autocrud.history import History
 from autocrud.model import ModelSpec
@@ -135,6 +136,40 @@ class ResourceReader(Generic[T]):
     async def count(self, where: Where = None, *, include_deleted: bool = False) -> int:
         """How many resources `search` would find on all its pages. Raises as it does."""
         return await self._storage.count(self._query(where, include_deleted))
+
+    async def aggregate(
+        self,
+        where: Where = None,
+        *,
+        group_by: str | None = None,
+        metrics: str = "count",
+        sort: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        include_deleted: bool = False,
+    ) -> GroupPage:
+        """What the resources for which a condition holds come to, in groups.
+
+        Args:
+            group_by: index fields, as in `genre,year`; a list field groups by its items. One group of all if None.
+            metrics: as in `count,avg:price`: count, distinct, sum, avg, min and max.
+            sort: one of the metrics, with `-` for descending; by the keys if None, which alone can be paged.
+
+        Raises:
+            InvalidParameter: a name, a limit or the cursor cannot be used, or a sum is beyond a float.
+        """
+        query = self._query(where, include_deleted)
+        return await aggregate(
+            self._storage,
+            self.fields,
+            query.where,
+            group_by=group_by,
+            metrics=metrics,
+            sort=sort,
+            limit=limit,
+            cursor=cursor,
+            include_deleted=query.include_deleted,
+        )
 
     async def _head(self, resource_id: str, include_deleted: bool, *, current: bool = False) -> Head:
         head = await self._storage.get(check_resource_id(resource_id), current=current)

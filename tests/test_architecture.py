@@ -25,6 +25,7 @@ LAYERS = (
     "autocrud.writes",
     "autocrud.encoding",
     "autocrud.history",
+    "autocrud.aggregating",
     "autocrud.reading",
     "autocrud.blobs",
     "autocrud.manager",

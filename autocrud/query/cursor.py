@@ -3,12 +3,14 @@
 import binascii
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from autocrud.columns import is_column_value
+from autocrud.columns import ColumnValue, is_column_value
 from autocrud.errors import InvalidParameter
+from autocrud.fields import IndexField
 from autocrud.query.conditions import And, Condition, Not, Or, Position, Query, Term
 
 
@@ -23,23 +25,51 @@ def decode_cursor(query: Query, cursor: str) -> Position:
     Raises:
         InvalidParameter: it is no cursor, or one of another query.
     """
+    return Position(_decode(_fingerprint(query), cursor, [key.field for key in query.order]))
+
+
+def encode_keys(asked: Any, keys: Sequence[ColumnValue]) -> str:
+    """Write the place of a group.
+
+    Args:
+        asked: what the groups belong to: a condition first, then plain values.
+    """
+    return urlsafe_b64encode(to_json([_checksum(asked), *keys])).decode().rstrip("=")
+
+
+def decode_keys(asked: Any, cursor: str, fields: Sequence[IndexField]) -> tuple[ColumnValue, ...]:
+    """Read what `encode_keys` wrote for the same question.
+
+    Raises:
+        InvalidParameter: it is no cursor, or one of another question.
+    """
+    return _decode(_checksum(asked), cursor, fields, nullable=True)
+
+
+def _decode(
+    fingerprint: str, cursor: str, fields: Sequence[IndexField], *, nullable: bool = False
+) -> tuple[ColumnValue, ...]:
     try:
         found = from_json(urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error):
         found = None
     if not isinstance(found, list) or not found or not isinstance(found[0], str):
         raise InvalidParameter("cursor", "is not a cursor that this service gave out")
-    fingerprint, *values = found
-    if fingerprint != _fingerprint(query):
+    written, *values = found
+    if written != fingerprint:
         raise InvalidParameter("cursor", "belongs to a query with other filters, or in another order")
-    keys = [key.field for key in query.order]
-    fits = len(values) == len(keys) and all(
-        field.nullable if value is None else is_column_value(field.kind, value)
-        for field, value in zip(keys, values, strict=False)
+    fits = len(values) == len(fields) and all(
+        nullable or field.nullable if value is None else is_column_value(field.kind, value)
+        for field, value in zip(fields, values, strict=False)
     )
     if not fits:
         raise InvalidParameter("cursor", "is not a cursor that this service gave out")
-    return Position(tuple(values))
+    return tuple(values)
+
+
+def _checksum(asked: Any) -> str:
+    condition, *rest = asked
+    return f"{zlib.crc32(repr((_shape(condition), rest)).encode()):08x}"
 
 
 def _fingerprint(query: Query) -> str:

@@ -30,10 +30,10 @@ def holds(condition: Condition | None, row: Row) -> bool:
 
 def sort_key(sort: tuple[Sort, ...], row: Row) -> tuple[Any, ...]:
     """A key by which rows stand in the order: nulls last, and each key in its direction."""
-    return tuple(_Place(row[key.field.column], key.descending) for key in sort)
+    return tuple(Place(row[key.field.column], key.descending) for key in sort)
 
 
-class _Place:
+class Place:
     """A value's place in the order of one key."""
 
     __slots__ = ("_descending", "_value")
@@ -43,9 +43,9 @@ class _Place:
         self._descending = descending
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Place) and self._value == other._value
+        return isinstance(other, Place) and self._value == other._value
 
-    def __lt__(self, other: "_Place") -> bool:
+    def __lt__(self, other: "Place") -> bool:
         if self._value is None or other._value is None:
             return self._value is not None and other._value is None
         return bool(self._value > other._value if self._descending else self._value < other._value)

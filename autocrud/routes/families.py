@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 
-from autocrud.routes import blobs, create, delete, listing, patching, read, replace, revisions, uploads
+from autocrud.routes import aggregate, blobs, create, delete, listing, patching, read, replace, revisions, uploads
 from autocrud.routes.operation import ModelRoutes, Operation
 
 # In the order in which the routes are matched: a fixed segment stands before `{resource_id}`.
 _MODULES: tuple[Callable[[ModelRoutes], Iterator[Operation]], ...] = (
     create.operations,
     listing.operations,
+    aggregate.operations,
     blobs.operations,
     uploads.operations,
     read.operations,
@@ -20,9 +21,9 @@ _MODULES: tuple[Callable[[ModelRoutes], Iterator[Operation]], ...] = (
 
 FAMILIES = frozenset(
     {
-        "create", "list", "count", "read", "replace", "patch", "revisions", "revision", "diff", "switch", "delete",
-        "restore", "purge", "upload_blob", "read_blob", "begin_upload", "read_upload", "upload_part", "finish_upload",
-        "abort_upload",
+        "create", "list", "count", "aggregate",
+        "read", "replace", "patch", "revisions", "revision", "diff", "switch", "delete", "restore", "purge",
+        "upload_blob", "read_blob", "begin_upload", "read_upload", "upload_part", "finish_upload", "abort_upload",
     }
 )  # fmt: skip
 

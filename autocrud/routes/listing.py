@@ -1,11 +1,10 @@
 """`GET /{model}` and `GET /{model}/count`: many resources."""
 
-import re
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
 from fastapi import Request
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from autocrud.query.resolve import Resolver
@@ -19,6 +18,7 @@ from autocrud.routes.parameters import (
     LIMIT,
     RETURNS,
     Parameter,
+    enumerated,
     next_page,
 )
 
@@ -86,12 +86,6 @@ def _count(routes: ModelRoutes) -> Operation:
 def sort_parameter(resolver: Resolver) -> Parameter:
     """The parameter that orders a list by fields of the model."""
     names = resolver.sortable
-    one = f"-?({'|'.join(map(re.escape, names))})"
-    return Parameter(
-        "sort",
-        Annotated[str, StringConstraints(min_length=1, max_length=2000)],
-        None,
-        "Fields in the order in which they count, with `-` for descending; nulls come last.",
-        f"-created_time,{names[0]}",
-        shown=Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=f"^{one}(,{one})*$")],
-    )
+    description = "Fields in the order in which they count, with `-` for descending; nulls come last."
+    signed = [f"{sign}{name}" for name in names for sign in ("", "-")]
+    return enumerated("sort", signed, None, description, f"-created_time,{names[0]}")

@@ -68,6 +68,17 @@ class Parameter:
         return _documented(f"{self.name}_", Annotated[self.shown or self.kind, query], default)
 
 
+def enumerated(
+    name: str, names: Sequence[str], default: str | None, description: str, example: str, most: int = 8
+) -> Parameter:
+    """A query parameter that is some of these names, separated by commas; they are looked up by what it is for."""
+    one = f"({'|'.join(map(re.escape, names))})"
+    pattern = f"^{one}(,{one}){{0,{most - 1}}}$" if most > 1 else f"^{one}$"
+    text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+    shown = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=pattern)]
+    return Parameter(name, text, default, description, example, shown=shown)
+
+
 PARTS = ("data", "meta", "revision_info")
 _PARTS_PATTERN = rf"^({'|'.join(PARTS)})(,({'|'.join(PARTS)}))*$"
 

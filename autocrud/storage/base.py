@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from autocrud.model import ModelSpec
+from autocrud.query.aggregation import Aggregation, Group
 from autocrud.query.conditions import Query
 from autocrud.storage.blobs import BlobStore
 from autocrud.storage.values import Blob, Commit, Head, Item, Outcome, Page, Revision, RevisionSpan, Write
@@ -80,6 +81,10 @@ class IStorage(ABC):
     @abstractmethod
     async def count(self, query: Query) -> int:
         """How many heads the query selects, on all pages together."""
+
+    @abstractmethod
+    async def aggregate(self, asked: Aggregation) -> list[Group]:
+        """One page of groups, and one more where there is a next page."""
 
     @abstractmethod
     async def commits(self, resource_id: str, *, before: int | None = None, limit: int = 100) -> list[Commit]:
@@ -176,6 +181,9 @@ class MetaStore(ABC):
 
     @abstractmethod
     async def count(self, query: Query) -> int: ...
+
+    @abstractmethod
+    async def aggregate(self, asked: Aggregation) -> list[Group]: ...
 
     @abstractmethod
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]: ...

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from autocrud.errors import DataCorrupted, RevisionNotFound, StorageUnavailable
 from autocrud.model import ModelSpec
+from autocrud.query.aggregation import Aggregation, Group
 from autocrud.query.conditions import Query
 from autocrud.storage.base import IStorage, MetaStore
 from autocrud.storage.batcher import Batcher
@@ -91,6 +92,9 @@ class Storage(IStorage):
 
     async def count(self, query: Query) -> int:
         return await self._within(self._meta.count(query))
+
+    async def aggregate(self, asked: Aggregation) -> list[Group]:
+        return await self._within(self._meta.aggregate(asked))
 
     async def commits(self, resource_id: str, *, before: int | None = None, limit: int = 100) -> list[Commit]:
         return await self._within(self._meta.commits(resource_id, before, limit))

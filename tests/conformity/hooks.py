@@ -34,7 +34,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     for name in ("If-Match", "If-None-Match"):
         if name in headers and '"' not in headers[name]:
             headers[name] = "*"
-    _mend_filters(query)
+    _mend_filters(case.path, query)
     if "fields" in query:
         # Data that is cut to some fields lacks others that are required; typed clients are better off with these.
         query["returns"] = "meta"
@@ -44,10 +44,13 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     _bring_blobs(case.body)
 
 
-def _mend_filters(query: dict[str, Any]) -> None:
-    """No pattern keeps a field from being named twice, or says what a regular expression is."""
-    if "sort" in query:
-        query["sort"] = str(query["sort"]).partition(",")[0]
+def _mend_filters(path: str, query: dict[str, Any]) -> None:
+    """No pattern keeps a name from standing twice, or says what a regular expression is."""
+    for name in ("sort", "group_by", "metrics"):
+        if name in query:
+            query[name] = str(query[name]).partition(",")[0]
+    if path.endswith("/aggregate") and "sort" in query:
+        query["metrics"] = query["sort"].removeprefix("-")
     if "title__regex" in query:
         query["title__regex"] = re.escape(str(query["title__regex"]))[:200]
 

@@ -147,16 +147,22 @@ def test_wrong_use_is_refused_at_once() -> None:
         crud.manager("nobody")
 
 
-def test_a_field_that_a_parameter_hides_cannot_be_indexed() -> None:
-    """`?limit=` has one meaning."""
+async def test_a_field_of_a_parameters_name_is_asked_for_by_an_operator() -> None:
+    """`?limit=` has one meaning, on every route that filters."""
 
     class Quota(BaseModel):
         limit: int = 0
 
     crud = AutoCRUD(storage_factory=MemoryStorageFactory())
     crud.add_model(Quota, indexed_fields=["limit"])
-    with pytest.raises(ConfigurationError, match="'limit' is a parameter of lists"):
-        crud.apply(FastAPI())
+    app = FastAPI()
+    crud.apply(app)
+    async with serving(app) as http:
+        for limit in (1, 2, 2):
+            await http.post("/quota", json={"limit": limit})
+        assert len((await http.get("/quota?limit=1")).json()["items"]) == 1
+        assert (await http.get("/quota/count?limit__eq=2")).json() == {"count": 2}
+        assert (await http.get("/quota/count?limit=2")).status_code == 400
 
 
 async def test_families_that_are_not_wanted_do_not_exist() -> None:

@@ -10,10 +10,12 @@ from typing import Any
 from autocrud.columns import IndexValue
 from autocrud.errors import AlreadyExists, Conflict, DataCorrupted, UniqueViolation
 from autocrud.model import ModelSpec
+from autocrud.query.aggregation import Aggregation, Group
 from autocrud.query.conditions import Query
 from autocrud.query.evaluate import holds, sort_key
 from autocrud.resource import CommitKind, RevisionInfo, revision_number, timestamp
 from autocrud.storage.base import MetaStore
+from autocrud.storage.meta.memory_aggregate import aggregate
 from autocrud.storage.object_store import ObjectStore
 from autocrud.storage.rows import row_of
 from autocrud.storage.values import (
@@ -103,6 +105,9 @@ class MemoryMetaStore(MetaStore):
 
     async def count(self, query: Query) -> int:
         return sum(1 for _ in self._selected(query, self._order))
+
+    async def aggregate(self, asked: Aggregation) -> list[Group]:
+        return aggregate(asked, (row.columns for row in self._selected(asked, self._order)))
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:
         history = self._commits.get(resource_id, [])
@@ -287,7 +292,7 @@ class MemoryMetaStore(MetaStore):
         self._release(resource_id, list(self._references.get(resource_id, ())))
         self._keys = {key: held for key, held in self._keys.items() if held[1] != resource_id}
 
-    def _selected(self, query: Query, places: Iterable[_Place]) -> Iterator[_Row]:
+    def _selected(self, query: Query | Aggregation, places: Iterable[_Place]) -> Iterator[_Row]:
         """The rows at these places for which the query's condition holds."""
         for _, resource_id in places:
             row = self._rows[resource_id]

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 from uuid_utils import uuid7
 
 from autocrud.errors import AutoCRUDError, DataCorrupted, StorageUnavailable
 from autocrud.model import ModelSpec
+from autocrud.query.aggregation import Aggregation, Group, too_large
 from autocrud.query.conditions import Query
 from autocrud.resource import timestamp
 from autocrud.storage.base import MetaStore
@@ -89,6 +91,14 @@ class PostgresMetaStore(MetaStore):
     async def count(self, query: Query) -> int:
         sql, values = self._tables.count(query)
         return int((await self._pool.fetch(sql, *values))[0][0])
+
+    async def aggregate(self, asked: Aggregation) -> list[Group]:
+        sql, compiler = self._tables.aggregate(asked)
+        try:
+            rows = await self._pool.fetch(sql, *compiler.values)
+        except asyncpg.NumericValueOutOfRangeError as error:
+            raise too_large() from error
+        return [compiler.group(asked, row) for row in rows]
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:
         last = 2**62 if before is None else before

@@ -5,8 +5,10 @@ from typing import Any
 
 from autocrud.columns import IndexValue
 from autocrud.model import ModelSpec
+from autocrud.query.aggregation import Aggregation
 from autocrud.query.conditions import Query
 from autocrud.resource import ResourceMeta, timestamp
+from autocrud.storage.meta.postgres_aggregate import PostgresAggregates
 from autocrud.storage.meta.postgres_history import PostgresHistory
 from autocrud.storage.meta.postgres_query import (
     PostgresCompiler,
@@ -121,6 +123,11 @@ class PostgresTables:
         where = f"{_live(query)} AND {compiler.where(query.where)}"
         return f"SELECT count(*) FROM {self.heads} WHERE {where}", compiler.values
 
+    def aggregate(self, asked: Aggregation) -> tuple[str, PostgresAggregates]:
+        """The statement for a page of groups, and what holds its arguments and reads its rows."""
+        compiler = PostgresAggregates()
+        return compiler.statement(self.heads, asked, _live(asked)), compiler
+
     def head_row(self, meta: ResourceMeta, meta_json: bytes, data: Write | None, locator: str) -> tuple[Any, ...]:
         """A row for `insert` or `update`; without data one for `update_meta`."""
         row = (meta.resource_id, *_meta_row(meta, meta_json))
@@ -162,7 +169,7 @@ def head_of(row: Any) -> Head:
     return Head(resource_id, version, is_deleted, timestamp(created_time), meta, revision_info, head, locator)
 
 
-def _live(query: Query) -> str:
+def _live(query: Query | Aggregation) -> str:
     return "true" if query.include_deleted else "NOT is_deleted"
 
 

@@ -9,9 +9,11 @@ from autocrud.columns import ColumnKind, ColumnValue, IndexValue
 from autocrud.errors import AlreadyExists, Conflict, UniqueViolation
 from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
+from autocrud.query.aggregation import Aggregation, Group
 from autocrud.query.conditions import Query
 from autocrud.resource import CommitKind, timestamp
 from autocrud.storage.log import Tail
+from autocrud.storage.meta.sqlite_aggregate import SqliteAggregates
 from autocrud.storage.meta.sqlite_history import Erasure, SqliteHistory
 from autocrud.storage.meta.sqlite_query import SqliteCompiler, quoted, stored
 from autocrud.storage.meta.sqlite_registry import Orphan, SqliteRegistry
@@ -185,6 +187,12 @@ class SqliteTables:
         (number,) = db.execute(f"SELECT count(*) FROM {self.heads} WHERE {where}", compiler.values).fetchone()
         return int(number)
 
+    def aggregate(self, db: Connection, asked: Aggregation) -> list[Group]:
+        """One page of groups, and one more where there is a next page."""
+        compiler = SqliteAggregates()
+        sql = compiler.statement(self.heads, asked, _live(asked))
+        return [compiler.group(asked, row) for row in db.execute(sql, compiler.values)]
+
     def data_rows(self, db: Connection, after: str, limit: int) -> list[tuple[str, bytes | None, str]]:
         """Ids with their data or its locator, in the order of the ids, for filling new columns."""
         sql = f"SELECT resource_id, head, head_locator FROM {self.heads} WHERE resource_id > ? ORDER BY 1 LIMIT ?"
@@ -236,7 +244,7 @@ class SqliteTables:
         raise IntegrityError(message)
 
 
-def _live(query: Query) -> str:
+def _live(query: Query | Aggregation) -> str:
     return "true" if query.include_deleted else "is_deleted = 0"
 
 

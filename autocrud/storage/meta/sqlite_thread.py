@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from autocrud.errors import DataCorrupted, StorageUnavailable
+from autocrud.storage.meta.sqlite_aggregate import add_aggregates
 from autocrud.storage.meta.sqlite_query import add_functions
 
 R = TypeVar("R")
@@ -114,6 +115,7 @@ class SqliteThread:
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA query_only = {int(self._read_only)}")
             add_functions(connection)
+            add_aggregates(connection)
         return connection
 
 
