@@ -216,6 +216,15 @@ class Conflict(AutoCRUDError):
         super().__init__(f"{resource_id!r} is no longer at version {version}.")
 
 
+class Aborted(AutoCRUDError):
+    """Nothing is wrong with this part of an atomic request, but another part of it was refused."""
+
+    code = "aborted"
+
+    def __init__(self) -> None:
+        super().__init__("Another write of the same atomic request was refused.")
+
+
 class PreconditionFailed(AutoCRUDError):
     """The caller's `If-Match` or `If-None-Match` does not hold; `current` is the tag that would."""
 

@@ -56,10 +56,14 @@ class IStorage(ABC):
         """
 
     @abstractmethod
-    async def commit_all(self, writes: Sequence[Write]) -> list[Outcome]:
+    async def commit_all(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
         """Commit these writes, in order and together, each accepted or refused on its own.
 
-        Returns, for each write, None where it is durable and visible, or what `commit` would have raised.
+        Args:
+            atomic: with one commit point, all of them or none: where one is refused, the others are `Aborted`.
+
+        Returns, for each write, None where it is durable and visible, or what `commit` would have raised: also
+        `StorageUnavailable`, where its outcome is not known.
         """
 
     @abstractmethod
@@ -164,8 +168,11 @@ class MetaStore(ABC):
     async def close(self) -> None: ...
 
     @abstractmethod
-    async def commit(self, batch: Sequence[Item]) -> list[Outcome]:
+    async def commit(self, batch: Sequence[Item], atomic: bool = False) -> list[Outcome]:
         """Apply the writes in order, in one transaction and with one object, each accepted or refused on its own.
+
+        Args:
+            atomic: where one is refused, none is applied, and the others are `Aborted`.
 
         One call at a time. Returns, for each write, None where it is durable and visible, or the error that refused
         it. A blob is registered, and refused by `AlreadyExists` where there is one of its `file_id`. Raises where the

@@ -16,6 +16,7 @@ class Batcher(Generic[T, R]):
         flush: takes a batch and returns one result per item. What it raises, every item of the batch raises.
         max_items: the most items of one batch.
         weight, max_weight: a batch ends where the weights of its items together pass the maximum.
+        alone: says of an item that it makes a batch of its own.
         turns: of the event loop between two batches, so that those who were just answered and ask again at once are in
             the next batch, not in the one after it: half as many batches under load, and no time lost without.
     """
@@ -27,12 +28,14 @@ class Batcher(Generic[T, R]):
         max_items: int = 512,
         weight: Callable[[T], int] = lambda item: 1,
         max_weight: int = 1 << 62,
+        alone: Callable[[T], bool] = lambda item: False,
         turns: int = 0,
     ) -> None:
         self._flush = flush
         self._max_items = max_items
         self._weight = weight
         self._max_weight = max_weight
+        self._alone = alone
         self._turns = turns
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -69,10 +72,16 @@ class Batcher(Generic[T, R]):
         batch: list[tuple[T, asyncio.Future[R]]] = []
         weight = 0
         while self._waiting and len(batch) < self._max_items and weight < self._max_weight:
-            item, future = self._waiting.popleft()
+            item, future = self._waiting[0]
+            alone = not future.done() and self._alone(item)
+            if alone and batch:
+                break
+            self._waiting.popleft()
             if not future.done():
                 batch.append((item, future))
                 weight += self._weight(item)
+            if alone:
+                break
         return batch
 
     async def _run_batch(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:

@@ -1,12 +1,13 @@
 """Storage: what every backend is made of, a metadata store behind a group commit."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain, islice
 from typing import Any, TypeVar
 
-from autocrud.errors import DataCorrupted, RevisionNotFound, StorageUnavailable
+from autocrud.errors import AutoCRUDError, DataCorrupted, RevisionNotFound, StorageUnavailable
 from autocrud.model import ModelSpec
 from autocrud.query.aggregation import Aggregation, Group
 from autocrud.query.conditions import Query
@@ -15,7 +16,18 @@ from autocrud.storage.batcher import Batcher
 from autocrud.storage.blobs import BlobStore
 from autocrud.storage.object_store import ObjectStore
 from autocrud.storage.rows import position_of
-from autocrud.storage.values import Commit, Head, Item, Outcome, Page, Revision, RevisionSpan, Write
+from autocrud.storage.values import (
+    Blob,
+    Commit,
+    Group,
+    Head,
+    Item,
+    Outcome,
+    Page,
+    Revision,
+    RevisionSpan,
+    Write,
+)
 
 R = TypeVar("R")
 
@@ -24,12 +36,15 @@ _TURNS = 5
 
 # A batch is one object, held in memory until it is stored.
 _MAX_BATCH_BYTES = 8 * 1024 * 1024
+_GROUP_BYTES = 2 * 1024 * 1024  # of those that may be in several batches
+_RECORD_BYTES = 1024  # about what a record has beside its data
 
 # Data up to this many bytes stands in the metadata, and is read with it.
 INLINE_LIMIT = 16 * 1024
 
 # A caller that has waited this long, in seconds, is told that the storage is away. What is in flight goes on.
 _PATIENCE = 10.0
+_BYTES_PER_SECOND = 1024 * 1024  # that a large group takes at the most, beyond that
 
 
 class Storage(IStorage):
@@ -46,13 +61,14 @@ class Storage(IStorage):
         self._spec = spec
         self._meta = meta
         self._patience = patience
-        self._writer: Batcher[Item, Outcome] = Batcher(
-            meta.commit,
+        self._writer: Batcher[Group, list[Outcome]] = Batcher(
+            self._commit_groups,
             weight=_weight,
             max_weight=_MAX_BATCH_BYTES,
+            alone=lambda group: group.atomic,
             turns=_TURNS,
         )
-        self.blobs = BlobStore(objects, folder, meta.blob, self._writer.submit)
+        self.blobs = BlobStore(objects, folder, meta.blob, self._register)
 
     async def open(self) -> None:
         await self._meta.open()
@@ -62,12 +78,14 @@ class Storage(IStorage):
         await self._meta.close()
 
     async def commit(self, write: Write) -> None:
-        refused = await self._within(self._writer.submit(write))
+        (refused,) = await self._within(self._writer.submit(Group((write,))))
         if refused is not None:
             raise refused
 
-    async def commit_all(self, writes: Sequence[Write]) -> list[Outcome]:
-        return list(await self._within(asyncio.gather(*map(self._writer.submit, writes))))
+    async def commit_all(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
+        groups = [Group(writes, True)] if atomic and writes else list(_groups(writes))
+        longer = sum(map(_weight, groups)) / _BYTES_PER_SECOND
+        return list(chain.from_iterable(await asyncio.gather(*(self._submit(group, longer) for group in groups))))
 
     async def get(self, resource_id: str, *, current: bool = False) -> Head | None:
         while True:
@@ -134,6 +152,21 @@ class Storage(IStorage):
         await self._meta.tidy()
         await self.blobs.uploads.expire()
 
+    async def _submit(self, group: Group, longer: float) -> list[Outcome]:
+        try:
+            return await self._within(self._writer.submit(group), longer)
+        except AutoCRUDError as error:
+            return [error] * len(group.items)
+
+    async def _commit_groups(self, groups: Sequence[Group]) -> list[list[Outcome]]:
+        """Those that are together in a batch; an atomic one is alone."""
+        items = [item for group in groups for item in group.items]
+        outcomes = iter(await self._meta.commit(items, groups[0].atomic))
+        return [list(islice(outcomes, len(group.items))) for group in groups]
+
+    async def _register(self, blob: Blob) -> Outcome:
+        return (await self._writer.submit(Group((blob,))))[0]
+
     async def _complete(self, head: Head) -> Head | None:
         """The head with its data; None where that was erased after the head was read."""
         if head.data is not None:
@@ -153,14 +186,33 @@ class Storage(IStorage):
         found = await self._within(self._meta.commits(of.resource_id, written + 1, 1))
         return any(commit.locator == of.locator for commit in found)
 
-    async def _within(self, call: Awaitable[R]) -> R:
+    async def _within(self, call: Awaitable[R], longer: float = 0) -> R:
+        patience = self._patience + longer
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(patience):
                 return await call
         except TimeoutError as error:
-            message = f"no answer within {self._patience:g} s; whether a write was made, a read will tell."
+            message = f"no answer within {patience:g} s; whether a write was made, a read will tell."
             raise StorageUnavailable(message) from error
 
 
-def _weight(item: Item) -> int:
-    return len(item.data or b"") if isinstance(item, Write) else 0
+def _groups(writes: Sequence[Write]) -> Iterator[Group]:
+    """The writes in order, in groups that are held in memory as a whole."""
+    group: list[Write] = []
+    weight = 0
+    for write in writes:
+        group.append(write)
+        weight += _item_weight(write)
+        if weight >= _GROUP_BYTES:
+            yield Group(group)
+            group, weight = [], 0
+    if group:
+        yield Group(group)
+
+
+def _weight(group: Group) -> int:
+    return sum(map(_item_weight, group.items))
+
+
+def _item_weight(item: Item) -> int:
+    return _RECORD_BYTES + len(item.data or b"") if isinstance(item, Write) else _RECORD_BYTES

@@ -1,10 +1,11 @@
 """The values that pass through the ports of storage."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from autocrud.columns import IndexValue
-from autocrud.errors import AutoCRUDError, FieldError, InvalidData
+from autocrud.errors import Aborted, AutoCRUDError, FieldError, InvalidData
 from autocrud.query.conditions import Position
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus, version_tag
 
@@ -230,3 +231,18 @@ class RevisionSpan:
 
 Item = Write | Blob
 Outcome = AutoCRUDError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Items that are committed together; where it is atomic, all of them or none."""
+
+    items: Sequence[Item]
+    atomic: bool = False
+
+
+def all_or_none(outcomes: list[Outcome]) -> list[Outcome]:
+    """The outcomes of an atomic group: where one was refused, the others are aborted."""
+    if all(refused is None for refused in outcomes):
+        return outcomes
+    return [refused or Aborted() for refused in outcomes]

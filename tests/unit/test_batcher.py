@@ -81,3 +81,14 @@ async def test_drain_waits_for_everything() -> None:
     await asyncio.sleep(0)
     await batcher.drain()
     assert all(future.done() for future in submitted)
+
+
+async def test_what_goes_alone_makes_a_batch_of_its_own() -> None:
+    """Those before it and those behind it are together, and the order stays; one that was given up counts for none."""
+    recorder = Recorder()
+    batcher: Batcher[int, int] = Batcher(recorder.flush, alone=lambda item: item >= 100)
+    submitted = [asyncio.ensure_future(batcher.submit(number)) for number in (1, 2, 100, 3, 200, 4, 5, 300)]
+    await asyncio.sleep(0)
+    submitted[4].cancel()
+    await asyncio.gather(*submitted, return_exceptions=True)
+    assert recorder.batches == [[1, 2], [100], [3, 4, 5], [300]]

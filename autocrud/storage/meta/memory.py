@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count, islice
@@ -30,6 +31,7 @@ from autocrud.storage.values import (
     RevisionSpan,
     UnknownBlob,
     Write,
+    all_or_none,
     commit_of,
 )
 
@@ -79,8 +81,12 @@ class MemoryMetaStore(MetaStore):
     async def close(self) -> None:
         return
 
-    async def commit(self, batch: Sequence[Item]) -> list[Outcome]:
+    async def commit(self, batch: Sequence[Item], atomic: bool = False) -> list[Outcome]:
+        before = self._state(batch) if atomic else {}
         outcomes = [self._register(item) if isinstance(item, Blob) else self._apply(item) for item in batch]
+        if atomic and any(outcomes):
+            vars(self).update(before)
+            return all_or_none(outcomes)
         while self._orphans:
             await self._objects.delete(f"{self._folder}/{self._orphans.pop()}")
         return outcomes
@@ -166,6 +172,16 @@ class MemoryMetaStore(MetaStore):
             return self._data[locator]
         except KeyError:
             raise DataCorrupted(f"{locator} is lost.") from None
+
+    def _state(self, batch: Sequence[Item]) -> dict[str, Any]:
+        """Copies of all that a batch may change, as it is."""
+        named = {item.meta.resource_id for item in batch if isinstance(item, Write)}
+        state = {name: copy(value) for name, value in vars(self).items() if isinstance(value, dict | list)}
+        for held in state.values():
+            if isinstance(held, dict):
+                # What is kept of a resource may change in place.
+                held.update({key: copy(held[key]) for key in named & held.keys()})
+        return state
 
     def _register(self, blob: Blob) -> Outcome:
         if blob.file_id in self._blobs:

@@ -60,11 +60,11 @@ class PostgresMetaStore(MetaStore):
     async def close(self) -> None:
         await self._gets.drain()
 
-    async def commit(self, batch: Sequence[Item]) -> list[Outcome]:
+    async def commit(self, batch: Sequence[Item], atomic: bool = False) -> list[Outcome]:
         lost = False
         for _ in range(_RACES):
             try:
-                return await self._commit(batch)
+                return await self._commit(batch, atomic)
             except Raced as error:
                 logger.info("%s: a batch begins again: %s", self._spec.name, error)
             except ConnectionLost:
@@ -72,7 +72,7 @@ class PostgresMetaStore(MetaStore):
                 if lost:
                     raise
                 lost = True
-        if len(batch) > 1:
+        if len(batch) > 1 and not atomic:
             return [(await self._commit_alone(write)) for write in batch]
         raise StorageUnavailable(f"PostgreSQL: other writers of {self._spec.name} were always faster.")
 
@@ -154,8 +154,8 @@ class PostgresMetaStore(MetaStore):
         except AutoCRUDError as error:
             return error
 
-    async def _commit(self, writes: Sequence[Item]) -> list[Outcome]:
-        batch = Batch(self._tables, writes, f"records/{uuid7()}.ndjson")
+    async def _commit(self, writes: Sequence[Item], atomic: bool) -> list[Outcome]:
+        batch = Batch(self._tables, writes, f"records/{uuid7()}.ndjson", atomic)
         sent = answered = False
         transaction_id = ""
         try:

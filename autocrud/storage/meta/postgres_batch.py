@@ -9,7 +9,7 @@ from autocrud.resource import CommitKind, timestamp
 from autocrud.storage.meta.postgres_history import commit_row
 from autocrud.storage.meta.postgres_tables import PostgresTables
 from autocrud.storage.records import data_span, encode_record
-from autocrud.storage.values import Blob, Item, Outcome, Repeated, UnknownBlob, Write, commit_of
+from autocrud.storage.values import Blob, Item, Outcome, Repeated, UnknownBlob, Write, all_or_none, commit_of
 
 Held = tuple[int, Any]  # a unique field's number, and a value
 
@@ -47,9 +47,11 @@ class Batch:
 
     Args:
         key: where the batch's records will be, relative to the model's prefix.
+        atomic: where one is refused, all are.
     """
 
-    def __init__(self, tables: PostgresTables, items: Sequence[Item], key: str) -> None:
+    def __init__(self, tables: PostgresTables, items: Sequence[Item], key: str, atomic: bool = False) -> None:
+        self._atomic = atomic
         self._tables = tables
         self._items = items
         self._writes = [item for item in items if isinstance(item, Write)]
@@ -110,6 +112,8 @@ class Batch:
     def decide(self) -> None:
         """Accept or refuse each of its items, in order."""
         self.outcomes = [self._register(item) if isinstance(item, Blob) else self._decide(item) for item in self._items]
+        if self._atomic and any(self.outcomes):
+            self.outcomes, self.lines = all_or_none(self.outcomes), []
 
     def rows(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[tuple[Any, ...]]]:
         """Rows to insert, to update, and to update but for the data."""

@@ -21,10 +21,11 @@ from autocrud.storage.base import MetaStore
 from autocrud.storage.batcher import Batcher
 from autocrud.storage.log import Entry, Log, SlotTaken, Tail
 from autocrud.storage.meta.sqlite_follower import LogFollower
+from autocrud.storage.meta.sqlite_runs import apply_all
 from autocrud.storage.meta.sqlite_tables import SqliteTables
 from autocrud.storage.meta.sqlite_thread import SqliteThread, begin, in_transaction
 from autocrud.storage.records import data_span, encode_record
-from autocrud.storage.values import Blob, Commit, Head, Item, Outcome, Revision, RevisionSpan, Write
+from autocrud.storage.values import Blob, Commit, Head, Item, Outcome, Revision, RevisionSpan, Write, all_or_none
 
 if TYPE_CHECKING:  # it needs a library that a disk does not
     from autocrud.storage.meta.sqlite_snapshots import Snapshots
@@ -108,10 +109,10 @@ class SqliteMetaStore(MetaStore):
         for thread in (*self._readers, self._writer):
             await thread.close()
 
-    async def commit(self, batch: Sequence[Item]) -> list[Outcome]:
+    async def commit(self, batch: Sequence[Item], atomic: bool = False) -> list[Outcome]:
         async with self._lock:
             while True:
-                staged = await self._writer.run(lambda db: self._stage(db, batch))
+                staged = await self._writer.run(lambda db: self._stage(db, batch, atomic))
                 if staged.entry is None:
                     # Refused, if what it was judged by is current. An accepted write is judged by the log itself.
                     if await self._log.read(staged.tail.sequence + 1) is None:
@@ -189,12 +190,13 @@ class SqliteMetaStore(MetaStore):
         heads = await self._fresh(self._readers[0], lambda db: self._tables.get(db, resource_ids), current=current)
         return [heads.get(resource_id) for resource_id in resource_ids]
 
-    def _stage(self, db: Connection, batch: Sequence[Item]) -> _Staged:
+    def _stage(self, db: Connection, batch: Sequence[Item], atomic: bool) -> _Staged:
         """Apply what can be applied of a batch, and lay out the entry that would commit it."""
         begin(db)
         try:
             tail = self._tables.tail(db)
-            outcomes = [self._tables.apply(db, write) for write in batch]
+            outcomes = apply_all(self._tables, db, batch)
+            outcomes = all_or_none(outcomes) if atomic else outcomes
             accepted = [write for write, refused in zip(batch, outcomes, strict=True) if refused is None]
             if not accepted:
                 db.rollback()

@@ -14,6 +14,7 @@ from autocrud.storage.locators import parse_locator
 from autocrud.storage.log import EMPTY, Entry, Log, Tail
 from autocrud.storage.meta.sqlite_history import Erasure
 from autocrud.storage.meta.sqlite_indexes import fill_columns, match_indexes
+from autocrud.storage.meta.sqlite_runs import Entered, record_all
 from autocrud.storage.meta.sqlite_tables import SqliteTables
 from autocrud.storage.meta.sqlite_thread import SqliteThread, begin, in_transaction, truncate_wal
 from autocrud.storage.records import data_span, decode_record
@@ -86,12 +87,14 @@ class LogFollower:
 
     def enter(self, db: Connection, entry: Entry, items: Sequence[Item | None]) -> None:
         """Enter what was applied into the history, each with the place of its record in the entry."""
+        entered: list[Entered] = []
         for item, (offset, line) in zip(items, entry.lines, strict=True):
             if item is None or line is None:
                 continue
             start, size = data_span(item, len(line))
             locator = self._log.locator(entry, offset + start, size) if size else None
-            self._tables.record(db, item, locator, f"{entry.tail.sequence}:{offset}:{len(line)}")
+            entered.append((item, locator, f"{entry.tail.sequence}:{offset}:{len(line)}"))
+        record_all(self._tables, db, entered)
         self._tables.set_tail(db, entry.tail)
 
     async def erase(self, *, deferred: bool = False) -> None:

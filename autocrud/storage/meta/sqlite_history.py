@@ -9,7 +9,7 @@ from autocrud.model import ModelSpec
 from autocrud.resource import CommitKind, RevisionStatus, timestamp
 from autocrud.storage.locators import parse_locator
 from autocrud.storage.meta.revision_rows import FOREVER, REWRITES, revision_of, select_revisions
-from autocrud.storage.values import Commit, Revision, RevisionSpan, Write, commit_of
+from autocrud.storage.values import Commit, Revision, RevisionSpan, Write
 
 _COLUMNS = {
     "resource_id": "TEXT NOT NULL",
@@ -73,13 +73,11 @@ class SqliteHistory:
 
     def enter(self, db: Connection, write: Write, locator: str | None, record: str) -> None:
         """Enter an applied write, now that it is known where its record stands."""
-        commit = commit_of(write, locator)
-        row = (
-            commit.resource_id, commit.version, commit.kind, timestamp(commit.time), commit.by, commit.revision_id,
-            commit.parent_revision_id, commit.status, commit.is_deleted, commit.schema_version, commit.data_hash,
-            commit.size, locator, commit.total_revision_count, record,
-        )  # fmt: skip
-        db.execute(self._insert, row)
+        db.execute(self._insert, _row(write, locator, record))
+
+    def enter_all(self, db: Connection, writes: Iterable[tuple[Any, str | None, str]]) -> None:
+        """Enter applied writes, each with its data's locator and the place of its record."""
+        db.executemany(self._insert, [_row(*entered) for entered in writes])
 
     def forget(self, db: Connection, resource_id: str, purged: int) -> None:
         """Drop a resource's commits, and note that their records are to be erased."""
@@ -172,4 +170,16 @@ def _commit(row: Sequence[Any]) -> Commit:
     return Commit(
         resource_id, version, CommitKind(kind), datetime.fromisoformat(time), by, revision_id, parent,
         RevisionStatus(status), bool(is_deleted), *rest,
+    )  # fmt: skip
+
+
+def _row(write: Write, locator: str | None, record: str) -> tuple[Any, ...]:
+    meta, revision = write.meta, write.revision
+    parent, data_hash, size = (
+        (None, None, None) if revision is None else (revision.parent_revision_id, revision.data_hash, revision.size)
+    )
+    return (
+        meta.resource_id, meta.version, write.kind, timestamp(meta.updated_time), meta.updated_by,
+        meta.current_revision_id, parent, meta.status, meta.is_deleted, meta.schema_version, data_hash, size, locator,
+        meta.total_revision_count, record,
     )  # fmt: skip

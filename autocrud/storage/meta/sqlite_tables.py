@@ -68,7 +68,7 @@ class SqliteTables:
         self.index_columns = {field.column: _column_type(field) for field in self._fields}
         data_columns = [*_DATA_COLUMNS, *map(quoted, self.index_columns)]
         columns = ["resource_id", *_META_COLUMNS, *data_columns]
-        self._insert = f"INSERT INTO {self.heads} ({', '.join(columns)}) VALUES ({_marks(columns)})"
+        self.insert = f"INSERT INTO {self.heads} ({', '.join(columns)}) VALUES ({_marks(columns)})"
         self._update = self._update_of([*_META_COLUMNS, *data_columns])
         self._update_meta = self._update_of(_META_COLUMNS)
 
@@ -128,14 +128,14 @@ class SqliteTables:
                 sql = f"DELETE FROM {self.heads} WHERE resource_id = ? AND version = ?"
                 changed = db.execute(sql, (resource_id, write.follows)).rowcount
             elif write.follows == 0:
-                changed = db.execute(self._insert, (resource_id, *_meta_row(write), *self._data_row(write))).rowcount
+                changed = db.execute(self.insert, self.insert_row(write)).rowcount
             elif write.revision is None:
                 changed = db.execute(self._update_meta, (*_meta_row(write), resource_id, write.follows)).rowcount
             else:
                 row = (*_meta_row(write), *self._data_row(write), resource_id, write.follows)
                 changed = db.execute(self._update, row).rowcount
         except IntegrityError as error:
-            return self._refusal(db, write, str(error))
+            return self.refusal(db, write, str(error))
         return None if changed else Conflict(resource_id, write.follows)
 
     def remove(self, db: Connection, purge: Write) -> None:
@@ -158,6 +158,16 @@ class SqliteTables:
             db.execute(move, (locator, resource_id))
         if item.prunes and (versions := self.history.prune(db, item, purged)):
             self._erase_blobs(db, self.registry.release(db, resource_id, versions), purged, deferred=True)
+
+    def is_simple(self, item: Item) -> bool:
+        """Whether what was applied leaves nothing behind but its row in the history."""
+        if isinstance(item, Blob) or item.prunes or item.kind is CommitKind.purge:
+            return False
+        return item.data is None or len(item.data) <= self._inline_limit
+
+    def insert_row(self, write: Write) -> tuple[Any, ...]:
+        """A row for `insert`."""
+        return (write.meta.resource_id, *_meta_row(write), *self._data_row(write))
 
     def get(self, db: Connection, resource_ids: Sequence[str]) -> dict[str, Head]:
         """Those heads that there are, by their ids."""
@@ -225,7 +235,7 @@ class SqliteTables:
         inline = data if write.data is not None and len(data) <= self._inline_limit else None
         return (write.revision_json or b"", inline, "", *map(stored, write.index))
 
-    def _refusal(self, db: Connection, write: Write, message: str) -> Outcome:
+    def refusal(self, db: Connection, write: Write, message: str) -> Outcome:
         """Tell what an IntegrityError is about: a taken id, then the first taken value. SQLite names any of them."""
         resource_id = write.meta.resource_id
         if write.follows == 0 and self.get(db, [resource_id]):
