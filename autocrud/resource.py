@@ -4,9 +4,11 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from functools import lru_cache
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic_core import to_json
 
 from autocrud.errors import InvalidParameter, RevisionNotFound
 
@@ -35,8 +37,13 @@ def check_resource_id(resource_id: str) -> str:
 
 def timestamp(moment: datetime) -> str:
     """Write an aware time as UTC in RFC 3339 with six fractional digits, so that text order is time order."""
-    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    return in_utc.isoformat(timespec="microseconds")[:26] + "Z"
+    return _timestamp(moment if moment.tzinfo is UTC else moment.astimezone(UTC))
+
+
+@lru_cache(maxsize=256)
+def _timestamp(moment: datetime) -> str:
+    # One write has the same time in half a dozen places.
+    return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def version_tag(version: int, created_time: str) -> str:
@@ -105,10 +112,25 @@ def revision_number(resource_id: str, revision: str) -> int:
     return int(number)
 
 
-class ResourceMeta(BaseModel):
-    """Where a resource stands. `version` counts its commits of every kind."""
-
+class _Stored(BaseModel):
     model_config = ConfigDict(frozen=True)
+
+    @classmethod
+    def trusted(cls, **values: Any) -> Self:
+        """One of values, for all fields, that are known to be right: it costs a fraction of validating them."""
+        made = cls.__new__(cls)
+        for name, value in (
+            ("__dict__", values),
+            ("__pydantic_fields_set__", set(values)),
+            ("__pydantic_extra__", None),
+            ("__pydantic_private__", None),
+        ):
+            object.__setattr__(made, name, value)
+        return made
+
+
+class ResourceMeta(_Stored):
+    """Where a resource stands. `version` counts its commits of every kind."""
 
     resource_id: str = Field(examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"])
     version: int = Field(examples=[1])
@@ -127,15 +149,23 @@ class ResourceMeta(BaseModel):
         """The opaque tag of this state, which moves on every commit."""
         return version_tag(self.version, timestamp(self.created_time))
 
+    def to_json(self) -> bytes:
+        """The JSON that Pydantic would write, in a fraction of the time."""
+        return (
+            f'{{"resource_id":"{self.resource_id}","version":{self.version},'
+            f'"current_revision_id":"{self.current_revision_id}","total_revision_count":{self.total_revision_count},'
+            f'"is_deleted":{_word(self.is_deleted)},"created_time":"{timestamp(self.created_time)}",'
+            f'"updated_time":"{timestamp(self.updated_time)}","created_by":{_text(self.created_by)},'
+            f'"updated_by":{_text(self.updated_by)},"schema_version":{self.schema_version},"status":"{self.status}"}}'
+        ).encode()
 
-class RevisionInfo(BaseModel):
+
+class RevisionInfo(_Stored):
     """One state of a resource's data, immutable once it is stable.
 
     `data_hash` is `sha256:` and the hex digest of its stored bytes. The times are those of the revision's beginning: a
     draft that is edited keeps them.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     revision_id: str = Field(examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e:1"])
     parent_revision_id: str | None = Field(examples=[None])
@@ -145,3 +175,21 @@ class RevisionInfo(BaseModel):
     status: RevisionStatus
     data_hash: str = Field(examples=["sha256:" + "9f" * 32])
     size: int = Field(description="Bytes of the stored JSON.", examples=[118])
+
+    def to_json(self) -> bytes:
+        """The JSON that Pydantic would write, in a fraction of the time."""
+        parent = "null" if self.parent_revision_id is None else f'"{self.parent_revision_id}"'
+        return (
+            f'{{"revision_id":"{self.revision_id}","parent_revision_id":{parent},'
+            f'"created_time":"{timestamp(self.created_time)}","created_by":{_text(self.created_by)},'
+            f'"schema_version":{self.schema_version},"status":"{self.status}","data_hash":"{self.data_hash}",'
+            f'"size":{self.size}}}'
+        ).encode()
+
+
+def _word(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _text(value: str | None) -> str:
+    return "null" if value is None else to_json(value).decode()

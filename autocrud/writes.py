@@ -41,7 +41,7 @@ def creation(
 ) -> Write:
     """A new resource, with its first revision."""
     revision = _revision(resource_id, 1, None, author, status, encoded.data)
-    meta = ResourceMeta(
+    meta = ResourceMeta.trusted(
         resource_id=resource_id,
         version=1,
         current_revision_id=revision.revision_id,
@@ -123,7 +123,7 @@ def moved(meta: ResourceMeta, author: Author, **changes: Any) -> ResourceMeta:
 def _revision(
     resource_id: str, number: int, parent: str | None, author: Author, status: RevisionStatus, data: bytes
 ) -> RevisionInfo:
-    return RevisionInfo(
+    return RevisionInfo.trusted(
         revision_id=f"{resource_id}:{number}",
         parent_revision_id=parent,
         created_time=author.now,

@@ -97,9 +97,8 @@ class Write:
     revision_json: bytes | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.meta_json = self.meta.__pydantic_serializer__.to_json(self.meta)
-        revision = self.revision
-        self.revision_json = None if revision is None else revision.__pydantic_serializer__.to_json(revision)
+        self.meta_json = self.meta.to_json()
+        self.revision_json = None if self.revision is None else self.revision.to_json()
 
 
 @dataclass(slots=True)

@@ -25,8 +25,12 @@ _Done = tuple[asyncio.Future[Any], Any, BaseException | None]
 _BUSY_TIMEOUT = 30.0
 _CHECKPOINT_TIMEOUT = 5.0
 
-# A checkpoint syncs, and holds up the batch in which it falls; 16 MiB of log between two of them.
-_CHECKPOINT_PAGES = 4096
+# A checkpoint syncs, and holds up the batch in which it falls; 64 MiB of log between two of them. Pages that are written
+# often, as those of indexes are, are copied once.
+_CHECKPOINT_PAGES = 16384
+
+# Indexes are written all over; what is not in memory is read and written again for each row.
+_WRITER_CACHE_KIB = 32 * 1024
 
 
 class SqliteThread:
@@ -114,6 +118,8 @@ class SqliteThread:
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA query_only = {int(self._read_only)}")
+            if not self._read_only:
+                connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
             add_functions(connection)
             add_aggregates(connection)
         return connection
