@@ -27,6 +27,7 @@ LAYERS = (
     "autocrud.history",
     "autocrud.aggregating",
     "autocrud.reading",
+    "autocrud.changes",
     "autocrud.blobs",
     "autocrud.manager",
     "autocrud.routes",

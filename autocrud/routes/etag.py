@@ -4,8 +4,8 @@ import re
 
 from fastapi import Request
 
+from autocrud.changes import ANY, Tags
 from autocrud.errors import InvalidParameter, PreconditionRequired
-from autocrud.manager import ANY, Tags
 
 _ONE = r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"'
 _LIST = re.compile(rf"[ \t]*{_ONE}([ \t]*,[ \t]*{_ONE})*[ \t]*")

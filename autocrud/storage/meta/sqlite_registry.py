@@ -45,6 +45,10 @@ class SqliteRegistry:
                 return UnknownBlob(file_id)
         return None
 
+    def is_spared_by(self, write: Write) -> bool:
+        """Whether `refusal` has nothing to say of a write, and `enter` nothing to do for it."""
+        return write.key is None and not write.blobs
+
     def enter(self, db: Connection, write: Write) -> None:
         """Enter the key and the references of an accepted write."""
         resource_id = write.meta.resource_id

@@ -16,7 +16,7 @@ Entered = tuple[Item, str | None, str]
 def apply_all(tables: SqliteTables, db: Connection, items: Sequence[Item]) -> list[Outcome]:
     """Apply the items in order, each accepted or refused on its own, as `SqliteTables.apply` has it."""
     outcomes: list[Outcome] = []
-    for plain, run in groupby(items, _is_plain_creation):
+    for plain, run in groupby(items, lambda item: _is_plain_creation(tables, item)):
         together = list(run)
         outcomes += _create(tables, db, together) if plain else [tables.apply(db, item) for item in together]
     return outcomes
@@ -32,9 +32,9 @@ def record_all(tables: SqliteTables, db: Connection, entries: Iterable[Entered])
                 tables.record(db, item, locator, record)
 
 
-def _is_plain_creation(item: Item) -> bool:
+def _is_plain_creation(tables: SqliteTables, item: Item) -> bool:
     """Whether nothing but the row of its resource can speak against it."""
-    return isinstance(item, Write) and item.kind is CommitKind.create and not item.key and not item.blobs
+    return isinstance(item, Write) and item.kind is CommitKind.create and tables.registry.is_spared_by(item)
 
 
 def _create(tables: SqliteTables, db: Connection, writes: Sequence[Any]) -> list[Outcome]:

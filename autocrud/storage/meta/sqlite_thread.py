@@ -25,8 +25,8 @@ _Done = tuple[asyncio.Future[Any], Any, BaseException | None]
 _BUSY_TIMEOUT = 30.0
 _CHECKPOINT_TIMEOUT = 5.0
 
-# A checkpoint syncs, and holds up the batch in which it falls; 64 MiB of log between two of them. Pages that are written
-# often, as those of indexes are, are copied once.
+# A checkpoint syncs, and holds up the batch in which it falls; 64 MiB of log between two of them. Pages that are
+# written often, as those of indexes are, are copied once.
 _CHECKPOINT_PAGES = 16384
 
 # Indexes are written all over; what is not in memory is read and written again for each row.
