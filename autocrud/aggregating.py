@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from autocrud.errors import InvalidParameter
-from autocrud.query.aggregation import Aggregation, Function, Group, Metric, json_value, plain
+from autocrud.query.aggregation import Aggregation, Function, GroupRow, Metric, json_value, plain
 from autocrud.query.conditions import Condition
 from autocrud.query.cursor import decode_keys, encode_keys
 from autocrud.query.resolve import Resolver
@@ -62,7 +62,7 @@ async def aggregate(
     return GroupPage([_named(asked, group, names, wanted) for group in page], following)
 
 
-def _named(asked: Aggregation, group: Group, names: list[str], wanted: list[str]) -> dict[str, Any]:
+def _named(asked: Aggregation, group: GroupRow, names: list[str], wanted: list[str]) -> dict[str, Any]:
     keys = [json_value(field.kind, key) for field, key in zip(asked.group_by, group.keys, strict=True)]
     values = [_shown(metric, figure) for metric, figure in zip(asked.metrics, group.figures, strict=True)]
     return {"key": dict(zip(names, keys, strict=True)), "values": dict(zip(wanted, values, strict=True))}

@@ -76,7 +76,7 @@ class Aggregation:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class GroupRow:
     """One group: its keys, as columns hold them, and a figure for each metric."""
 
     keys: tuple[ColumnValue, ...]

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from autocrud.model import ModelSpec
-from autocrud.query.aggregation import Aggregation, Group
+from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.storage.blobs import BlobStore
 from autocrud.storage.values import Blob, Commit, Head, Item, Outcome, Page, Revision, RevisionSpan, Write
@@ -87,7 +87,7 @@ class IStorage(ABC):
         """How many heads the query selects, on all pages together."""
 
     @abstractmethod
-    async def aggregate(self, asked: Aggregation) -> list[Group]:
+    async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
         """One page of groups, and one more where there is a next page."""
 
     @abstractmethod
@@ -190,7 +190,7 @@ class MetaStore(ABC):
     async def count(self, query: Query) -> int: ...
 
     @abstractmethod
-    async def aggregate(self, asked: Aggregation) -> list[Group]: ...
+    async def aggregate(self, asked: Aggregation) -> list[GroupRow]: ...
 
     @abstractmethod
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]: ...

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from autocrud.errors import AutoCRUDError, DataCorrupted, RevisionNotFound, StorageUnavailable
 from autocrud.model import ModelSpec
-from autocrud.query.aggregation import Aggregation, Group
+from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.storage.base import IStorage, MetaStore
 from autocrud.storage.batcher import Batcher
@@ -111,7 +111,7 @@ class Storage(IStorage):
     async def count(self, query: Query) -> int:
         return await self._within(self._meta.count(query))
 
-    async def aggregate(self, asked: Aggregation) -> list[Group]:
+    async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
         return await self._within(self._meta.aggregate(asked))
 
     async def commits(self, resource_id: str, *, before: int | None = None, limit: int = 100) -> list[Commit]:

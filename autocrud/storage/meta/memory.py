@@ -11,7 +11,7 @@ from typing import Any
 from autocrud.columns import IndexValue
 from autocrud.errors import AlreadyExists, Conflict, DataCorrupted, UniqueViolation
 from autocrud.model import ModelSpec
-from autocrud.query.aggregation import Aggregation, Group
+from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.query.evaluate import holds, sort_key
 from autocrud.resource import CommitKind, RevisionInfo, revision_number, timestamp
@@ -112,7 +112,7 @@ class MemoryMetaStore(MetaStore):
     async def count(self, query: Query) -> int:
         return sum(1 for _ in self._selected(query, self._order))
 
-    async def aggregate(self, asked: Aggregation) -> list[Group]:
+    async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
         return aggregate(asked, (row.columns for row in self._selected(asked, self._order)))
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:

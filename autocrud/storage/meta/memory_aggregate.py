@@ -7,19 +7,19 @@ from itertools import product
 from typing import Any
 
 from autocrud.columns import ColumnKind, ColumnValue, decimal_of
-from autocrud.query.aggregation import EXACT, Aggregation, Function, Group, Metric, average, total
+from autocrud.query.aggregation import EXACT, Aggregation, Function, GroupRow, Metric, average, total
 from autocrud.query.evaluate import Place
 
 Row = Mapping[str, Any]
 
 
-def aggregate(asked: Aggregation, rows: Iterable[Row]) -> list[Group]:
+def aggregate(asked: Aggregation, rows: Iterable[Row]) -> list[GroupRow]:
     """One page of the groups of these rows, and one more where there is a next page."""
     groups: dict[tuple[ColumnValue, ...], list[Row]] = {} if asked.group_by else {(): []}
     for row in rows:
         for keys in _keys(asked, row):
             groups.setdefault(keys, []).append(row)
-    found = [Group(keys, tuple(_figure(metric, held) for metric in asked.metrics)) for keys, held in groups.items()]
+    found = [GroupRow(keys, tuple(_figure(metric, held) for metric in asked.metrics)) for keys, held in groups.items()]
     found.sort(key=lambda group: _order(group.keys))
     if asked.by_metric is not None:
         number = asked.by_metric

@@ -11,7 +11,7 @@ from uuid_utils import uuid7
 
 from autocrud.errors import AutoCRUDError, DataCorrupted, StorageUnavailable
 from autocrud.model import ModelSpec
-from autocrud.query.aggregation import Aggregation, Group, too_large
+from autocrud.query.aggregation import Aggregation, GroupRow, too_large
 from autocrud.query.conditions import Query
 from autocrud.resource import timestamp
 from autocrud.storage.base import MetaStore
@@ -92,7 +92,7 @@ class PostgresMetaStore(MetaStore):
         sql, values = self._tables.count(query)
         return int((await self._pool.fetch(sql, *values))[0][0])
 
-    async def aggregate(self, asked: Aggregation) -> list[Group]:
+    async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
         sql, compiler = self._tables.aggregate(asked)
         try:
             rows = await self._pool.fetch(sql, *compiler.values)

@@ -6,7 +6,7 @@ from typing import Any
 
 from autocrud.columns import ColumnKind, ColumnValue
 from autocrud.fields import IndexField
-from autocrud.query.aggregation import Aggregation, Function, Group, Metric, average, total
+from autocrud.query.aggregation import Aggregation, Function, GroupRow, Metric, average, total
 from autocrud.storage.meta.sql import Compiler
 
 
@@ -57,7 +57,7 @@ class AggregateCompiler(Compiler):
         ordered = f" ORDER BY {order}" if order else ""
         return f"SELECT * FROM ({inner}) AS groups WHERE {behind}{ordered} LIMIT {asked.limit + 1}"
 
-    def group(self, asked: Aggregation, row: Sequence[Any]) -> Group:
+    def group(self, asked: Aggregation, row: Sequence[Any]) -> GroupRow:
         """A row as a group."""
         rest = iter(row)
         keys = tuple(self.held(field.kind, next(rest)) for field in asked.group_by)
@@ -65,7 +65,7 @@ class AggregateCompiler(Compiler):
         for metric in asked.metrics:
             parts = [next(rest) for _ in self._parts(metric)]
             figures.append(self._figure(metric, parts))
-        return Group(keys, tuple(figures))
+        return GroupRow(keys, tuple(figures))
 
     def _parts(self, metric: Metric) -> list[str]:
         field = metric.field

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from autocrud.errors import AutoCRUDError, DataCorrupted, StorageUnavailable
 from autocrud.model import ModelSpec
-from autocrud.query.aggregation import Aggregation, Group
+from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.resource import CommitKind
 from autocrud.storage.base import MetaStore
@@ -142,7 +142,7 @@ class SqliteMetaStore(MetaStore):
     async def count(self, query: Query) -> int:
         return await self._fresh(self._readers[-1], lambda db: self._tables.count(db, query))
 
-    async def aggregate(self, asked: Aggregation) -> list[Group]:
+    async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
         return await self._fresh(self._readers[-1], lambda db: self._tables.aggregate(db, asked))
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:

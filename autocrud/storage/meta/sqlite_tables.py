@@ -9,7 +9,7 @@ from autocrud.columns import ColumnKind, ColumnValue, IndexValue
 from autocrud.errors import AlreadyExists, Conflict, UniqueViolation
 from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
-from autocrud.query.aggregation import Aggregation, Group
+from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.resource import CommitKind, timestamp
 from autocrud.storage.log import Tail
@@ -197,7 +197,7 @@ class SqliteTables:
         (number,) = db.execute(f"SELECT count(*) FROM {self.heads} WHERE {where}", compiler.values).fetchone()
         return int(number)
 
-    def aggregate(self, db: Connection, asked: Aggregation) -> list[Group]:
+    def aggregate(self, db: Connection, asked: Aggregation) -> list[GroupRow]:
         """One page of groups, and one more where there is a next page."""
         compiler = SqliteAggregates()
         sql = compiler.statement(self.heads, asked, _live(asked))
