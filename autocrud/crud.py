@@ -110,6 +110,7 @@ class AutoCRUD:
         indexed_fields: Sequence[str] = (),
         default_status: RevisionStatus = RevisionStatus.stable,
         retention: Retention | None = None,
+        unique_together: Sequence[Sequence[str]] = (),
         require_if_match: bool = False,
         routes: Collection[str] | None = None,
         dependencies: Sequence[Depends] = (),
@@ -122,6 +123,8 @@ class AutoCRUD:
             indexed_fields: fields to filter by, beside those annotated with `Index()` or `Unique()`.
             default_status: of new revisions; a draft may be edited in place.
             retention: which old revisions are kept; all of them if None.
+            unique_together: sets of fields that are unique together, such as `[("title", "year")]`, beside the groups
+                that `Unique(group=)` names. They become index fields.
             require_if_match: refuse writes without `If-Match` (or `If-None-Match: *`) with 428.
             routes: the families to have, of create, list, count, aggregate, read, replace, patch, revisions, revision,
                 diff, switch, delete, restore, purge, and for binary fields upload_blob, read_blob, begin_upload,
@@ -129,12 +132,17 @@ class AutoCRUD:
             dependencies: FastAPI dependencies that guard every route of the model.
 
         Raises:
-            ConfigurationError: the model cannot be stored, the name is taken, a field cannot be indexed, or a family
-                does not exist.
+            ConfigurationError: the model cannot be stored, the name is taken, a field cannot be indexed or be unique,
+                or a family does not exist.
         """
         self._refuse_after_apply("add_model")
         spec: ModelSpec[Any] = ModelSpec(
-            model, name=name, indexed_fields=indexed_fields, default_status=default_status, retention=retention
+            model,
+            name=name,
+            indexed_fields=indexed_fields,
+            default_status=default_status,
+            retention=retention,
+            unique_together=unique_together,
         )
         # Names become tables and folders, where these two characters are one, and so is their case.
         if any(_folded(spec.name) == _folded(taken) for taken in self._models):

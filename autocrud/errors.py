@@ -245,13 +245,25 @@ class PreconditionRequired(AutoCRUDError):
 
 
 class UniqueViolation(AutoCRUDError):
-    """Another live resource holds a value that must be unique."""
+    """Another live resource holds a value that must be unique, or the values of fields that are unique together.
+
+    Args:
+        fields: one field, or those of the set.
+        holder: the id of the resource that has these values.
+
+    Attributes:
+        field: the fields as one text.
+    """
 
     code = "unique_violation"
 
-    def __init__(self, field: str) -> None:
-        super().__init__(f"Another resource has the same {field}.")
-        self.field = field
+    def __init__(self, fields: Sequence[str], holder: str) -> None:
+        *first, last = fields
+        named = f"{', '.join(first)} and {last}" if first else last
+        super().__init__(f"Another resource, {holder!r}, has the same {named}.")
+        self.fields = tuple(fields)
+        self.field = ", ".join(fields)
+        self.holder = holder
 
 
 class StorageUnavailable(AutoCRUDError):

@@ -23,7 +23,13 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Unique(Index):
-    """Marks an index field whose value no two live resources of the model may share. Null is no value."""
+    """Marks an index field whose value no two live resources of the model may share. Null is no value.
+
+    Args:
+        group: the fields of one group are unique together, not each alone; a null in any of them frees the others.
+    """
+
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,11 @@ class FilterBounds:
 
 @dataclass(frozen=True, slots=True)
 class IndexField:
-    """A field that can be asked for, of the model or of the metadata; `name` is its name in JSON and in filters."""
+    """A field that can be asked for, of the model or of the metadata; `name` is its name in JSON and in filters.
+
+    Attributes:
+        unique: whether it is unique alone; `groups` names those that it is part of. `ModelSpec.unique_sets` has both.
+    """
 
     name: str
     kind: ColumnKind
@@ -47,6 +57,7 @@ class IndexField:
     adapter: TypeAdapter[Any]
     is_meta: bool = False
     is_list: bool = False
+    groups: tuple[str, ...] = ()
 
     @property
     def column(self) -> str:

@@ -22,6 +22,7 @@ from autocrud.errors import (
 )
 from autocrud.fields import Index, IndexField, Unique, column_kind
 from autocrud.resource import Retention, RevisionStatus
+from autocrud.uniqueness import names_of, unique_sets
 
 T = TypeVar("T")
 
@@ -42,9 +43,14 @@ class ModelSpec(Generic[T]):
         indexed_fields: fields to index beside those that are annotated with `Index()` or `Unique()`.
         default_status: of new revisions; drafts may be edited in place.
         retention: which old revisions are kept; all of them if None.
+        unique_together: sets of index fields that are unique together, beside the groups that `Unique` names. Those
+            that are no index fields yet become some.
+
+    Attributes:
+        unique_sets: what must be unique, in the order of declaration.
 
     Raises:
-        ConfigurationError: the model cannot be stored without loss, or a field cannot be indexed.
+        ConfigurationError: the model cannot be stored without loss, or a field cannot be indexed or be unique.
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class ModelSpec(Generic[T]):
         indexed_fields: Sequence[str] = (),
         default_status: RevisionStatus = RevisionStatus.stable,
         retention: Retention | None = None,
+        unique_together: Sequence[Sequence[str]] = (),
     ) -> None:
         self.model = model
         self.default_status = default_status
@@ -76,7 +83,9 @@ class ModelSpec(Generic[T]):
             raise ConfigurationError(f"{self.type_name} cannot be a model: {error}") from error
         self._fields = _fields_of(model)
         self._refuse_lossy_fields(schema)
-        self.index_fields = self._index_fields(indexed_fields, schema)
+        together = self._field_names(names_of(self.type_name, unique_together))
+        self.index_fields = self._index_fields([*indexed_fields, *together], schema)
+        self.unique_sets = unique_sets(self.type_name, self.index_fields, unique_together)
         self.has_blobs = has_binaries(schema)
         self.largest_blob = largest(self.adapter.json_schema()) if self.has_blobs else None
         self._has_floats = '"number"' in repr(schema).replace("'", '"') or "Any" in repr(self._fields)
@@ -134,7 +143,11 @@ class ModelSpec(Generic[T]):
         if not self.index_fields:
             return ()
         value = from_json(data)
-        return tuple(self._index_value(field, value) for field in self.index_fields)
+        index = tuple(self._index_value(field, value) for field in self.index_fields)
+        errors = [error for unique in self.unique_sets if len(unique.fields) > 1 for error in unique.misfits(index)]
+        if errors:
+            raise InvalidData(f"The {self.name} is not valid.", errors)
+        return index
 
     def index_field(self, name: str) -> IndexField:
         """The index field of this name.
@@ -192,19 +205,25 @@ class ModelSpec(Generic[T]):
             if not markers and name not in names:
                 continue
             kind = column_kind(info.annotation)
-            json_name = info.serialization_alias or info.alias or name
+            json_name = _json_name(name, info)
             if kind is None or json_name not in properties:
                 raise ConfigurationError(
                     f"{self.type_name}.{name} cannot be indexed: {info.annotation!r} is not one scalar type"
                     " (text, integer, float, bool, Decimal, date, time, datetime, UUID, or an enum of one of these)"
                 )
-            unique = any(isinstance(marker, Unique) for marker in markers)
+            groups = dict.fromkeys(marker.group for marker in markers if isinstance(marker, Unique))
             annotation: Any = info.annotation
-            found.append(IndexField(json_name, kind, unique, annotation, TypeAdapter(annotation)))
+            named = tuple(group for group in groups if group is not None)
+            found.append(IndexField(json_name, kind, None in groups, annotation, TypeAdapter(annotation), groups=named))
         names_in_sql = [field.name.lower() for field in found]
         if len(set(names_in_sql)) < len(names_in_sql):
             raise ConfigurationError(f"{self.type_name}: two index fields differ in nothing but case")
         return tuple(found)
+
+    def _field_names(self, index_names: Sequence[str]) -> list[str]:
+        """The fields' names in Python, by their names in JSON."""
+        names = {_json_name(name, info): name for name, info in self._fields.items()}
+        return [names.get(name, name) for name in index_names]
 
     def _refuse_lossy_fields(self, schema: dict[str, Any]) -> None:
         for name, info in self._fields.items():
@@ -233,6 +252,10 @@ def _fields_of(model: type[Any]) -> dict[str, FieldInfo]:
             return dict(declared)
     hints = get_type_hints(model, include_extras=True)
     return {name: FieldInfo.from_annotation(hint) for name, hint in hints.items()}
+
+
+def _json_name(name: str, info: FieldInfo) -> str:
+    return info.serialization_alias or info.alias or name
 
 
 def _properties(schema: dict[str, Any]) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ LAYERS = (
     "autocrud.resource",
     "autocrud.columns",
     "autocrud.fields",
+    "autocrud.uniqueness",
     "autocrud.binary",
     "autocrud.model",
     "autocrud.query",

@@ -84,6 +84,7 @@ class Problem(BaseModel):
     code: str = Field(examples=["invalid_parameter"])
     detail: str = Field(examples=["limit: must be from 1 to 1000"])
     errors: list[FieldProblem] = Field([], description="What is wrong with which field, where it is about fields.")
+    holder: str | None = Field(None, description="The id of the resource that holds a value which must be unique.")
 
 
 def problem_response(
@@ -116,10 +117,15 @@ def problem_of(error: AutoCRUDError) -> Response:
     if isinstance(error, InvalidInput) and error.errors:
         more["errors"] = error.errors
     elif isinstance(error, UniqueViolation):
-        more["errors"] = [{"field": error.field, "message": "is taken"}]
+        more |= {"errors": [_taken(field, error) for field in error.fields], "holder": error.holder}
     elif isinstance(error, PatchFailed):
         more |= {"errors": [{"field": f"/{error.index}", "message": str(error)}], "operation": error.index}
     return problem_response(status, title, error.code, str(error), headers=headers, **more)
+
+
+def _taken(field: str, error: UniqueViolation) -> dict[str, str]:
+    others = ", ".join(other for other in error.fields if other != field)
+    return {"field": field, "message": f"is taken, together with {others}" if others else "is taken"}
 
 
 async def answer_problem(request: Request, error: Exception) -> Response:

@@ -42,6 +42,8 @@ _FIELDS = st.fixed_dictionaries(
         "number": st.none() | st.integers(-1, 1),
         "flag": st.none() | st.booleans(),
         "code": st.none() | st.sampled_from(["k", "l"]),
+        "shelf": st.none() | st.just("s"),
+        "place": st.none() | st.integers(1, 2),
         "length": st.sampled_from([0, 40_000]),
     }
 )
@@ -60,7 +62,7 @@ class Oracle:
 
     def refusal(self, write: Write) -> type[AutoCRUDError] | None:
         """How the write must be refused; None if it must be accepted."""
-        name, before = write.meta.resource_id, self.last.get(write.meta.resource_id)
+        before = self.last.get(write.meta.resource_id)
         if write.follows == 0:
             if before is not None:
                 return AlreadyExists
@@ -68,8 +70,18 @@ class Oracle:
             return Conflict
         if write.meta.is_deleted:
             return None
-        code = _fields(write.data or self.data[name])["code"]
-        return UniqueViolation if code is not None and code in self._codes_of_others(name) else None
+        return UniqueViolation if self.taken(write) else None
+
+    def taken(self, write: Write) -> tuple[tuple[str, ...], str] | None:
+        """The first unique set whose values another live resource holds, and which one that is."""
+        name = write.meta.resource_id
+        own = _fields(write.data or self.data[name])
+        for fields in (("code",), ("shelf", "place")):
+            values = [own[field] for field in fields]
+            for other in [] if None in values else self._live_but(name):
+                if [_fields(self.data[other])[field] for field in fields] == values:
+                    return fields, other
+        return None
 
     def accept(self, write: Write) -> None:
         """Take the write over."""
@@ -99,9 +111,8 @@ class Oracle:
         ]
         return [name for _, name in sorted(found, reverse=True)]
 
-    def _codes_of_others(self, name: str) -> set[Any]:
-        live = [other for other, write in self.last.items() if other != name and not write.meta.is_deleted]
-        return {_fields(self.data[other])["code"] for other in live}
+    def _live_but(self, name: str) -> list[str]:
+        return [other for other, write in self.last.items() if other != name and not write.meta.is_deleted]
 
 
 def _data(fields: Fields) -> bytes:
@@ -250,12 +261,14 @@ class StorageMachine(RuleBasedStateMachine):
     def commit(self, write: Write) -> None:
         """Commit on both, and compare what comes of it."""
         refused, self.touched = self.oracle.refusal(write), write.meta.resource_id
-        found: type[AutoCRUDError] | None = None
+        found: AutoCRUDError | None = None
         try:
             self.loop.run_until_complete(self.storage.commit(write))
         except AutoCRUDError as error:
-            found = type(error)
-        assert found is refused
+            found = error
+        assert (None if found is None else type(found)) is refused
+        if isinstance(found, UniqueViolation):
+            assert (found.fields, found.holder) == self.oracle.taken(write)
         if found is None:
             self.oracle.accept(write)
 

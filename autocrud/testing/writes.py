@@ -23,6 +23,8 @@ class Sample(BaseModel):
     flag: Annotated[bool | None, Index()] = None
     code: Annotated[str | None, Unique()] = None
     serial: Annotated[int | None, Unique()] = None
+    shelf: Annotated[str | None, Unique(group="spot")] = None
+    place: Annotated[int | None, Unique(group="spot")] = None
     payload: str = ""
 
 

@@ -193,9 +193,15 @@ async def test_nodes_that_race_for_the_same_values_settle_it(node: Node) -> None
     async with node() as one, node() as two:
         for number in range(10):
             names = [f"{number}-{place}" for place in range(8)]
-            left = [creation(name, sample(code=name)) for name in names]
-            right = [creation(f"{name}x", sample(code=name)) for name in reversed(names)]
+            data = [sample(code=name, shelf=name, place=1) for name in names[:4]]
+            data += [sample(shelf=name, place=1) for name in names[4:]]
+            left = [creation(name, held) for name, held in zip(names, data, strict=True)]
+            right = [creation(f"{name}x", held) for name, held in zip(names[::-1], data[::-1], strict=True)]
             results = await asyncio.gather(outcomes(one, left), outcomes(two, right))
+            for place, (mine, theirs) in enumerate(zip(results[0], reversed(results[1]), strict=True)):
+                loser = mine or theirs
+                assert loser.fields == (("code",) if place < 4 else ("shelf", "place"))
+                assert loser.holder == f"{names[place]}{'x' if loser is mine else ''}"
             kinds = [[type(result).__name__ for result in found] for found in results]
             for mine, theirs in zip(kinds[0], reversed(kinds[1]), strict=True):
                 assert sorted([mine, theirs]) == ["NoneType", "UniqueViolation"]

@@ -24,7 +24,7 @@ NODES, CLIENTS, RESOURCES = 3, 9, 3
 @pytest.fixture(params=["s3", "postgres"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """A place of the test's own."""
-    place = {"s3_prefix": tmp_path.name, "access_log": False}
+    place = {"s3_prefix": tmp_path.name, "access_log": False, "models": "tests.nodes.models"}
     if request.param == "s3":
         return s3_settings(seaweed(), **place)
     return postgres_settings(postgres(), seaweed(), postgres_schema=tmp_path.name, **place)
@@ -129,6 +129,17 @@ async def test_a_unique_value_is_held_once_over_all_nodes(clients: list[httpx.As
     statuses = [answer.status_code for answer in await asyncio.gather(*claims)]
     assert sorted(set(statuses)) == [201, 409]
     assert statuses.count(201) == 4
+    claims = [
+        clients[number % NODES].post("/movie", json={"title": f"s{number % 2}", "year": 1949}) for number in range(18)
+    ]
+    answers = [answer.json() for answer in await asyncio.gather(*claims)]
+    winners = {answer["data"]["title"]: answer["meta"]["resource_id"] for answer in answers if "data" in answer}
+    assert sorted(winners) == ["s0", "s1"]
+    for number, answer in enumerate(answers):
+        if "data" not in answer:
+            assert [error["field"] for error in answer["errors"]] == ["title", "year"]
+            assert answer["holder"] == winners[f"s{number % 2}"]
+    assert sum("holder" in answer for answer in answers) == 16
     new = {"If-None-Match": "*"}
     claims = [
         clients[number % NODES].put(f"/movie/id{number % 3}", json={"title": f"t{number}"}, headers=new)
@@ -141,4 +152,4 @@ async def test_a_unique_value_is_held_once_over_all_nodes(clients: list[httpx.As
         queries = ("/movie?limit=100", "/movie/count", "/movie?imdb_id=tt0000001", "/movie?limit=3")
         found.append([(await node.get(query)).json() for query in queries])
     assert found[0] == found[1] == found[2]
-    assert found[0][1] == {"count": 7}
+    assert found[0][1] == {"count": 9}

@@ -44,14 +44,29 @@ async def picture(storage: IStorage) -> list[Any]:
     blobs = [await storage.blobs.find(file_id) for file_id in sorted({name for names in references for name in names})]
     contents = [[piece async for piece in storage.blobs.stream(blob)] for blob in blobs if blob is not None]
     keys = [await _holder(storage, key) for key in ("first", "second")]
+    spot = await outcomes(storage, [creation("probe", sample(shelf="s", place=9))])
     count = await storage.count(Query())
-    return [everything, live, by_field, histories, data, revisions, bytes_of, references, blobs, contents, keys, count]
+    return [
+        everything,
+        live,
+        by_field,
+        histories,
+        data,
+        revisions,
+        bytes_of,
+        references,
+        blobs,
+        contents,
+        keys,
+        str(spot),
+        count,
+    ]
 
 
 async def write_a_bit_of_everything(storage: IStorage) -> None:
     """All kinds of commits, in batches and alone, with data small and large, with blobs and with keys."""
     blobs = [(await storage.blobs.put_bytes(content)).file_id for content in CONTENTS]
-    writes = [creation(f"r{number}", sample(text="x", number=number, code=f"c{number}")) for number in range(12)]
+    writes = [creation(f"r{number}", _first(number)) for number in range(12)]
     writes[5] = creation("r5", sample(), status=RevisionStatus.draft, blobs=(blobs[1], blobs[2]), key=_key("first"))
     writes[6] = creation("r6", sample(), blobs=(blobs[0], blobs[2], blobs[4]))
     writes[7] = creation("r7", sample(), blobs=(blobs[3],), key=_key("second"))
@@ -84,6 +99,10 @@ async def write_a_bit_of_everything(storage: IStorage) -> None:
         await storage.commit(write)
     await storage.tidy()
     await storage.commit(creation("r11", sample(text="x")))
+
+
+def _first(number: int) -> bytes:
+    return sample(text="x", number=number, code=f"c{number}", shelf="s", place=number)
 
 
 def _key(key: str) -> RequestKey:

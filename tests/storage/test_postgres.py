@@ -187,7 +187,7 @@ async def test_tables_have_typed_columns_and_each_model_all_of_its_indexes(opene
             tmp_path.name,
         )
     )
-    assert indexes == {"sample_resources": 8, "other_resources": 5, f"{spec.name.replace('-', '_')}_resources": 5}
+    assert indexes == {"sample_resources": 11, "other_resources": 5, f"{spec.name.replace('-', '_')}_resources": 5}
 
 
 async def test_a_new_index_field_is_filled_and_a_dropped_one_left_alone(opened: Opener, tmp_path: Path) -> None:
@@ -260,6 +260,6 @@ async def test_a_batch_takes_a_constant_number_of_statements(
 
             monkeypatch.setattr(asyncpg.Connection, name, counting)
         writes = [update(write, sample(number=1)) for write in before[: batch // 2]]
-        writes += [creation(f"new{number}", sample(serial=number)) for number in range(batch)]
+        writes += [creation(f"new{number}", sample(serial=number, shelf="s", place=number)) for number in range(batch)]
         assert set(await outcomes(storage, writes)) == {None}
     assert len(counted) <= 9, counted

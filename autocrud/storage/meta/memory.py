@@ -41,6 +41,8 @@ _REWRITES = (CommitKind.modify, CommitKind.switch)
 
 # A place among all resources, oldest first.
 _Place = tuple[str, str]
+# A unique set's number, and the values of its fields.
+_Held = tuple[int, tuple[IndexValue, ...]]
 
 
 @dataclass(slots=True)
@@ -73,7 +75,7 @@ class MemoryMetaStore(MetaStore):
         self._orphans: list[str] = []
         self._serials = count()  # a locator is never used again
         self._order: list[_Place] = []
-        self._holders: dict[tuple[str, IndexValue], str] = {}  # of unique values
+        self._holders: dict[_Held, str] = {}  # of unique values
 
     async def open(self) -> None:
         return
@@ -213,7 +215,7 @@ class MemoryMetaStore(MetaStore):
         locator = f"{resource_id}/{next(self._serials)}"
         new = None if write.kind is CommitKind.purge else self._row_after(write, row, locator)
         if new is not None and (taken := self._taken(new)) is not None:
-            return UniqueViolation(taken)
+            return taken
         if row is not None:
             del self._order[bisect_left(self._order, row.place)]
             for held in self._held(row):
@@ -243,16 +245,19 @@ class MemoryMetaStore(MetaStore):
         )
         return _Row(head, index, row_of(self._spec, write.meta_json, index))
 
-    def _held(self, row: _Row) -> list[tuple[str, IndexValue]]:
-        """The unique values that a resource holds while it is live, by their columns."""
-        pairs = [(field.column, row.columns[field.column]) for field in self._spec.index_fields if field.unique]
-        return [] if row.head.is_deleted else [(column, value) for column, value in pairs if value is not None]
+    def _held(self, row: _Row) -> list[_Held]:
+        """The unique values that a resource holds while it is live."""
+        if row.head.is_deleted:
+            return []
+        claims = ((number, unique.claim(row.index)) for number, unique in enumerate(self._spec.unique_sets))
+        return [(number, values) for number, values in claims if values is not None]
 
-    def _taken(self, new: _Row) -> str | None:
-        """The unique field whose value another live resource holds."""
-        for column, value in self._held(new):
-            if self._holders.get((column, value), new.head.resource_id) != new.head.resource_id:
-                return column.removeprefix("ix_")
+    def _taken(self, new: _Row) -> UniqueViolation | None:
+        """The first unique set whose values another live resource holds."""
+        for held in self._held(new):
+            holder = self._holders.get(held, new.head.resource_id)
+            if holder != new.head.resource_id:
+                return UniqueViolation(self._spec.unique_sets[held[0]].names, holder)
         return None
 
     def _record(self, write: Write, locator: str) -> None:

@@ -191,8 +191,9 @@ class PostgresMetaStore(MetaStore):
                 batch.load(resource_id, version, record, unique)
         wanted = self._tables.wanted_holders(batch.unique_values())
         if self._tables.holders is not None and any(wanted):
-            for position, place, resource_id in await connection.fetch(self._tables.holders, *wanted):
-                batch.hold((self._tables.unique_number(position), wanted[position][place - 1]), resource_id)
+            arguments = self._tables.holders_arguments(wanted)
+            for number, place, resource_id in await connection.fetch(self._tables.holders, *arguments):
+                batch.hold((number, wanted[number][place - 1]), resource_id)
         registry = self._tables.registry
         keys, blobs = batch.request_keys, batch.file_ids
         held = await connection.fetch(registry.held_keys, keys) if keys else []

@@ -7,11 +7,9 @@ from typing import Any
 from autocrud.errors import AlreadyExists, AutoCRUDError, Conflict, UniqueViolation
 from autocrud.resource import CommitKind, timestamp
 from autocrud.storage.meta.postgres_history import commit_row
-from autocrud.storage.meta.postgres_tables import PostgresTables
+from autocrud.storage.meta.postgres_tables import Held, PostgresTables
 from autocrud.storage.records import data_span, encode_record
 from autocrud.storage.values import Blob, Item, Outcome, Repeated, UnknownBlob, Write, all_or_none, commit_of
-
-Held = tuple[int, Any]  # a unique field's number, and a value
 
 
 @dataclass(slots=True)
@@ -77,15 +75,14 @@ class Batch:
         return b"".join(line + b"\n" for line in self.lines)
 
     def load(self, resource_id: str, version: int, record: str | None, unique: Sequence[Any]) -> None:
-        """Take in a locked row; `unique` are its values of the unique fields, in order."""
-        held = [(self._tables.unique_number(place), value) for place, value in enumerate(unique) if value is not None]
-        self._states[resource_id] = State(version, record, held, stored=True)
+        """Take in a locked row; `unique` are its values of the fields of unique sets, in order."""
+        self._states[resource_id] = State(version, record, self._tables.locked_claims(unique), stored=True)
 
     def unique_values(self) -> Iterable[Held]:
         """All unique values that any write of it may come to hold."""
         for write in self._writes:
             if write.data is not None:
-                yield from self._tables.unique(self._tables.typed(write.index))
+                yield from self._tables.claims(self._tables.typed(write.index))
         for state in self._states.values():
             yield from state.unique
 
@@ -204,11 +201,12 @@ class Batch:
             return AlreadyExists(resource_id)
         if write.follows != state.version:
             return Conflict(resource_id, write.follows)
-        unique = state.unique if write.data is None else self._tables.unique(self._tables.typed(write.index))
+        unique = state.unique if write.data is None else self._tables.claims(self._tables.typed(write.index))
         wanted = [] if write.meta.is_deleted else unique
         for held in wanted:
-            if self._holders.get(held, resource_id) != resource_id:
-                return UniqueViolation(self._tables.fields[held[0]].name)
+            holder = self._holders.get(held, resource_id)
+            if holder != resource_id:
+                return UniqueViolation(self._tables.unique_sets[held[0]].names, holder)
         for held in state.unique:
             if self._holders.get(held) == resource_id:
                 del self._holders[held]

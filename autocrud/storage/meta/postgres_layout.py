@@ -13,6 +13,7 @@ from autocrud.storage.meta.postgres_query import column_name, fitting, quoted
 from autocrud.storage.meta.postgres_rebuild import rebuild
 from autocrud.storage.meta.postgres_records import PostgresRecords
 from autocrud.storage.meta.postgres_tables import DATA_COLUMNS, META_COLUMNS, PostgresTables, columns_of, declared
+from autocrud.uniqueness import UniqueSet
 
 logger = logging.getLogger(__name__)
 
@@ -153,33 +154,37 @@ async def _match_indexes(connection: Any, spec: ModelSpec[Any], tables: Postgres
     for name, made in ours.items():
         if wanted.get(name, (None, None))[0] != made:
             await connection.execute(f"DROP INDEX {quoted(tables.schema)}.{quoted(name)}")
-    for name, (sql, field) in wanted.items():
+    for name, (sql, unique) in wanted.items():
         if ours.get(name) == sql:
             continue
         try:
             await connection.execute(sql)
         except asyncpg.UniqueViolationError as error:
-            raise ConfigurationError(
-                f"{spec.type_name}.{field} cannot be unique: stored resources share a value of it"
-            ) from error
+            if unique is None:
+                raise
+            raise unique.refused(spec.type_name) from error
         comment = (_MARK + sql).replace("'", "''")
         await connection.execute(f"COMMENT ON INDEX {quoted(tables.schema)}.{quoted(name)} IS '{comment}'")
 
 
-def _wanted(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str, tuple[str, str]]:
-    """The statement that makes each index, by the index's name, with the field that it is for."""
+def _wanted(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str, tuple[str, UniqueSet | None]]:
+    """The statement that makes each index, by the index's name, with the set that it keeps unique."""
     order, live = "(created_time, resource_id)", "WHERE NOT is_deleted"
-    found = {f"{tables.heads_name}_all": (order, ""), f"{tables.heads_name}_live": (f"{order} {live}", "")}
-    unique = set()
+    found: dict[str, tuple[str, UniqueSet | None]] = {
+        f"{tables.heads_name}_all": (order, None),
+        f"{tables.heads_name}_live": (f"{order} {live}", None),
+    }
     for field in spec.index_fields:
-        name, column = fitting(f"{tables.heads_name}_{field.column}"), quoted(column_name(field))
-        columns = f"({column})" if field.unique else f"({column}, created_time, resource_id)"
-        found[name] = (f"{columns} {live}", field.name)
-        if field.unique:
-            unique.add(name)
+        name = fitting(f"{tables.heads_name}_{field.column}")
+        found[name] = (f"({quoted(column_name(field))}, created_time, resource_id) {live}", None)
+    for unique in spec.unique_sets:
+        # That of one field serves its filters too, and stands in place of its other one.
+        kind = "ix" if len(unique.fields) == 1 else "un"
+        columns = ", ".join(quoted(column_name(field)) for field in unique.fields)
+        found[fitting(f"{tables.heads_name}_{kind}_{unique.name}")] = (f"({columns}) {live}", unique)
     return {
-        name: (f"CREATE {'UNIQUE ' * (name in unique)}INDEX {quoted(name)} ON {tables.heads} {columns}", field)
-        for name, (columns, field) in found.items()
+        name: (f"CREATE {'UNIQUE ' * (unique is not None)}INDEX {quoted(name)} ON {tables.heads} {columns}", unique)
+        for name, (columns, unique) in found.items()
     }
 
 

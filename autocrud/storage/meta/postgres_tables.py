@@ -1,6 +1,7 @@
 """The tables of one model in PostgreSQL, and every statement on them. Names come from the model, values are bound."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
 from typing import Any
 
 from autocrud.columns import IndexValue
@@ -41,6 +42,8 @@ META_COLUMNS = {
 DATA_COLUMNS = {"revision_info": "bytea", "head": "bytea", "head_locator": "text"}
 NULLABLE = {"created_by", "updated_by", "head", "by", "parent_revision_id", "data_hash", "size", "locator"}
 
+Held = tuple[int, tuple[Any, ...]]  # a unique set's number, and the values of its fields
+
 _HEAD = "resource_id, version, is_deleted, created_time, meta, revision_info, head, head_locator"
 
 
@@ -69,7 +72,8 @@ class PostgresTables:
         self._folded = [number for number, field in enumerate(self.fields) if is_folded(field)]
         folded = {folded_name(self.fields[number]): "text" for number in self._folded}
         self.index_columns = {**self._value_columns, **folded}
-        self._unique = [number for number, field in enumerate(self.fields) if field.unique]
+        self.unique_sets = spec.unique_sets
+        self._unique = sorted({position for unique in self.unique_sets for position in unique.positions})
         self._head_columns = {"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS, **self.index_columns}
         rows = f"unnest({_casts(self._head_columns)}) AS row ({_names(self._head_columns)})"
         self.insert = f"INSERT INTO {self.heads} ({_names(self._head_columns)}) SELECT * FROM {rows}"
@@ -89,20 +93,29 @@ class PostgresTables:
         folded = [index[number] for number in self._folded]
         return [*self.typed(index), *(text.casefold() if isinstance(text, str) else None for text in folded)]
 
-    def unique(self, values: Sequence[Any]) -> list[tuple[int, Any]]:
-        """Of all index values those that must be unique, each with its field's number."""
-        return [(number, values[number]) for number in self._unique if values[number] is not None]
+    def claims(self, values: Sequence[Any]) -> list[Held]:
+        """Of all index values, as PostgreSQL takes them, those that must be unique."""
+        found = ((number, unique.claim(values)) for number, unique in enumerate(self.unique_sets))
+        return [(number, claim) for number, claim in found if claim is not None]
 
-    def wanted_holders(self, values: Iterable[tuple[int, Any]]) -> list[list[Any]]:
-        """Unique values as arguments of `holders`: one list for each unique field."""
-        wanted: dict[int, dict[Any, None]] = {number: {} for number in self._unique}
-        for number, value in values:
-            wanted[number][value] = None
-        return [list(found) for found in wanted.values()]
+    def locked_claims(self, values: Sequence[Any]) -> list[Held]:
+        """The claims of a row as `lock` reads it."""
+        index: list[Any] = [None] * len(self.fields)
+        for position, value in zip(self._unique, values, strict=True):
+            index[position] = value
+        return self.claims(index)
 
-    def unique_number(self, position: int) -> int:
-        """The field's number of the unique field at this position among the unique ones."""
-        return self._unique[position]
+    def wanted_holders(self, claims: Iterable[Held]) -> list[list[tuple[Any, ...]]]:
+        """What is claimed of each unique set, each once."""
+        wanted: list[dict[tuple[Any, ...], None]] = [{} for _ in self.unique_sets]
+        for number, values in claims:
+            wanted[number][values] = None
+        return [list(found) for found in wanted]
+
+    def holders_arguments(self, wanted: Sequence[Sequence[tuple[Any, ...]]]) -> list[list[Any]]:
+        """The same as arguments of `holders`: one array for each field of each set."""
+        pairs = zip(self.unique_sets, wanted, strict=True)
+        return [[claim[place] for claim in found] for unique, found in pairs for place in range(len(unique.fields))]
 
     def searches(self, query: Query) -> Iterator[Callable[[int], tuple[str, list[Any]]]]:
         """For each part of the order, its statement and arguments for so many rows."""
@@ -147,14 +160,16 @@ class PostgresTables:
         return f"SELECT t.transaction, {columns} FROM {transaction} LEFT JOIN ({locked}) h ON true"
 
     def _holders(self) -> str | None:
-        """Who holds which of the wanted unique values: the field's position, the value's, and the resource."""
-        columns = list(self._value_columns)
-        parts = []
-        for position, number in enumerate(self._unique):
-            column, kind = columns[number], self.index_columns[columns[number]]
-            wanted = f"unnest(${position + 1}::{kind}[]) WITH ORDINALITY AS wanted (value, place)"
-            held = f"{self.heads} h ON h.{quoted(column)} = wanted.value AND NOT h.is_deleted"
-            parts.append(f"SELECT {position} AS field, wanted.place, h.resource_id FROM {wanted} JOIN {held}")
+        """Who holds which of the wanted unique values: the set's number, the values' place, and the resource."""
+        parts, arguments = [], count(1)
+        for number, unique in enumerate(self.unique_sets):
+            arrays = ", ".join(f"${next(arguments)}::{column_type(field)}[]" for field in unique.fields)
+            values = [f"value{place}" for place in range(len(unique.fields))]
+            wanted = f"unnest({arrays}) WITH ORDINALITY AS wanted ({', '.join(values)}, place)"
+            pairs = zip(unique.fields, values, strict=True)
+            equal = " AND ".join(f"h.{quoted(column_name(field))} = wanted.{value}" for field, value in pairs)
+            held = f"{self.heads} h ON {equal} AND NOT h.is_deleted"
+            parts.append(f"SELECT {number} AS number, wanted.place, h.resource_id FROM {wanted} JOIN {held}")
         return " UNION ALL ".join(parts) or None
 
     def _update_of(self, columns: dict[str, str]) -> str:

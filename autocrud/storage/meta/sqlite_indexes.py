@@ -10,6 +10,7 @@ from autocrud.model import ModelSpec
 from autocrud.storage.meta.sqlite_query import quoted, stored
 from autocrud.storage.meta.sqlite_tables import SqliteTables
 from autocrud.storage.meta.sqlite_thread import SqliteThread, begin
+from autocrud.uniqueness import UniqueSet
 
 _FILL_ROWS = 500
 
@@ -43,9 +44,10 @@ def match_indexes(spec: ModelSpec[Any], tables: SqliteTables, db: Connection) ->
     """Create the indexes that the model wants, and drop those that it no longer does.
 
     Raises:
-        ConfigurationError: a field is to be unique, and is not.
+        ConfigurationError: what is to be unique is not.
     """
     wanted = _wanted(spec, tables)
+    unique_sets = {_unique_name(tables, unique): unique for unique in spec.unique_sets}
     present = _drop_indexes(db, tables, keep=wanted)
     for name, sql in wanted.items():
         if name in present:
@@ -53,10 +55,7 @@ def match_indexes(spec: ModelSpec[Any], tables: SqliteTables, db: Connection) ->
         try:
             db.execute(sql)
         except IntegrityError as error:
-            field = str(error).rpartition(".ix_")[2]
-            raise ConfigurationError(
-                f"{spec.type_name}.{field} cannot be unique: stored resources share a value of it"
-            ) from error
+            raise unique_sets[name].refused(spec.type_name) from error
 
 
 async def _fill_rows(
@@ -106,11 +105,16 @@ def _wanted(spec: ModelSpec[Any], tables: SqliteTables) -> dict[str, str]:
     }
     for field in spec.index_fields:
         name, column = f"{heads}_{field.column}", quoted(field.column)
-        if field.unique:
-            wanted[name] = f"CREATE UNIQUE INDEX {quoted(name)} ON {heads} ({column}) {live}"
-        else:
-            wanted[name] = f"CREATE INDEX {quoted(name)} ON {heads} ({column}, created_time, resource_id) {live}"
+        wanted[name] = f"CREATE INDEX {quoted(name)} ON {heads} ({column}, created_time, resource_id) {live}"
+    for unique in spec.unique_sets:
+        # That of one field serves its filters too, and stands in place of its other one.
+        name, columns = _unique_name(tables, unique), ", ".join(quoted(field.column) for field in unique.fields)
+        wanted[name] = f"CREATE UNIQUE INDEX {quoted(name)} ON {heads} ({columns}) {live}"
     return wanted
+
+
+def _unique_name(tables: SqliteTables, unique: UniqueSet) -> str:
+    return f"{tables.heads}_{'ix' if len(unique.fields) == 1 else 'un'}_{unique.name}"
 
 
 def _columns(db: Connection, tables: SqliteTables) -> dict[str, str]:

@@ -59,13 +59,13 @@ class SqliteTables:
 
     def __init__(self, spec: ModelSpec[Any], inline_limit: int) -> None:
         self._inline_limit = inline_limit
-        self._fields = spec.index_fields
+        self._unique_sets = spec.unique_sets
         base = spec.name.replace("-", "_")
         self.history = SqliteHistory(spec, base)
         self.registry = SqliteRegistry(base)
         self.heads = self.history.heads
         self.log = f"{base}_log"
-        self.index_columns = {field.column: _column_type(field) for field in self._fields}
+        self.index_columns = {field.column: _column_type(field) for field in spec.index_fields}
         data_columns = [*_DATA_COLUMNS, *map(quoted, self.index_columns)]
         columns = ["resource_id", *_META_COLUMNS, *data_columns]
         self.insert = f"INSERT INTO {self.heads} ({', '.join(columns)}) VALUES ({_marks(columns)})"
@@ -236,21 +236,21 @@ class SqliteTables:
         return (write.revision_json or b"", inline, "", *map(stored, write.index))
 
     def refusal(self, db: Connection, write: Write, message: str) -> Outcome:
-        """Tell what an IntegrityError is about: a taken id, then the first taken value. SQLite names any of them."""
+        """Tell what an IntegrityError is about: a taken id, then the first taken set. SQLite names any of them."""
         resource_id = write.meta.resource_id
         if write.follows == 0 and self.get(db, [resource_id]):
             return AlreadyExists(resource_id)
-        others = f"SELECT 1 FROM {self.heads} WHERE is_deleted = 0 AND resource_id <> ?"
-        own: str
-        value: IndexValue
-        for number, field in enumerate(self._fields):
-            column = quoted(field.column)
-            if write.data is None:
-                own, value = f"(SELECT {column} FROM {self.heads} WHERE resource_id = ?)", resource_id
-            else:
-                own, value = "?", write.index[number]
-            if field.unique and db.execute(f"{others} AND {column} = {own}", (resource_id, value)).fetchone():
-                return UniqueViolation(field.name)
+        index: Sequence[IndexValue] = write.index
+        if write.data is None:
+            columns = ", ".join(map(quoted, self.index_columns))
+            index = db.execute(f"SELECT {columns} FROM {self.heads} WHERE resource_id = ?", (resource_id,)).fetchone()
+        for unique in self._unique_sets:
+            # A null is equal to nothing, and so nobody holds it.
+            equal = " AND ".join(f"{quoted(field.column)} = ?" for field in unique.fields)
+            others = f"SELECT resource_id FROM {self.heads} WHERE is_deleted = 0 AND resource_id <> ? AND {equal}"
+            values = (index[position] for position in unique.positions)
+            if (holder := db.execute(others, (resource_id, *values)).fetchone()) is not None:
+                return UniqueViolation(unique.names, holder[0])
         raise IntegrityError(message)
 
 
