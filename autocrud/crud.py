@@ -123,8 +123,7 @@ class AutoCRUD:
             indexed_fields: fields to filter by, beside those annotated with `Index()` or `Unique()`.
             default_status: of new revisions; a draft may be edited in place.
             retention: which old revisions are kept; all of them if None.
-            unique_together: sets of fields that are unique together, such as `[("title", "year")]`, beside the groups
-                that `Unique(group=)` names. They become index fields.
+            unique_together: sets of index fields that are unique together, such as `[("title", "year")]`.
             require_if_match: refuse writes without `If-Match` (or `If-None-Match: *`) with 428.
             routes: the families to have, of create, list, count, aggregate, read, replace, patch, revisions, revision,
                 diff, switch, delete, restore, purge, and for binary fields upload_blob, read_blob, begin_upload,
@@ -144,15 +143,8 @@ class AutoCRUD:
             retention=retention,
             unique_together=unique_together,
         )
-        # Names become tables and folders, where these two characters are one, and so is their case.
-        if any(_folded(spec.name) == _folded(taken) for taken in self._models):
-            raise ConfigurationError(f"{spec.type_name}: there is a model of the name {spec.name!r} already")
-        families = FAMILIES if routes is None else frozenset(routes)
-        unknown = sorted(families - FAMILIES)
-        if unknown:
-            raise ConfigurationError(
-                f"{spec.type_name}: {unknown[0]!r} is not a route family; these are: {', '.join(sorted(FAMILIES))}"
-            )
+        self._refuse_taken_name(spec)
+        families = _families(spec, routes)
         self._models[spec.name] = _Registered(spec, storage, families, tuple(dependencies), require_if_match)
 
     def apply(self, app: FastAPI, *, prefix: str = "") -> None:
@@ -267,6 +259,11 @@ class AutoCRUD:
         used = [registered.storage or self._storage_factory for registered in self._models.values()]
         return list(dict.fromkeys(factory for factory in used if isinstance(factory, IStorageFactory)))
 
+    def _refuse_taken_name(self, spec: ModelSpec[Any]) -> None:
+        # Names become tables and folders, where these two characters are one, and so is their case.
+        if any(_folded(spec.name) == _folded(taken) for taken in self._models):
+            raise ConfigurationError(f"{spec.type_name}: there is a model of the name {spec.name!r} already")
+
     def _refuse_after_apply(self, method: str) -> None:
         if self._applied:
             raise ConfigurationError(f"{method} was called after apply: the routes exist already")
@@ -288,6 +285,16 @@ async def _trouble(check: Check, patience: float) -> str | None:
     except StorageUnavailable as error:
         return str(error)
     return None
+
+
+def _families(spec: ModelSpec[Any], routes: Collection[str] | None) -> frozenset[str]:
+    families = FAMILIES if routes is None else frozenset(routes)
+    unknown = sorted(families - FAMILIES)
+    if unknown:
+        raise ConfigurationError(
+            f"{spec.type_name}: {unknown[0]!r} is not a route family; these are: {', '.join(sorted(FAMILIES))}"
+        )
+    return families
 
 
 def _folded(name: str) -> str:

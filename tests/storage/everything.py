@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from autocrud.errors import UniqueViolation
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
 from autocrud.resource import RevisionStatus, timestamp
@@ -44,7 +45,7 @@ async def picture(storage: IStorage) -> list[Any]:
     blobs = [await storage.blobs.find(file_id) for file_id in sorted({name for names in references for name in names})]
     contents = [[piece async for piece in storage.blobs.stream(blob)] for blob in blobs if blob is not None]
     keys = [await _holder(storage, key) for key in ("first", "second")]
-    spot = await outcomes(storage, [creation("probe", sample(shelf="s", place=9))])
+    spot = await _refusal(storage, sample(shelf="s", place=9))
     count = await storage.count(Query())
     return [
         everything,
@@ -58,7 +59,7 @@ async def picture(storage: IStorage) -> list[Any]:
         blobs,
         contents,
         keys,
-        str(spot),
+        spot,
         count,
     ]
 
@@ -107,6 +108,17 @@ def _first(number: int) -> bytes:
 
 def _key(key: str) -> RequestKey:
     return RequestKey(key, f"{key}'s", timestamp(datetime.now(UTC) + timedelta(hours=1)))
+
+
+async def _refusal(storage: IStorage, data: bytes) -> str | None:
+    """Why a resource of this data cannot be."""
+    probe = creation("probe", data)
+    try:
+        await storage.commit(probe)
+    except UniqueViolation as error:
+        return str(error)
+    await storage.commit(purge(probe))
+    return None
 
 
 async def _holder(storage: IStorage, key: str) -> str | None:
