@@ -116,8 +116,10 @@ async def test_workers_lose_no_update_and_hold_a_unique_value_once(workers: Serv
         assert {response.status_code for response in puts} == {200}
         assert sorted(response.json()["meta"]["version"] for response in puts) == list(range(2, 42))
         people = [http.post("/person", json={"name": "n", "email": "one@example.com"}) for _ in range(24)]
-        statuses = Counter(response.status_code for response in await asyncio.gather(*people))
-        assert statuses == {201: 1, 409: 23}
+        answers = await asyncio.gather(*people)
+        assert Counter(response.status_code for response in answers) == {201: 1, 409: 23}
+        (holder,) = (answer.json()["meta"]["resource_id"] for answer in answers if answer.status_code == 201)
+        assert {answer.json()["holder"] for answer in answers if answer.status_code == 409} == {holder}
 
         async def create_and_look(number: int) -> None:
             created = await http.post("/movie", json={"title": f"t{number}", "year": 1900 + number})

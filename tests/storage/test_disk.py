@@ -23,7 +23,7 @@ from autocrud.storage.log import Log
 from autocrud.storage.objects.local import LocalObjectStore
 from autocrud.storage.records import encode_record
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.writes import SAMPLE, creation, deletion, purge, sample, update
+from autocrud.testing.writes import SAMPLE, Sample, creation, deletion, purge, sample, update
 from tests.storage.backends import storage_on
 from tests.storage.everything import picture, write_a_bit_of_everything
 
@@ -292,7 +292,7 @@ async def test_a_field_of_another_type_is_indexed_anew(opened: Opener) -> None:
 
 
 async def test_a_field_that_cannot_become_unique_stops_the_start(opened: Opener) -> None:
-    """The message names the model and the field."""
+    """The message names the model and what is shared."""
 
     class Strict(BaseModel):
         text: Annotated[str, Unique()] = ""
@@ -302,6 +302,10 @@ async def test_a_field_that_cannot_become_unique_stops_the_start(opened: Opener)
             await storage.commit(creation(name, sample(text="same")))
     with pytest.raises(ConfigurationError, match=r"Strict\.text cannot be unique"):
         async with opened(ModelSpec(Strict, name="sample")):
+            pass
+    together: ModelSpec[Any] = ModelSpec(Sample, unique_together=[("payload", "text")])
+    with pytest.raises(ConfigurationError, match="Sample: payload, text cannot be unique together"):
+        async with opened(together):
             pass
     async with opened() as storage:
         assert await ids(storage) == ["b", "a"]

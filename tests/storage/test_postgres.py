@@ -18,7 +18,7 @@ from autocrud.query.conditions import Query
 from autocrud.storage.base import IStorage
 from autocrud.storage.objects.s3 import S3ObjectStore
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.writes import SAMPLE, creation, purge, sample, update
+from autocrud.testing.writes import SAMPLE, Sample, creation, purge, sample, update
 from tests.servers_real import postgres
 from tests.storage.backends import postgres_factory, s3_options, storage_on
 from tests.storage.everything import picture, write_a_bit_of_everything
@@ -157,10 +157,12 @@ async def test_tables_have_typed_columns_and_each_model_all_of_its_indexes(opene
         text: Annotated[str, Index()] = ""
         one: Annotated[int | None, Index()] = None
 
-    annotations = {f"{long}{number}": Annotated[str | None, Index()] for number in range(2)}
+    annotations = {f"{long}{number}": Annotated[str | None, Index()] for number in range(3)}
     names: dict[str, Any] = {"__annotations__": annotations, **dict.fromkeys(annotations)}
     model: Any = type("Long", (BaseModel,), names)
-    spec: ModelSpec[Any] = ModelSpec(model, name="a-name-of-a-model-that-is-as-long-as-names-may-b")
+    together = [(f"{long}0", f"{long}1"), (f"{long}1", f"{long}2")]
+    name = "a-name-of-a-model-that-is-as-long-as-names-may-b"
+    spec: ModelSpec[Any] = ModelSpec(model, name=name, unique_together=together)
     async with opened(), opened(ModelSpec(Other)), opened(spec) as storage:
         for number in range(2):
             data = spec.dump(spec.parse(b'{"%s":"x"}' % f"{long}{number}".encode()))
@@ -176,8 +178,8 @@ async def test_tables_have_typed_columns_and_each_model_all_of_its_indexes(opene
         tmp_path.name,
     )
     assert kinds == [
-        ("ix_code", "text"), ("ix_flag", "boolean"), ("ix_number", "bigint"), ("ix_serial", "bigint"),
-        ("ix_text", "text"),
+        ("ix_code", "text"), ("ix_flag", "boolean"), ("ix_number", "bigint"), ("ix_place", "bigint"),
+        ("ix_serial", "bigint"), ("ix_shelf", "text"), ("ix_text", "text"),
     ]  # fmt: skip
     indexes = dict(
         await sql(
@@ -187,7 +189,7 @@ async def test_tables_have_typed_columns_and_each_model_all_of_its_indexes(opene
             tmp_path.name,
         )
     )
-    assert indexes == {"sample_resources": 11, "other_resources": 5, f"{spec.name.replace('-', '_')}_resources": 5}
+    assert indexes == {"sample_resources": 11, "other_resources": 5, f"{spec.name.replace('-', '_')}_resources": 8}
 
 
 async def test_a_new_index_field_is_filled_and_a_dropped_one_left_alone(opened: Opener, tmp_path: Path) -> None:
@@ -215,7 +217,7 @@ async def test_a_new_index_field_is_filled_and_a_dropped_one_left_alone(opened: 
 
 
 async def test_a_field_that_cannot_become_unique_stops_the_start(opened: Opener) -> None:
-    """The message names the model and the field, and the table is as it was."""
+    """The message names the model and what is shared, and the table is as it was."""
 
     class Strict(BaseModel):
         text: Annotated[str, Unique()] = ""
@@ -225,6 +227,10 @@ async def test_a_field_that_cannot_become_unique_stops_the_start(opened: Opener)
             await storage.commit(creation(name, sample(text="same")))
     with pytest.raises(ConfigurationError, match=r"Strict\.text cannot be unique"):
         async with opened(ModelSpec(Strict, name="sample")):
+            pass
+    together: ModelSpec[Any] = ModelSpec(Sample, unique_together=[("payload", "text")])
+    with pytest.raises(ConfigurationError, match="Sample: payload, text cannot be unique together"):
+        async with opened(together):
             pass
     async with opened() as storage:
         assert await ids(storage, QB["text"].eq("same")) == ["b", "a"]

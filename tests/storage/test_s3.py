@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import aioboto3
 import pytest
+from pydantic import BaseModel
 
 from autocrud.errors import ConfigurationError, DataCorrupted, StorageUnavailable
+from autocrud.fields import Index
 from autocrud.model import ModelSpec
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
@@ -102,6 +104,22 @@ async def test_pages_of_a_cache_that_were_overwritten_are_noticed(node: Node, tm
     file.write_bytes(content)
     async with node() as storage:
         assert len(await ids(storage)) == 200
+
+
+async def test_a_node_stops_at_what_a_node_of_an_older_model_has_written(node: Node) -> None:
+    """What is unique there, and not here, is said with the entry, the fields and the holder."""
+
+    class Older(BaseModel):
+        shelf: Annotated[str, Index()]
+        place: Annotated[int, Index()]
+
+    older: ModelSpec[Older] = ModelSpec(Older, name="sample")
+    async with node() as new, node(older, cache_dir=None) as old:
+        for name in ("a", "b"):
+            await old.commit(creation(name, sample(shelf="s", place=1), spec=older))
+        with pytest.raises(DataCorrupted, match=r"000002.* does not fit .*'a', has the same shelf and place"):
+            await new.get("b")
+        assert await ids(old, QB["place"].eq(1), spec=older) == ["b", "a"]
 
 
 async def test_a_damaged_snapshot_is_left_aside(node: Node, objects: ObjectStore) -> None:
