@@ -26,8 +26,15 @@ LISTED = 20_000
 ROOT = Path(__file__).parent.parent
 
 
+class Served(str):
+    """A base URL, with the process that serves it."""
+
+    __slots__ = ("pid",)
+    pid: int
+
+
 @contextmanager
-def server(application: str, settings: dict[str, str], factory: bool) -> Iterator[str]:
+def server(application: str, settings: dict[str, str], factory: bool) -> Iterator[Served]:
     """One uvicorn worker on core 0; its base URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -37,7 +44,8 @@ def server(application: str, settings: dict[str, str], factory: bool) -> Iterato
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env={**os.environ, **settings}, cwd=ROOT, stdout=log, stderr=log)
         try:
-            base = f"http://127.0.0.1:{port}"
+            base = Served(f"http://127.0.0.1:{port}")
+            base.pid = process.pid
             _await(base, process)
             yield base
         finally:
