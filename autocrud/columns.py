@@ -46,7 +46,10 @@ def column_value(kind: ColumnKind, json_value: Any) -> ColumnValue:
     Raises:
         ValueError, ArithmeticError: the value does not fit the column; the message says why.
     """
-    return None if json_value is None else _CONVERT[kind](json_value)
+    try:
+        return None if json_value is None else _CONVERT[kind](json_value)
+    except TypeError:
+        raise ValueError(f"is indexed as {kind.value}, but is stored as {type(json_value).__name__}") from None
 
 
 def decimal_key(number: Decimal) -> str:

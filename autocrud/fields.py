@@ -2,7 +2,8 @@
 
 import operator
 import types
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
@@ -13,7 +14,7 @@ from uuid import UUID
 from pydantic import GetJsonSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema
 
-from autocrud.columns import MAX_TEXT_BYTES, ColumnKind, ColumnValue, column_value
+from autocrud.columns import MAX_TEXT_BYTES, ColumnKind, ColumnValue, IndexValue, column_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +45,24 @@ class FilterBounds:
 
 @dataclass(frozen=True, slots=True)
 class IndexField:
-    """A field that can be asked for, of the model or of the metadata; `name` is its name in JSON and in filters.
+    """A field that can be asked for, of the model or of the metadata.
 
     Attributes:
+        name: in JSON and in filters; where it is nested, the names on the way to it, joined by dots.
+        kind: of the value, or of the items of a list.
         unique: whether it is unique alone; `groups` names those that it is part of. `ModelSpec.unique_sets` has both.
+        annotation: the type of the value, or of the items of a list.
+        path: the names on the way to it.
     """
 
     name: str
     kind: ColumnKind
     unique: bool
-    annotation: Any
-    adapter: TypeAdapter[Any]
+    annotation: Any = field(compare=False)
+    adapter: TypeAdapter[Any] = field(compare=False)
     is_meta: bool = False
     is_list: bool = False
+    path: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
 
     @property
@@ -77,8 +83,21 @@ class IndexField:
         """
         return column_value(self.kind, json_value)
 
+    def index_value(self, data: Any) -> IndexValue:
+        """What the column holds for a resource's stored JSON; null where the way to the field ends early.
+
+        Of a list that is each item once; those that are null are left out. A list without items is not null.
+
+        Raises:
+            ValueError: a value does not fit the column; the message says why.
+        """
+        if not self.is_list:
+            return self.column_value(_value_at(data, self.path))
+        items = _items_at(data, self.path)
+        return None if items is None else tuple(dict.fromkeys(map(self.column_value, items)))
+
     def filter_value(self, value: Any) -> ColumnValue:
-        """Turn a filter's value, a Python value of the field's type, into the column's.
+        """Turn a filter's value, a Python value of the type of the field or of its items, into the column's.
 
         Raises:
             ValueError: the value is not one that the field can have.
@@ -86,6 +105,21 @@ class IndexField:
         validate = self.adapter.validate_strings if isinstance(value, str) else self.adapter.validate_python
         python_value = validate(value)
         return self.column_value(self.adapter.dump_python(python_value, mode="json"))
+
+
+def _value_at(data: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        data = data.get(name) if isinstance(data, dict) else None
+    return data
+
+
+def _items_at(data: Any, path: Sequence[str]) -> list[Any] | None:
+    """The items of the lists that a path leads to, through lists on the way; None where it leads to none."""
+    if isinstance(data, list):
+        return [item for part in data for item in _items_at(part, path) or ()]
+    if not path:
+        return None if data is None else [data]
+    return _items_at(data.get(path[0]), path[1:]) if isinstance(data, dict) else None
 
 
 def non_null(annotation: Any) -> Any:

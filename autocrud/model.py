@@ -1,14 +1,12 @@
 """ModelSpec: all that is known of one registered model, derived once, when it is registered."""
 
-import dataclasses
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar, get_type_hints
+from collections.abc import Iterator, Sequence
+from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
-from pydantic.fields import FieldInfo
 from pydantic_core import PydanticSerializationError, from_json
 
 from autocrud.binary import has_binaries, largest
@@ -20,7 +18,8 @@ from autocrud.errors import (
     InvalidParameter,
     MalformedBody,
 )
-from autocrud.fields import Index, IndexField, Unique, column_kind
+from autocrud.fields import IndexField
+from autocrud.indexing import fields_of, index_fields
 from autocrud.resource import Retention, RevisionStatus
 from autocrud.uniqueness import names_of, unique_sets
 
@@ -40,7 +39,8 @@ class ModelSpec(Generic[T]):
     Args:
         model: a Pydantic model, a dataclass or a TypedDict.
         name: the path segment; the kebab-case class name by default.
-        indexed_fields: fields to index beside those that are annotated with `Index()` or `Unique()`.
+        indexed_fields: fields to index beside those that are annotated with `Index()` or `Unique()`; a nested one by
+            its path, as `address.city`.
         default_status: of new revisions; drafts may be edited in place.
         retention: which old revisions are kept; all of them if None.
         unique_together: sets of index fields that are unique together, beside the groups that `Unique` names. Those
@@ -81,10 +81,10 @@ class ModelSpec(Generic[T]):
             schema = self.adapter.json_schema(mode="serialization")
         except (PydanticUserError, PydanticSchemaGenerationError) as error:
             raise ConfigurationError(f"{self.type_name} cannot be a model: {error}") from error
-        self._fields = _fields_of(model)
+        self._fields = fields_of(model)
         self._refuse_lossy_fields(schema)
-        together = self._field_names(names_of(self.type_name, unique_together))
-        self.index_fields = self._index_fields([*indexed_fields, *together], schema)
+        together = names_of(self.type_name, unique_together)
+        self.index_fields = index_fields(model, [*indexed_fields, *together])
         self.unique_sets = unique_sets(self.type_name, self.index_fields, unique_together)
         self.has_blobs = has_binaries(schema)
         self.largest_blob = largest(self.adapter.json_schema()) if self.has_blobs else None
@@ -179,9 +179,9 @@ class ModelSpec(Generic[T]):
                 raise InvalidData(f"The {self.name} is not valid.", errors)
         return data
 
-    def _index_value(self, field: IndexField, value: Mapping[str, Any]) -> IndexValue:
+    def _index_value(self, field: IndexField, value: Any) -> IndexValue:
         try:
-            return field.column_value(value.get(field.name))
+            return field.index_value(value)
         except (ValueError, ArithmeticError) as error:
             raise InvalidData(f"The {self.name} is not valid.", [FieldError(field.name, str(error))]) from error
 
@@ -193,37 +193,6 @@ class ModelSpec(Generic[T]):
                 for item in error.errors(include_url=False, include_context=False, include_input=False)
             ],
         )
-
-    def _index_fields(self, names: Sequence[str], schema: dict[str, Any]) -> tuple[IndexField, ...]:
-        unknown = set(names) - set(self._fields)
-        if unknown:
-            raise ConfigurationError(f"{self.type_name} has no field {min(unknown)!r} to index")
-        properties = _properties(schema)
-        found = []
-        for name, info in self._fields.items():
-            markers = [item for item in info.metadata if isinstance(item, Index)]
-            if not markers and name not in names:
-                continue
-            kind = column_kind(info.annotation)
-            json_name = _json_name(name, info)
-            if kind is None or json_name not in properties:
-                raise ConfigurationError(
-                    f"{self.type_name}.{name} cannot be indexed: {info.annotation!r} is not one scalar type"
-                    " (text, integer, float, bool, Decimal, date, time, datetime, UUID, or an enum of one of these)"
-                )
-            groups = dict.fromkeys(marker.group for marker in markers if isinstance(marker, Unique))
-            annotation: Any = info.annotation
-            named = tuple(group for group in groups if group is not None)
-            found.append(IndexField(json_name, kind, None in groups, annotation, TypeAdapter(annotation), groups=named))
-        names_in_sql = [field.name.lower() for field in found]
-        if len(set(names_in_sql)) < len(names_in_sql):
-            raise ConfigurationError(f"{self.type_name}: two index fields differ in nothing but case")
-        return tuple(found)
-
-    def _field_names(self, index_names: Sequence[str]) -> list[str]:
-        """The fields' names in Python, by their names in JSON."""
-        names = {_json_name(name, info): name for name, info in self._fields.items()}
-        return [names.get(name, name) for name in index_names]
 
     def _refuse_lossy_fields(self, schema: dict[str, Any]) -> None:
         for name, info in self._fields.items():
@@ -240,30 +209,6 @@ class ModelSpec(Generic[T]):
 
 def _reason(error: ValidationError) -> str:
     return error.errors(include_url=False)[0]["msg"].removeprefix("Invalid JSON: ")
-
-
-def _fields_of(model: type[Any]) -> dict[str, FieldInfo]:
-    """The fields by their Python names. A model that is no record (a RootModel, a union) has none to index."""
-    if issubclass(model, BaseModel):
-        return dict(model.model_fields)
-    if dataclasses.is_dataclass(model):
-        declared = getattr(model, "__pydantic_fields__", None)
-        if declared is not None:
-            return dict(declared)
-    hints = get_type_hints(model, include_extras=True)
-    return {name: FieldInfo.from_annotation(hint) for name, hint in hints.items()}
-
-
-def _json_name(name: str, info: FieldInfo) -> str:
-    return info.serialization_alias or info.alias or name
-
-
-def _properties(schema: dict[str, Any]) -> Mapping[str, Any]:
-    reference = schema.get("$ref")
-    if reference:
-        schema = schema["$defs"][reference.rpartition("/")[2]]
-    properties: Mapping[str, Any] = schema.get("properties", {})
-    return properties
 
 
 def _serialized_by_hand(model: type[Any]) -> set[str]:

@@ -17,6 +17,7 @@ LAYERS = (
     "autocrud.fields",
     "autocrud.uniqueness",
     "autocrud.binary",
+    "autocrud.indexing",
     "autocrud.model",
     "autocrud.query",
     "autocrud.storage",

@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
-from autocrud import AutoCRUD, Index
+from autocrud import AutoCRUD, Index, Unique
 from autocrud.errors import ConfigurationError
 from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import Serve
@@ -251,12 +251,12 @@ def test_a_field_that_cannot_be_indexed_is_refused() -> None:
     """At registration, by name."""
 
     class Listed(BaseModel):
-        tags: Annotated[list[str], Index()] = []
+        codes: Annotated[list[str], Unique()] = []
 
     class Mixed(BaseModel):
         either: int | str = 0
 
-    assert "Listed.tags cannot be indexed" in refused(Listed)
+    assert "Listed.codes cannot be indexed: a list cannot be unique" in refused(Listed)
     assert "Mixed.either cannot be indexed" in refused(Mixed, indexed_fields=["either"])
     assert "no field 'other'" in refused(Mixed, indexed_fields=["other"])
 
