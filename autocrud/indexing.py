@@ -92,7 +92,7 @@ class _Types:
             for part in arguments:
                 self.add(part)
         elif origin in _LISTS or (origin is tuple and arguments[1:] == (...,)):
-            self.items.append(arguments[0])
+            self.items.append(arguments[0] if arguments else Any)
         elif isinstance(annotation, type) and issubclass(annotation, RootModel):
             self.add(fields_of(annotation)["root"].annotation)
         elif _is_record(origin or annotation):

@@ -4,10 +4,10 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
 from random import Random
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from autocrud.fields import Index
 from autocrud.model import ModelSpec
@@ -23,8 +23,31 @@ class Colour(StrEnum):
     green = "green"
 
 
+class Cat(BaseModel):
+    """A variant with all fields."""
+
+    kind: Literal["cat"] = "cat"
+    name: Annotated[str | None, Index()] = None
+    lives: Annotated[int, Index()] = 9
+
+
+class Dog(BaseModel):
+    """A variant that lacks one."""
+
+    kind: Literal["dog"] = "dog"
+    name: str = ""
+
+
+class Place(BaseModel):
+    """A nested record, with a list, and with one of its own kind."""
+
+    city: Annotated[str, Index()] = ""
+    labels: Annotated[list[str], Index()] = []
+    within: "Place | None" = None
+
+
 class Kinds(BaseModel):
-    """An index field of each kind."""
+    """An index field of each kind, lists of each kind, and fields of nested records."""
 
     text: Annotated[str | None, Index()] = None
     word: Annotated[str, Index()] = ""
@@ -37,9 +60,21 @@ class Kinds(BaseModel):
     day: Annotated[date | None, Index()] = None
     clock: Annotated[time | None, Index()] = None
     key: Annotated[UUID | None, Index()] = None
+    texts: Annotated[list[str | None] | None, Index()] = None
+    integers: Annotated[set[int], Index()] = set()
+    reals: Annotated[tuple[float, ...] | None, Index()] = None
+    flags: Annotated[list[bool], Index()] = []
+    amounts: Annotated[list[Decimal] | None, Index()] = None
+    moments: Annotated[list[datetime], Index()] = []
+    days: Annotated[frozenset[date], Index()] = frozenset()
+    clocks: Annotated[list[time], Index()] = []
+    keys: Annotated[list[UUID], Index()] = []
+    place: Place | None = None
+    pet: Annotated[Cat | Dog | None, Field(discriminator="kind")] = None
+    pets: list[Cat | Dog] | None = None
 
 
-KINDS: ModelSpec[Kinds] = ModelSpec(Kinds)
+KINDS: ModelSpec[Kinds] = ModelSpec(Kinds, indexed_fields=["place.within.city", "pet.kind"])
 _FIELDS = Resolver(KINDS)
 _TEXTS = [
     "",
@@ -80,6 +115,8 @@ _VALUES: dict[str, list[Any]] = {
     "day": [date(1, 1, 1), date(2026, 1, 1), date(2026, 1, 2), date(9999, 12, 31)],
     "clock": [time(0), time(10), time(10, 0, 0, 500_000), time(10, 0, 1)],
     "key": [UUID(int=number) for number in (0, 1, 2**64, 2**128 - 1)],
+    "pet.kind": ["cat", "dog"],
+    "pet.lives": [7, 9],
     "resource_id": ["r00", "r07", "r1", "r30", "nobody"],
     "created_time": [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=second) for second in range(5)],
     "updated_time": [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=second) for second in range(5)],
@@ -92,6 +129,25 @@ _VALUES: dict[str, list[Any]] = {
     "schema_version": [1],
     "is_deleted": [True, False],
 }
+# Fields that have the values of others: lists of them, or nested.
+_ALIKE = {
+    "texts": "text",
+    "integers": "integer",
+    "reals": "real",
+    "flags": "flag",
+    "amounts": "amount",
+    "moments": "moment",
+    "days": "day",
+    "clocks": "clock",
+    "keys": "key",
+    "place.city": "text",
+    "place.labels": "text",
+    "place.within.city": "text",
+    "pet.name": "text",
+    "pets.name": "text",
+    "pets.lives": "pet.lives",
+}
+_VALUES |= {name: _VALUES[other] for name, other in _ALIKE.items()}
 _PATTERNS = [
     "a",
     "^a",
@@ -116,7 +172,7 @@ _PATTERNS = [
 
 def random_values(chance: Random) -> dict[str, Any]:
     """The fields of a resource, some of them null."""
-    values = {name: chance.choice(_VALUES[name]) for name in Kinds.model_fields}
+    values = {name: _random_value(chance, name) for name in Kinds.model_fields}
     return {name: value for name, value in values.items() if chance.random() < 0.8}
 
 
@@ -135,8 +191,34 @@ def random_condition(chance: Random, depth: int = 3) -> Condition:
 
 def random_order(chance: Random) -> tuple[Sort, ...]:
     """Up to three keys, in any direction."""
-    names = chance.sample(list(_FIELDS.fields), chance.choice([0, 1, 1, 2, 3]))
+    ordered = [name for name, field in _FIELDS.fields.items() if not field.is_list]
+    names = chance.sample(ordered, chance.choice([0, 1, 1, 2, 3]))
     return tuple(Sort(_FIELDS.fields[name], chance.random() < 0.5) for name in names)
+
+
+def _random_value(chance: Random, name: str) -> Any:
+    if name == "pet":
+        return _random_pet(chance)
+    if name == "pets":
+        return [_random_pet(chance) for _ in range(chance.randrange(3))]
+    if name == "place":
+        outer, inner = (Place(city=chance.choice(_TEXTS), labels=_some(chance, "text")) for _ in range(2))
+        return outer.model_copy(update={"within": inner if chance.random() < 0.5 else None})
+    if name not in _ALIKE:
+        return chance.choice(_VALUES[name])
+    return _some(chance, name) + [None] * (name == "texts" and chance.random() < 0.3)
+
+
+def _some(chance: Random, name: str) -> list[Any]:
+    """Up to three values, some of them twice, or none."""
+    return chance.choices(_VALUES[name], k=chance.randrange(4))
+
+
+def _random_pet(chance: Random) -> Cat | Dog:
+    name = chance.choice(_TEXTS)
+    return (
+        Dog(name=name) if chance.random() < 0.5 else Cat(name=name or None, lives=chance.choice(_VALUES["pet.lives"]))
+    )
 
 
 def _asked(chance: Random, name: str, operator: Operator) -> Any:

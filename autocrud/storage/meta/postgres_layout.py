@@ -100,12 +100,12 @@ async def _add_columns(connection: Any, tables: PostgresTables) -> bool:
     existing = {name: kind.replace(" with time zone", "") for name, kind in rows}
     added = False
     for name, kind in tables.index_columns.items():
-        shown = "timestamp" if kind == "timestamptz" else kind
+        shown = kind.replace("timestamptz", "timestamp")
         if existing.get(name) == shown:
             continue
         if name in existing:
             await connection.execute(f"ALTER TABLE {tables.heads} DROP COLUMN {quoted(name)}")
-        collation = ' COLLATE "C"' if kind == "text" else ""
+        collation = ' COLLATE "C"' if kind in ("text", "text[]") else ""
         await connection.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quoted(name)} {kind}{collation}")
         added = True
     return added
@@ -115,14 +115,6 @@ async def _fill_columns(
     connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords
 ) -> None:
     """Fill the index columns from the data, some rows at a time."""
-    columns = {"resource_id": "text", **tables.index_columns}
-    casts = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(columns.values(), 1))
-    names = ", ".join(map(quoted, columns))
-    assignments = ", ".join(f"{quoted(name)} = row.{quoted(name)}" for name in tables.index_columns)
-    update = (
-        f"UPDATE {tables.heads} h SET {assignments} FROM unnest({casts}) AS row ({names})"
-        " WHERE h.resource_id = row.resource_id"
-    )
     select = (
         f"SELECT resource_id, head, head_locator FROM {tables.heads} WHERE resource_id > $1"
         f" ORDER BY resource_id LIMIT {_FILL_ROWS}"
@@ -137,7 +129,7 @@ async def _fill_columns(
             except InvalidData as error:
                 reasons = "; ".join(f"{item.field} {item.message}" for item in error.errors)
                 raise ConfigurationError(f"{spec.type_name} {resource_id!r}: {reasons}") from error
-        await connection.execute(update, *columns_of(values))
+        await connection.execute(tables.update_index, *columns_of(values))
         after, done = rows[-1][0], done + len(rows)
         logger.info("%s: filled new index fields of %d resources", spec.name, done)
 
@@ -175,8 +167,12 @@ def _wanted(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str, tuple[str
         f"{tables.heads_name}_live": (f"{order} {live}", None),
     }
     for field in spec.index_fields:
-        name = fitting(f"{tables.heads_name}_{field.column}")
-        found[name] = (f"({quoted(column_name(field))}, created_time, resource_id) {live}", None)
+        name, column = fitting(f"{tables.heads_name}_{field.column}"), quoted(column_name(field))
+        if field.is_list:
+            # Of what is deleted, too, for which there is no other one; readers do not pay for what writers put off.
+            found[name] = (f"USING gin ({column}) WITH (fastupdate = off)", None)
+        else:
+            found[name] = (f"({column}, created_time, resource_id) {live}", None)
     for unique in spec.unique_sets:
         # That of one field serves its filters too, and stands in place of its other one.
         kind = "ix" if len(unique.fields) == 1 else "un"

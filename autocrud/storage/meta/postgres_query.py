@@ -59,11 +59,21 @@ def column_type(field: IndexField) -> str:
     return f"{KINDS[field.kind][0]}{'[]' if field.is_list else ''}"
 
 
+def carried(kind: str) -> str:
+    """The type in which values of a type go into a statement, of which `unnest` takes an array: lists go as texts."""
+    return "text" if kind.endswith("[]") else kind
+
+
 def typed(field: IndexField, value: IndexValue) -> Any:
-    """A column's value as PostgreSQL takes it."""
+    """A column's value as PostgreSQL takes it; a list as the text of an array."""
     if isinstance(value, tuple):
-        return [typed(field, item) for item in value]
+        return "{" + ",".join([_element(str(typed(field, item))) for item in value]) + "}"
     return None if value is None else KINDS[field.kind][1](value)
+
+
+def _element(text: str) -> str:
+    """An element of an array's text. In quotes, nothing but quotes and backslashes has a meaning."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 class PostgresCompiler(Compiler):

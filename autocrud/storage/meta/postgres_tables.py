@@ -13,6 +13,7 @@ from autocrud.storage.meta.postgres_aggregate import PostgresAggregates
 from autocrud.storage.meta.postgres_history import PostgresHistory
 from autocrud.storage.meta.postgres_query import (
     PostgresCompiler,
+    carried,
     column_name,
     column_type,
     fitting,
@@ -75,9 +76,12 @@ class PostgresTables:
         self.unique_sets = spec.unique_sets
         self._unique = sorted({position for unique in self.unique_sets for position in unique.positions})
         self._head_columns = {"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS, **self.index_columns}
-        rows = f"unnest({_casts(self._head_columns)}) AS row ({_names(self._head_columns)})"
-        self.insert = f"INSERT INTO {self.heads} ({_names(self._head_columns)}) SELECT * FROM {rows}"
+        values = ", ".join(_given(name, kind) for name, kind in self._head_columns.items())
+        self.insert = (
+            f"INSERT INTO {self.heads} ({_names(self._head_columns)}) SELECT {values} FROM {_rows(self._head_columns)}"
+        )
         self.update = self._update_of(self._head_columns)
+        self.update_index = self._update_of({"resource_id": "text", **self.index_columns})
         self.update_meta = self._update_of({"resource_id": "text", **META_COLUMNS})
         self.purge_heads = f"DELETE FROM {self.heads} WHERE resource_id = ANY($1::text[])"
         self.get = f"SELECT {_HEAD} FROM {self.heads} WHERE resource_id = ANY($1::text[])"
@@ -173,9 +177,9 @@ class PostgresTables:
         return " UNION ALL ".join(parts) or None
 
     def _update_of(self, columns: dict[str, str]) -> str:
-        assignments = ", ".join(f"{quoted(name)} = row.{quoted(name)}" for name in columns if name != "resource_id")
-        rows = f"unnest({_casts(columns)}) AS row ({_names(columns)})"
-        return f"UPDATE {self.heads} h SET {assignments} FROM {rows} WHERE h.resource_id = row.resource_id"
+        values = {name: _given(name, kind) for name, kind in columns.items() if name != "resource_id"}
+        assignments = ", ".join(f"{quoted(name)} = {value}" for name, value in values.items())
+        return f"UPDATE {self.heads} h SET {assignments} FROM {_rows(columns)} WHERE h.resource_id = row.resource_id"
 
 
 def head_of(row: Any) -> Head:
@@ -210,5 +214,12 @@ def _names(columns: Iterable[str]) -> str:
     return ", ".join(map(quoted, columns))
 
 
-def _casts(columns: dict[str, str]) -> str:
-    return ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(columns.values(), 1))
+def _rows(columns: dict[str, str]) -> str:
+    """The arrays of a statement's arguments, as rows."""
+    casts = ", ".join(f"${number}::{carried(kind)}[]" for number, kind in enumerate(columns.values(), 1))
+    return f"unnest({casts}) AS row ({_names(columns)})"
+
+
+def _given(name: str, kind: str) -> str:
+    """A column's value in such a row."""
+    return f"row.{quoted(name)}" + (f"::{kind}" if carried(kind) != kind else "")

@@ -7,6 +7,7 @@ from typing import Any
 
 from autocrud.errors import ConfigurationError, InvalidData
 from autocrud.model import ModelSpec
+from autocrud.storage.meta.sqlite_items import drop_items, match_items
 from autocrud.storage.meta.sqlite_query import quoted, stored
 from autocrud.storage.meta.sqlite_tables import SqliteTables
 from autocrud.storage.meta.sqlite_thread import SqliteThread, begin
@@ -46,6 +47,7 @@ def match_indexes(spec: ModelSpec[Any], tables: SqliteTables, db: Connection) ->
     Raises:
         ConfigurationError: what is to be unique is not.
     """
+    match_items(spec, tables, db)
     wanted = _wanted(spec, tables)
     unique_sets = {_unique_name(tables, unique): unique for unique in spec.unique_sets}
     present = _drop_indexes(db, tables, keep=wanted)
@@ -90,6 +92,7 @@ def _add_columns(tables: SqliteTables, db: Connection) -> None:
     existing, names = _columns(db, tables), _missing_columns(tables, db)
     if any(name in existing for name in names):
         _drop_indexes(db, tables, keep={})
+        drop_items(db)
     for name in names:
         if name in existing:
             db.execute(f"ALTER TABLE {tables.heads} DROP COLUMN {quoted(name)}")
@@ -104,6 +107,8 @@ def _wanted(spec: ModelSpec[Any], tables: SqliteTables) -> dict[str, str]:
         f"{heads}_live": f"CREATE INDEX {heads}_live ON {heads} {order} {live}",
     }
     for field in spec.index_fields:
+        if field.is_list:
+            continue  # has a table of its items
         name, column = f"{heads}_{field.column}", quoted(field.column)
         wanted[name] = f"CREATE INDEX {quoted(name)} ON {heads} ({column}, created_time, resource_id) {live}"
     for unique in spec.unique_sets:

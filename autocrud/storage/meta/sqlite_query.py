@@ -24,7 +24,17 @@ def add_functions(db: Connection) -> None:
 
 def stored(value: IndexValue) -> ColumnValue:
     """A column's value as SQLite has it: a list as JSON."""
-    return json.dumps(value) if isinstance(value, tuple) else value
+    return json.dumps([*map(item, value)], ensure_ascii=False) if isinstance(value, tuple) else value
+
+
+def item(value: ColumnValue) -> ColumnValue:
+    """An item of a list as SQLite has it. A float is a text there: SQLite's JSON does not read each one as it was."""
+    return repr(value + 0.0) if isinstance(value, float) else value  # zero has one sign
+
+
+def items_table(field: IndexField) -> str:
+    """The table of the items of a list field, quoted."""
+    return quoted(f"_items_{field.column}")
 
 
 class SqliteCompiler(Compiler):
@@ -58,15 +68,13 @@ class SqliteCompiler(Compiler):
         return f"substr({column}, -{len(text)}) = {self.bound_text(text)}" if text else f"{column} IS NOT NULL"
 
     def list_term(self, field: IndexField, operator: Operator, values: Sequence[ColumnValue]) -> str:
-        wanted, held = (
-            f"SELECT value FROM json_each({self.place(json.dumps(values))})",
-            f"SELECT value FROM json_each({self.column(field)})",
-        )
-        if operator is Operator.contains_any:
-            return f"EXISTS (SELECT 1 FROM ({wanted}) WHERE value IN ({held}))"
-        return (
-            f"({self.column(field)} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM ({wanted}) WHERE value NOT IN ({held})))"
-        )
+        wanted = dict.fromkeys(map(item, values))
+        if not wanted and operator is not Operator.contains_any:
+            return f"{self.column(field)} IS NOT NULL"
+        rows = f"SELECT row FROM {items_table(field)} WHERE value IN ({', '.join(map(self.place, wanted))})"
+        if operator is not Operator.contains_any and len(wanted) > 1:
+            rows += f" GROUP BY row HAVING count(*) = {len(wanted)}"
+        return f"row IN ({rows})"
 
 
 def _casefold(text: str | None) -> str | None:

@@ -259,7 +259,7 @@ def _live(query: Query | Aggregation) -> str:
 
 
 def _column_type(field: IndexField) -> str:
-    return "TEXT" if field.is_list else _COLUMN_TYPES.get(field.kind, "TEXT")
+    return "TEXT LIST" if field.is_list else _COLUMN_TYPES.get(field.kind, "TEXT")
 
 
 def _declared(columns: dict[str, str]) -> str:
