@@ -1,0 +1,71 @@
+"""The items of list fields, in a table for each field that SQLite's own triggers on the heads keep.
+
+`(value, row)` is its key, so a search for an item is a search in an index; `row` is the head's. What is deleted softly
+keeps its items.
+"""
+
+from sqlite3 import Connection
+
+from autocrud.fields import IndexField
+from autocrud.model import ModelSpec
+from autocrud.storage.meta.sqlite_query import items_table, quoted
+from autocrud.storage.meta.sqlite_tables import SqliteTables
+
+_PREFIX = "_items_"  # no name of a model begins like it
+
+
+def match_items(spec: ModelSpec[object], tables: SqliteTables, db: Connection) -> None:
+    """Create and fill the tables that the model wants, and drop those that it no longer does."""
+    lists = [field for field in spec.index_fields if field.is_list]
+    wanted = {name: sql for field in lists for name, sql in _objects(field, tables.heads).items()}
+    present = _present(db)
+    for field in lists:
+        objects = _objects(field, tables.heads)
+        if all(present.get(name) == sql for name, sql in objects.items()):
+            continue
+        _drop(db, {name: sql for name, sql in present.items() if name in objects})
+        table, *triggers = objects.values()
+        db.execute(table)
+        # In the order of the key, in which the table grows at its end.
+        items = f"SELECT j.value, h.row FROM {tables.heads} h, json_each(h.{quoted(field.column)}) j ORDER BY 1, 2"
+        db.execute(f"INSERT INTO {items_table(field)} {items}")
+        for trigger in triggers:
+            db.execute(trigger)
+    _drop(db, {name: sql for name, sql in present.items() if name not in wanted})
+
+
+def drop_items(db: Connection) -> None:
+    """Drop all of these tables, so that the columns that they follow can be changed."""
+    _drop(db, _present(db))
+
+
+def _objects(field: IndexField, heads: str) -> dict[str, str]:
+    """The statements that make a field's table and the triggers that keep it, by what they make; the table first."""
+    items, column, name = items_table(field), quoted(field.column), field.column
+    added = f"INSERT INTO {items} SELECT value, new.row FROM json_each(new.{column});"
+    removed = f"DELETE FROM {items} WHERE row = old.row AND value IN (SELECT value FROM json_each(old.{column}));"
+    triggers = {
+        f"{_PREFIX}insert_{name}": f"AFTER INSERT ON {heads} WHEN new.{column} IS NOT NULL BEGIN {added} END",
+        f"{_PREFIX}update_{name}": f"AFTER UPDATE OF {column} ON {heads} WHEN new.{column} IS NOT old.{column}"
+        f" BEGIN {removed} {added} END",
+        f"{_PREFIX}delete_{name}": f"AFTER DELETE ON {heads} WHEN old.{column} IS NOT NULL BEGIN {removed} END",
+    }
+    table = f"CREATE TABLE {items} (value NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (value, row)) WITHOUT ROWID"
+    return {f"{_PREFIX}{name}": table} | {
+        name: f"CREATE TRIGGER {quoted(name)} {sql}" for name, sql in triggers.items()
+    }
+
+
+def _present(db: Connection) -> dict[str, str]:
+    """These tables and triggers as they are, by their names; triggers first, which go before what they write to."""
+    rows = db.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'trigger') AND substr(name, 1, ?) = ?"
+        " ORDER BY type DESC",
+        (len(_PREFIX), _PREFIX),
+    )
+    return dict(rows.fetchall())
+
+
+def _drop(db: Connection, objects: dict[str, str]) -> None:
+    for name, sql in objects.items():
+        db.execute(f"DROP {'TRIGGER' if sql.startswith('CREATE TRIGGER') else 'TABLE'} {quoted(name)}")
