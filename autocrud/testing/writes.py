@@ -21,6 +21,7 @@ class Sample(BaseModel):
     text: Annotated[str, Index()] = ""
     number: Annotated[int | None, Index()] = None
     flag: Annotated[bool | None, Index()] = None
+    tags: Annotated[list[str] | None, Index()] = None
     code: Annotated[str | None, Unique()] = None
     serial: Annotated[int | None, Unique()] = None
     shelf: Annotated[str | None, Unique(group="spot")] = None

@@ -36,6 +36,7 @@ async def picture(storage: IStorage) -> list[Any]:
     everything = (await storage.search(Query(include_deleted=True, limit=1000))).items
     live = await ids(storage)
     by_field = [await ids(storage, QB["text"].eq(text)) for text in ("", "x", "y")]
+    by_item = [await ids(storage, QB["tags"].contains(tag), include_deleted=True) for tag in ("a", "b", "c")]
     histories = [await storage.commits(head.resource_id) for head in everything]
     commits = [commit for history in histories for commit in history]
     data = [await storage.data(commit) for commit in commits if commit.locator]
@@ -51,6 +52,7 @@ async def picture(storage: IStorage) -> list[Any]:
         everything,
         live,
         by_field,
+        by_item,
         histories,
         data,
         revisions,
@@ -72,7 +74,7 @@ async def write_a_bit_of_everything(storage: IStorage) -> None:
     writes[6] = creation("r6", sample(), blobs=(blobs[0], blobs[2], blobs[4]))
     writes[7] = creation("r7", sample(), blobs=(blobs[3],), key=_key("second"))
     assert await outcomes(storage, writes) == [None] * 12
-    changed = [update(write, sample(text="y", payload="p" * 20_000)) for write in writes[:5]]
+    changed = [update(write, sample(text="y", tags=["c"], payload="p" * 20_000)) for write in writes[:5]]
     changed.append(modification(writes[5], writes[5], sample(text="y", payload="d" * 20_000)))
     changed.append(update(writes[6], sample(text="y"), blobs=(blobs[0],)))
     assert await outcomes(storage, changed) == [None] * 7

@@ -179,7 +179,7 @@ async def test_tables_have_typed_columns_and_each_model_all_of_its_indexes(opene
     )
     assert kinds == [
         ("ix_code", "text"), ("ix_flag", "boolean"), ("ix_number", "bigint"), ("ix_place", "bigint"),
-        ("ix_serial", "bigint"), ("ix_shelf", "text"), ("ix_text", "text"),
+        ("ix_serial", "bigint"), ("ix_shelf", "text"), ("ix_tags", "ARRAY"), ("ix_text", "text"),
     ]  # fmt: skip
     indexes = dict(
         await sql(
@@ -189,7 +189,7 @@ async def test_tables_have_typed_columns_and_each_model_all_of_its_indexes(opene
             tmp_path.name,
         )
     )
-    assert indexes == {"sample_resources": 11, "other_resources": 5, f"{spec.name.replace('-', '_')}_resources": 8}
+    assert indexes == {"sample_resources": 12, "other_resources": 5, f"{spec.name.replace('-', '_')}_resources": 8}
 
 
 async def test_a_new_index_field_is_filled_and_a_dropped_one_left_alone(opened: Opener, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ KINDS: dict[ColumnKind, tuple[str, Callable[[Any], Any]]] = {
     ColumnKind.time: ("text", str),
     ColumnKind.uuid: ("uuid", UUID),
 }
+_INFINITE = {date.min: "-infinity", date.max: "infinity"}  # as which the driver binds these two
 _MOST_BYTES = 63  # of a name in PostgreSQL, which cuts longer ones, and would make two of them one
 
 
@@ -67,12 +68,13 @@ def carried(kind: str) -> str:
 def typed(field: IndexField, value: IndexValue) -> Any:
     """A column's value as PostgreSQL takes it; a list as the text of an array."""
     if isinstance(value, tuple):
-        return "{" + ",".join([_element(str(typed(field, item))) for item in value]) + "}"
+        return "{" + ",".join([_element(typed(field, item)) for item in value]) + "}"
     return None if value is None else KINDS[field.kind][1](value)
 
 
-def _element(text: str) -> str:
+def _element(value: Any) -> str:
     """An element of an array's text. In quotes, nothing but quotes and backslashes has a meaning."""
+    text = _INFINITE.get(value) or str(value)
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

@@ -5,6 +5,7 @@ nothing may be left out. The numbers in the tests' names are the invariants'. Ne
 """
 
 from autocrud.testing.conformance.blobs import BlobTests
+from autocrud.testing.conformance.fields import FieldTests
 from autocrud.testing.conformance.groups import GroupTests
 from autocrud.testing.conformance.queries import QueryTests
 from autocrud.testing.conformance.support import asking, ids, outcomes, present
@@ -15,5 +16,7 @@ from autocrud.testing.conformance.writing import WritingTests
 __all__ = ["StorageConformance", "asking", "ids", "outcomes", "present"]
 
 
-class StorageConformance(WritingTests, GroupTests, UniqueTests, QueryTests, TimelineTests, BlobTests):
+class StorageConformance(
+    WritingTests, GroupTests, UniqueTests, QueryTests, FieldTests, TimelineTests, BlobTests
+):
     """All of it."""
