@@ -230,7 +230,8 @@ class _Paths:
         members: dict[tuple[str, ...], _Place] = {}
         for record in found.records:
             for name, info in fields_of(record).items():
-                names = (*place.names, info.serialization_alias or info.alias or name)
+                given = (info.serialization_alias, info.alias, name)
+                names = (*place.names, next(one for one in given if one is not None))
                 member = members.setdefault(names, _Place(names, is_many=place.is_many or is_list))
                 member.add(record, name, info)
         return members
