@@ -39,6 +39,10 @@ _COLUMN_TYPES = {
     ColumnKind.integer: "INTEGER",
     ColumnKind.boolean: "INTEGER",
     ColumnKind.real: "REAL",
+    # Texts for SQLite; what is indexed as another kind of text is told apart, so that it is filled anew.
+    ColumnKind.decimal: "TEXT DECIMAL",
+    ColumnKind.datetime: "TEXT DATETIME",
+    ColumnKind.time: "TEXT TIME",
 }
 # One head as one text, and a page of heads as one row: each row that sqlite3 fetches gives the interpreter up and must
 # win it back, which under load costs more than the row. JSON, ids and times hold no control characters.
@@ -259,7 +263,8 @@ def _live(query: Query | Aggregation) -> str:
 
 
 def _column_type(field: IndexField) -> str:
-    return "TEXT LIST" if field.is_list else _COLUMN_TYPES.get(field.kind, "TEXT")
+    kind = _COLUMN_TYPES.get(field.kind, "TEXT")
+    return f"{kind} LIST" if field.is_list else kind  # JSON is a text, whatever the type is called
 
 
 def _declared(columns: dict[str, str]) -> str:

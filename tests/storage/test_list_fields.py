@@ -1,0 +1,156 @@
+"""List fields in SQLite and PostgreSQL: their indexes are used, follow the heads, and come and go with the field."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any
+
+import asyncpg
+import pytest
+from pydantic import BaseModel
+
+from autocrud.fields import Index, IndexField
+from autocrud.model import ModelSpec
+from autocrud.query.builder import QB
+from autocrud.query.conditions import Query, Term
+from autocrud.query.operators import Operator
+from autocrud.storage.base import IStorage
+from autocrud.storage.meta.postgres_tables import PostgresTables
+from autocrud.storage.meta.sqlite_query import SqliteCompiler
+from autocrud.testing.conformance import ids, outcomes
+from autocrud.testing.questions import KINDS, random_values
+from autocrud.testing.writes import creation, deletion, purge, update
+from tests.servers_real import postgres
+from tests.storage.backends import BACKENDS, storage_on
+
+Opener = Callable[[ModelSpec[Any]], AbstractAsyncContextManager[IStorage]]
+
+
+class Unindexed(BaseModel):
+    tags: list[str] | None = None
+    amounts: list[Decimal] = []
+    amount: str = ""
+
+
+class Indexed(BaseModel):
+    tags: Annotated[list[str] | None, Index()] = None
+    amounts: Annotated[list[Decimal], Index()] = []
+    amount: Annotated[Decimal, Index()] = Decimal(0)
+
+
+class Otherwise(BaseModel):
+    """The same JSON, indexed as other types."""
+
+    tags: Annotated[list[str] | None, Index()] = None
+    amounts: Annotated[list[str], Index()] = []
+    amount: Annotated[str, Index()] = ""
+
+
+class Whole(BaseModel):
+    """A list, and then no more."""
+
+    tags: Annotated[str | None, Index()] = None
+
+
+@pytest.fixture(params=["disk", "postgres"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    """Opens a storage in the test's place, on each backend with an engine of its own."""
+    return lambda spec: storage_on(BACKENDS[request.param](tmp_path), spec)
+
+
+def spec_of(model: type[BaseModel]) -> ModelSpec[Any]:
+    """All of them are one model at different times."""
+    return ModelSpec(model, name="thing")
+
+
+async def _fill(storage: IStorage, count: int) -> None:
+    """Resources of random values, some of them changed, deleted or purged since."""
+    chance = Random(3)
+
+    def data() -> bytes:
+        return KINDS.dump(KINDS.validate(random_values(chance)))
+
+    writes = [creation(f"r{number}", data(), spec=KINDS) for number in range(count)]
+    assert set(await outcomes(storage, writes)) == {None}
+    later = [update(write, data(), spec=KINDS) for write in writes[::3]]
+    later += [deletion(write) for write in writes[1::3]] + [purge(write) for write in writes[2::30]]
+    assert set(await outcomes(storage, later)) == {None}
+
+
+async def test_list_fields_come_change_and_go(opened: Opener) -> None:
+    """A new one is filled, also where its column had another type; a list that is none any more is let go."""
+    data = b'{"tags":["a","b"],"amounts":["1.0","2"],"amount":"1.50"}'
+    async with opened(spec_of(Unindexed)) as storage:
+        await storage.commit(creation("old", data, spec=spec_of(Unindexed)))
+        await storage.commit(creation("null", b'{"tags":null}', spec=spec_of(Unindexed)))
+    for model, amounts, amount in ((Indexed, "1.00", "1.5"), (Otherwise, "1.0", "1.50"), (Indexed, "1", "1.500")):
+        spec = spec_of(model)
+        async with opened(spec) as storage:
+            assert await ids(storage, QB["tags"].contains_all(["a", "b"]), spec=spec) == ["old"]
+            assert await ids(storage, QB["tags"].is_null(True), spec=spec) == ["null"]
+            assert await ids(storage, QB["amounts"].contains(amounts), spec=spec) == ["old"]
+            assert await ids(storage, QB["amount"].eq(amount), spec=spec) == ["old"]
+            gone = creation("gone", data, spec=spec)
+            await storage.commit(gone)
+            assert await ids(storage, QB["tags"].contains("b"), spec=spec) == ["gone", "old"]
+            await storage.commit(purge(gone))
+    async with opened(spec_of(Indexed)) as storage:
+        await storage.commit(purge(creation("old", data, spec=spec_of(Indexed))))
+    whole = spec_of(Whole)
+    async with opened(whole) as storage:
+        await storage.commit(creation("new", b'{"tags":"a"}', spec=whole))
+        assert await ids(storage, QB["tags"].eq("a"), spec=whole) == ["new"]
+        assert await ids(storage, QB["tags"].is_null(True), spec=whole) == ["null"]
+
+
+async def test_items_in_sqlite_are_those_of_the_heads_and_are_looked_up(tmp_path: Path) -> None:
+    """Whatever was committed."""
+    async with storage_on(BACKENDS["disk"](tmp_path), KINDS) as storage:
+        await _fill(storage, 300)
+    database = sqlite3.connect(tmp_path / "kinds" / "metadata.sqlite")
+    for field, term in _terms():
+        held = f'SELECT j.value, h.row FROM kinds_resources h, json_each(h."{field.column}") j ORDER BY 1, 2'
+        items = database.execute(f'SELECT value, row FROM "_items_{field.column}" ORDER BY 1, 2').fetchall()
+        assert items
+        assert items == database.execute(held).fetchall()
+        compiler = SqliteCompiler()
+        sql = f"EXPLAIN QUERY PLAN SELECT version FROM kinds_resources WHERE {compiler.where(term)}"
+        plan = [row[-1] for row in database.execute(sql, compiler.values)]
+        assert "SEARCH kinds_resources USING INTEGER PRIMARY KEY (rowid=?)" in plan
+        assert f"SEARCH _items_{field.column} USING PRIMARY KEY (value=?)" in plan
+    database.close()
+
+
+async def test_items_in_postgresql_are_looked_up_in_an_index(tmp_path: Path) -> None:
+    """Of every type that an array can have."""
+    async with storage_on(BACKENDS["postgres"](tmp_path), KINDS) as storage:
+        await _fill(storage, 30)
+    connection = await asyncpg.connect(postgres().url)
+    try:
+        await connection.execute("SET enable_seqscan = off")
+        await connection.execute("SET enable_indexscan = off")
+        for field, term in _terms():
+            sql, values = PostgresTables(KINDS, tmp_path.name, 0).count(Query(term))
+            plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {sql}", *values))
+            assert f"Bitmap Index Scan on {quoted_if_needed(f'kinds_resources_{field.column}')}" in plan
+    finally:
+        await connection.close()
+
+
+def quoted_if_needed(name: str) -> str:
+    """A name as plans show it."""
+    return f'"{name}"' if "." in name else name
+
+
+def _terms() -> Iterator[tuple[IndexField, Term]]:
+    """What can be asked of each list field, with items that resources have."""
+    chance = Random(5)
+    rows = [KINDS.index_values(KINDS.dump(KINDS.validate(random_values(chance)))) for _ in range(30)]
+    for number, field in enumerate(KINDS.index_fields):
+        if field.is_list:
+            held = next(value for row in rows if isinstance(value := row[number], tuple) and value)
+            for operator in (Operator.contains, Operator.contains_any, Operator.contains_all):
+                yield field, Term(field, operator, held)
