@@ -112,15 +112,24 @@ async def test_items_in_sqlite_are_those_of_the_heads_and_are_looked_up(tmp_path
         await _fill(storage, 300)
     database = sqlite3.connect(tmp_path / "kinds" / "metadata.sqlite")
     for field, term in _terms():
-        held = f'SELECT j.value, h.row FROM kinds_resources h, json_each(h."{field.column}") j ORDER BY 1, 2'
-        items = database.execute(f'SELECT value, row FROM "_items_{field.column}" ORDER BY 1, 2').fetchall()
+        place = "created_time, resource_id, row"
+        held = f'SELECT value, {place} FROM kinds_resources, json_each("{field.column}") ORDER BY 1, 2, 3'
+        items = database.execute(f'SELECT * FROM "_items_{field.column}" ORDER BY 1, 2, 3').fetchall()
         assert items
         assert items == database.execute(held).fetchall()
-        compiler = SqliteCompiler()
-        sql = f"EXPLAIN QUERY PLAN SELECT version FROM kinds_resources WHERE {compiler.where(term)}"
-        plan = [row[-1] for row in database.execute(sql, compiler.values)]
+        counted = SqliteCompiler()
+        where = counted.where(term)
+        plan = _plan(database, f"SELECT count(*) FROM kinds_resources WHERE {where}", counted)
         assert "SEARCH kinds_resources USING INTEGER PRIMARY KEY (rowid=?)" in plan
-        assert f"SEARCH _items_{field.column} USING PRIMARY KEY (value=?)" in plan
+        assert "SEARCH x USING PRIMARY KEY (value=?)" in plan
+        if term.operator is not Operator.contains_any:
+            listed, query = SqliteCompiler(), Query(term)
+            source, rest = listed.source(database, "kinds_resources", query)
+            (segment,) = listed.segments(query)
+            order = f"{listed.where(rest)} ORDER BY {listed.order_by(segment.keys)} LIMIT 20"
+            plan = _plan(database, f"SELECT head FROM {source} WHERE {order}", listed)
+            assert f"SEARCH _items_{field.column} USING PRIMARY KEY (value=?)" in plan
+            assert not [step for step in plan if "TEMP B-TREE" in step]
     database.close()
 
 
@@ -135,12 +144,16 @@ async def test_items_in_postgresql_are_looked_up_in_an_index(tmp_path: Path) -> 
         for field, term in _terms():
             sql, values = PostgresTables(KINDS, tmp_path.name, 0).count(Query(term))
             plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {sql}", *values))
-            assert f"Bitmap Index Scan on {quoted_if_needed(f'kinds_resources_{field.column}')}" in plan
+            assert f"Bitmap Index Scan on {_shown(f'kinds_resources_{field.column}')}" in plan
     finally:
         await connection.close()
 
 
-def quoted_if_needed(name: str) -> str:
+def _plan(database: sqlite3.Connection, sql: str, compiler: SqliteCompiler) -> list[str]:
+    return [row[-1] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", compiler.values)]
+
+
+def _shown(name: str) -> str:
     """A name as plans show it."""
     return f'"{name}"' if "." in name else name
 

@@ -1,7 +1,7 @@
 """The items of list fields, in a table for each field that SQLite's own triggers on the heads keep.
 
-`(value, row)` is its key, so a search for an item is a search in an index; `row` is the head's. What is deleted softly
-keeps its items.
+It is an index: its key begins with the item, and goes on in the order of lists, so that a page of those that have an
+item costs the same however many there are. What is deleted softly keeps its items.
 """
 
 from sqlite3 import Connection
@@ -11,6 +11,7 @@ from autocrud.model import ModelSpec
 from autocrud.storage.meta.sqlite_query import items_table, quoted
 from autocrud.storage.meta.sqlite_tables import SqliteTables
 
+_PLACE = "created_time, resource_id, row"  # of a head
 _PREFIX = "_items_"  # no name of a model begins like it
 
 
@@ -27,7 +28,7 @@ def match_items(spec: ModelSpec[object], tables: SqliteTables, db: Connection) -
         table, *triggers = objects.values()
         db.execute(table)
         # In the order of the key, in which the table grows at its end.
-        items = f"SELECT j.value, h.row FROM {tables.heads} h, json_each(h.{quoted(field.column)}) j ORDER BY 1, 2"
+        items = f"SELECT value, {_PLACE} FROM {tables.heads}, json_each({quoted(field.column)}) ORDER BY 1, 2, 3"
         db.execute(f"INSERT INTO {items_table(field)} {items}")
         for trigger in triggers:
             db.execute(trigger)
@@ -42,17 +43,21 @@ def drop_items(db: Connection) -> None:
 def _objects(field: IndexField, heads: str) -> dict[str, str]:
     """The statements that make a field's table and the triggers that keep it, by what they make; the table first."""
     items, column, name = items_table(field), quoted(field.column), field.column
-    added = f"INSERT INTO {items} SELECT value, new.row FROM json_each(new.{column});"
-    removed = f"DELETE FROM {items} WHERE row = old.row AND value IN (SELECT value FROM json_each(old.{column}));"
+    place = ", ".join(f"new.{part}" for part in _PLACE.split(", "))
+    added = f"INSERT INTO {items} SELECT value, {place} FROM json_each(new.{column});"
+    values = f"value IN (SELECT value FROM json_each(old.{column}))"
+    removed = f"DELETE FROM {items} WHERE {values} AND (time, id) = (old.created_time, old.resource_id);"
+    changed = f"new.{column} IS NOT old.{column} OR new.created_time IS NOT old.created_time"
     triggers = {
-        f"{_PREFIX}insert_{name}": f"AFTER INSERT ON {heads} WHEN new.{column} IS NOT NULL BEGIN {added} END",
-        f"{_PREFIX}update_{name}": f"AFTER UPDATE OF {column} ON {heads} WHEN new.{column} IS NOT old.{column}"
+        f"{_PREFIX}insert_{name}": f"INSERT ON {heads} WHEN new.{column} IS NOT NULL BEGIN {added} END",
+        f"{_PREFIX}update_{name}": f"UPDATE OF {column}, created_time ON {heads} WHEN {changed}"
         f" BEGIN {removed} {added} END",
-        f"{_PREFIX}delete_{name}": f"AFTER DELETE ON {heads} WHEN old.{column} IS NOT NULL BEGIN {removed} END",
+        f"{_PREFIX}delete_{name}": f"DELETE ON {heads} WHEN old.{column} IS NOT NULL BEGIN {removed} END",
     }
-    table = f"CREATE TABLE {items} (value NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (value, row)) WITHOUT ROWID"
+    columns = "value NOT NULL, time TEXT NOT NULL, id TEXT NOT NULL, number INTEGER NOT NULL"
+    table = f"CREATE TABLE {items} ({columns}, PRIMARY KEY (value, time, id)) WITHOUT ROWID"
     return {f"{_PREFIX}{name}": table} | {
-        name: f"CREATE TRIGGER {quoted(name)} {sql}" for name, sql in triggers.items()
+        name: f"CREATE TRIGGER {quoted(name)} AFTER {sql}" for name, sql in triggers.items()
     }
 
 

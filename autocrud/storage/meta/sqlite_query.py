@@ -1,14 +1,19 @@
 """Queries as SQLite's SQL."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from sqlite3 import Connection
 
 from autocrud.columns import ColumnValue, IndexValue
 from autocrud.fields import IndexField
+from autocrud.query.conditions import And, Condition, Query, Term, all_of
+from autocrud.query.metadata import CREATED_TIME, RESOURCE_ID
 from autocrud.query.operators import Operator
 from autocrud.query.patterns import compiled
 from autocrud.storage.meta.sql import Compiler
+
+_COMMON = 1000  # an item that so many have is a common one
+_MOST_NEEDED = 8  # items of one term, that are looked at for the rarest
 
 
 def quoted(name: str) -> str:
@@ -40,8 +45,32 @@ def items_table(field: IndexField) -> str:
 class SqliteCompiler(Compiler):
     """One statement for SQLite, with `?n` for each value."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: dict[str, str] = {}
+
     def column(self, field: IndexField) -> str:
-        return quoted(field.column)
+        return self._places.get(field.column) or quoted(field.column)
+
+    def source(self, db: Connection, heads: str, query: Query) -> tuple[str, Condition | None]:
+        """What a search reads, and the condition that is left: the heads, or the items of a list in the same order.
+
+        Called before anything is compiled.
+        """
+        where, order = query.where, [key.field for key in query.order]
+        if order != [CREATED_TIME, RESOURCE_ID] or len({key.descending for key in query.order}) > 1:
+            return heads, where
+        parts = where.parts if isinstance(where, And) else () if where is None else (where,)
+        terms = [part for part in parts if isinstance(part, Term) and part.field.is_list]
+        needed = [(items_table(term.field), value, term) for term in terms for value in _needed(term)]
+        if not needed:
+            return heads, where
+        # The rarest item is what the fewest resources are read for.
+        items, value, term = needed[0] if len(needed) == 1 else min(needed, key=lambda one: _rarity(db, *one[:2]))
+        self._places = {"created_time": "time", "resource_id": "id"}
+        same = f"(value, created_time, resource_id) = ({self.place(value)}, time, id)"
+        rest = where if isinstance(term.value, tuple) else all_of(*(part for part in parts if part is not term))
+        return f"{items} JOIN {heads} ON row = number AND {same}", rest
 
     def bound(self, field: IndexField, value: ColumnValue) -> str:
         return self.place(value)
@@ -71,10 +100,25 @@ class SqliteCompiler(Compiler):
         wanted = dict.fromkeys(map(item, values))
         if not wanted and operator is not Operator.contains_any:
             return f"{self.column(field)} IS NOT NULL"
-        rows = f"SELECT row FROM {items_table(field)} WHERE value IN ({', '.join(map(self.place, wanted))})"
-        if operator is not Operator.contains_any and len(wanted) > 1:
-            rows += f" GROUP BY row HAVING count(*) = {len(wanted)}"
-        return f"row IN ({rows})"
+        found = f"FROM {items_table(field)} AS x WHERE x.value IN ({', '.join(map(self.place, wanted))})"
+        least = 1 if operator is Operator.contains_any else len(wanted)
+        if self._places:
+            # Few rows are looked at, and each of them is looked up.
+            return f"(SELECT count(*) {found} AND (x.time, x.id) = (created_time, resource_id)) >= {least}"
+        return f"row IN (SELECT x.number {found}{f' GROUP BY x.number HAVING count(*) = {least}' * (least > 1)})"
+
+
+def _needed(term: Term) -> Iterator[ColumnValue]:
+    """Items that a list must have for a term on it to hold."""
+    values = term.value if isinstance(term.value, tuple) else (term.value,)
+    if term.operator is not Operator.is_null and (term.operator is not Operator.contains_any or len(values) == 1):
+        yield from map(item, values[:_MOST_NEEDED])
+
+
+def _rarity(db: Connection, items: str, value: ColumnValue) -> int:
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM {items} WHERE value = ? LIMIT {_COMMON})"
+    (count,) = db.execute(sql, (value,)).fetchone()
+    return int(count)
 
 
 def _casefold(text: str | None) -> str | None:

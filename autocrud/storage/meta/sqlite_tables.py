@@ -184,11 +184,12 @@ class SqliteTables:
         found: list[Head] = []
         for segment in SqliteCompiler().segments(query):
             compiler = SqliteCompiler()
-            where = f"{_live(query)} AND {compiler.where(query.where)}"
+            source, rest = compiler.source(db, self.heads, query)
+            where = f"{_live(query)} AND {compiler.where(rest)}"
             where += f" AND {segment.condition} AND {compiler.behind(segment)}"
             limit = compiler.place(query.limit + 1 - len(found))
             order = f"ORDER BY {compiler.order_by(segment.keys)} LIMIT {limit}"
-            rows = f"(SELECT {_HEAD} AS one FROM {self.heads} WHERE {where} {order})"
+            rows = f"(SELECT {_HEAD} AS one FROM {source} WHERE {where} {order})"
             found += _unpack(db.execute(f"{_HEADS} {rows}", compiler.values).fetchone())
             if len(found) > query.limit:
                 break
