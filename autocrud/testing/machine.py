@@ -41,6 +41,7 @@ _FIELDS = st.fixed_dictionaries(
         "text": st.sampled_from(["", "x", "Ä", "'"]),
         "number": st.none() | st.integers(-1, 1),
         "flag": st.none() | st.booleans(),
+        "tags": st.none() | st.lists(st.sampled_from(["a", "b"]), max_size=3),
         "code": st.none() | st.sampled_from(["k", "l"]),
         "shelf": st.none() | st.just("s"),
         "place": st.none() | st.integers(1, 2),
@@ -252,6 +253,8 @@ class StorageMachine(RuleBasedStateMachine):
         assert run(ids(self.storage, QB["text"].eq(text), limit=limit)) == self.oracle.ids(text=text)
         conditions = (QB["text"].eq(text), QB["flag"].eq(int(flag)))
         assert run(self.storage.count(Query(asking(*conditions)))) == len(self.oracle.ids(text=text, flag=flag))
+        tagged = [name for name in self.oracle.ids() if "a" in (_fields(self.oracle.data[name])["tags"] or ())]
+        assert run(ids(self.storage, QB["tags"].contains("a"), limit=limit)) == tagged
 
     @invariant()
     def all_is_as_it_should_be(self) -> None:

@@ -122,10 +122,10 @@ async def test_3_a_purge_erases_every_byte(opened: Opener, tmp_path: Path) -> No
     """Neither the log nor SQLite's files hold a marker afterwards; what was beside it is whole."""
     marker = "MARKER-7f3a"
     async with opened() as storage:
-        doomed = creation("a", sample(text=marker, code=marker, payload=marker * 3000))
+        doomed = creation("a", sample(text=marker, tags=[marker], code=marker, payload=marker * 3000))
         beside = creation("b", sample(text="x"))
         assert await outcomes(storage, [doomed, beside]) == [None, None]
-        second = update(doomed, sample(text=marker, payload=marker))
+        second = update(doomed, sample(text=marker, tags=["x", marker], payload=marker))
         third = update(second, sample(text="no longer"))
         for write in (second, third, deletion(third), purge(deletion(third))):
             await storage.commit(write)
@@ -146,7 +146,7 @@ async def test_a_purge_cut_short_is_finished_at_the_next_start(
     """Where bytes cannot be erased, the purge says so, and they are when the service starts again."""
     marker = "MARKER-91c0"
     async with opened() as storage:
-        doomed = creation("a", sample(text=marker))
+        doomed = creation("a", sample(text=marker, tags=[marker]))
         await storage.commit(doomed)
 
         async def fail(self: Any, key: str, edit: Any) -> None:

@@ -142,7 +142,7 @@ async def test_items_in_postgresql_are_looked_up_in_an_index(tmp_path: Path) -> 
         await connection.execute("SET enable_seqscan = off")
         await connection.execute("SET enable_indexscan = off")
         for field, term in _terms():
-            sql, values = PostgresTables(KINDS, tmp_path.name, 0).count(Query(term))
+            sql, values = PostgresTables(KINDS, tmp_path.name, 0).count(Query(term, include_deleted=True))
             plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {sql}", *values))
             assert f"Bitmap Index Scan on {_shown(f'kinds_resources_{field.column}')}" in plan
     finally:
