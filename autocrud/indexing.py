@@ -172,6 +172,7 @@ class _Paths:
         self._root = _Place(annotations=[model])
         self.top = self._members(self._root)
         self._leading: dict[Any, bool] = {}
+        self._written: dict[Any, set[str]] = {}
 
     def marked(self) -> list[_Place]:
         """The places with a marker."""
@@ -207,7 +208,7 @@ class _Paths:
         if kind is None or found.records or found.items:
             shown = " | ".join(map(repr, place.annotations))
             self._refuse(place, f"{shown} is not {_INDEXABLE}")
-        if place.is_excluded or not any(place.names[-1] in _json_names(owner) for owner in place.owners):
+        if place.is_excluded or not any(place.names[-1] in self._json_names(owner) for owner in place.owners):
             self._refuse(place, "it does not stand in the JSON under this name")
         if not place.name or "\0" in place.name or not _is_unicode(place.name):
             self._refuse(place, "no column can have this name")
@@ -267,6 +268,11 @@ class _Paths:
                     self._leading[record] = True
                 waiting += _records(member)
         return self._leading.setdefault(record, False)
+
+    def _json_names(self, record: Any) -> set[str]:
+        if record not in self._written:
+            self._written[record] = _json_names(record)
+        return self._written[record]
 
     def _refuse(self, place: _Place, reason: str) -> NoReturn:
         raise ConfigurationError(f"{self._model.__name__}.{place.name} cannot be indexed: {reason}")
