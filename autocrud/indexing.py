@@ -1,46 +1,25 @@
 """Which fields of a model are index fields: markers and names, followed through records, lists and unions.
 
-A record is a Pydantic model, a dataclass or a TypedDict. A path's names are those of the JSON, joined by dots.
+A path's names are those of the JSON, joined by dots.
 """
 
-import dataclasses
 import operator
-import types
-from collections import deque
-from collections.abc import Iterator, MutableSequence, MutableSet, Sequence, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Annotated, Any, NoReturn, NotRequired, Required, Union, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn
 
-from pydantic import BaseModel, RootModel, TypeAdapter
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
-from typing_extensions import ReadOnly, is_typeddict
 
+from autocrud.annotations import Types, fields_of, json_names, markers_in, taken_apart
 from autocrud.errors import ConfigurationError
 from autocrud.fields import Index, IndexField, Unique, column_kind
 
-_LISTS = {list, set, frozenset, deque, Sequence, MutableSequence, Set, MutableSet}
-_QUALIFIERS = {Required, NotRequired, ReadOnly}
 _INDEXABLE = (
     "one scalar type (text, integer, float, bool, Decimal, date, time, datetime, UUID, or an enum of one of these),"
     " or a list of one"
 )
-
-
-def fields_of(record: Any) -> dict[str, FieldInfo]:
-    """The fields of a record by their Python names."""
-    origin = get_origin(record) or record
-    if isinstance(record, type) and issubclass(record, BaseModel):
-        if not record.__pydantic_complete__:
-            record.model_rebuild(raise_errors=False)
-        return dict(record.model_fields)
-    if dataclasses.is_dataclass(origin):
-        declared = getattr(origin, "__pydantic_fields__", None)
-        if declared is not None:
-            return dict(declared)
-    hints = get_type_hints(origin, include_extras=True)
-    return {name: FieldInfo.from_annotation(_without_qualifiers(hint)) for name, hint in hints.items()}
 
 
 def index_fields(model: Any, names: Sequence[str]) -> tuple[IndexField, ...]:
@@ -64,58 +43,6 @@ def index_fields(model: Any, names: Sequence[str]) -> tuple[IndexField, ...]:
     places = sorted(found.values(), key=lambda place: order[place.names[:1]])
     _refuse_clashes(model.__name__, places)
     return tuple(paths.index_field(place) for place in places)
-
-
-def _without_qualifiers(hint: Any) -> Any:
-    return _without_qualifiers(get_args(hint)[0]) if get_origin(hint) in _QUALIFIERS else hint
-
-
-@dataclass(slots=True)
-class _Types:
-    """What an annotation allows, taken apart; null does not matter."""
-
-    scalars: list[Any] = field(default_factory=list)
-    items: list[Any] = field(default_factory=list)
-    records: list[Any] = field(default_factory=list)
-    markers: list[Index] = field(default_factory=list)
-
-    def add(self, annotation: Any) -> None:
-        """Take one more annotation apart."""
-        origin, arguments = get_origin(annotation), get_args(annotation)
-        alias = getattr(annotation, "__value__", getattr(annotation, "__supertype__", None))
-        if alias is not None:
-            self.add(alias)
-        elif origin is Annotated:
-            self.add(arguments[0])
-            self.markers += _markers(arguments[1:])
-        elif origin in (Union, types.UnionType):
-            for part in arguments:
-                self.add(part)
-        elif origin in _LISTS or (origin is tuple and arguments[1:] == (...,)):
-            self.items.append(arguments[0] if arguments else Any)
-        elif isinstance(annotation, type) and issubclass(annotation, RootModel):
-            self.add(fields_of(annotation)["root"].annotation)
-        elif _is_record(origin or annotation):
-            self.records += [] if annotation in self.records else [annotation]
-        elif annotation is not type(None):
-            self.scalars += [] if annotation in self.scalars else [annotation]
-
-
-def _markers(metadata: Sequence[Any]) -> list[Index]:
-    return [item for item in metadata if isinstance(item, Index)]
-
-
-def _taken_apart(annotations: Sequence[Any]) -> _Types:
-    found = _Types()
-    for annotation in annotations:
-        found.add(annotation)
-    return found
-
-
-def _is_record(annotation: Any) -> bool:
-    if not isinstance(annotation, type):
-        return is_typeddict(annotation)
-    return issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation) or is_typeddict(annotation)
 
 
 @dataclass(slots=True)
@@ -145,21 +72,21 @@ class _Place:
         self.owners.append(owner)
         self.python_names.add(python_name)
         self.annotations.append(info.annotation)
-        self.markers += _markers(info.metadata)
+        self.markers += markers_in(info.metadata)
         self.is_excluded |= bool(info.exclude)
 
-    def types(self) -> tuple[_Types, bool]:
+    def types(self) -> tuple[Types, bool]:
         """What stands there, or what the items are of a list that stands there; says whether it is a list.
 
         Raises:
             ValueError: it is sometimes a list, and sometimes not.
         """
-        found = _taken_apart(self.annotations)
+        found = taken_apart(self.annotations)
         if not found.items:
             return found, False
         if found.scalars or found.records:
             raise ValueError("is sometimes a list, and sometimes not")
-        inner = _taken_apart(found.items)
+        inner = taken_apart(found.items)
         inner.markers += found.markers
         return inner, True
 
@@ -208,7 +135,7 @@ class _Paths:
         if kind is None or found.records or found.items:
             shown = " | ".join(map(repr, place.annotations))
             self._refuse(place, f"{shown} is not {_INDEXABLE}")
-        if place.is_excluded or not any(place.names[-1] in self._json_names(owner) for owner in place.owners):
+        if place.is_excluded or not any(place.names[-1] in self._written_names(owner) for owner in place.owners):
             self._refuse(place, "it does not stand in the JSON under this name")
         if not place.name or "\0" in place.name or not _is_unicode(place.name):
             self._refuse(place, "no column can have this name")
@@ -216,7 +143,7 @@ class _Paths:
         if unique and is_list:
             self._refuse(place, "a list cannot be unique")
         annotations = place.annotations
-        if len(annotations) > 1 or _taken_apart(annotations).items:
+        if len(annotations) > 1 or taken_apart(annotations).items:
             annotations = [reduce(operator.or_, found.scalars)]
         return IndexField(
             place.name, kind, unique, annotations[0], TypeAdapter(annotations[0]), is_list=is_list, path=place.names
@@ -269,9 +196,9 @@ class _Paths:
                 waiting += _records(member)
         return self._leading.setdefault(record, False)
 
-    def _json_names(self, record: Any) -> set[str]:
+    def _written_names(self, record: Any) -> set[str]:
         if record not in self._written:
-            self._written[record] = _json_names(record)
+            self._written[record] = json_names(record)
         return self._written[record]
 
     def _refuse(self, place: _Place, reason: str) -> NoReturn:
@@ -286,20 +213,8 @@ def _records(place: _Place) -> list[Any]:
 
 
 def _is_marked(place: _Place) -> bool:
-    found = _taken_apart(place.annotations)
-    return bool(place.markers or found.markers or _taken_apart(found.items).markers)
-
-
-def _json_names(record: Any) -> set[str]:
-    """The names that a record has in JSON, by Pydantic's own account."""
-    try:
-        schema = TypeAdapter(record).json_schema(mode="serialization")
-    except (PydanticUserError, PydanticSchemaGenerationError):
-        return set()
-    reference = schema.get("$ref")
-    if reference:
-        schema = schema["$defs"][reference.rpartition("/")[2]]
-    return set(schema.get("properties", {}))
+    found = taken_apart(place.annotations)
+    return bool(place.markers or found.markers or taken_apart(found.items).markers)
 
 
 def _is_unicode(name: str) -> bool:

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import PydanticSerializationError, from_json
 
+from autocrud.annotations import fields_of
 from autocrud.binary import has_binaries, largest
 from autocrud.columns import IndexValue
 from autocrud.errors import (
@@ -19,7 +20,7 @@ from autocrud.errors import (
     MalformedBody,
 )
 from autocrud.fields import IndexField
-from autocrud.indexing import fields_of, index_fields
+from autocrud.indexing import index_fields
 from autocrud.resource import Retention, RevisionStatus
 from autocrud.uniqueness import names_of, unique_sets
 

@@ -16,6 +16,7 @@ LAYERS = (
     "autocrud.columns",
     "autocrud.fields",
     "autocrud.uniqueness",
+    "autocrud.annotations",
     "autocrud.binary",
     "autocrud.indexing",
     "autocrud.model",
