@@ -139,14 +139,22 @@ class _Paths:
             self._refuse(place, "it does not stand in the JSON under this name")
         if not place.name or "\0" in place.name or not _is_unicode(place.name):
             self._refuse(place, "no column can have this name")
-        unique = any(isinstance(marker, Unique) for marker in [*place.markers, *found.markers])
-        if unique and is_list:
+        markers = [*place.markers, *found.markers]
+        groups = dict.fromkeys(marker.group for marker in markers if isinstance(marker, Unique))
+        if groups and is_list:
             self._refuse(place, "a list cannot be unique")
         annotations = place.annotations
         if len(annotations) > 1 or taken_apart(annotations).items:
             annotations = [reduce(operator.or_, found.scalars)]
         return IndexField(
-            place.name, kind, unique, annotations[0], TypeAdapter(annotations[0]), is_list=is_list, path=place.names
+            place.name,
+            kind,
+            None in groups,
+            annotations[0],
+            TypeAdapter(annotations[0]),
+            is_list=is_list,
+            path=place.names,
+            groups=tuple(group for group in groups if group is not None),
         )
 
     def _members(self, place: _Place) -> dict[tuple[str, ...], _Place]:

@@ -25,16 +25,26 @@ class Sale(BaseModel):
     day: Annotated[date | None, Index()] = None
     gift: Annotated[bool | None, Index()] = None
     key: Annotated[UUID | None, Index()] = None
+    tags: Annotated[list[str] | None, Index()] = None
+    rates: Annotated[list[float], Index()] = []
 
 
 BIG = 2**62
 SALES: list[dict[str, Any]] = [
-    {"genre": "jazz", "pieces": BIG, "price": "0.1", "weight": 0.5, "day": "2026-01-02", "gift": True},
+    {
+        "genre": "jazz",
+        "pieces": BIG,
+        "price": "0.1",
+        "weight": 0.5,
+        "day": "2026-01-02",
+        "gift": True,
+        "tags": ["b", "A", "b"],
+    },
     {"genre": "jazz", "pieces": BIG, "price": "0.2", "weight": 1.5, "day": "2026-01-01", "gift": False},
     {"genre": "jazz", "pieces": BIG, "price": "-1E+30", "key": str(UUID(int=7))},
     {"genre": "Noise", "pieces": -3, "price": "9.90", "gift": True, "key": str(UUID(int=5))},
-    {"genre": "Noise", "pieces": -4, "price": "9.9"},
-    {"pieces": 1},
+    {"genre": "Noise", "pieces": -4, "price": "9.9", "tags": [], "rates": [10.0, 9.5, -0.5]},
+    {"pieces": 1, "tags": ["b"], "rates": [9.5]},
 ]
 
 
@@ -92,6 +102,12 @@ async def test_groups_and_their_figures(serve: Serve) -> None:
             assert [key for key, _ in found] == ["jazz", "Noise", None], metric
         assert await groups(http, "group_by=genre&pieces__gt=0&genre__is_null=false") == [("jazz", 3)]
         assert await groups(http, 'group_by=genre&qb=QB["price"] > 0') == [("Noise", 2), ("jazz", 2)]
+        for limit in (1, 2, 9):
+            by_tag = await groups(http, f"group_by=tags&metrics=count,sum:pieces&limit={limit}")
+            assert by_tag == [("A", 1, BIG), ("b", 2, BIG + 1), (None, 4, 2 * BIG - 7)]
+            by_rate = await groups(http, f"group_by=rates&limit={limit}")
+            assert by_rate == [(-0.5, 1), (9.5, 2), (10.0, 1), (None, 4)]
+        assert await groups(http, "tags=b&group_by=tags&metrics=count:tags") == [("A", 1), ("b", 2)]
         assert await groups(http, "genre=none&metrics=count,sum:pieces") == [(0, None)]
         assert await groups(http, "genre=none&group_by=genre") == []
 

@@ -24,7 +24,9 @@ class SqliteAggregates(AggregateCompiler, SqliteCompiler):
     """One statement for SQLite."""
 
     def item(self, field: IndexField, place: int) -> tuple[str, str]:
-        return f" LEFT JOIN json_each({self.column(field)}) AS g{place}", f"g{place}.value"
+        # Floats stand in lists as texts.
+        value = f"CAST(g{place}.value AS REAL)" if field.kind is ColumnKind.real else f"g{place}.value"
+        return f" LEFT JOIN json_each({self.column(field)}) AS g{place}", value
 
     def sums(self, field: IndexField) -> list[str]:
         column = self.column(field)

@@ -16,7 +16,5 @@ from autocrud.testing.conformance.writing import WritingTests
 __all__ = ["StorageConformance", "asking", "ids", "outcomes", "present"]
 
 
-class StorageConformance(
-    WritingTests, GroupTests, UniqueTests, QueryTests, FieldTests, TimelineTests, BlobTests
-):
+class StorageConformance(WritingTests, GroupTests, UniqueTests, QueryTests, FieldTests, TimelineTests, BlobTests):
     """All of it."""
