@@ -272,6 +272,22 @@ class StorageUnavailable(AutoCRUDError):
     code = "storage_unavailable"
 
 
+class IndexNotReady(StorageUnavailable):
+    """An index field that was added to the model is still being filled: ask for it later, or ask for others.
+
+    Args:
+        percent: of the resources; None where stored data does not fit the field, and somebody has to look.
+    """
+
+    code = "index_not_ready"
+
+    def __init__(self, model: str, field: str, percent: int | None) -> None:
+        state = "stored data does not fit it, and the log says which" if percent is None else f"{percent} % are done"
+        super().__init__(f"The index field {field} of {model} is not filled yet: {state}.")
+        self.field = field
+        self.percent = percent
+
+
 class DataCorrupted(AutoCRUDError):
     """Stored bytes are not what was written. Nothing is guessed: somebody has to look."""
 

@@ -135,17 +135,22 @@ class ModelSpec(Generic[T]):
         """
         return self.adapter.validate_json(data, by_alias=True, by_name=True)
 
-    def index_values(self, data: bytes) -> tuple[IndexValue, ...]:
+    def index_values(self, data: bytes, fields: Sequence[IndexField] | None = None) -> tuple[IndexValue, ...]:
         """The index columns' values for stored JSON: a function of these bytes and of nothing else.
+
+        Args:
+            fields: of which the values are wanted; all index fields if None.
 
         Raises:
             InvalidData: a value does not fit its column.
         """
-        if not self.index_fields:
+        fields = self.index_fields if fields is None else fields
+        if not fields:
             return ()
         value = from_json(data)
-        index = tuple(self._index_value(field, value) for field in self.index_fields)
-        errors = [error for unique in self.unique_sets if len(unique.fields) > 1 for error in unique.misfits(index)]
+        index = tuple(self._index_value(field, value) for field in fields)
+        sets = self.unique_sets if len(index) == len(self.index_fields) else ()
+        errors = [error for unique in sets if len(unique.fields) > 1 for error in unique.misfits(index)]
         if errors:
             raise InvalidData(f"The {self.name} is not valid.", errors)
         return index

@@ -13,7 +13,7 @@ from typing import Any
 from autocrud.columns import ColumnKind, ColumnValue, decimal_of
 from autocrud.errors import InvalidParameter
 from autocrud.fields import IndexField
-from autocrud.query.conditions import Condition
+from autocrud.query.conditions import Condition, Term, leaves
 
 EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 AVERAGE = Context(prec=28, rounding=ROUND_HALF_EVEN)
@@ -73,6 +73,12 @@ class Aggregation:
     descending: bool = False
     limit: int = 100
     after: tuple[ColumnValue, ...] | None = None
+
+    @property
+    def fields(self) -> list[IndexField]:
+        """All fields that it names."""
+        asked = [leaf.field for leaf in leaves(self.where) if isinstance(leaf, Term)]
+        return [*asked, *self.group_by, *(metric.field for metric in self.metrics if metric.field is not None)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from autocrud.errors import (
     BlobNotFound,
     Conflict,
     Deleted,
+    IndexNotReady,
     InvalidData,
     InvalidInput,
     InvalidParameter,
@@ -63,6 +64,7 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     InvalidPatch: (422, "The patch is not valid"),
     KeyReused: (422, "The key belongs to another request"),
     PreconditionRequired: (428, "A precondition is required"),
+    IndexNotReady: (503, "The index is being filled"),
     StorageUnavailable: (503, "The storage is not available"),
 }
 _INTERNAL = (500, "Internal error")
@@ -101,7 +103,8 @@ def problem_of(error: AutoCRUDError) -> Response:
     if status == 500:
         return problem_response(status, title, "internal_error", "The service failed; its log says why.")
     if isinstance(error, StorageUnavailable):
-        detail = "The storage is not available; try again."
+        is_safe = isinstance(error, IndexNotReady)
+        detail = str(error) if is_safe else "The storage is not available; try again."
         return problem_response(status, title, error.code, detail, headers={"Retry-After": RETRY_AFTER})
     headers = {}
     if isinstance(error, PreconditionFailed) and error.current is not None:
@@ -133,6 +136,6 @@ async def answer_problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, AutoCRUDError):
         raise error
     response = problem_of(error)
-    if response.status_code >= 500:
+    if response.status_code >= 500 and not isinstance(error, IndexNotReady):
         logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
     return response

@@ -25,6 +25,7 @@ from autocrud.testing.questions import KINDS, random_values
 from autocrud.testing.writes import creation, deletion, purge, update
 from tests.servers_real import postgres
 from tests.storage.backends import BACKENDS, storage_on
+from tests.storage.filling import filled
 
 Opener = Callable[[ModelSpec[Any]], AbstractAsyncContextManager[IStorage]]
 
@@ -89,6 +90,7 @@ async def test_list_fields_come_change_and_go(opened: Opener) -> None:
     for model, amounts, amount in ((Indexed, "1.00", "1.5"), (Otherwise, "1.0", "1.50"), (Indexed, "1", "1.500")):
         spec = spec_of(model)
         async with opened(spec) as storage:
+            await filled("thing")
             assert await ids(storage, QB["tags"].contains_all(["a", "b"]), spec=spec) == ["old"]
             assert await ids(storage, QB["tags"].is_null(True), spec=spec) == ["null"]
             assert await ids(storage, QB["amounts"].contains(amounts), spec=spec) == ["old"]
@@ -101,6 +103,7 @@ async def test_list_fields_come_change_and_go(opened: Opener) -> None:
         await storage.commit(purge(creation("old", data, spec=spec_of(Indexed))))
     whole = spec_of(Whole)
     async with opened(whole) as storage:
+        await filled("thing")
         await storage.commit(creation("new", b'{"tags":"a"}', spec=whole))
         assert await ids(storage, QB["tags"].eq("a"), spec=whole) == ["new"]
         assert await ids(storage, QB["tags"].is_null(True), spec=whole) == ["null"]

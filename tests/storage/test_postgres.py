@@ -22,6 +22,7 @@ from autocrud.testing.writes import SAMPLE, Sample, creation, purge, sample, upd
 from tests.servers_real import postgres
 from tests.storage.backends import postgres_factory, s3_options, storage_on
 from tests.storage.everything import picture, write_a_bit_of_everything
+from tests.storage.filling import filled
 
 Opener = Callable[..., AbstractAsyncContextManager[IStorage]]
 
@@ -208,9 +209,11 @@ async def test_a_new_index_field_is_filled_and_a_dropped_one_left_alone(opened: 
     await sql(tmp_path, "CREATE INDEX of_the_administrator ON sample_resources (updated_by)")
     later: ModelSpec[Later] = ModelSpec(Later, name="sample")
     async with opened(later, inline_limit=100) as storage:
+        await filled()
         assert len(await ids(storage, QB["payload"].eq("p1"), spec=later)) == 200
         assert len(await ids(storage, QB["payload"].eq("p" * 1999), spec=later)) == 1
     async with opened() as storage:
+        await filled()
         assert len(await ids(storage, QB["text"].eq(""))) == 600
     found = await sql(tmp_path, "SELECT indexname FROM pg_indexes WHERE indexname = 'of_the_administrator'")
     assert found == [("of_the_administrator",)]

@@ -16,8 +16,10 @@ from autocrud.query.conditions import Query
 from autocrud.resource import timestamp
 from autocrud.storage.base import MetaStore
 from autocrud.storage.batcher import Batcher
+from autocrud.storage.meta.filling import Filling
 from autocrud.storage.meta.postgres_batch import Batch
 from autocrud.storage.meta.postgres_history import commit_of_row
+from autocrud.storage.meta.postgres_indexes import PostgresFillEngine
 from autocrud.storage.meta.postgres_layout import prepare
 from autocrud.storage.meta.postgres_pool import ConnectionLost, PostgresPool, Raced
 from autocrud.storage.meta.postgres_records import PostgresRecords
@@ -50,14 +52,17 @@ class PostgresMetaStore(MetaStore):
         self._pool = pool
         self._records = records
         self._tables = PostgresTables(spec, schema, inline_limit)
+        self._filling = Filling(spec, PostgresFillEngine(spec, pool, self._tables, records))
         self._gets: Batcher[str, Head | None] = Batcher(self._get)
 
     async def open(self) -> None:
         async with self._pool.connection() as connection:
             await prepare(connection, self._spec, self._tables, self._records)
         await self._erase()
+        await self._filling.open()
 
     async def close(self) -> None:
+        await self._filling.close()
         await self._gets.drain()
 
     async def commit(self, batch: Sequence[Item], atomic: bool = False) -> list[Outcome]:
@@ -80,6 +85,7 @@ class PostgresMetaStore(MetaStore):
         return await self._gets.submit(resource_id)
 
     async def search(self, query: Query) -> list[Head]:
+        self._filling.check(query)
         found: list[Head] = []
         for statement in self._tables.searches(query):
             sql, values = statement(query.limit + 1 - len(found))
@@ -89,10 +95,12 @@ class PostgresMetaStore(MetaStore):
         return found
 
     async def count(self, query: Query) -> int:
+        self._filling.check(query)
         sql, values = self._tables.count(query)
         return int((await self._pool.fetch(sql, *values))[0][0])
 
     async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
+        self._filling.require(asked.fields)
         sql, compiler = self._tables.aggregate(asked)
         try:
             rows = await self._pool.fetch(sql, *compiler.values)
@@ -139,6 +147,7 @@ class PostgresMetaStore(MetaStore):
         await self._erase(deferred=True)
         async with self._pool.connection() as connection:
             await connection.execute(self._tables.registry.drop_expired_keys, timestamp(datetime.now(UTC)))
+        await self._filling.resume()
 
     async def read(self, locator: str) -> bytes:
         return await self._records.data(locator)

@@ -1,24 +1,22 @@
-"""Brings the tables of a model in PostgreSQL in line with the model, as it is now."""
+"""Creates the tables of a model in PostgreSQL, or brings those of an earlier layout up to this one."""
 
 import hashlib
-import logging
 from typing import Any
 
 import asyncpg
 
-from autocrud.errors import ConfigurationError, InvalidData
+from autocrud.errors import ConfigurationError
 from autocrud.model import ModelSpec
+from autocrud.storage.meta.filling import signature
 from autocrud.storage.meta.postgres_history import COMMIT_COLUMNS
 from autocrud.storage.meta.postgres_query import column_name, fitting, quoted
 from autocrud.storage.meta.postgres_rebuild import rebuild
 from autocrud.storage.meta.postgres_records import PostgresRecords
-from autocrud.storage.meta.postgres_tables import DATA_COLUMNS, META_COLUMNS, PostgresTables, columns_of, declared
+from autocrud.storage.meta.postgres_tables import DATA_COLUMNS, META_COLUMNS, PostgresTables, declared
 from autocrud.uniqueness import UniqueSet
 
-logger = logging.getLogger(__name__)
-
-_FILL_ROWS = 500
-_MARK = "autocrud: "  # begins the comment on each index of ours, which tells how it was made
+_LONG = 86400.0  # seconds, for what is built of all rows
+MARK = "autocrud: "  # begins the comment on each index of ours, which tells how it was made
 
 
 async def prepare(connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords) -> None:
@@ -27,18 +25,16 @@ async def prepare(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
     Tables that are not there are rebuilt from the records (invariant 6).
 
     Raises:
-        ConfigurationError: stored data does not fit the model, or the user may not do what has to be done.
+        ConfigurationError: records do not fit the model, or the user may not do what has to be done.
     """
     try:
         async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _lock_of(tables))
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", lock_of(tables))
             await _create_schema(connection, tables)
             if await _create_tables(connection, tables):
-                await _add_columns(connection, tables)
+                await _create_columns(connection, spec, tables)
                 await rebuild(connection, spec, tables, records)
-            elif await _add_columns(connection, tables):
-                await _fill_columns(connection, spec, tables, records)
-            await _match_indexes(connection, spec, tables)
+                await _create_indexes(connection, spec, tables)
             for statement in tables.history.indexes(retains=spec.retention is not None):
                 await connection.execute(statement)
     except asyncpg.InsufficientPrivilegeError as error:
@@ -48,7 +44,7 @@ async def prepare(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
 async def _create_schema(connection: Any, tables: PostgresTables) -> None:
     # Asked first: IF NOT EXISTS needs the right to create one even where there is one.
     if not await connection.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", tables.schema):
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _key(tables.schema))
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", key_of(tables.schema))
         await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(tables.schema)}")
 
 
@@ -90,76 +86,44 @@ async def _upgrade(connection: Any, tables: PostgresTables) -> None:
         await connection.execute(statement)
 
 
-async def _add_columns(connection: Any, tables: PostgresTables) -> bool:
-    """Add the columns of new index fields, empty; one of another type is replaced. Says whether any was added."""
-    rows = await connection.fetch(
-        "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute"
-        " WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped",
-        tables.heads,
-    )
-    existing = {name: kind.replace(" with time zone", "") for name, kind in rows}
-    added = False
+async def _create_columns(connection: Any, spec: ModelSpec[Any], tables: PostgresTables) -> None:
+    """Give a new table the columns of the index fields, which are filled as the rows come."""
+    states = tables.index_states
+    await connection.execute(f"DROP TABLE IF EXISTS {states.table}")
+    await connection.execute(states.create)
     for name, kind in tables.index_columns.items():
-        shown = kind.replace("timestamptz", "timestamp")
-        if existing.get(name) == shown:
-            continue
-        if name in existing:
-            await connection.execute(f"ALTER TABLE {tables.heads} DROP COLUMN {quoted(name)}")
         collation = ' COLLATE "C"' if kind in ("text", "text[]") else ""
         await connection.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quoted(name)} {kind}{collation}")
-        added = True
-    return added
+    for field in spec.index_fields:
+        await connection.execute(states.begin, field.column, signature(field), None, 0)
 
 
-async def _fill_columns(
-    connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords
-) -> None:
-    """Fill the index columns from the data, some rows at a time."""
-    select = (
-        f"SELECT resource_id, head, head_locator FROM {tables.heads} WHERE resource_id > $1"
-        f" ORDER BY resource_id LIMIT {_FILL_ROWS}"
-    )
-    after, done = "", 0
-    while rows := await connection.fetch(select, after):
-        values = []
-        for resource_id, head, locator in rows:
-            data = await records.data(locator) if head is None else head
-            try:
-                values.append((resource_id, *tables.index_row(spec.index_values(data))))
-            except InvalidData as error:
-                reasons = "; ".join(f"{item.field} {item.message}" for item in error.errors)
-                raise ConfigurationError(f"{spec.type_name} {resource_id!r}: {reasons}") from error
-        await connection.execute(tables.update_index, *columns_of(values))
-        after, done = rows[-1][0], done + len(rows)
-        logger.info("%s: filled new index fields of %d resources", spec.name, done)
-
-
-async def _match_indexes(connection: Any, spec: ModelSpec[Any], tables: PostgresTables) -> None:
-    """Create the indexes that the model wants, and drop those of ours that it no longer does."""
-    wanted = _wanted(spec, tables)
-    rows = await connection.fetch(
-        "SELECT c.relname, obj_description(c.oid, 'pg_class') FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
-        " WHERE i.indrelid = $1::regclass",
-        tables.heads,
-    )
-    ours = {name: comment.removeprefix(_MARK) for name, comment in rows if comment and comment.startswith(_MARK)}
-    for name, made in ours.items():
-        if wanted.get(name, (None, None))[0] != made:
-            await connection.execute(f"DROP INDEX {quoted(tables.schema)}.{quoted(name)}")
-    for name, (sql, unique) in wanted.items():
-        if ours.get(name) == sql:
-            continue
+async def _create_indexes(connection: Any, spec: ModelSpec[Any], tables: PostgresTables) -> None:
+    for name, (sql, unique) in wanted_indexes(spec, tables).items():
         try:
-            await connection.execute(sql)
+            await connection.execute(sql, timeout=_LONG)
         except asyncpg.UniqueViolationError as error:
             if unique is None:
                 raise
             raise unique.refused(spec.type_name) from error
-        comment = (_MARK + sql).replace("'", "''")
+        comment = (MARK + sql).replace("'", "''")
         await connection.execute(f"COMMENT ON INDEX {quoted(tables.schema)}.{quoted(name)} IS '{comment}'")
 
 
-def _wanted(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str, tuple[str, UniqueSet | None]]:
+async def present_indexes(connection: Any, tables: PostgresTables) -> dict[str, str | None]:
+    """The statement that made each index of the heads by its name; None where it is not ours, or was not finished."""
+    rows = await connection.fetch(
+        "SELECT c.relname, obj_description(c.oid, 'pg_class'), i.indisvalid FROM pg_index i"
+        " JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = $1::regclass",
+        tables.heads,
+    )
+    return {
+        name: comment.removeprefix(MARK) if is_valid and comment and comment.startswith(MARK) else None
+        for name, comment, is_valid in rows
+    }
+
+
+def wanted_indexes(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str, tuple[str, UniqueSet | None]]:
     """The statement that makes each index, by the index's name, with the set that it keeps unique."""
     order, live = "(created_time, resource_id)", "WHERE NOT is_deleted"
     found: dict[str, tuple[str, UniqueSet | None]] = {
@@ -184,10 +148,11 @@ def _wanted(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str, tuple[str
     }
 
 
-def _lock_of(tables: PostgresTables) -> int:
-    return _key(tables.heads)
+def lock_of(tables: PostgresTables) -> int:
+    """The number of the lock of who changes the tables."""
+    return key_of(tables.heads)
 
 
-def _key(name: str) -> int:
+def key_of(name: str) -> int:
     """The number of an advisory lock."""
     return int.from_bytes(hashlib.sha256(f"autocrud:{name}".encode()).digest()[:8], "big", signed=True)

@@ -121,6 +121,24 @@ class PostgresPool:
             await pool.expire_connections()
             raise
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[Any]:
+        """A connection beside the pool, for what takes long: it has no limit of time, and takes none from others.
+
+        Raises:
+            ConnectionLost, StorageUnavailable, Raced: as `connection`.
+        """
+        with self._errors():
+            connection = await asyncpg.connect(
+                self._url, timeout=_CONNECT_SECONDS, statement_cache_size=self._statement_cache
+            )
+            try:
+                yield connection
+            except BaseException:
+                connection.terminate()
+                raise
+            await connection.close(timeout=_CONNECT_SECONDS)
+
     async def commit(self, transaction: Any) -> bool:
         """Commit; False where the answer was lost, and the transaction's id has to tell.
 

@@ -10,6 +10,7 @@ from autocrud.query.aggregation import Aggregation
 from autocrud.query.conditions import Query
 from autocrud.resource import ResourceMeta, timestamp
 from autocrud.storage.meta.postgres_aggregate import PostgresAggregates
+from autocrud.storage.meta.postgres_fields import PostgresFields
 from autocrud.storage.meta.postgres_history import PostgresHistory
 from autocrud.storage.meta.postgres_query import (
     PostgresCompiler,
@@ -69,6 +70,8 @@ class PostgresTables:
         self.heads = named("resources")
         self.history = PostgresHistory(named, self.heads)
         self.registry = PostgresRegistry(named, self.history.erasures)
+        self.index_states = PostgresFields(spec, named("fields"), self.heads)
+        self.history.insert_commits = f"{self.index_states.passing_by} {self.history.insert_commits}"
         self._value_columns = {column_name(field): column_type(field) for field in self.fields}
         self._folded = [number for number, field in enumerate(self.fields) if is_folded(field)]
         folded = {folded_name(self.fields[number]): "text" for number in self._folded}

@@ -20,7 +20,9 @@ from autocrud.resource import CommitKind
 from autocrud.storage.base import MetaStore
 from autocrud.storage.batcher import Batcher
 from autocrud.storage.log import Entry, Log, SlotTaken, Tail
+from autocrud.storage.meta.filling import Filling
 from autocrud.storage.meta.sqlite_follower import LogFollower
+from autocrud.storage.meta.sqlite_indexes import SqliteFillEngine
 from autocrud.storage.meta.sqlite_runs import apply_all
 from autocrud.storage.meta.sqlite_tables import SqliteTables
 from autocrud.storage.meta.sqlite_thread import SqliteThread, begin, in_transaction
@@ -80,6 +82,8 @@ class SqliteMetaStore(MetaStore):
         self._readers = [SqliteThread(read_only=True) for _ in range(readers)]
         self._lock = asyncio.Lock()
         self._follower = LogFollower(spec, self._tables, log, self._writer, snapshots)
+        engine = SqliteFillEngine(spec, self._tables, self._writer, self._readers[-1], self._lock, log.data)
+        self._filling = Filling(spec, engine)
         self._snapshots = snapshots
         self._max_staleness = max_staleness
         self._looked = -inf
@@ -97,11 +101,13 @@ class SqliteMetaStore(MetaStore):
                 await self._follower.prepare(path)
             for reader in self._readers:
                 await reader.open(path)
+            await self._filling.open()
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
+        await self._filling.close()
         await self._gets.drain()
         await self._freshness.drain()
         if self._snapshots is not None:
@@ -136,13 +142,16 @@ class SqliteMetaStore(MetaStore):
         return await self._gets.submit((resource_id, current))
 
     async def search(self, query: Query) -> list[Head]:
+        self._filling.check(query)
         # Not on the connection of `get`: a long search must not hold up the short reads.
         return await self._fresh(self._readers[-1], lambda db: self._tables.search(db, query))
 
     async def count(self, query: Query) -> int:
+        self._filling.check(query)
         return await self._fresh(self._readers[-1], lambda db: self._tables.count(db, query))
 
     async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
+        self._filling.require(asked.fields)
         return await self._fresh(self._readers[-1], lambda db: self._tables.aggregate(db, asked))
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:
@@ -179,6 +188,7 @@ class SqliteMetaStore(MetaStore):
         async with self._lock:
             await self._follower.erase(deferred=True)
         await self._writer.run(partial(in_transaction, self._tables.registry.drop_expired_keys))
+        await self._filling.resume()
 
     async def read(self, locator: str) -> bytes:
         return await self._log.data(locator)

@@ -13,7 +13,7 @@ from autocrud.resource import CommitKind
 from autocrud.storage.locators import parse_locator
 from autocrud.storage.log import EMPTY, Entry, Log, Tail
 from autocrud.storage.meta.sqlite_history import Erasure
-from autocrud.storage.meta.sqlite_indexes import fill_columns, match_indexes
+from autocrud.storage.meta.sqlite_indexes import match_columns
 from autocrud.storage.meta.sqlite_runs import Entered, record_all
 from autocrud.storage.meta.sqlite_tables import SqliteTables
 from autocrud.storage.meta.sqlite_thread import SqliteThread, begin, in_transaction, truncate_wal
@@ -58,12 +58,11 @@ class LogFollower:
     async def prepare(self, path: Path) -> None:
         """Bring the file, which the writer has open, to the model and to the log as they are now."""
         self._path = path
-        # The log's missing entries before the indexes: a rebuild must not meet a new unique index.
+        # The indexes come later: a rebuild must not meet a new unique index.
         await self._writer.run(partial(in_transaction, self._tables.create_tables))
         await self._check_tail()
-        await fill_columns(self._writer, self._spec, self._tables, self._log.data)
+        await self._writer.run(partial(in_transaction, partial(match_columns, self._spec, self._tables)))
         await self.catch_up(announce=True)
-        await self._writer.run(partial(in_transaction, partial(match_indexes, self._spec, self._tables)))
 
     async def catch_up(self, *, announce: bool = False) -> None:
         """Apply the log's entries that the file does not hold.

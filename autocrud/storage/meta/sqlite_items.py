@@ -4,6 +4,7 @@ It is an index: its key begins with the item, and goes on in the order of lists,
 item costs the same however many there are. What is deleted softly keeps its items.
 """
 
+from collections.abc import Collection
 from sqlite3 import Connection
 
 from autocrud.fields import IndexField
@@ -15,14 +16,21 @@ _PLACE = "created_time, resource_id, row"  # of a head
 _PREFIX = "_items_"  # no name of a model begins like it
 
 
-def match_items(spec: ModelSpec[object], tables: SqliteTables, db: Connection) -> None:
-    """Create and fill the tables that the model wants, and drop those that it no longer does."""
+def match_items(
+    spec: ModelSpec[object], tables: SqliteTables, db: Connection, *, postponed: Collection[str] = ()
+) -> None:
+    """Create and fill the tables that the model wants, and drop those that it no longer does.
+
+    Args:
+        postponed: columns that are being filled, whose tables are made afterwards if they are not there.
+    """
     lists = [field for field in spec.index_fields if field.is_list]
     wanted = {name: sql for field in lists for name, sql in _objects(field, tables.heads).items()}
     present = _present(db)
     for field in lists:
         objects = _objects(field, tables.heads)
-        if all(present.get(name) == sql for name, sql in objects.items()):
+        is_later = field.column in postponed and not objects.keys() & present.keys()
+        if is_later or all(present.get(name) == sql for name, sql in objects.items()):
             continue
         _drop(db, {name: sql for name, sql in present.items() if name in objects})
         table, *triggers = objects.values()

@@ -14,6 +14,7 @@ from autocrud.query.conditions import Query
 from autocrud.resource import CommitKind, timestamp
 from autocrud.storage.log import Tail
 from autocrud.storage.meta.sqlite_aggregate import SqliteAggregates
+from autocrud.storage.meta.sqlite_fields import SqliteFields
 from autocrud.storage.meta.sqlite_history import Erasure, SqliteHistory
 from autocrud.storage.meta.sqlite_query import SqliteCompiler, quoted, stored
 from autocrud.storage.meta.sqlite_registry import Orphan, SqliteRegistry
@@ -68,6 +69,7 @@ class SqliteTables:
         self.history = SqliteHistory(spec, base)
         self.registry = SqliteRegistry(base)
         self.heads = self.history.heads
+        self.fields = SqliteFields(spec, base, self.heads)
         self.log = f"{base}_log"
         self.index_columns = {field.column: _column_type(field) for field in spec.index_fields}
         data_columns = [*_DATA_COLUMNS, *map(quoted, self.index_columns)]
@@ -84,7 +86,7 @@ class SqliteTables:
         (layout,) = db.execute("PRAGMA user_version").fetchone()
         if layout != _LAYOUT:
             history, registry = self.history, self.registry
-            beside = (registry.blobs, registry.references, registry.keys)
+            beside = (registry.blobs, registry.references, registry.keys, self.fields.table)
             for table in (self.heads, self.log, history.commits, history.erasures, *beside):
                 db.execute(f"DROP TABLE IF EXISTS {table}")
             db.execute(f"PRAGMA user_version = {_LAYOUT}")
@@ -108,6 +110,7 @@ class SqliteTables:
     def set_tail(self, db: Connection, tail: Tail) -> None:
         """Remember the last log entry that has been applied."""
         db.execute(f"UPDATE {self.log} SET sequence = ?, nonce = ?", (tail.sequence, tail.nonce))
+        self.fields.pass_by(db)
 
     def apply(self, db: Connection, item: Item, *, accepted: bool = False) -> Outcome:
         """Apply a write, or register a blob; what refuses it is returned, and leaves nothing behind.
@@ -207,16 +210,6 @@ class SqliteTables:
         compiler = SqliteAggregates()
         sql = compiler.statement(self.heads, asked, _live(asked))
         return [compiler.group(asked, row) for row in db.execute(sql, compiler.values)]
-
-    def data_rows(self, db: Connection, after: str, limit: int) -> list[tuple[str, bytes | None, str]]:
-        """Ids with their data or its locator, in the order of the ids, for filling new columns."""
-        sql = f"SELECT resource_id, head, head_locator FROM {self.heads} WHERE resource_id > ? ORDER BY 1 LIMIT ?"
-        return db.execute(sql, (after, limit)).fetchall()
-
-    def set_index_values(self, db: Connection, rows: Iterable[tuple[ColumnValue, ...]]) -> None:
-        """Set the index columns of resources; each row is the values and then the id."""
-        assignments = ", ".join(f"{quoted(column)} = ?" for column in self.index_columns)
-        db.executemany(f"UPDATE {self.heads} SET {assignments} WHERE resource_id = ?", rows)
 
     def _let_go(self, db: Connection, purge: Write) -> None:
         """Drop what stands beside a resource that is purged by the entry that comes next."""

@@ -1,0 +1,99 @@
+"""What PostgreSQL knows of the index fields of one model: how far the columns of each are filled, and whether a process
+passed them by.
+
+Processes of several versions of a service may share the tables. One that does not know a field writes past its columns,
+and says so in the same transaction: they are filled again later.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from autocrud.columns import IndexValue
+from autocrud.fields import IndexField
+from autocrud.model import ModelSpec
+from autocrud.storage.meta.filling import signature
+from autocrud.storage.meta.postgres_query import column_name, column_type, folded_name, is_folded, typed
+
+
+@dataclass(frozen=True, slots=True)
+class FieldState:
+    """How far a field's columns are filled.
+
+    Attributes:
+        after: the last resource that is filled; None where all of them are.
+        passed_by: a process that does not know the field has written since it began to be filled.
+    """
+
+    column: str
+    signature: str
+    after: str | None
+    done: int
+    total: int
+    passed_by: bool
+
+
+class PostgresFields:
+    """The statements on the states of one model's index fields, also of those that other versions of it have.
+
+    Args:
+        table, heads: quoted, and with their schema.
+    """
+
+    def __init__(self, spec: ModelSpec[Any], table: str, heads: str) -> None:
+        self.table = table
+        self._own = {field.column: signature(field) for field in spec.index_fields}
+        known = ", ".join(f"'{own}'" for own in self._own.values())
+        strangers = f"AND signature NOT IN ({known})" if known else ""
+        # Goes before a statement that every write makes, so that it costs no more than a look at a few rows.
+        self.passing_by = f"WITH passed AS (UPDATE {table} SET passed_by = true WHERE NOT passed_by {strangers})"
+        self.create = (
+            f'CREATE TABLE {table} ("column" text PRIMARY KEY, signature text NOT NULL, after text COLLATE "C",'
+            " done bigint NOT NULL, total bigint NOT NULL, passed_by boolean NOT NULL)"
+        )
+        self.begin = (
+            f'INSERT INTO {table} VALUES ($1, $2, $3, 0, $4, false) ON CONFLICT ("column") DO UPDATE SET'
+            " signature = $2, after = $3, done = 0, total = $4, passed_by = false"
+        )
+        self.begin_again = (
+            f"UPDATE {table} SET after = '', done = 0, total = (SELECT count(*) FROM {heads}), passed_by = false"
+            f" WHERE passed_by AND signature IN ({known or 'NULL'})"
+        )
+        self.reach = f'UPDATE {table} SET after = $1, done = done + $2 WHERE "column" = ANY($3::text[])'
+        self._states = f'SELECT "column", signature, after, done, total, passed_by FROM {table}'
+
+    async def states(self, connection: Any) -> dict[str, FieldState]:
+        """The states, by the columns."""
+        return {row[0]: FieldState(*row) for row in await connection.fetch(self._states)}
+
+    async def pending(self, connection: Any) -> list[FieldState]:
+        """The states of the model's own columns that are not filled, those furthest behind first."""
+        states = (await self.states(connection)).values()
+        found = (state for state in states if state.after is not None and state.column in self._own)
+        return sorted(found, key=lambda state: (state.after or "", state.column))
+
+    def is_current(self, state: FieldState | None, field: IndexField) -> bool:
+        """Whether what the columns hold, or what has been filled of them, is of this field, and was not passed by."""
+        return state is not None and state.signature == signature(field) and not state.passed_by
+
+
+def columns_of_field(field: IndexField) -> dict[str, str]:
+    """The columns of an index field, and their types."""
+    folded = {folded_name(field): "text"} if is_folded(field) else {}
+    return {column_name(field): column_type(field), **folded}
+
+
+def values_of_field(field: IndexField, value: IndexValue) -> list[Any]:
+    """What these columns hold for a value."""
+    folded = [value.casefold() if isinstance(value, str) else None] if is_folded(field) else []
+    return [typed(field, value), *folded]
+
+
+def furthest_behind(states: Iterable[FieldState], fields: Iterable[IndexField]) -> tuple[list[IndexField], str]:
+    """Those of the fields that are furthest behind, all at the same resource, and its id."""
+    wanted = {field.column: field for field in fields}
+    found = [state for state in states if state.column in wanted]
+    if not found:
+        return [], ""
+    after = found[0].after or ""
+    return [wanted[state.column] for state in found if state.after == after], after

@@ -1,0 +1,96 @@
+"""What SQLite knows of the index fields of one model: how far the column of each is filled, and whether it still holds.
+
+Processes of several versions of a service may share a file, or its snapshots. One that does not know a field writes
+past its column, and says so in the same transaction: the column is filled again later.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from sqlite3 import Connection
+from typing import Any
+
+from autocrud.fields import IndexField
+from autocrud.model import ModelSpec
+from autocrud.storage.meta.filling import signature
+
+
+@dataclass(frozen=True, slots=True)
+class FieldState:
+    """How far a field's column is filled.
+
+    Attributes:
+        after: the last row that is filled; None where all of them are.
+        passed_by: a process that does not know the field has written since it began to be filled.
+    """
+
+    column: str
+    signature: str
+    after: int | None
+    done: int
+    total: int
+    passed_by: bool
+
+
+class SqliteFields:
+    """The states of one model's index fields, also of those that other versions of the model have."""
+
+    def __init__(self, spec: ModelSpec[Any], base: str, heads: str) -> None:
+        self.table = f"{base}_fields"
+        self._own = {field.column: signature(field) for field in spec.index_fields}
+        known = ", ".join(f"'{own}'" for own in self._own.values())
+        self._pass_by = f"UPDATE {self.table} SET passed_by = 1 WHERE passed_by = 0 AND signature NOT IN ({known})"
+        self._begin_again = (
+            f"UPDATE {self.table} SET after = 0, done = 0, total = (SELECT count(*) FROM {heads}), passed_by = 0"
+            f" WHERE passed_by = 1 AND signature IN ({known})"
+        )
+
+    def create_table(self, db: Connection) -> bool:
+        """Create the table; says whether there was none."""
+        exists = "SELECT 1 FROM sqlite_master WHERE name = ?"
+        if db.execute(exists, (self.table,)).fetchone():
+            return False
+        columns = "column TEXT PRIMARY KEY, signature TEXT NOT NULL, after INTEGER, done INTEGER NOT NULL"
+        db.execute(f"CREATE TABLE {self.table} ({columns}, total INTEGER NOT NULL, passed_by INTEGER NOT NULL)")
+        return True
+
+    def pass_by(self, db: Connection) -> None:
+        """Say that rows were written without the columns that this process does not know."""
+        db.execute(self._pass_by)
+
+    def begin_again(self, db: Connection) -> None:
+        """Begin again with the model's own columns that were passed by."""
+        db.execute(self._begin_again)
+
+    def states(self, db: Connection) -> dict[str, FieldState]:
+        """The states, by the columns."""
+        rows = db.execute(f"SELECT column, signature, after, done, total, passed_by FROM {self.table}")
+        return {row[0]: FieldState(*row) for row in rows}
+
+    def pending(self, db: Connection) -> list[FieldState]:
+        """The states of the model's own columns that are not filled, those furthest behind first."""
+        found = (state for state in self.states(db).values() if state.after is not None and state.column in self._own)
+        return sorted(found, key=lambda state: (state.after or 0, state.column))
+
+    def begin(self, db: Connection, field: IndexField, total: int) -> None:
+        """Begin to fill a column; where there are no resources, it is filled."""
+        row = (field.column, signature(field), 0 if total else None, total)
+        db.execute(f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, ?, 0, ?, 0)", row)
+
+    def reach(self, db: Connection, fields: Iterable[IndexField], after: int | None, rows: int) -> None:
+        """Remember how far these columns are."""
+        update = f"UPDATE {self.table} SET after = ?, done = done + ? WHERE column = ?"
+        db.executemany(update, [(after, rows, field.column) for field in fields])
+
+    def is_current(self, state: FieldState | None, field: IndexField) -> bool:
+        """Whether what a column holds, or what has been filled of it, is of this field, and was not passed by."""
+        return state is not None and state.signature == signature(field) and not state.passed_by
+
+
+def furthest_behind(states: Sequence[FieldState], fields: Sequence[IndexField]) -> tuple[list[IndexField], int]:
+    """Those of the fields that are furthest behind, all at the same row, and this row."""
+    wanted = {field.column: field for field in fields}
+    found = [state for state in states if state.column in wanted]
+    if not found:
+        return [], 0
+    after = found[0].after or 0
+    return [wanted[state.column] for state in found if state.after == after], after
