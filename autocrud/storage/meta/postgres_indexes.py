@@ -147,7 +147,11 @@ class PostgresFillEngine(FillEngine):
     async def _set(self, connection: Any, fields: Sequence[IndexField], values: Sequence[tuple[Any, ...]]) -> None:
         """Set the columns of rows that are as they were read; what was written since has them."""
         columns = {name: kind for field in fields for name, kind in columns_of_field(field).items()}
-        pairs = [(quoted(name), f"${number}::{kind}") for number, (name, kind) in enumerate(columns.items(), 3)]
+        # A list comes as the text of an array.
+        pairs = [
+            (quoted(name), f"${number}::{'text::' * kind.endswith('[]')}{kind}")
+            for number, (name, kind) in enumerate(columns.items(), 3)
+        ]
         assignments = ", ".join(f"{name} = {value}" for name, value in pairs)
         # Rows that have these values already, most of them where it begins again, are not written.
         differs = " OR ".join(f"{name} IS DISTINCT FROM {value}" for name, value in pairs)
