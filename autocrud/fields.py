@@ -19,7 +19,15 @@ from autocrud.columns import MAX_TEXT_BYTES, ColumnKind, ColumnValue, IndexValue
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Marks a field that lists can filter by: `Annotated[str, Index()]`."""
+    """Marks a field that lists can filter by: `Annotated[str, Index()]`.
+
+    Args:
+        text: `q=` searches it for words; for texts, and lists of texts.
+        filters: whether it is filtered and sorted by. A text that is only searched may be of any length.
+    """
+
+    text: bool = False
+    filters: bool = True
 
 
 @dataclass(frozen=True, slots=True)

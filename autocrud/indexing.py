@@ -13,6 +13,8 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from autocrud.annotations import Types, fields_of, json_names, markers_in, taken_apart
+from autocrud.columns import ColumnKind
+from autocrud.documents import DocumentField, is_searched
 from autocrud.errors import ConfigurationError
 from autocrud.fields import Index, IndexField, Unique, column_kind
 
@@ -42,7 +44,10 @@ def index_fields(model: Any, names: Sequence[str]) -> tuple[IndexField, ...]:
     order = {names: number for number, names in enumerate(paths.top)}
     places = sorted(found.values(), key=lambda place: order[place.names[:1]])
     _refuse_clashes(model.__name__, places)
-    return tuple(paths.index_field(place) for place in places)
+    searched = [place.names for place in places if paths.is_searched(place)]
+    named = {paths.named(name).names for name in names}
+    fields = [paths.index_field(place) for place in places if place.names in named or place.is_filtered]
+    return (*fields, DocumentField(searched)) if searched else tuple(fields)
 
 
 @dataclass(slots=True)
@@ -74,6 +79,17 @@ class _Place:
         self.annotations.append(info.annotation)
         self.markers += markers_in(info.metadata)
         self.is_excluded |= bool(info.exclude)
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether one of its markers says that it is filtered by."""
+        return any(marker.filters for marker in self.all_markers)
+
+    @property
+    def all_markers(self) -> list[Index]:
+        """Its markers, those of the items of a list among them."""
+        found = taken_apart(self.annotations)
+        return [*self.markers, *found.markers, *taken_apart(found.items).markers]
 
     def types(self) -> tuple[Types, bool]:
         """What stands there, or what the items are of a list that stands there; says whether it is a list.
@@ -156,6 +172,20 @@ class _Paths:
             path=place.names,
             groups=tuple(group for group in groups if group is not None),
         )
+
+    def is_searched(self, place: _Place) -> bool:
+        """Whether a place is searched for words.
+
+        Raises:
+            ConfigurationError: there is no text there, or it is neither searched nor filtered by.
+        """
+        try:
+            found, _ = place.types()
+        except ValueError as error:
+            self._refuse(place, str(error))
+        kinds = {column_kind(scalar) for scalar in found.scalars}
+        has_texts = kinds == {ColumnKind.text} and not found.records and not found.items
+        return is_searched(f"{self._model.__name__}.{place.name}", has_texts, place.all_markers)
 
     def _members(self, place: _Place) -> dict[tuple[str, ...], _Place]:
         """The places one step on."""

@@ -11,7 +11,7 @@ from autocrud.history import History
 from autocrud.model import ModelSpec
 from autocrud.query.conditions import Condition, Query
 from autocrud.query.cursor import decode_cursor, encode_cursor
-from autocrud.query.resolve import Resolver, asks_for_deleted
+from autocrud.query.resolve import Resolver, asks_for_deleted, both, ranked
 from autocrud.resource import check_resource_id, revision_number
 from autocrud.results import Resource, ResourcePage, RevisionPage
 from autocrud.storage.base import IStorage
@@ -110,6 +110,7 @@ class ResourceReader(Generic[T]):
         self,
         where: Where = None,
         *,
+        text: str | None = None,
         sort: str | None = None,
         limit: int = 20,
         cursor: str | None = None,
@@ -119,23 +120,25 @@ class ResourceReader(Generic[T]):
 
         Args:
             where: built with `QB`, or values by parameters as a URL has them, as in `{"age__gte": 18}`.
-            sort: fields in order, as in `-created_time,name`; newest first by default.
+            text: what the fields that are searched must have: words, `"a phrase"`, `begin*`, and `-not` before these.
+            sort: fields in order, as in `-created_time,name`; newest first by default, or where there is a text, the
+                best answers first.
             include_deleted: also what is soft-deleted. A condition on `is_deleted` says so itself.
 
         Raises:
             InvalidParameter: a field is not indexed, a value is not one that it can have, `limit` is not within 1 and
                 1000, or the cursor is not one of this query.
         """
-        query = self._query(where, include_deleted, sort, _checked(limit))
+        query = self._query(where, include_deleted, sort, _checked(limit), text)
         if cursor is not None:
             query = replace(query, after=decode_cursor(query, cursor))
         page = await self._storage.search(query)
         following = None if page.next is None else encode_cursor(query, page.next)
         return ResourcePage([Resource(self.spec, head) for head in page.items], following)
 
-    async def count(self, where: Where = None, *, include_deleted: bool = False) -> int:
+    async def count(self, where: Where = None, *, text: str | None = None, include_deleted: bool = False) -> int:
         """How many resources `search` would find on all its pages. Raises as it does."""
-        return await self._storage.count(self._query(where, include_deleted))
+        return await self._storage.count(self._query(where, include_deleted, text=text))
 
     async def aggregate(
         self,
@@ -179,10 +182,15 @@ class ResourceReader(Generic[T]):
             raise Deleted(self.spec.name, resource_id)
         return head
 
-    def _query(self, where: Where, include_deleted: bool, sort: str | None = None, limit: int = 1) -> Query:
+    def _query(
+        self, where: Where, include_deleted: bool, sort: str | None = None, limit: int = 1, text: str | None = None
+    ) -> Query:
         asked = where if isinstance(where, Condition) else self.fields.mapping(where)
         condition = self.fields.condition(asked)
         order = self.fields.sort(sort) if sort is not None else ()
+        if text is not None:
+            found = self.fields.text(text)
+            condition, order = both(condition, found), order or ranked(found)
         return Query(condition, order, include_deleted or asks_for_deleted(condition), limit)
 
 

@@ -15,6 +15,7 @@ LAYERS = (
     "autocrud.resource",
     "autocrud.columns",
     "autocrud.fields",
+    "autocrud.documents",
     "autocrud.uniqueness",
     "autocrud.annotations",
     "autocrud.binary",

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from autocrud.columns import ColumnValue
+from autocrud.documents import DocumentField
 from autocrud.fields import IndexField
 from autocrud.query.metadata import CREATED_TIME, RESOURCE_ID
 from autocrud.query.operators import Operator
+from autocrud.query.text import TextQuery
 
 # What a term compares with: one value, or several.
 TermValue = ColumnValue | tuple[ColumnValue, ...]
@@ -76,6 +78,14 @@ class Term(Condition):
 
 
 @dataclass(frozen=True, slots=True)
+class Matches(Condition):
+    """Its texts answer a text query."""
+
+    field: DocumentField
+    text: TextQuery
+
+
+@dataclass(frozen=True, slots=True)
 class Sort:
     """One key of an order. Nulls come last, whichever way it goes."""
 
@@ -124,7 +134,7 @@ def all_of(*conditions: Condition) -> Condition | None:
     return And(conditions)
 
 
-def leaves(condition: Condition | None) -> Iterator[Compare | Term]:
+def leaves(condition: Condition | None) -> Iterator[Compare | Term | Matches]:
     """The leaves of a tree, from left to right."""
     match condition:
         case And(parts) | Or(parts):
@@ -132,7 +142,7 @@ def leaves(condition: Condition | None) -> Iterator[Compare | Term]:
                 yield from leaves(part)
         case Not(part):
             yield from leaves(part)
-        case Compare() | Term():
+        case Compare() | Term() | Matches():
             yield condition
 
 

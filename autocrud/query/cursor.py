@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 from autocrud.columns import ColumnValue, is_column_value
 from autocrud.errors import InvalidParameter
 from autocrud.fields import IndexField
-from autocrud.query.conditions import And, Condition, Not, Or, Position, Query, Term
+from autocrud.query.conditions import And, Condition, Matches, Not, Or, Position, Query, Term
 
 
 def encode_cursor(query: Query, position: Position) -> str:
@@ -86,4 +86,6 @@ def _shape(condition: Condition | None) -> Any:
             return ("Not", _shape(part))
         case Term(field, operator, value):
             return (field.column, operator.value, value)
+        case Matches(field, text):
+            return (field.column, text)
     return None

@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from autocrud.columns import ColumnValue
-from autocrud.query.conditions import And, Condition, Not, Or, Sort, Term
+from autocrud.fields import IndexField
+from autocrud.query.conditions import And, Condition, Matches, Not, Or, Sort, Term
 from autocrud.query.operators import Operator
 from autocrud.query.patterns import compiled
+from autocrud.query.text import RankField
 
 # What a row holds, by the column of the field: a value, or a tuple of them for a list.
 Row = Mapping[str, Any]
@@ -25,12 +27,19 @@ def holds(condition: Condition | None, row: Row) -> bool:
             return not holds(part, row)
         case Term(field, operator, value):
             return _term(operator, row[field.column], value)
+        case Matches(field, text):
+            return text.matches(row[field.column])
     raise TypeError(f"{condition!r} is not a condition of terms")
 
 
 def sort_key(sort: tuple[Sort, ...], row: Row) -> tuple[Any, ...]:
     """A key by which rows stand in the order: nulls last, and each key in its direction."""
-    return tuple(Place(row[key.field.column], key.descending) for key in sort)
+    return tuple(Place(value_in(row, key.field), key.descending) for key in sort)
+
+
+def value_in(row: Row, field: IndexField) -> Any:
+    """What a row holds of a field."""
+    return field.value_in(row) if isinstance(field, RankField) else row[field.column]
 
 
 class Place:

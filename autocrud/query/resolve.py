@@ -8,13 +8,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from autocrud.columns import MAX_TEXT_BYTES, ColumnKind, ColumnValue
+from autocrud.documents import DocumentField, document_of
 from autocrud.errors import ConfigurationError, InvalidParameter
 from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
-from autocrud.query.conditions import And, Compare, Condition, Sort, Term, TermValue, all_of, leaves, mapped
+from autocrud.query.conditions import And, Compare, Condition, Matches, Sort, Term, TermValue, all_of, leaves, mapped
 from autocrud.query.metadata import META_FIELDS
 from autocrud.query.operators import Meaning, Operator, Takes, operators_for
 from autocrud.query.patterns import canonical
+from autocrud.query.text import RankField, parse_text
 
 MAX_VALUES = 1000
 MAX_KEYS = 8
@@ -32,7 +34,10 @@ class Resolver:
 
     def __init__(self, spec: ModelSpec[Any]) -> None:
         self._spec = spec
-        self.fields: dict[str, IndexField] = {field.name: field for field in spec.index_fields}
+        self.fields: dict[str, IndexField] = {
+            field.name: field for field in spec.index_fields if not isinstance(field, DocumentField)
+        }
+        self.document = document_of(spec.index_fields)
         for field in META_FIELDS:
             name = f"meta.{field.name}" if field.name in self.fields else field.name
             if name in self.fields:
@@ -91,6 +96,16 @@ class Resolver:
         """
         return None if asked is None else mapped(asked, self._term)
 
+    def text(self, text: str) -> Matches:
+        """What somebody types into a text search asks.
+
+        Raises:
+            InvalidParameter: no field of the model is searched, or there is no word to look for.
+        """
+        if self.document is None:
+            raise InvalidParameter("q", f"no field of {self._spec.name} is marked as Index(text=True)")
+        return Matches(self.document, parse_text(text))
+
     def sort(self, text: str) -> tuple[Sort, ...]:
         """The order that a text such as `-created_time,name` asks for.
 
@@ -145,6 +160,11 @@ class Resolver:
 def asks_for_deleted(condition: Condition | None) -> bool:
     """Whether a condition says itself what is to be with what is deleted."""
     return any(isinstance(leaf, Term) and leaf.field.column == "is_deleted" for leaf in leaves(condition))
+
+
+def ranked(found: Matches) -> tuple[Sort, ...]:
+    """The order of a text search: the best answers first."""
+    return (Sort(RankField(found.field, found.text), descending=True),)
 
 
 def both(one: Condition | None, other: Condition | None) -> Condition | None:

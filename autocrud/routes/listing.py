@@ -1,13 +1,14 @@
 """`GET /{model}` and `GET /{model}/count`: many resources."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
 from autocrud.query.resolve import Resolver
+from autocrud.query.text import MAX_LENGTH
 from autocrud.routes.envelope import JsonResponse, envelope, page_model
 from autocrud.routes.filters import QB
 from autocrud.routes.operation import ModelRoutes, Operation
@@ -25,6 +26,17 @@ from autocrud.routes.parameters import (
 _TOTAL = Parameter("count", Literal["none", "exact"], "none", "`exact` adds `total`, the items of all pages together.")
 
 
+_TEXT = Parameter(
+    "q",
+    Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH)],
+    None,
+    'Words that the texts must have, all of them: `word`, `"a phrase"`, `begin*`, and `-not` before any of these. Case'
+    " and accents do not count. Without `sort`, those come first that have them often, for their length.",
+    'wild "guinea pig" -photo*',
+    shown=Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH, pattern=r"^[^\x00]*$")],
+)
+
+
 class Count(BaseModel):
     """How many resources there are."""
 
@@ -40,15 +52,18 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
 def _list(routes: ModelRoutes) -> Operation:
     manager = routes.manager
     sort = sort_parameter(manager.fields)
-    query = routes.query([LIMIT, CURSOR, sort, QB, _TOTAL, RETURNS, FIELDS, INCLUDE_DELETED], filters=True)
+    text = text_parameters(manager.fields)
+    query = routes.query([LIMIT, CURSOR, *text, sort, QB, _TOTAL, RETURNS, FIELDS, INCLUDE_DELETED], filters=True)
 
     async def list_(request: Request) -> Response:
         """A page of the resources that the filters select, all of them together; newest first, or as `sort` says.
 
+        Where `q` is given and no `sort`, the best answers come first.
+
         Walk the pages by `next_cursor`: what is written meanwhile neither hides a resource nor repeats one.
         """
         values, where = query.read(request)
-        asked = {"include_deleted": values["include_deleted"]}
+        asked = {"include_deleted": values["include_deleted"], "text": values.get("q")}
         page = await manager.search(where, sort=values["sort"], limit=values["limit"], cursor=values["cursor"], **asked)
         returns, fields, following = values["returns"], values["fields"], page.next_cursor
         items = b",".join([envelope(item, returns, fields) for item in page.items])
@@ -68,12 +83,13 @@ def _list(routes: ModelRoutes) -> Operation:
 
 def _count(routes: ModelRoutes) -> Operation:
     manager = routes.manager
-    query = routes.query([QB, INCLUDE_DELETED], filters=True)
+    query = routes.query([*text_parameters(manager.fields), QB, INCLUDE_DELETED], filters=True)
 
     async def count(request: Request) -> Response:
         """How many resources the same filters would list on all pages together."""
         values, where = query.read(request)
-        number = await manager.count(where, include_deleted=values["include_deleted"])
+        asked = {"include_deleted": values["include_deleted"], "text": values.get("q")}
+        number = await manager.count(where, **asked)
         return JsonResponse(b'{"count":%d}' % number)
 
     summary = f"Count {routes.spec.label} resources"
@@ -81,6 +97,11 @@ def _count(routes: ModelRoutes) -> Operation:
         "count", "GET", "/count", count, query.documented(), summary, 200, Count, {"count": 42}, (), (400,),
         filters=True,
     )  # fmt: skip
+
+
+def text_parameters(resolver: Resolver) -> list[Parameter]:
+    """The parameter that searches texts, where a field of the model is searched."""
+    return [] if resolver.document is None else [_TEXT]
 
 
 def sort_parameter(resolver: Resolver) -> Parameter:

@@ -7,6 +7,7 @@ from pydantic_core import from_json
 from autocrud.columns import IndexValue
 from autocrud.model import ModelSpec
 from autocrud.query.conditions import Position, Query
+from autocrud.query.evaluate import value_in
 from autocrud.query.metadata import META_FIELDS
 from autocrud.storage.values import Head
 
@@ -27,4 +28,4 @@ def position_of(spec: ModelSpec[Any], query: Query, head: Head) -> Position:
         row: dict[str, Any] = {"created_time": head.created_time, "resource_id": head.resource_id}
     else:
         row = row_of(spec, head.meta, spec.index_values(head.data or b""))
-    return Position(tuple(row[column] for column in columns))
+    return Position(tuple(value_in(row, key.field) for key in query.order))

@@ -18,7 +18,7 @@ from autocrud.writes import Author, Encoded
 class Sample(BaseModel):
     """What the conformance suite stores: one field of each sort that a backend treats in its own way."""
 
-    text: Annotated[str, Index()] = ""
+    text: Annotated[str, Index(text=True)] = ""
     number: Annotated[int | None, Index()] = None
     flag: Annotated[bool | None, Index()] = None
     tags: Annotated[list[str] | None, Index()] = None
@@ -79,11 +79,11 @@ def modification(
     return writes.modification(SAMPLE, before.meta, of.revision, Encoded(data), _after(before, time), status)
 
 
-def switching(before: Write, to: Write, *, time: datetime | None = None) -> Write:
+def switching(before: Write, to: Write, *, time: datetime | None = None, spec: ModelSpec[Any] = SAMPLE) -> Write:
     """The revision that another write made or rewrote becomes the current one."""
     assert to.revision is not None
     assert to.data is not None
-    return writes.switching(SAMPLE, before.meta, to.revision, to.data, to.blobs, _after(before, time))
+    return writes.switching(spec, before.meta, to.revision, to.data, to.blobs, _after(before, time))
 
 
 def pruning(before: Write, prunes: int) -> Write:

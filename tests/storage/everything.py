@@ -6,11 +6,13 @@ from typing import Any
 from autocrud.errors import UniqueViolation
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
+from autocrud.query.resolve import Resolver, ranked
 from autocrud.resource import RevisionStatus, timestamp
 from autocrud.storage.base import IStorage
 from autocrud.storage.values import Repeated, RequestKey, RevisionSpan
 from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.writes import (
+    SAMPLE,
     creation,
     deletion,
     modification,
@@ -36,6 +38,8 @@ async def picture(storage: IStorage) -> list[Any]:
     everything = (await storage.search(Query(include_deleted=True, limit=1000))).items
     live = await ids(storage)
     by_field = [await ids(storage, QB["text"].eq(text)) for text in ("", "x", "y")]
+    fields = Resolver(SAMPLE)
+    by_text = [await storage.search(Query(found, ranked(found), True)) for found in map(fields.text, ("x", "y", "z"))]
     by_item = [await ids(storage, QB["tags"].contains(tag), include_deleted=True) for tag in ("a", "b", "c")]
     histories = [await storage.commits(head.resource_id) for head in everything]
     commits = [commit for history in histories for commit in history]
@@ -52,6 +56,7 @@ async def picture(storage: IStorage) -> list[Any]:
         everything,
         live,
         by_field,
+        by_text,
         by_item,
         histories,
         data,

@@ -190,7 +190,7 @@ async def test_tables_have_typed_columns_and_each_model_all_of_its_indexes(opene
             tmp_path.name,
         )
     )
-    assert indexes == {"sample_resources": 12, "other_resources": 5, f"{spec.name.replace('-', '_')}_resources": 8}
+    assert indexes == {"sample_resources": 13, "other_resources": 5, f"{spec.name.replace('-', '_')}_resources": 8}
 
 
 async def test_a_new_index_field_is_filled_and_a_dropped_one_left_alone(opened: Opener, tmp_path: Path) -> None:

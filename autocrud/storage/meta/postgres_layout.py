@@ -5,11 +5,12 @@ from typing import Any
 
 import asyncpg
 
+from autocrud.documents import DocumentField
 from autocrud.errors import ConfigurationError
 from autocrud.model import ModelSpec
 from autocrud.storage.meta.filling import signature
 from autocrud.storage.meta.postgres_history import COMMIT_COLUMNS
-from autocrud.storage.meta.postgres_query import column_name, fitting, quoted
+from autocrud.storage.meta.postgres_query import column_name, fitting, quoted, words_of
 from autocrud.storage.meta.postgres_rebuild import rebuild
 from autocrud.storage.meta.postgres_records import PostgresRecords
 from autocrud.storage.meta.postgres_tables import DATA_COLUMNS, META_COLUMNS, PostgresTables, declared
@@ -135,6 +136,8 @@ def wanted_indexes(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str, tu
         if field.is_list:
             # Of what is deleted, too, for which there is no other one; readers do not pay for what writers put off.
             found[name] = (f"USING gin ({column}) WITH (fastupdate = off)", None)
+        elif isinstance(field, DocumentField):
+            found[name] = (f"USING gin (({words_of(field)}))", None)
         else:
             found[name] = (f"({column}, created_time, resource_id) {live}", None)
     for unique in spec.unique_sets:

@@ -7,8 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from autocrud.columns import ColumnKind, ColumnValue, IndexValue, decimal_of
+from autocrud.documents import DocumentField
 from autocrud.fields import IndexField
 from autocrud.query.operators import Operator
+from autocrud.query.text import TextQuery
 from autocrud.storage.meta.sql import Compiler
 
 # An index field's kind: the column's type, and how the value that other backends store becomes PostgreSQL's.
@@ -52,7 +54,8 @@ def folded_name(field: IndexField) -> str:
 
 def is_folded(field: IndexField) -> bool:
     """Whether a field has such a column."""
-    return field.kind is ColumnKind.text and not field.is_list and not field.is_meta
+    plain = not (field.is_list or field.is_meta or isinstance(field, DocumentField))
+    return plain and field.kind is ColumnKind.text
 
 
 def column_type(field: IndexField) -> str:
@@ -78,10 +81,26 @@ def _element(value: Any) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+def words_of(field: DocumentField) -> str:
+    """The words of a document, as an index has them."""
+    return f"array_to_tsvector(string_to_array(btrim({quoted(column_name(field))}), '  '))"
+
+
+def _tsquery(text: TextQuery) -> str:
+    """A text query as a tsquery, but for which words stand together. Words hold nothing that has a meaning there."""
+    wanted = [
+        f"'{word}'{':*' * (clause.prefix and place == len(clause.words))}"
+        for clause in text.wanted
+        for place, word in enumerate(clause.words, 1)
+    ]
+    unwanted = [f"!'{clause.words[0]}'{':*' * clause.prefix}" for clause in text.unwanted if len(clause.words) == 1]
+    return " & ".join([*wanted, *unwanted])
+
+
 class PostgresCompiler(Compiler):
     """One statement for PostgreSQL, with `$n` for each value."""
 
-    def column(self, field: IndexField) -> str:
+    def name(self, field: IndexField) -> str:
         return quoted(column_name(field))
 
     def bound(self, field: IndexField, value: ColumnValue) -> str:
@@ -111,6 +130,14 @@ class PostgresCompiler(Compiler):
     def list_term(self, field: IndexField, operator: Operator, values: Sequence[ColumnValue]) -> str:
         sign = "&&" if operator is Operator.contains_any else "@>"
         return f"{self.column(field)} {sign} {self._array(field, values)}"
+
+    def matches(self, field: DocumentField, text: TextQuery) -> str:
+        terms = [f"{words_of(field)} @@ {self.place(_tsquery(text), 'text')}::tsquery"]
+        for clauses, sign in ((text.wanted, ">"), (text.unwanted, "=")):
+            # The words are not known by their places.
+            phrases = [clause for clause in clauses if len(clause.words) > 1]
+            terms += [f"strpos({self.name(field)}, {self.bound_text(clause.pattern)}) {sign} 0" for clause in phrases]
+        return f"({' AND '.join(terms)})"
 
     def _array(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
         return self.place([typed(field, value) for value in values], f"{KINDS[field.kind][0]}[]")

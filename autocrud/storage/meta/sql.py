@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autocrud.columns import ColumnValue
+from autocrud.documents import DocumentField
 from autocrud.fields import IndexField
-from autocrud.query.conditions import And, Condition, Not, Or, Query, Term
+from autocrud.query.conditions import And, Condition, Matches, Not, Or, Query, Term
 from autocrud.query.operators import Operator
+from autocrud.query.text import RankField, TextQuery
 
 _COMPARISONS = {
     Operator.eq: "=", Operator.gt: ">", Operator.gte: ">=", Operator.lt: "<", Operator.lte: "<=",
@@ -49,9 +51,15 @@ class Compiler(ABC):
     def __init__(self) -> None:
         self.values: list[Any] = []
 
-    @abstractmethod
     def column(self, field: IndexField) -> str:
-        """The field's column, quoted."""
+        """The field's column, quoted, or what stands in the place of one."""
+        if isinstance(field, RankField):
+            return field.sql(self.name(field.document), self.bound_text)
+        return self.name(field)
+
+    @abstractmethod
+    def name(self, field: IndexField) -> str:
+        """The name of the field's column, quoted."""
 
     @abstractmethod
     def bound(self, field: IndexField, value: ColumnValue) -> str:
@@ -73,6 +81,10 @@ class Compiler(ABC):
     def list_term(self, field: IndexField, operator: Operator, values: Sequence[ColumnValue]) -> str:
         """`contains`, `contains_any` and `contains_all`, on a list."""
 
+    @abstractmethod
+    def matches(self, field: DocumentField, text: TextQuery) -> str:
+        """Whether the document answers a text query."""
+
     def where(self, condition: Condition | None) -> str:
         """The condition, true for exactly the rows for which it holds; for others it is false or null."""
         match condition:
@@ -86,6 +98,8 @@ class Compiler(ABC):
                 return f"({self.where(part)}) IS NOT TRUE"
             case Term(field, operator, value):
                 return self._term(field, operator, value)
+            case Matches(field, text):
+                return self.matches(field, text)
         raise TypeError(f"{condition!r} is not a condition of terms")
 
     def order_by(self, keys: Sequence[Key]) -> str:

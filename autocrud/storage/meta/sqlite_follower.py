@@ -17,6 +17,7 @@ from autocrud.storage.meta.sqlite_indexes import match_columns
 from autocrud.storage.meta.sqlite_runs import Entered, record_all
 from autocrud.storage.meta.sqlite_tables import SqliteTables
 from autocrud.storage.meta.sqlite_thread import SqliteThread, begin, in_transaction, truncate_wal
+from autocrud.storage.meta.sqlite_words import forget_words
 from autocrud.storage.records import data_span, decode_record
 from autocrud.storage.values import Item, Write
 
@@ -112,6 +113,7 @@ class LogFollower:
             await self._erase(pending)
         finally:
             await self._writer.run(Connection.rollback)
+        await self._writer.run(partial(in_transaction, forget_words))
         await self._writer.run(truncate_wal)
         if self._snapshots is not None and pending:
             await self._snapshots.supersede(self._path, max(erasure.purged for erasure in pending))

@@ -7,6 +7,7 @@ from sqlite3 import Connection, IntegrityError
 from typing import Any
 
 from autocrud.columns import IndexValue
+from autocrud.documents import DocumentField
 from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
 from autocrud.storage.meta.filling import FillEngine, NotUnique, Progress, large_values, values_of
@@ -15,6 +16,7 @@ from autocrud.storage.meta.sqlite_items import drop_items, match_items
 from autocrud.storage.meta.sqlite_query import quoted, stored
 from autocrud.storage.meta.sqlite_tables import SqliteTables
 from autocrud.storage.meta.sqlite_thread import SqliteThread, in_transaction
+from autocrud.storage.meta.sqlite_words import match_words
 from autocrud.uniqueness import UniqueSet
 
 # Of data that stands in the log: what its columns get by name, or why they cannot; by the resource and the locator.
@@ -152,6 +154,7 @@ def match_indexes(
         NotUnique: a field is to be unique, and is not.
     """
     match_items(spec, tables, db, postponed=postponed)
+    match_words(tables, db)
     wanted = _wanted(spec, tables)
     present = _drop_indexes(db, tables, keep=wanted) | {f"{tables.heads}_{column}" for column in postponed}
     for name, sql in wanted.items():
@@ -171,8 +174,8 @@ def _wanted(spec: ModelSpec[Any], tables: SqliteTables) -> dict[str, str]:
         f"{heads}_live": f"CREATE INDEX {heads}_live ON {heads} {order} {live}",
     }
     for field in spec.index_fields:
-        if field.is_list:
-            continue  # has a table of its items
+        if field.is_list or isinstance(field, DocumentField):
+            continue  # has a table of its items, or of its words
         name, column = f"{heads}_{field.column}", quoted(field.column)
         wanted[name] = f"CREATE INDEX {quoted(name)} ON {heads} ({column}, created_time, resource_id) {live}"
     for unique in spec.unique_sets:

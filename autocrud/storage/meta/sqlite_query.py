@@ -5,13 +5,16 @@ from collections.abc import Iterator, Sequence
 from sqlite3 import Connection
 
 from autocrud.columns import ColumnValue, IndexValue
+from autocrud.documents import DocumentField
 from autocrud.fields import IndexField
-from autocrud.query.conditions import And, Condition, Query, Term, all_of
+from autocrud.query.conditions import And, Condition, Matches, Query, Term, all_of, leaves
 from autocrud.query.metadata import CREATED_TIME, RESOURCE_ID
 from autocrud.query.operators import Operator
 from autocrud.query.patterns import compiled
+from autocrud.query.text import RankField, TextQuery
 from autocrud.storage.meta.sql import Compiler
 
+_MANY = 50  # of so many resources one
 _COMMON = 1000  # an item that so many have is a common one
 _MOST_NEEDED = 8  # items of one term, that are looked at for the rarest
 
@@ -42,14 +45,40 @@ def items_table(field: IndexField) -> str:
     return quoted(f"_items_{field.column}")
 
 
-class SqliteCompiler(Compiler):
-    """One statement for SQLite, with `?n` for each value."""
+def words_table(field: DocumentField) -> str:
+    """The table of the words of a document, quoted."""
+    return quoted(f"{field.column}_words")
 
-    def __init__(self) -> None:
+
+def goes_by_order(db: Connection, query: Query, heads: str) -> bool:
+    """Whether a page of texts is found sooner by going through its order than by sorting all that match.
+
+    SQLite does not know how many do, and begins with these; where there are many, it takes long.
+    """
+    found = next((leaf for leaf in leaves(query.where) if isinstance(leaf, Matches)), None)
+    first = query.order[0].field
+    if found is None or isinstance(first, RankField) or not (first == CREATED_TIME or first.column.startswith("ix_")):
+        return False
+    (rows,) = db.execute(f"SELECT coalesce(max(row), 0) FROM {heads}").fetchone()
+    table, many = words_table(found.field), rows // _MANY
+    matching = f"SELECT 1 FROM {table} WHERE {table} MATCH ? LIMIT ?"
+    (number,) = db.execute(f"SELECT count(*) FROM ({matching})", (_match(found.text), many + 1)).fetchone()
+    return bool(number > many)
+
+
+class SqliteCompiler(Compiler):
+    """One statement for SQLite, with `?n` for each value.
+
+    Args:
+        goes_by_order: see there.
+    """
+
+    def __init__(self, *, goes_by_order: bool = False) -> None:
         super().__init__()
+        self._goes_by_order = goes_by_order
         self._places: dict[str, str] = {}
 
-    def column(self, field: IndexField) -> str:
+    def name(self, field: IndexField) -> str:
         return self._places.get(field.column) or quoted(field.column)
 
     def source(self, db: Connection, heads: str, query: Query) -> tuple[str, Condition | None]:
@@ -107,6 +136,12 @@ class SqliteCompiler(Compiler):
             return f"(SELECT count(*) {found} AND (x.time, x.id) = (created_time, resource_id)) >= {least}"
         return f"row IN (SELECT x.number {found}{f' GROUP BY x.number HAVING count(*) = {least}' * (least > 1)})"
 
+    def matches(self, field: DocumentField, text: TextQuery) -> str:
+        table = words_table(field)
+        # With the sign, SQLite does not begin with these rows.
+        row = "+row" if self._goes_by_order else "row"
+        return f"{row} IN (SELECT rowid FROM {table} WHERE {table} MATCH {self.bound_text(_match(text))})"
+
 
 def _needed(term: Term) -> Iterator[ColumnValue]:
     """Items that a list must have for a term on it to hold."""
@@ -119,6 +154,15 @@ def _rarity(db: Connection, items: str, value: ColumnValue) -> int:
     sql = f"SELECT count(*) FROM (SELECT 1 FROM {items} WHERE value = ? LIMIT {_COMMON})"
     (count,) = db.execute(sql, (value,)).fetchone()
     return int(count)
+
+
+def _match(text: TextQuery) -> str:
+    """A text query in the language of FTS5."""
+    wanted, unwanted = (
+        [f'"{" ".join(clause.words)}"{" *" * clause.prefix}' for clause in clauses]
+        for clauses in (text.wanted, text.unwanted)
+    )
+    return f"({' AND '.join(wanted)})" + (f" NOT ({' OR '.join(unwanted)})" if unwanted else "")
 
 
 def _casefold(text: str | None) -> str | None:

@@ -6,6 +6,7 @@ from sqlite3 import Connection, IntegrityError
 from typing import Any
 
 from autocrud.columns import ColumnKind, ColumnValue, IndexValue
+from autocrud.documents import document_of
 from autocrud.errors import AlreadyExists, Conflict, UniqueViolation
 from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
@@ -16,7 +17,7 @@ from autocrud.storage.log import Tail
 from autocrud.storage.meta.sqlite_aggregate import SqliteAggregates
 from autocrud.storage.meta.sqlite_fields import SqliteFields
 from autocrud.storage.meta.sqlite_history import Erasure, SqliteHistory
-from autocrud.storage.meta.sqlite_query import SqliteCompiler, quoted, stored
+from autocrud.storage.meta.sqlite_query import SqliteCompiler, goes_by_order, quoted, stored
 from autocrud.storage.meta.sqlite_registry import Orphan, SqliteRegistry
 from autocrud.storage.values import Blob, Head, Item, Outcome, Write
 
@@ -71,6 +72,7 @@ class SqliteTables:
         self.heads = self.history.heads
         self.fields = SqliteFields(spec, base, self.heads)
         self.log = f"{base}_log"
+        self.document = document_of(spec.index_fields)
         self.index_columns = {field.column: _column_type(field) for field in spec.index_fields}
         data_columns = [*_DATA_COLUMNS, *map(quoted, self.index_columns)]
         columns = ["resource_id", *_META_COLUMNS, *data_columns]
@@ -185,8 +187,9 @@ class SqliteTables:
     def search(self, db: Connection, query: Query) -> list[Head]:
         """The heads of one page, and one more where there is a next page."""
         found: list[Head] = []
+        by_order = goes_by_order(db, query, self.heads)
         for segment in SqliteCompiler().segments(query):
-            compiler = SqliteCompiler()
+            compiler = SqliteCompiler(goes_by_order=by_order)
             source, rest = compiler.source(db, self.heads, query)
             where = f"{_live(query)} AND {compiler.where(rest)}"
             where += f" AND {segment.condition} AND {compiler.behind(segment)}"

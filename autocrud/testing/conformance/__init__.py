@@ -9,6 +9,7 @@ from autocrud.testing.conformance.fields import FieldTests
 from autocrud.testing.conformance.groups import GroupTests
 from autocrud.testing.conformance.queries import QueryTests
 from autocrud.testing.conformance.support import asking, ids, outcomes, present
+from autocrud.testing.conformance.texts import TextTests
 from autocrud.testing.conformance.timelines import TimelineTests
 from autocrud.testing.conformance.unique import UniqueTests
 from autocrud.testing.conformance.writing import WritingTests
@@ -16,5 +17,7 @@ from autocrud.testing.conformance.writing import WritingTests
 __all__ = ["StorageConformance", "asking", "ids", "outcomes", "present"]
 
 
-class StorageConformance(WritingTests, GroupTests, UniqueTests, QueryTests, FieldTests, TimelineTests, BlobTests):
+class StorageConformance(
+    WritingTests, GroupTests, UniqueTests, QueryTests, FieldTests, TextTests, TimelineTests, BlobTests
+):
     """All of it."""
