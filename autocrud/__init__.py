@@ -2,7 +2,7 @@
 
 from autocrud.binary import Binary
 from autocrud.crud import AutoCRUD
-from autocrud.fields import Index, Unique
+from autocrud.fields import Index, OnDelete, Ref, Unique
 from autocrud.manager import ResourceManager
 from autocrud.resource import ResourceMeta, Retention, RevisionInfo, RevisionStatus
 from autocrud.results import Resource, ResourcePage, RevisionPage
@@ -11,6 +11,8 @@ __all__ = [
     "AutoCRUD",
     "Binary",
     "Index",
+    "OnDelete",
+    "Ref",
     "Resource",
     "ResourceManager",
     "ResourceMeta",

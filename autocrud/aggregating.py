@@ -1,6 +1,6 @@
 """What somebody asks of `aggregate`, by names, and what is answered."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -28,6 +28,7 @@ async def aggregate(
     resolver: Resolver,
     where: Condition | None,
     *,
+    reached: Condition | None,
     group_by: str | None,
     metrics: str,
     sort: str | None,
@@ -36,6 +37,9 @@ async def aggregate(
     include_deleted: bool,
 ) -> GroupPage:
     """Find the groups, and name what is in them.
+
+    Args:
+        reached: the same condition, of terms on the model's own columns; a cursor belongs to what was asked.
 
     Raises:
         InvalidParameter: a name, a limit or the cursor cannot be used.
@@ -55,7 +59,7 @@ async def aggregate(
     shape = (where, names, wanted, include_deleted)
     after = None if cursor is None else decode_keys(shape, cursor, keys)
     asked = Aggregation(where, keys, figures, include_deleted, by, descending, limit, after)
-    found = await storage.aggregate(asked)
+    found = await storage.aggregate(replace(asked, where=reached))
     more = len(found) > limit and by is None
     page = found[:limit]
     following = encode_keys(shape, page[-1].keys) if more else None

@@ -12,6 +12,8 @@ from fastapi.params import Depends
 
 from autocrud.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.errors import AutoCRUDError, ConfigurationError, StorageUnavailable
+from autocrud.fields import Ref
+from autocrud.graph import Graph
 from autocrud.manager import KEY_SECONDS, ResourceManager
 from autocrud.model import ModelSpec
 from autocrud.resource import Retention, RevisionStatus
@@ -126,8 +128,8 @@ class AutoCRUD:
             unique_together: sets of index fields that are unique together, such as `[("title", "year")]`.
             require_if_match: refuse writes without `If-Match` (or `If-None-Match: *`) with 428.
             routes: the families to have, of create, list, count, aggregate, read, replace, patch, revisions, revision,
-                diff, switch, delete, restore, purge, and for binary fields upload_blob, read_blob, begin_upload,
-                read_upload, upload_part, finish_upload, abort_upload; default: all.
+                diff, switch, delete, restore, purge, where others refer to the model referrers, and for binary fields
+                upload_blob, read_blob, and begin_, read_, finish_ and abort_upload, upload_part; default: all.
             dependencies: FastAPI dependencies that guard every route of the model.
 
         Raises:
@@ -153,10 +155,10 @@ class AutoCRUD:
         A route of the application's own on the same path and method wins, wherever it was added.
 
         Raises:
-            ConfigurationError: a model has no storage, or this was called before.
+            ConfigurationError: a model has no storage, a reference leads to no model, or this was called before.
         """
         self._refuse_after_apply("apply")
-        self._build()
+        self._build(complete=True)
         self._applied = True
         mount = Mount(app, prefix)
         for registered in self._models.values():
@@ -203,9 +205,9 @@ class AutoCRUD:
         """The storages open for a while: what `apply` does for an application, for scripts that have none.
 
         Raises:
-            ConfigurationError: a storage cannot be used as it is set.
+            ConfigurationError: a storage cannot be used as it is set, or a reference leads to no model.
         """
-        self._build()
+        self._build(complete=True)
         async with AsyncExitStack() as stack:
             for factory in self._factories():
                 stack.push_async_callback(factory.close)
@@ -220,6 +222,7 @@ class AutoCRUD:
             finally:
                 keeping.cancel()
                 await asyncio.wait([keeping])
+                await asyncio.gather(*(manager.references.drain() for manager in self._managers()))
 
     async def check(self, *, patience: float = 5.0) -> dict[str, str | None]:
         """Ask each backend in use whether it can serve; what it says against it, or None, by its name.
@@ -236,15 +239,18 @@ class AutoCRUD:
 
     async def _keep_house(self) -> None:
         while True:
-            for registered in self._models.values():
-                if registered.manager is not None:
-                    await _housekeep(registered.manager)
+            for manager in self._managers():
+                await _housekeep(manager)
             await asyncio.sleep(self._housekeeping_seconds)
 
-    def _build(self) -> None:
-        for registered in self._models.values():
-            if registered.manager is not None:
-                continue
+    def _build(self, *, complete: bool = False) -> None:
+        """Make the managers that are not there yet, and tell all of them of each other.
+
+        Args:
+            complete: no model will be added any more.
+        """
+        new = [registered for registered in self._models.values() if registered.manager is None]
+        for registered in new:
             storage = registered.storage or self._storage_factory
             if storage is None:
                 raise ConfigurationError(
@@ -253,6 +259,20 @@ class AutoCRUD:
             built = storage if isinstance(storage, IStorage) else storage.build(registered.spec)
             registered.built = built
             registered.manager = ResourceManager(registered.spec, built, **self._limits)
+        graph = Graph([manager.peer for manager in self._managers()], self._shows)
+        if complete and graph.unknown:
+            raise ConfigurationError(graph.unknown[0])
+        for manager in self._managers() if new else ():
+            manager.link(graph)
+
+    def _shows(self, ref: Ref, reader: str, seen: str) -> bool:
+        """Whether who may read one model may read another one, too: where whatever guards that guards this as well."""
+        mine, other = self._models[reader], self._models[seen]
+        guarded = all(dependency in mine.dependencies for dependency in other.dependencies)
+        return ref.expand or (guarded and "read" in other.families)
+
+    def _managers(self) -> list[ResourceManager[Any]]:
+        return [registered.manager for registered in self._models.values() if registered.manager is not None]
 
     def _factories(self) -> list[IStorageFactory]:
         """Each factory in use, once."""

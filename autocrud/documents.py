@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from autocrud.columns import ColumnKind, IndexValue
 from autocrud.errors import ConfigurationError
-from autocrud.fields import Index, IndexField, Unique
+from autocrud.fields import Index, IndexField, Ref, Unique
 
 MAX_DOCUMENT_BYTES = 1_000_000  # what fits in a tsvector of PostgreSQL, and so holds on every backend
 MAX_WORD = 64  # characters that count of a word
@@ -81,8 +81,8 @@ def is_searched(name: str, has_texts: bool, markers: Sequence[Index]) -> bool:
     Raises:
         ConfigurationError: it has no texts, or is neither searched nor filtered by.
     """
-    if any(isinstance(marker, Unique) and not marker.filters for marker in markers):
-        raise ConfigurationError(f"{name} cannot be unique with filters=False")
+    if any(isinstance(marker, Unique | Ref) and not marker.filters for marker in markers):
+        raise ConfigurationError(f"{name} cannot be unique, or a reference, with filters=False")
     searched = any(marker.text for marker in markers)
     if searched and not has_texts:
         raise ConfigurationError(f"{name} cannot be searched: it is neither a text nor a list of texts")

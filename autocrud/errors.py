@@ -69,6 +69,12 @@ class InvalidData(InvalidInput):
     code = "invalid_data"
 
 
+class ReferenceNotFound(InvalidInput):
+    """The data refers to resources that are not there, or are deleted: create or restore them first."""
+
+    code = "reference_not_found"
+
+
 class UnsupportedMediaType(InvalidInput):
     """The body comes in a media type that this operation does not read.
 
@@ -264,6 +270,25 @@ class UniqueViolation(AutoCRUDError):
         self.fields = tuple(fields)
         self.field = ", ".join(fields)
         self.holder = holder
+
+
+class Referenced(AutoCRUDError):
+    """Other resources refer to this one, and keep it from being deleted: delete or change them first.
+
+    Args:
+        holder: the model and the id of the one that is referred to.
+        model, field: which resources refer to it, and by which field.
+        resource_ids: some of them.
+    """
+
+    code = "referenced"
+
+    def __init__(self, holder: tuple[str, str], model: str, field: str, resource_ids: Sequence[str]) -> None:
+        shown = ", ".join(map(repr, resource_ids[:_SHOWN])) + (", …" if len(resource_ids) > _SHOWN else "")
+        super().__init__(f"The {holder[0]} {holder[1]!r} is the {field} of {model} {shown}.")
+        self.model = model
+        self.field = field
+        self.resource_ids = tuple(resource_ids[:_SHOWN])
 
 
 class StorageUnavailable(AutoCRUDError):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import reduce
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema
 from autocrud.columns import MAX_TEXT_BYTES, ColumnKind, ColumnValue, IndexValue, column_value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
     """Marks a field that lists can filter by: `Annotated[str, Index()]`.
 
@@ -41,6 +41,37 @@ class Unique(Index):
     group: str | None = None
 
 
+class OnDelete(StrEnum):
+    """What becomes of a resource when one is deleted, or purged, that it refers to.
+
+    `restrict` refuses the delete. `set_null` makes a new revision with null, or without the item in the list.
+    `cascade` deletes the resource softly, too. `dangling` leaves it as it is.
+    """
+
+    restrict = "restrict"
+    set_null = "set_null"
+    cascade = "cascade"
+    dangling = "dangling"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref(Index):
+    """Marks an index field that holds the id of a resource, or ids: `Annotated[str, Ref("person")]`.
+
+    Args:
+        model: the name that the other model is registered by; it may be registered later, and be the model itself.
+        on_delete: what becomes of this resource when the other one is deleted.
+        must_exist: refuse writes that newly refer to a resource that is not there, or is deleted.
+        expand: readers of either model may see the other one through this field, though that one is guarded by
+            dependencies of its own.
+    """
+
+    model: str
+    on_delete: OnDelete = OnDelete.restrict
+    must_exist: bool = True
+    expand: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class FilterBounds:
     """Shows in OpenAPI what a column can hold, where the field's own type does not say it."""
@@ -61,6 +92,7 @@ class IndexField:
         unique: whether it is unique alone; `groups` names those that it is part of. `ModelSpec.unique_sets` has both.
         annotation: the type of the value, or of the items of a list.
         path: the names on the way to it.
+        ref: what it says of the resources that it refers to, where it does.
     """
 
     name: str
@@ -72,6 +104,7 @@ class IndexField:
     is_list: bool = False
     path: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    ref: Ref | None = None
 
     @property
     def column(self) -> str:

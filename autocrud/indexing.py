@@ -16,7 +16,7 @@ from autocrud.annotations import Types, fields_of, json_names, markers_in, taken
 from autocrud.columns import ColumnKind
 from autocrud.documents import DocumentField, is_searched
 from autocrud.errors import ConfigurationError
-from autocrud.fields import Index, IndexField, Unique, column_kind
+from autocrud.fields import Index, IndexField, Ref, Unique, column_kind
 
 _INDEXABLE = (
     "one scalar type (text, integer, float, bool, Decimal, date, time, datetime, UUID, or an enum of one of these),"
@@ -171,6 +171,7 @@ class _Paths:
             is_list=is_list,
             path=place.names,
             groups=tuple(group for group in groups if group is not None),
+            ref=next((marker for marker in markers if isinstance(marker, Ref)), None),
         )
 
     def is_searched(self, place: _Place) -> bool:

@@ -84,7 +84,7 @@ class ResourceManager(ResourceReader[T]):
             key = request_key(idempotency_key, content, author, timedelta(seconds=self._key_seconds))
         write = creation(self.spec, resource_id, encoded, author, status or self.spec.default_status, key)
         try:
-            await self._storage.commit(write)
+            await self.references.commit(write, None)
         except Repeated as repeated:
             if key is None or repeated.fingerprint != key.fingerprint:
                 raise KeyReused from repeated
@@ -156,6 +156,8 @@ class ResourceManager(ResourceReader[T]):
 
         Raises:
             InvalidParameter, NotFound, Deleted, PreconditionFailed.
+            Referenced: others refer to it that keep it, or keep what would go with it.
+            StorageUnavailable: also where it is deleted, but not all that refers to it has followed.
         """
 
         return await self._change(resource_id, if_match, by, self._changes.delete)
@@ -175,14 +177,15 @@ class ResourceManager(ResourceReader[T]):
         Blobs that no other resource refers to go with it.
 
         Raises:
-            InvalidParameter, NotFound, PreconditionFailed.
+            InvalidParameter, NotFound, PreconditionFailed, Referenced.
             StorageUnavailable: also where it is purged, but bytes of it are still to be erased.
         """
 
         await self._change(resource_id, if_match, by, self._changes.purge, include_deleted=True)
 
     async def housekeep(self) -> None:
-        """Give up the revisions whose time is over, erase what was given up, and drop what has expired."""
+        """Finish deletes that others are to follow, give up and erase old revisions, and drop what has expired."""
+        await self.references.finish()
         retention = self.spec.retention
         if retention is not None and retention.keep_for is not None:
             before, after = datetime.now(UTC) - retention.keep_for, ""
@@ -222,7 +225,7 @@ class ResourceManager(ResourceReader[T]):
             if write is None:
                 return current
             try:
-                await self._storage.commit(write)
+                await self.references.commit(write, current.head)
             except Conflict:
                 continue
             return after(self.spec, write, current)

@@ -1,21 +1,25 @@
 """ResourceReader: what can be asked of one model's resources."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from autocrud.aggregating import GroupPage, aggregate
 from autocrud.errors import Deleted, InvalidParameter, NotFound
+from autocrud.expansion import Expanded, ReferrerPage, expanded, referrers
+from autocrud.graph import Edge, Graph, Peer
 from autocrud.history import History
 from autocrud.model import ModelSpec
 from autocrud.query.conditions import Condition, Query
 from autocrud.query.cursor import decode_cursor, encode_cursor
 from autocrud.query.resolve import Resolver, asks_for_deleted, both, ranked
+from autocrud.references import ModelReferences
 from autocrud.resource import check_resource_id, revision_number
 from autocrud.results import Resource, ResourcePage, RevisionPage
 from autocrud.storage.base import IStorage
 from autocrud.storage.values import Head, RevisionSpan
+from autocrud.through import reached
 
 T = TypeVar("T")
 # What to ask for: a condition, or values by parameters.
@@ -34,7 +38,17 @@ class ResourceReader(Generic[T]):
         self.spec = spec
         self._storage = storage
         self._history = History(spec, storage)
-        self.fields = Resolver(spec)
+        self.peer = Peer(spec, storage)
+        self.link(Graph([self.peer]))
+
+    def link(self, graph: Graph) -> None:
+        """Make the references between models known; without it, those of the model to itself are."""
+        self.graph = graph
+        self.references = ModelReferences(self.peer, graph)
+        self.fields = Resolver(self.spec)
+        for edge in graph.outgoing(self.spec.name):
+            if edge.shows_target:
+                self.fields.targets[edge.field.name] = Resolver(edge.target.spec)
 
     async def get(
         self,
@@ -132,13 +146,57 @@ class ResourceReader(Generic[T]):
         query = self._query(where, include_deleted, sort, _checked(limit), text)
         if cursor is not None:
             query = replace(query, after=decode_cursor(query, cursor))
-        page = await self._storage.search(query)
+        page = await self._storage.search(await self._reached(query))
         following = None if page.next is None else encode_cursor(query, page.next)
         return ResourcePage([Resource(self.spec, head) for head in page.items], following)
 
     async def count(self, where: Where = None, *, text: str | None = None, include_deleted: bool = False) -> int:
         """How many resources `search` would find on all its pages. Raises as it does."""
-        return await self._storage.count(self._query(where, include_deleted, text=text))
+        return await self._storage.count(await self._reached(self._query(where, include_deleted, text=text)))
+
+    async def expanded(self, resources: Sequence[Resource[T]], fields: Sequence[str]) -> list[dict[str, Expanded]]:
+        """What resources of the model refer to, for each of them by the names of the fields.
+
+        One query for each model that is referred to, however many resources these are.
+
+        Raises:
+            InvalidParameter: a field is no reference.
+        """
+        return await expanded([self._edge(name) for name in fields], resources)
+
+    async def referrers(
+        self,
+        resource_id: str,
+        *,
+        edges: Sequence[Edge] | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+        include_deleted: bool = False,
+    ) -> ReferrerPage:
+        """One page of the resources that refer to one, field by field, the newest first.
+
+        Args:
+            edges: by these fields of these models; by all, if None.
+            include_deleted: also those that are deleted, and of one that is.
+
+        Raises:
+            InvalidParameter, NotFound, Deleted.
+        """
+        await self._head(resource_id, include_deleted)
+        chosen = self.graph.incoming(self.spec.name) if edges is None else edges
+        return await referrers(
+            chosen, resource_id, limit=_checked(limit), cursor=cursor, include_deleted=include_deleted
+        )
+
+    def _edge(self, name: str) -> Edge:
+        for edge in self.graph.outgoing(self.spec.name):
+            if edge.field.name == name:
+                return edge
+        known = ", ".join(edge.field.name for edge in self.graph.outgoing(self.spec.name)) or "none"
+        raise InvalidParameter("expand", f"{name!r} is not a reference of {self.spec.name}; these are: {known}")
+
+    async def _reached(self, query: Query) -> Query:
+        return replace(query, where=await reached(query.where, self.graph.peers))
 
     async def aggregate(
         self,
@@ -166,6 +224,7 @@ class ResourceReader(Generic[T]):
             self._storage,
             self.fields,
             query.where,
+            reached=(await self._reached(query)).where,
             group_by=group_by,
             metrics=metrics,
             sort=sort,

@@ -86,6 +86,20 @@ class Matches(Condition):
 
 
 @dataclass(frozen=True, slots=True)
+class Through(Condition):
+    """What is asked of the resources that a reference leads to. A search looks for these first.
+
+    Attributes:
+        field: the reference; `model` is the one that it leads to.
+        part: of terms on that model's columns.
+    """
+
+    field: IndexField
+    model: str
+    part: Condition
+
+
+@dataclass(frozen=True, slots=True)
 class Sort:
     """One key of an order. Nulls come last, whichever way it goes."""
 

@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 from autocrud.columns import ColumnValue, is_column_value
 from autocrud.errors import InvalidParameter
 from autocrud.fields import IndexField
-from autocrud.query.conditions import And, Condition, Matches, Not, Or, Position, Query, Term
+from autocrud.query.conditions import And, Condition, Matches, Not, Or, Position, Query, Term, Through
 
 
 def encode_cursor(query: Query, position: Position) -> str:
@@ -88,4 +88,7 @@ def _shape(condition: Condition | None) -> Any:
             return (field.column, operator.value, value)
         case Matches(field, text):
             return (field.column, text)
+        case Through(field, model, part):
+            # What was asked, and not what was found: that may change from page to page.
+            return (field.column, model, _shape(part))
     return None

@@ -2,7 +2,8 @@
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,7 +13,20 @@ from autocrud.documents import DocumentField, document_of
 from autocrud.errors import ConfigurationError, InvalidParameter
 from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
-from autocrud.query.conditions import And, Compare, Condition, Matches, Sort, Term, TermValue, all_of, leaves, mapped
+from autocrud.query.conditions import (
+    And,
+    Compare,
+    Condition,
+    Matches,
+    Not,
+    Sort,
+    Term,
+    TermValue,
+    Through,
+    all_of,
+    leaves,
+    mapped,
+)
 from autocrud.query.metadata import META_FIELDS
 from autocrud.query.operators import Meaning, Operator, Takes, operators_for
 from autocrud.query.patterns import canonical
@@ -30,6 +44,9 @@ class Resolver:
     """The fields of one model that can be asked for, by the names that queries have for them.
 
     A field of the model goes before one of the metadata of that name, which is then `meta.<name>`.
+
+    Attributes:
+        targets: by the name of a reference, the model that it leads to, whose fields are then `<reference>.<name>`.
     """
 
     def __init__(self, spec: ModelSpec[Any]) -> None:
@@ -43,6 +60,7 @@ class Resolver:
             if name in self.fields:
                 raise ConfigurationError(f"{spec.type_name}.{name} cannot be indexed: the metadata has that name")
             self.fields[name] = field
+        self.targets: dict[str, Resolver] = {}
         self.operators = {name: operators_for(field) for name, field in self.fields.items()}
 
     def parameter(self, name: str) -> tuple[str, Operator] | None:
@@ -51,7 +69,7 @@ class Resolver:
             return name, self.bare_operator(name)
         field, separator, operator = name.rpartition(_SEPARATOR)
         if not separator or field not in self.fields:
-            return None
+            return self._beyond(name)
         if operator not in self.operators[field]:
             known = ", ".join(self.operators[field])
             raise InvalidParameter(name, f"{operator!r} is not an operator of {field}; these are: {known}")
@@ -71,12 +89,25 @@ class Resolver:
         if found is None:
             raise InvalidParameter(name, f"is not an index field of {self._spec.name}; these are: {self.names}")
         field, operator = found
-        takes = self.operators[field][operator].takes
+        takes = self.meanings(field)[operator].takes
         if takes in (Takes.values, Takes.items, Takes.pair):
             return Compare(field, operator, [value for text in texts for value in _listed(name, text)])
         if len(texts) > 1:
             raise InvalidParameter(name, "is given more than once")
         return Compare(field, operator, texts[0])
+
+    def meanings(self, name: str) -> Mapping[Operator, Meaning]:
+        """The operators of a field, also of one that a reference leads to.
+
+        Raises:
+            InvalidParameter: there is no such field.
+        """
+        if name in self.operators:
+            return self.operators[name]
+        for reference, target in self.targets.items():
+            if name.startswith(f"{reference}."):
+                return target.meanings(name[len(reference) + 1 :])
+        raise InvalidParameter(name, f"is not an index field of {self._spec.name}; these are: {self.names}")
 
     def mapping(self, where: Mapping[str, Any] | None) -> Condition | None:
         """What a mapping from parameters, as `age__gte`, to Python values asks."""
@@ -134,11 +165,31 @@ class Resolver:
     @property
     def names(self) -> str:
         """The fields that there are, for people."""
-        return ", ".join(self.fields)
+        return ", ".join([*self.fields, *(f"{reference}.…" for reference in self.targets)])
+
+    def _beyond(self, name: str) -> tuple[str, Operator] | None:
+        for reference, target in self.targets.items():
+            if name.startswith(f"{reference}."):
+                with _named(reference):
+                    found = target.parameter(name[len(reference) + 1 :])
+                return None if found is None else (f"{reference}.{found[0]}", found[1])
+        return None
+
+    def _through(self, asked: Compare) -> Condition | None:
+        for reference, target in self.targets.items():
+            if asked.field.startswith(f"{reference}."):
+                inner = Compare(asked.field[len(reference) + 1 :], asked.operator, asked.value)
+                with _named(reference):
+                    term = target._term(inner)
+                return _reaching(self.fields[reference], target._spec.name, term)
+        return None
 
     def _term(self, asked: Compare) -> Condition:
         field = self.fields.get(asked.field)
         if field is None:
+            through = self._through(asked)
+            if through is not None:
+                return through
             raise InvalidParameter(asked.field, f"is not an index field of {self._spec.name}; these are: {self.names}")
         meaning = self.operators[asked.field].get(asked.operator)
         if meaning is None:
@@ -170,6 +221,28 @@ def ranked(found: Matches) -> tuple[Sort, ...]:
 def both(one: Condition | None, other: Condition | None) -> Condition | None:
     """Two conditions that may not be there, as one."""
     return one if other is None else other if one is None else And((one, other))
+
+
+@contextmanager
+def _named(reference: str) -> Iterator[None]:
+    """Errors name the parameter as the client wrote it."""
+    try:
+        yield
+    except InvalidParameter as error:
+        (one,) = error.errors
+        raise InvalidParameter(f"{reference}.{one.field}", one.message) from error
+
+
+def _reaching(reference: IndexField, model: str, term: Condition) -> Condition:
+    """What is asked of a field beyond a reference, which is null where the reference leads nowhere."""
+    match term:
+        case Term(field, Operator.ne, value):
+            return Not(Through(reference, model, Term(field, Operator.eq, value)))
+        case Term(field, Operator.not_in, value):
+            return Not(Through(reference, model, Term(field, Operator.in_, value)))
+        case Term(field, Operator.is_null, 1):
+            return Not(Through(reference, model, Term(field, Operator.is_null, 0)))
+    return Through(reference, model, term)
 
 
 def _value(field: IndexField, operator: Operator, meaning: Meaning, value: Any) -> TermValue:

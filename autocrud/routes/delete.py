@@ -23,7 +23,10 @@ def _delete(routes: ModelRoutes) -> Operation:
     manager, query = routes.manager, routes.query([])
 
     async def delete(request: Request) -> Response:
-        """Delete softly: the history stays, and `restore` undoes it."""
+        """Delete softly: the history stays, and `restore` undoes it.
+
+        What refers to it keeps it (409), lets go of it, or is deleted, too, as each reference says.
+        """
         query.read(request)
         tags = if_match(request, routes.needs_if_match)
         await manager.delete(request.path_params["resource_id"], if_match=tags, by=user_of(request))
@@ -32,7 +35,7 @@ def _delete(routes: ModelRoutes) -> Operation:
     summary = f"Delete a {routes.spec.label}"
     return Operation(
         "delete", "DELETE", "/{resource_id}", delete, [RESOURCE_ID, IF_MATCH], summary, 204,
-        refusals=routes.guarded(400, 404, 410, 412),
+        refusals=routes.guarded(400, 404, 409, 410, 412),
     )  # fmt: skip
 
 
@@ -52,7 +55,7 @@ def _purge(routes: ModelRoutes) -> Operation:
     path, summary = "/{resource_id}/permanently", f"Erase a {routes.spec.label} for good"
     return Operation(
         "purge", "DELETE", path, purge, [RESOURCE_ID, IF_MATCH], summary, 204,
-        refusals=routes.guarded(400, 404, 412),
+        refusals=routes.guarded(400, 404, 409, 412),
     )  # fmt: skip
 
 
@@ -70,5 +73,5 @@ def _restore(routes: ModelRoutes) -> Operation:
     summary = f"Restore a {routes.spec.label}"
     return Operation(
         "restore", "POST", "/{resource_id}/restore", restore, parameters, summary, 200, routes.envelope,
-        routes.envelope_example, ("ETag",), routes.guarded(400, 404, 409, 412), may_be_empty=True,
+        routes.envelope_example, ("ETag",), routes.guarded(400, 404, 409, 412, 422), may_be_empty=True,
     )  # fmt: skip

@@ -1,8 +1,9 @@
 """The envelope: `{"data": …, "meta": …, "revision_info": …}`, put together from stored JSON without parsing it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from fastapi import Request
 from pydantic import BaseModel, Field, create_model
@@ -67,8 +68,18 @@ def written_response(
     return JsonResponse(envelope(resource, values["returns"], values["fields"]), status, headers)
 
 
+# One class for each model, so that OpenAPI has one name for it.
+_ENVELOPES: MutableMapping[ModelSpec[Any], type[BaseModel]] = WeakKeyDictionary()
+
+
 def envelope_model(spec: ModelSpec[Any]) -> type[BaseModel]:
     """The envelope of one model, for OpenAPI. Parts that `returns` leaves out are absent."""
+    if spec not in _ENVELOPES:
+        _ENVELOPES[spec] = _envelope_model(spec)
+    return _ENVELOPES[spec]
+
+
+def _envelope_model(spec: ModelSpec[Any]) -> type[BaseModel]:
     return create_model(
         f"{spec.label}Resource",
         __doc__=f"A {spec.label} with its metadata and its current revision, cut by `returns`.",

@@ -2,7 +2,19 @@
 
 from collections.abc import Callable, Iterator
 
-from autocrud.routes import aggregate, blobs, create, delete, listing, patching, read, replace, revisions, uploads
+from autocrud.routes import (
+    aggregate,
+    blobs,
+    create,
+    delete,
+    listing,
+    patching,
+    read,
+    referrers,
+    replace,
+    revisions,
+    uploads,
+)
 from autocrud.routes.operation import ModelRoutes, Operation
 
 # In the order in which the routes are matched: a fixed segment stands before `{resource_id}`.
@@ -13,6 +25,7 @@ _MODULES: tuple[Callable[[ModelRoutes], Iterator[Operation]], ...] = (
     blobs.operations,
     uploads.operations,
     read.operations,
+    referrers.operations,
     replace.operations,
     patching.operations,
     revisions.operations,
@@ -24,6 +37,7 @@ FAMILIES = frozenset(
         "create", "list", "count", "aggregate",
         "read", "replace", "patch", "revisions", "revision", "diff", "switch", "delete", "restore", "purge",
         "upload_blob", "read_blob", "begin_upload", "read_upload", "upload_part", "finish_upload", "abort_upload",
+        "referrers",
     }
 )  # fmt: skip
 

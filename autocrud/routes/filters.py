@@ -66,7 +66,7 @@ class Filters:
     def takes_several(self, name: str) -> bool:
         """Whether a filter may be given more than once, each time with more values."""
         found = self._resolver.parameter(name)
-        return found is not None and self._resolver.operators[found[0]][found[1]].takes in _SEVERAL
+        return found is not None and self._resolver.meanings(found[0])[found[1]].takes in _SEVERAL
 
     def condition(self, texts: Mapping[str, Sequence[str]], expression: str | None) -> Condition | None:
         """What filters, by their names, and an expression ask for together; None where they ask for nothing.
@@ -79,11 +79,23 @@ class Filters:
 
     def documented(self) -> dict[str, dict[str, Any]]:
         """The filters as OpenAPI's parameters, by names for its components."""
-        return {
-            _component(f"{self._label}.{shown['name']}"): shown
-            for name, field in self._resolver.fields.items()
-            for shown in self._of_field(name, field)
-        }
+        own = (shown for name, field in self._resolver.fields.items() for shown in self._of_field(name, field))
+        return {_component(f"{self._label}.{shown['name']}"): shown for shown in (*own, *self._beyond())}
+
+    def _beyond(self) -> Iterator[dict[str, Any]]:
+        """The fields that references lead to, without operators, which are those of the other model."""
+        for reference, target in self._resolver.targets.items():
+            for name, field in target.fields.items():
+                if not field.is_meta:
+                    operator = target.bare_operator(name)
+                    yield {
+                        "name": f"{reference}.{name}",
+                        "in": "query",
+                        "required": False,
+                        "description": f"Only resources whose `{reference}` leads to one whose `{name}`"
+                        f" {target.operators[name][operator].says}; with all operators of that field.",
+                        **_shown(operator, target.operators[name][operator], _schema_of(field)),
+                    }
 
     def _of_field(self, name: str, field: IndexField) -> Iterator[dict[str, Any]]:
         schema = _schema_of(field)

@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from autocrud.query.resolve import Resolver
 from autocrud.query.text import MAX_LENGTH
-from autocrud.routes.envelope import JsonResponse, envelope, page_model
+from autocrud.routes.envelope import JsonResponse, page_model
+from autocrud.routes.expanding import Expansion
 from autocrud.routes.filters import QB
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.parameters import (
@@ -50,10 +51,9 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
 
 
 def _list(routes: ModelRoutes) -> Operation:
-    manager = routes.manager
-    sort = sort_parameter(manager.fields)
-    text = text_parameters(manager.fields)
-    query = routes.query([LIMIT, CURSOR, *text, sort, QB, _TOTAL, RETURNS, FIELDS, INCLUDE_DELETED], filters=True)
+    manager, expansion = routes.manager, Expansion(routes)
+    parameters = [LIMIT, CURSOR, *text_parameters(manager.fields), sort_parameter(manager.fields), QB, _TOTAL]
+    query = routes.query([*parameters, RETURNS, FIELDS, INCLUDE_DELETED, *expansion.parameters], filters=True)
 
     async def list_(request: Request) -> Response:
         """A page of the resources that the filters select, all of them together; newest first, or as `sort` says.
@@ -65,8 +65,8 @@ def _list(routes: ModelRoutes) -> Operation:
         values, where = query.read(request)
         asked = {"include_deleted": values["include_deleted"], "text": values.get("q")}
         page = await manager.search(where, sort=values["sort"], limit=values["limit"], cursor=values["cursor"], **asked)
-        returns, fields, following = values["returns"], values["fields"], page.next_cursor
-        items = b",".join([envelope(item, returns, fields) for item in page.items])
+        following = page.next_cursor
+        items = b",".join(await expansion.envelopes(page.items, values))
         total = b',"total":%d' % await manager.count(where, **asked) if values["count"] == "exact" else b""
         if following is None:
             return JsonResponse(b'{"items":[%s],"next_cursor":null%s}' % (items, total))
@@ -75,7 +75,7 @@ def _list(routes: ModelRoutes) -> Operation:
 
     example = {"items": [routes.envelope_example], "next_cursor": None}
     summary = f"List {routes.spec.label} resources"
-    model = page_model(routes.spec, routes.envelope)
+    model = page_model(routes.spec, expansion.model)
     return Operation(
         "list", "GET", "", list_, query.documented(), summary, 200, model, example, ("Link",), (400,), filters=True
     )

@@ -28,6 +28,8 @@ from autocrud.errors import (
     PreconditionFailed,
     PreconditionRequired,
     RangeNotSatisfiable,
+    Referenced,
+    ReferenceNotFound,
     RevisionNotFound,
     StorageUnavailable,
     UniqueViolation,
@@ -53,6 +55,7 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     Conflict: (409, "The resource moved on"),
     UniqueViolation: (409, "A unique value is taken"),
     NotDraft: (409, "The revision is stable"),
+    Referenced: (409, "The resource is referred to"),
     PatchFailed: (409, "The patch does not fit"),
     UploadIncomplete: (409, "Parts are missing"),
     Deleted: (410, "The resource is deleted"),
@@ -61,6 +64,7 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     UnsupportedMediaType: (415, "The media type is not read here"),
     RangeNotSatisfiable: (416, "No such bytes"),
     InvalidData: (422, "The data is not valid"),
+    ReferenceNotFound: (422, "A referenced resource is not there"),
     InvalidPatch: (422, "The patch is not valid"),
     KeyReused: (422, "The key belongs to another request"),
     PreconditionRequired: (428, "A precondition is required"),
@@ -116,14 +120,21 @@ def problem_of(error: AutoCRUDError) -> Response:
     if isinstance(error, PayloadTooLarge):
         # What the client has not sent yet is not waited for.
         headers["Connection"] = "close"
-    more: dict[str, Any] = {}
+    return problem_response(status, title, error.code, str(error), headers=headers, **_more(error))
+
+
+def _more(error: AutoCRUDError) -> dict[str, Any]:
+    """What a problem says beside its detail."""
     if isinstance(error, InvalidInput) and error.errors:
-        more["errors"] = error.errors
-    elif isinstance(error, UniqueViolation):
-        more |= {"errors": [_taken(field, error) for field in error.fields], "holder": error.holder}
-    elif isinstance(error, PatchFailed):
-        more |= {"errors": [{"field": f"/{error.index}", "message": str(error)}], "operation": error.index}
-    return problem_response(status, title, error.code, str(error), headers=headers, **more)
+        return {"errors": error.errors}
+    if isinstance(error, UniqueViolation):
+        return {"errors": [_taken(field, error) for field in error.fields], "holder": error.holder}
+    if isinstance(error, Referenced):
+        common = {"model": error.model, "field": error.field}
+        return {"referrers": [{**common, "resource_id": resource_id} for resource_id in error.resource_ids]}
+    if isinstance(error, PatchFailed):
+        return {"errors": [{"field": f"/{error.index}", "message": str(error)}], "operation": error.index}
+    return {}
 
 
 def _taken(field: str, error: UniqueViolation) -> dict[str, str]:

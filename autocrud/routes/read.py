@@ -6,14 +6,15 @@ from fastapi import Request
 from starlette.responses import Response
 
 from autocrud.routes.envelope import read_response
+from autocrud.routes.expanding import Expansion
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.parameters import AT, FIELDS, IF_NONE_MATCH, INCLUDE_DELETED, RESOURCE_ID, RETURNS, REVISION
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
     """The family `read`."""
-    manager = routes.manager
-    query = routes.query([RETURNS, FIELDS, REVISION, AT, INCLUDE_DELETED])
+    manager, expansion = routes.manager, Expansion(routes)
+    query = routes.query([RETURNS, FIELDS, REVISION, AT, INCLUDE_DELETED, *expansion.parameters])
 
     async def read(request: Request) -> Response:
         """Read the current revision, another one, or what a reader would have seen at some time.
@@ -27,6 +28,8 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
             at=values["at"],
             include_deleted=values["include_deleted"],
         )
+        if values.get("expand"):
+            return await expansion.response(request, resource, values)
         return read_response(request, resource, values)
 
     yield Operation(
@@ -37,7 +40,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         [RESOURCE_ID, *query.documented(), IF_NONE_MATCH],
         f"Read a {routes.spec.label}",
         200,
-        routes.envelope,
+        expansion.model,
         routes.envelope_example,
         ("ETag",),
         (400, 404, 410),

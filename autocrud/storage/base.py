@@ -9,7 +9,7 @@ from autocrud.model import ModelSpec
 from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.storage.blobs import BlobStore
-from autocrud.storage.values import Blob, Commit, Head, Item, Outcome, Page, Revision, RevisionSpan, Write
+from autocrud.storage.values import Blob, Commit, FollowUp, Head, Item, Outcome, Page, Revision, RevisionSpan, Write
 
 Check = Callable[[], Awaitable[None]]
 
@@ -127,6 +127,17 @@ class IStorage(ABC):
         """Ids behind `after` of resources with data from before this time that is not the current revision's."""
 
     @abstractmethod
+    async def pending(self, after: FollowUp | None, limit: int) -> list[FollowUp]:
+        """The follow-ups behind `after` that are not settled, in order.
+
+        They come from the commits, so that a rebuild brings those of long ago back: to follow up twice must do no harm.
+        """
+
+    @abstractmethod
+    async def settle(self, done: Sequence[FollowUp]) -> None:
+        """Forget these follow-ups. Where each node has its own metadata, each settles for itself."""
+
+    @abstractmethod
     async def tidy(self) -> None:
         """Erase what was pruned, and drop what has expired. Any number of processes may call it at once."""
 
@@ -217,6 +228,12 @@ class MetaStore(ABC):
 
     @abstractmethod
     async def outdated(self, before: datetime, after: str, limit: int) -> list[str]: ...
+
+    @abstractmethod
+    async def pending(self, after: FollowUp | None, limit: int) -> list[FollowUp]: ...
+
+    @abstractmethod
+    async def settle(self, done: Sequence[FollowUp]) -> None: ...
 
     @abstractmethod
     async def tidy(self) -> None: ...

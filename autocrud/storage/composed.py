@@ -19,6 +19,7 @@ from autocrud.storage.rows import position_of
 from autocrud.storage.values import (
     Blob,
     Commit,
+    FollowUp,
     Group,
     Head,
     Item,
@@ -147,6 +148,12 @@ class Storage(IStorage):
 
     async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
         return await self._meta.outdated(before, after, limit)
+
+    async def pending(self, after: FollowUp | None, limit: int) -> list[FollowUp]:
+        return await self._within(self._meta.pending(after, limit))
+
+    async def settle(self, done: Sequence[FollowUp]) -> None:
+        await self._within(self._meta.settle(done))
 
     async def tidy(self) -> None:
         await self._meta.tidy()

@@ -9,9 +9,9 @@ from autocrud.model import ModelSpec
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo
 from autocrud.storage.values import Blob, Item, RequestKey, Write
 
-# {"kind":…,"follows":…,"after":…,"prunes":…,"key":{…},"blobs":[…],"meta":{…},"revision_info":{…},"data":{…}}: the data
-# stands last, so that its bytes can be found by its size, and are read back as they were written. Data that was pruned
-# is blank. A blob's record is {"kind":"blob","blob":{…}}.
+# {"kind":…,"follows":…,"after":…,"prunes":…,"key":{…},"blobs":[…],"follow_up":true,"meta":{…},"revision_info":{…},
+# "data":{…}}: the data stands last, so that its bytes can be found by its size, and are read back as they were written.
+# Data that was pruned is blank. A blob's record is {"kind":"blob","blob":{…}}.
 _BLOB = "blob"
 
 
@@ -24,7 +24,7 @@ def encode_record(item: Item, after: str | None = None) -> bytes:
     if isinstance(item, Blob):
         return b'{"kind":"%s","blob":%s}' % (_BLOB.encode(), to_json(item))
     link = b"" if after is None else b'"after":"%s",' % after.encode()
-    more = _more(item) if item.prunes or item.key or item.blobs else b""
+    more = _more(item) if item.prunes or item.key or item.blobs or item.follow_up else b""
     start = b'{"kind":"%s","follows":%d,%s%s"meta":%s' % (
         item.kind.encode(), item.follows, link, more, item.meta_json,
     )  # fmt: skip
@@ -54,7 +54,8 @@ def decode_record(spec: ModelSpec[Any], line: bytes) -> Item:
     prunes, blobs = record.get("prunes", 0), tuple(record.get("blobs", ()))
     key = RequestKey(**record["key"]) if "key" in record else None
     if "revision_info" not in record:
-        return Write(kind, record["follows"], meta, prunes=prunes)
+        follow_up = record.get("follow_up", False)
+        return Write(kind, record["follows"], meta, prunes=prunes, follow_up=follow_up)
     revision = RevisionInfo.model_validate(record["revision_info"])
     data = line[len(line) - 1 - revision.size : -1]
     if data.isspace():
@@ -85,4 +86,6 @@ def _more(write: Write) -> bytes:
         found["key"] = write.key
     if write.blobs:
         found["blobs"] = write.blobs
+    if write.follow_up:
+        found["follow_up"] = True
     return to_json(found)[1:-1] + b","

@@ -7,7 +7,7 @@ from datetime import datetime
 from autocrud.columns import IndexValue
 from autocrud.errors import Aborted, AutoCRUDError, FieldError, InvalidData
 from autocrud.query.conditions import Position
-from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus, version_tag
+from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus, timestamp, version_tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class Write:
         prunes: the data of all revisions up to this number, but for the current one, is given up.
         key: what a repetition of the write is known by.
         blobs: the `file_id` of each blob that the data refers to.
+        follow_up: what refers to the resource is to follow it; until that is settled, it is pending.
     """
 
     kind: CommitKind
@@ -93,6 +94,7 @@ class Write:
     prunes: int = 0
     key: RequestKey | None = None
     blobs: tuple[str, ...] = ()
+    follow_up: bool = False
     meta_json: bytes = field(init=False)
     revision_json: bytes | None = field(init=False)
 
@@ -203,6 +205,20 @@ def commit_of(write: Write, locator: str | None) -> Commit:
         locator=locator,
         total_revision_count=meta.total_revision_count,
     )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FollowUp:
+    """A delete or a purge that others are to follow: of which resource, when, and by whom."""
+
+    resource_id: str
+    time: str
+    by: str | None = field(default=None, compare=False)
+
+
+def follow_up_of(write: Write) -> FollowUp:
+    """What is pending once this write is committed."""
+    return FollowUp(write.meta.resource_id, timestamp(write.meta.updated_time), write.meta.updated_by)
 
 
 @dataclass(frozen=True, slots=True)

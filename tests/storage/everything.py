@@ -1,5 +1,6 @@
 """All kinds of commits on a storage, and everything that it can be asked about them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -52,23 +53,9 @@ async def picture(storage: IStorage) -> list[Any]:
     keys = [await _holder(storage, key) for key in ("first", "second")]
     spot = await _refusal(storage, sample(shelf="s", place=9))
     count = await storage.count(Query())
-    return [
-        everything,
-        live,
-        by_field,
-        by_text,
-        by_item,
-        histories,
-        data,
-        revisions,
-        bytes_of,
-        references,
-        blobs,
-        contents,
-        keys,
-        spot,
-        count,
-    ]
+    pending = [(item, item.by) for item in await storage.pending(None, 100)]
+    found = [everything, live, by_field, by_text, by_item, histories, data, revisions, bytes_of, references, blobs]
+    return [*found, contents, keys, spot, pending, count]
 
 
 async def write_a_bit_of_everything(storage: IStorage) -> None:
@@ -83,7 +70,7 @@ async def write_a_bit_of_everything(storage: IStorage) -> None:
     changed.append(modification(writes[5], writes[5], sample(text="y", payload="d" * 20_000)))
     changed.append(update(writes[6], sample(text="y"), blobs=(blobs[0],)))
     assert await outcomes(storage, changed) == [None] * 7
-    gone, back = deletion(changed[0]), switching(changed[2], writes[2])
+    gone, back = replace(deletion(changed[0]), follow_up=True), switching(changed[2], writes[2])
     again = modification(changed[5], changed[5], sample(text="x"), status=RevisionStatus.stable)
     branch = update(back, sample(text="y", number=3), prunes=1)
     # The first revision, which is the current one then, is kept, and stays when it no longer is.
@@ -92,9 +79,9 @@ async def write_a_bit_of_everything(storage: IStorage) -> None:
     later = update(early, sample(text="x", number=4))
     for write in (
         gone,
-        deletion(changed[1]),
+        replace(deletion(changed[1]), follow_up=True),
         restoration(gone),
-        purge(writes[11]),
+        replace(purge(writes[11]), follow_up=True),
         back,
         branch,
         again,

@@ -3,12 +3,11 @@
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count, islice
 from typing import Any
 
-from autocrud.columns import IndexValue
 from autocrud.errors import AlreadyExists, Conflict, DataCorrupted, UniqueViolation
 from autocrud.model import ModelSpec
 from autocrud.query.aggregation import Aggregation, GroupRow
@@ -17,11 +16,12 @@ from autocrud.query.evaluate import holds, sort_key
 from autocrud.resource import CommitKind, RevisionInfo, revision_number, timestamp
 from autocrud.storage.base import MetaStore
 from autocrud.storage.meta.memory_aggregate import aggregate
+from autocrud.storage.meta.memory_rows import Held, Place, Row, row_after
 from autocrud.storage.object_store import ObjectStore
-from autocrud.storage.rows import row_of
 from autocrud.storage.values import (
     Blob,
     Commit,
+    FollowUp,
     Head,
     Item,
     Outcome,
@@ -33,27 +33,11 @@ from autocrud.storage.values import (
     Write,
     all_or_none,
     commit_of,
+    follow_up_of,
 )
 
 _MAKES = (CommitKind.create, CommitKind.update)
 _REWRITES = (CommitKind.modify, CommitKind.switch)
-
-
-# A place among all resources, oldest first.
-_Place = tuple[str, str]
-# A unique set's number, and the values of its fields.
-_Held = tuple[int, tuple[IndexValue, ...]]
-
-
-@dataclass(slots=True)
-class _Row:
-    head: Head
-    index: tuple[IndexValue, ...]
-    columns: dict[str, IndexValue]
-
-    @property
-    def place(self) -> _Place:
-        return self.head.created_time, self.head.resource_id
 
 
 class MemoryMetaStore(MetaStore):
@@ -66,16 +50,17 @@ class MemoryMetaStore(MetaStore):
     def __init__(self, spec: ModelSpec[Any], objects: ObjectStore, folder: str) -> None:
         self._objects, self._folder = objects, folder
         self._spec = spec
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[str, Row] = {}
         self._commits: dict[str, list[Commit]] = {}
         self._data: dict[str, bytes] = {}
         self._keys: dict[str, tuple[RequestKey, str]] = {}
         self._blobs: dict[str, Blob] = {}
         self._references: dict[str, dict[int, tuple[str, ...]]] = {}
         self._orphans: list[str] = []
+        self._pending: dict[FollowUp, None] = {}
         self._serials = count()  # a locator is never used again
-        self._order: list[_Place] = []
-        self._holders: dict[_Held, str] = {}  # of unique values
+        self._order: list[Place] = []
+        self._holders: dict[Held, str] = {}  # of unique values
 
     async def open(self) -> None:
         return
@@ -154,7 +139,7 @@ class MemoryMetaStore(MetaStore):
         return self._blobs.get(file_id)
 
     async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
-        found = [
+        return [
             resource_id
             for resource_id, history in sorted(self._commits.items())
             if resource_id > after
@@ -162,8 +147,13 @@ class MemoryMetaStore(MetaStore):
                 commit.locator and commit.time < before and commit.revision_id != history[-1].revision_id
                 for commit in history
             )
-        ]
-        return found[:limit]
+        ][:limit]
+
+    async def pending(self, after: FollowUp | None, limit: int) -> list[FollowUp]:
+        return sorted(item for item in self._pending if after is None or item > after)[:limit]
+
+    async def settle(self, done: Sequence[FollowUp]) -> None:
+        self._pending = dict.fromkeys(self._pending.keys() - set(done))
 
     async def tidy(self) -> None:
         now = timestamp(datetime.now(UTC))
@@ -191,7 +181,7 @@ class MemoryMetaStore(MetaStore):
         self._blobs[blob.file_id] = blob
         return None
 
-    def _refusal(self, write: Write, row: _Row | None) -> Outcome:
+    def _refusal(self, write: Write, row: Row | None) -> Outcome:
         resource_id = write.meta.resource_id
         if write.key and write.key.key in self._keys:
             held, holder = self._keys[write.key.key]
@@ -213,13 +203,15 @@ class MemoryMetaStore(MetaStore):
         if refused is not None:
             return refused
         locator = f"{resource_id}/{next(self._serials)}"
-        new = None if write.kind is CommitKind.purge else self._row_after(write, row, locator)
+        new = None if write.kind is CommitKind.purge else row_after(self._spec, write, row, locator)
         if new is not None and (taken := self._taken(new)) is not None:
             return taken
         if row is not None:
             del self._order[bisect_left(self._order, row.place)]
             for held in self._held(row):
                 del self._holders[held]
+        if write.follow_up:
+            self._pending[follow_up_of(write)] = None
         if new is None:
             self._forget(resource_id)
         else:
@@ -229,30 +221,14 @@ class MemoryMetaStore(MetaStore):
             self._record(write, locator)
         return None
 
-    def _row_after(self, write: Write, row: _Row | None, locator: str) -> _Row:
-        meta = write.meta
-        if write.data is not None and write.revision_json is not None:
-            revision_json, data, index = write.revision_json, write.data, write.index
-        elif row is not None and row.head.data is not None:
-            revision_json, data, index, locator = (
-                row.head.revision_info, row.head.data, row.index, row.head.locator,
-            )  # fmt: skip
-        else:
-            raise ValueError("a resource begins with data")
-        created_time = timestamp(meta.created_time)
-        head = Head(
-            meta.resource_id, meta.version, meta.is_deleted, created_time, write.meta_json, revision_json, data, locator
-        )
-        return _Row(head, index, row_of(self._spec, write.meta_json, index))
-
-    def _held(self, row: _Row) -> list[_Held]:
+    def _held(self, row: Row) -> list[Held]:
         """The unique values that a resource holds while it is live."""
         if row.head.is_deleted:
             return []
         claims = ((number, unique.claim(row.index)) for number, unique in enumerate(self._spec.unique_sets))
         return [(number, values) for number, values in claims if values is not None]
 
-    def _taken(self, new: _Row) -> UniqueViolation | None:
+    def _taken(self, new: Row) -> UniqueViolation | None:
         """The first unique set whose values another live resource holds."""
         for held in self._held(new):
             holder = self._holders.get(held, new.head.resource_id)
@@ -313,7 +289,7 @@ class MemoryMetaStore(MetaStore):
         self._release(resource_id, list(self._references.get(resource_id, ())))
         self._keys = {key: held for key, held in self._keys.items() if held[1] != resource_id}
 
-    def _selected(self, query: Query | Aggregation, places: Iterable[_Place]) -> Iterator[_Row]:
+    def _selected(self, query: Query | Aggregation, places: Iterable[Place]) -> Iterator[Row]:
         """The rows at these places for which the query's condition holds."""
         for _, resource_id in places:
             row = self._rows[resource_id]

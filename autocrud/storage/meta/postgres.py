@@ -25,7 +25,7 @@ from autocrud.storage.meta.postgres_pool import ConnectionLost, PostgresPool, Ra
 from autocrud.storage.meta.postgres_records import PostgresRecords
 from autocrud.storage.meta.postgres_tables import PostgresTables, columns_of, head_of
 from autocrud.storage.meta.revision_rows import revision_of
-from autocrud.storage.values import Blob, Commit, Head, Item, Outcome, Revision, RevisionSpan
+from autocrud.storage.values import Blob, Commit, FollowUp, Head, Item, Outcome, Revision, RevisionSpan
 
 logger = logging.getLogger(__name__)
 
@@ -143,6 +143,17 @@ class PostgresMetaStore(MetaStore):
         rows = await self._pool.fetch(self._tables.history.outdated, before, after, limit)
         return [resource_id for (resource_id,) in rows]
 
+    async def pending(self, after: FollowUp | None, limit: int) -> list[FollowUp]:
+        place = ("", "") if after is None else (after.resource_id, after.time)
+        rows = await self._pool.fetch(self._tables.registry.follow_ups.pending, *place, limit)
+        return [FollowUp(*row) for row in rows]
+
+    async def settle(self, done: Sequence[FollowUp]) -> None:
+        rows = [(item.resource_id, item.time) for item in done]
+        async with self._pool.connection() as connection:
+            if rows:
+                await connection.execute(self._tables.registry.follow_ups.settle, *columns_of(rows))
+
     async def tidy(self) -> None:
         await self._erase(deferred=True)
         async with self._pool.connection() as connection:
@@ -235,6 +246,7 @@ class PostgresMetaStore(MetaStore):
             (registry.insert_blobs, batch.blob_rows),
             (registry.insert_references, batch.references()),
             (registry.insert_keys, keys),
+            (registry.follow_ups.insert, batch.pending),
         ):
             if rows:
                 await connection.execute(sql, *columns_of(rows))

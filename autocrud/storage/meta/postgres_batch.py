@@ -1,7 +1,7 @@
 """Decides a batch of writes against the rows that it has locked: what is accepted, and what the rows become."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from autocrud.errors import AlreadyExists, AutoCRUDError, Conflict, UniqueViolation
@@ -9,7 +9,17 @@ from autocrud.resource import CommitKind, timestamp
 from autocrud.storage.meta.postgres_history import commit_row
 from autocrud.storage.meta.postgres_tables import Held, PostgresTables
 from autocrud.storage.records import data_span, encode_record
-from autocrud.storage.values import Blob, Item, Outcome, Repeated, UnknownBlob, Write, all_or_none, commit_of
+from autocrud.storage.values import (
+    Blob,
+    Item,
+    Outcome,
+    Repeated,
+    UnknownBlob,
+    Write,
+    all_or_none,
+    commit_of,
+    follow_up_of,
+)
 
 
 @dataclass(slots=True)
@@ -61,6 +71,7 @@ class Batch:
         self._holders: dict[Held, str] = {}
         self._offset = 0
         self.lines: list[bytes] = []
+        self.pending: list[tuple[Any, ...]] = []  # rows of the follow-ups
         self.erased: list[str] = []  # places of records in this very batch that it also purges
         self.outcomes: list[Outcome] = []
 
@@ -220,6 +231,8 @@ class Batch:
         start, size = data_span(write, len(line))
         locator = f"{self.key}:{self._offset + start}:{size}" if size else None
         record = self._append(line)
+        if write.follow_up:
+            self.pending.append(astuple(follow_up_of(write)))
         if write.kind is CommitKind.purge:
             self.erased += [row[-1] for row in state.commits]
             held = self._keys.items()

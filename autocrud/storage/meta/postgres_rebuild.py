@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -14,7 +14,7 @@ from autocrud.storage.meta.postgres_history import commit_row
 from autocrud.storage.meta.postgres_records import PostgresRecords
 from autocrud.storage.meta.postgres_tables import PostgresTables, columns_of
 from autocrud.storage.records import data_span, decode_record, parse_record
-from autocrud.storage.values import Blob, Write, commit_of
+from autocrud.storage.values import Blob, Write, commit_of, follow_up_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,10 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
         )
         rebuilt = _Rebuilt()
         for _, group in groupby(found, key=lambda row: row[0]):
-            rebuilt.add(tables, *_history([_found(spec, place, line) for _, place, line in group]))
+            items = [_found(spec, place, line) for _, place, line in group]
+            rebuilt.add(tables, *_history(items))
+            # Also what was rolled back: to follow up what did not happen does nothing.
+            rebuilt.pending += [astuple(follow_up_of(item.write)) for item in items if item.write.follow_up]
         await rebuilt.store(connection, tables)
         released.update(rebuilt.released)
         done, after = done + len(ids), ids[-1]
@@ -73,6 +76,7 @@ class _Rebuilt:
     keys: list[tuple[str, str, str, str]] = field(default_factory=list)
     erasures: list[tuple[str, bool]] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
+    pending: list[tuple[Any, ...]] = field(default_factory=list)
 
     def add(self, tables: PostgresTables, history: Sequence[_Found], dead: Sequence[_Found]) -> None:
         """Add one resource: the commits that it has, and the records of lives that were purged."""
@@ -103,6 +107,7 @@ class _Rebuilt:
             (tables.history.insert_commits, self.commits),
             (tables.registry.insert_references, self.references),
             (f"{tables.registry.insert_keys} ON CONFLICT DO NOTHING", self.keys),
+            (tables.registry.follow_ups.insert, self.pending),
             (erasures, self.erasures),
         ):
             if values:

@@ -1,6 +1,8 @@
-"""What stands beside the resources of one model in PostgreSQL: blobs, the references to them, and request keys."""
+"""What stands beside the resources of one model in PostgreSQL: blobs, references to them, request keys, follow-ups."""
 
 from collections.abc import Callable
+
+from autocrud.storage.meta.postgres_follow_ups import PostgresFollowUps
 
 _TEXT = 'text COLLATE "C"'
 
@@ -15,8 +17,9 @@ class PostgresRegistry:
 
     def __init__(self, named: Callable[[str], str], erasures: str) -> None:
         self.blobs, self.references, self.keys = (named(name) for name in ("blobs", "blob_references", "keys"))
+        self.follow_ups = PostgresFollowUps(named)
         self._named = named
-        self.drop = f"DROP TABLE IF EXISTS {self.blobs}, {self.references}, {self.keys}"
+        self.drop = f"DROP TABLE IF EXISTS {self.blobs}, {self.references}, {self.keys}, {self.follow_ups.table}"
         self.blob = f"SELECT file_id, size, key, created_time FROM {self.blobs} WHERE file_id = $1"
         self.insert_blobs = (
             f"INSERT INTO {self.blobs} (file_id, size, key, created_time, record)"
@@ -74,4 +77,5 @@ class PostgresRegistry:
             f"CREATE INDEX IF NOT EXISTS {by_file} ON {self.references} (file_id)",
             f"CREATE TABLE IF NOT EXISTS {self.keys} ({keys})",
             f"CREATE INDEX IF NOT EXISTS {by_resource} ON {self.keys} (resource_id)",
+            self.follow_ups.create,
         ]

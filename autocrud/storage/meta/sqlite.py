@@ -27,7 +27,18 @@ from autocrud.storage.meta.sqlite_runs import apply_all
 from autocrud.storage.meta.sqlite_tables import SqliteTables
 from autocrud.storage.meta.sqlite_thread import SqliteThread, begin, in_transaction
 from autocrud.storage.records import data_span, encode_record
-from autocrud.storage.values import Blob, Commit, Head, Item, Outcome, Revision, RevisionSpan, Write, all_or_none
+from autocrud.storage.values import (
+    Blob,
+    Commit,
+    FollowUp,
+    Head,
+    Item,
+    Outcome,
+    Revision,
+    RevisionSpan,
+    Write,
+    all_or_none,
+)
 
 if TYPE_CHECKING:  # it needs a library that a disk does not
     from autocrud.storage.meta.sqlite_snapshots import Snapshots
@@ -184,10 +195,20 @@ class SqliteMetaStore(MetaStore):
         history = self._tables.history
         return await self._fresh(self._readers[-1], lambda db: history.outdated(db, before, after, limit))
 
+    async def pending(self, after: FollowUp | None, limit: int) -> list[FollowUp]:
+        registry = self._tables.registry
+        return await self._fresh(self._readers[-1], lambda db: registry.follow_ups(db, after, limit), current=True)
+
+    async def settle(self, done: Sequence[FollowUp]) -> None:
+        async with self._lock:
+            settle = partial(self._tables.registry.settle, done=done)
+            await self._writer.run(partial(in_transaction, settle))
+
     async def tidy(self) -> None:
         async with self._lock:
             await self._follower.erase(deferred=True)
-        await self._writer.run(partial(in_transaction, self._tables.registry.drop_expired_keys))
+            # Within the lock, too: between two of a batch's steps its transaction is open.
+            await self._writer.run(partial(in_transaction, self._tables.registry.drop_expired_keys))
         await self._filling.resume()
 
     async def read(self, locator: str) -> bytes:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from sqlite3 import Connection
 
-from autocrud.columns import ColumnValue, IndexValue
+from autocrud.columns import ColumnKind, ColumnValue, IndexValue
 from autocrud.documents import DocumentField
 from autocrud.fields import IndexField
 from autocrud.query.conditions import And, Condition, Matches, Query, Term, all_of, leaves
@@ -14,7 +14,8 @@ from autocrud.query.patterns import compiled
 from autocrud.query.text import RankField, TextQuery
 from autocrud.storage.meta.sql import Compiler
 
-_MANY = 50  # of so many resources one
+_SELDOM = 50  # of so many resources one
+_MANY = 100  # values; more are bound as one
 _COMMON = 1000  # an item that so many have is a common one
 _MOST_NEEDED = 8  # items of one term, that are looked at for the rarest
 
@@ -60,7 +61,7 @@ def goes_by_order(db: Connection, query: Query, heads: str) -> bool:
     if found is None or isinstance(first, RankField) or not (first == CREATED_TIME or first.column.startswith("ix_")):
         return False
     (rows,) = db.execute(f"SELECT coalesce(max(row), 0) FROM {heads}").fetchone()
-    table, many = words_table(found.field), rows // _MANY
+    table, many = words_table(found.field), rows // _SELDOM
     matching = f"SELECT 1 FROM {table} WHERE {table} MATCH ? LIMIT ?"
     (number,) = db.execute(f"SELECT count(*) FROM ({matching})", (_match(found.text), many + 1)).fetchone()
     return bool(number > many)
@@ -113,6 +114,8 @@ class SqliteCompiler(Compiler):
         return f"?{len(self.values)}"
 
     def one_of(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
+        if len(values) > _MANY and field.kind is not ColumnKind.real:  # SQLite's JSON reads no float for sure
+            return f"{self.column(field)} IN (SELECT value FROM json_each({self.place(json.dumps(values))}))"
         return f"{self.column(field)} IN ({', '.join(self.bound(field, value) for value in values)})"
 
     def text_term(self, field: IndexField, operator: Operator, text: str) -> str:

@@ -1,11 +1,11 @@
-"""What stands beside the resources of one model in SQLite: blobs, the references to them, and request keys."""
+"""What stands beside the resources of one model in SQLite: blobs, references to them, request keys, follow-ups."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from sqlite3 import Connection
 
 from autocrud.resource import timestamp
-from autocrud.storage.values import Blob, Repeated, UnknownBlob, Write
+from autocrud.storage.values import Blob, FollowUp, Repeated, UnknownBlob, Write, follow_up_of
 
 Orphan = tuple[str, str | None]  # a blob's object, and the place of its record
 
@@ -17,6 +17,7 @@ class SqliteRegistry:
         self.blobs = f"{base}_blobs"
         self.references = f"{base}_blob_references"
         self.keys = f"{base}_keys"
+        self.pending = f"{base}_pending"
 
     def create_tables(self, db: Connection) -> None:
         """Create the tables that are missing."""
@@ -24,12 +25,14 @@ class SqliteRegistry:
         references = "resource_id TEXT NOT NULL, version INTEGER NOT NULL, file_id TEXT NOT NULL"
         keys = "key TEXT PRIMARY KEY NOT NULL, fingerprint TEXT NOT NULL, expires TEXT, resource_id TEXT NOT NULL"
         primary = "PRIMARY KEY (resource_id, version, file_id)"
+        pending = "resource_id TEXT NOT NULL, time TEXT NOT NULL, by TEXT, PRIMARY KEY (resource_id, time)"
         for statement in (
             f"CREATE TABLE IF NOT EXISTS {self.blobs} ({blobs}) WITHOUT ROWID",
             f"CREATE TABLE IF NOT EXISTS {self.references} ({references}, {primary}) WITHOUT ROWID",
             f"CREATE INDEX IF NOT EXISTS {self.references}_by_file ON {self.references} (file_id)",
             f"CREATE TABLE IF NOT EXISTS {self.keys} ({keys}) WITHOUT ROWID",
             f"CREATE INDEX IF NOT EXISTS {self.keys}_by_resource ON {self.keys} (resource_id)",
+            f"CREATE TABLE IF NOT EXISTS {self.pending} ({pending}) WITHOUT ROWID",
         ):
             db.execute(statement)
 
@@ -50,13 +53,32 @@ class SqliteRegistry:
         return write.key is None and not write.blobs
 
     def enter(self, db: Connection, write: Write) -> None:
-        """Enter the key and the references of an accepted write."""
+        """Enter the key, the references and the follow-up of an accepted write."""
         resource_id = write.meta.resource_id
+        self.mark(db, write)
         if write.key is not None:
             row = (write.key.key, write.key.fingerprint, write.key.expires, resource_id)
             db.execute(f"INSERT OR REPLACE INTO {self.keys} VALUES (?, ?, ?, ?)", row)
         rows = [(resource_id, write.meta.version, file_id) for file_id in write.blobs]
         db.executemany(f"INSERT OR IGNORE INTO {self.references} VALUES (?, ?, ?)", rows)
+
+    def mark(self, db: Connection, write: Write) -> None:
+        """Enter the follow-up of a write, if it has one."""
+        if write.follow_up:
+            item = follow_up_of(write)
+            row = (item.resource_id, item.time, item.by)
+            db.execute(f"INSERT OR IGNORE INTO {self.pending} VALUES (?, ?, ?)", row)
+
+    def follow_ups(self, db: Connection, after: FollowUp | None, limit: int) -> list[FollowUp]:
+        """Those behind a place."""
+        sql = f"SELECT * FROM {self.pending} WHERE (resource_id, time) > (?, ?) ORDER BY resource_id, time LIMIT ?"
+        place = ("", "") if after is None else (after.resource_id, after.time)
+        return [FollowUp(*row) for row in db.execute(sql, (*place, limit))]
+
+    def settle(self, db: Connection, done: Iterable[FollowUp]) -> None:
+        """Forget follow-ups."""
+        rows = [(item.resource_id, item.time) for item in done]
+        db.executemany(f"DELETE FROM {self.pending} WHERE resource_id = ? AND time = ?", rows)
 
     def register(self, db: Connection, blob: Blob) -> bool:
         """Register a blob; says whether it was new."""

@@ -88,7 +88,7 @@ class SqliteTables:
         (layout,) = db.execute("PRAGMA user_version").fetchone()
         if layout != _LAYOUT:
             history, registry = self.history, self.registry
-            beside = (registry.blobs, registry.references, registry.keys, self.fields.table)
+            beside = (registry.blobs, registry.references, registry.keys, registry.pending, self.fields.table)
             for table in (self.heads, self.log, history.commits, history.erasures, *beside):
                 db.execute(f"DROP TABLE IF EXISTS {table}")
             db.execute(f"PRAGMA user_version = {_LAYOUT}")
@@ -150,6 +150,7 @@ class SqliteTables:
     def remove(self, db: Connection, purge: Write) -> None:
         """Remove a head, whatever its version, and what stands beside it."""
         db.execute(f"DELETE FROM {self.heads} WHERE resource_id = ?", (purge.meta.resource_id,))
+        self.registry.mark(db, purge)
         self._let_go(db, purge)
 
     def record(self, db: Connection, item: Item, locator: str | None, record: str) -> None:

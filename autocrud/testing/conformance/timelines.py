@@ -1,15 +1,16 @@
 """Conformance of what was: revisions, drafts, switches, times, what is given up, and requests that are repeated."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from autocrud.errors import RevisionNotFound, UniqueViolation
+from autocrud.errors import Conflict, RevisionNotFound, UniqueViolation
 from autocrud.query.builder import QB
 from autocrud.resource import CommitKind, RevisionStatus, timestamp
 from autocrud.storage.base import IStorage
-from autocrud.storage.values import Repeated, RequestKey, Revision, RevisionSpan, Write
+from autocrud.storage.values import FollowUp, Repeated, RequestKey, Revision, RevisionSpan, Write
 from autocrud.testing.conformance.support import LARGE, StorageTests, ids, outcomes, present
 from autocrud.testing.writes import (
     creation,
@@ -210,3 +211,23 @@ class TimelineTests(StorageTests):
         await storage.commit(creation("a", sample(payload=LARGE[:-1])))
         with pytest.raises(RevisionNotFound):
             await storage.data(revision)
+
+    async def test_follow_ups_are_pending_until_they_are_settled(self, storage: IStorage) -> None:
+        """Those of a delete and of a purge, in order and by pages; a write that is refused leaves none."""
+        made = {name: creation(name, sample()) for name in "abcd"}
+        await _committed(storage, *made.values())
+        assert await storage.pending(None, 10) == []
+        gone = {name: replace(deletion(made[name], time=_hours(1)), follow_up=True) for name in "cba"}
+        purged = replace(purge(gone["b"]), follow_up=True)
+        await _committed(storage, *gone.values(), deletion(made["d"]), purged, restoration(gone["a"], time=_hours(2)))
+        (refused,) = await outcomes(storage, [replace(deletion(made["c"], time=_hours(3)), follow_up=True)])
+        assert isinstance(refused, Conflict)
+        early = [FollowUp(name, timestamp(_hours(1)), "ada") for name in "abc"]
+        first = await storage.pending(None, 2)
+        rest = await storage.pending(first[-1], 10)
+        assert [*first, *rest] == early  # what happened to one resource at one time is one
+        assert {item.by for item in first + rest} == {"ada"}
+        await storage.settle([early[0], early[1]])
+        await storage.settle([early[0]])
+        await storage.settle([])
+        assert await storage.pending(None, 10) == early[2:]

@@ -1,0 +1,41 @@
+"""A delete that others go with is finished, though the process that began it was killed."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autocrud.query.builder import QB
+from autocrud.storage.disk import DiskStorageFactory
+from tests.faults.cascade import REVIEWS
+from tests.http.library import library
+
+
+def die_in_the_middle(directory: Path, keeps_index: bool) -> None:
+    """Begin a cascade in another process, kill it, and perhaps lose the index."""
+    command = [sys.executable, "-m", "tests.faults.cascade", str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stalled\n"
+        process.send_signal(signal.SIGKILL)
+    for path in () if keeps_index else directory.glob("*/metadata*"):
+        path.unlink()
+
+
+@pytest.mark.parametrize("keeps_index", [True, False], ids=["as it is", "from the log alone"])
+async def test_a_cascade_survives_sigkill(tmp_path: Path, keeps_index: bool) -> None:
+    """The next start finishes it, in its own time, by whoever began it; also after a rebuild of SQLite."""
+    die_in_the_middle(tmp_path, keeps_index)
+    _, crud = library(DiskStorageFactory(tmp_path))
+    films, reviews = crud.manager("film"), crud.manager("review")
+    async with crud.running():
+        assert (await films.get("f", include_deleted=True)).meta.is_deleted
+        while [item for manager in (films, reviews) for item in await manager.peer.storage.pending(None, 1)]:
+            continue  # the housekeeping is at it
+        assert await reviews.count() == 0
+        assert await reviews.count(QB["updated_by"].eq("ada"), include_deleted=True) == REVIEWS + 100
+    _, crud = library(DiskStorageFactory(tmp_path))
+    async with crud.running():
+        assert await crud.manager("review").count() == 0
