@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run stack test lint types format demo bench bench-servers bench-blobs bench-queries crash campaign clean
+.PHONY: help run stack test lint types format demo bench bench-servers bench-blobs bench-bulk bench-queries crash campaign \
+        clean
 
 help:  ## explain the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -40,6 +41,9 @@ bench-servers: .venv/.test  ## measure the service on S3 and PostgreSQL, from wh
 
 bench-blobs: .venv/.test  ## measure uploads and downloads of a gibibyte on disk and on S3, and the memory they take
 	$(BIN)/python -m benchmarks.blob_throughput
+
+bench-bulk: .venv/.test  ## measure bulk creates per second on disk, and on PostgreSQL with S3 (two cores)
+	$(BIN)/python -m benchmarks.bulk_throughput
 
 bench-queries: .venv/.test  ## measure queries at 10,000 and at a million resources, and write down their plans (an hour)
 	$(BIN)/python -m benchmarks.query_latency

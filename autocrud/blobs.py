@@ -8,7 +8,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from autocrud.binary import OCTETS, Binary, reference
-from autocrud.errors import BlobNotFound, DataCorrupted, FieldError, InvalidData, PayloadTooLarge, RevisionNotFound
+from autocrud.blob_errors import BlobNotFound
+from autocrud.errors import DataCorrupted, FieldError, InvalidData, PayloadTooLarge, RevisionNotFound
 from autocrud.model import ModelSpec
 from autocrud.reading import ResourceReader
 from autocrud.storage.base import IStorage

@@ -127,9 +127,7 @@ class AutoCRUD:
             retention: which old revisions are kept; all of them if None.
             unique_together: sets of index fields that are unique together, such as `[("title", "year")]`.
             require_if_match: refuse writes without `If-Match` (or `If-None-Match: *`) with 428.
-            routes: the families to have, of create, list, count, aggregate, read, replace, patch, revisions, revision,
-                diff, switch, delete, restore, purge, where others refer to the model referrers, and for binary fields
-                upload_blob, read_blob, and begin_, read_, finish_ and abort_upload, upload_part; default: all.
+            routes: the families to have, of those in `autocrud.routes.families.FAMILIES`; all of them by default.
             dependencies: FastAPI dependencies that guard every route of the model.
 
         Raises:

@@ -1,6 +1,7 @@
 """Encoder: what a caller gives becomes what is stored: validated, its blobs found or stored, and written as JSON."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from autocrud.binary import Binary, binaries
@@ -12,6 +13,13 @@ from autocrud.writes import Encoded
 T = TypeVar("T")
 
 
+@dataclass(slots=True)
+class Parsed(Generic[T]):
+    """A value that the model's validator has made of JSON."""
+
+    value: T
+
+
 class Encoder(Generic[T]):
     """Encodes the values of one model."""
 
@@ -20,14 +28,17 @@ class Encoder(Generic[T]):
         self._blobs = blobs
 
     async def encode(self, value: Any) -> Encoded:
-        """Encode an instance of the model, anything that the model validates to one, or JSON as bytes.
+        """Encode an instance of the model, anything that the model validates to one, or JSON, as bytes or parsed.
 
         Raises:
             MalformedBody: it is not JSON.
             InvalidData: the model does not accept it, or it refers to blobs that are not there.
         """
-        from_json = isinstance(value, bytes)
-        validated = self._spec.parse(value) if from_json else self._spec.validate(value)
+        from_json = isinstance(value, bytes | Parsed)
+        if isinstance(value, Parsed):
+            validated: T = value.value
+        else:
+            validated = self._spec.parse(value) if isinstance(value, bytes) else self._spec.validate(value)
         blobs = await self._settle(validated) if self._spec.has_blobs else ()
         data = self._spec.dump(validated)
         if not from_json:

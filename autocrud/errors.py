@@ -164,45 +164,6 @@ class KeyReused(AutoCRUDError):
         super().__init__("The Idempotency-Key was used for a request with another body.")
 
 
-class BlobNotFound(AutoCRUDError):
-    """No revision of the resource refers to such a blob."""
-
-    code = "blob_not_found"
-
-    def __init__(self, resource_id: str, file_id: str) -> None:
-        super().__init__(f"{resource_id!r} has no blob {file_id}.")
-
-
-class RangeNotSatisfiable(AutoCRUDError):
-    """The blob ends before all of the ranges that were asked for; `size` is its length."""
-
-    code = "range_not_satisfiable"
-
-    def __init__(self, size: int) -> None:
-        super().__init__(f"The blob is {size} bytes long.")
-        self.size = size
-
-
-class UploadNotFound(AutoCRUDError):
-    """There is no such upload of this caller, or no longer: begin again."""
-
-    code = "upload_not_found"
-
-    def __init__(self, upload_id: str) -> None:
-        super().__init__(f"There is no upload {upload_id!r}; it may have expired.")
-
-
-class UploadIncomplete(AutoCRUDError):
-    """An upload cannot be finished: send the parts that are missing."""
-
-    code = "upload_incomplete"
-
-    def __init__(self, upload_id: str, missing: Sequence[int]) -> None:
-        shown = ", ".join(map(str, missing[:_SHOWN])) + (", …" if len(missing) > _SHOWN else "")
-        super().__init__(f"Of the upload {upload_id!r} these parts are missing: {shown}.")
-        self.missing = tuple(missing)
-
-
 class AlreadyExists(AutoCRUDError):
     """A resource, live or soft-deleted, has the id already."""
 
@@ -229,6 +190,16 @@ class Aborted(AutoCRUDError):
 
     def __init__(self) -> None:
         super().__init__("Another write of the same atomic request was refused.")
+
+
+class BulkRefused(AutoCRUDError):
+    """An operation of an atomic request was refused, and nothing was stored; `results` tells of each operation."""
+
+    code = "bulk_refused"
+
+    def __init__(self, results: Sequence[object]) -> None:
+        super().__init__("An operation was refused, and so nothing was stored.")
+        self.results = results
 
 
 class PreconditionFailed(AutoCRUDError):

@@ -1,11 +1,14 @@
 """ResourceManager: every operation on one model's resources. It knows rules, and neither HTTP nor storage formats."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from uuid_utils import uuid7
 
 from autocrud.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS, ResourceBlobs
+from autocrud.bulk import BulkWriter
+from autocrud.bulk_operation import BulkOp
 from autocrud.changes import MAX_PATCHED, Change, Changes, Tags, after, planned
 from autocrud.encoding import Encoder
 from autocrud.errors import (
@@ -15,11 +18,12 @@ from autocrud.errors import (
 )
 from autocrud.model import ModelSpec
 from autocrud.patch import Patch
-from autocrud.reading import ResourceReader
+from autocrud.reading import ResourceReader, Where
 from autocrud.resource import RevisionStatus, check_resource_id
 from autocrud.results import Resource
+from autocrud.selected import SelectedResult, SelectedWriter
 from autocrud.storage.base import IStorage
-from autocrud.storage.values import Repeated
+from autocrud.storage.values import Head, Outcome, Repeated, Write
 from autocrud.writes import Author, creation, request_key
 
 T = TypeVar("T")
@@ -53,6 +57,8 @@ class ResourceManager(ResourceReader[T]):
         self.blobs = ResourceBlobs(spec, storage, self, max_bytes=max_blob_bytes, upload_seconds=upload_seconds)
         self._encoder = Encoder(spec, storage.blobs)
         self._changes = Changes(spec, storage, self._encoder, self._history)
+        self.bulk = BulkWriter(spec, storage, self._encoder, self._changes, self._commit_all)
+        self._selected = SelectedWriter(self, self.bulk)
         self._key_seconds = key_seconds
 
     async def create(
@@ -171,6 +177,23 @@ class ResourceManager(ResourceReader[T]):
 
         return await self._change(resource_id, if_match, by, self._changes.restore, include_deleted=True)
 
+    async def delete_where(self, where: Where, *, by: str | None = None, dry_run: bool = False) -> SelectedResult:
+        """Delete softly whatever a condition selects, however many that are; page by page, not at once.
+
+        Args:
+            where: as `search` has it; there must be one.
+            dry_run: only count them.
+
+        Raises:
+            InvalidParameter: as `search`; or there is no condition.
+            StorageUnavailable: some may be deleted; the same again deletes the others.
+        """
+        return await self._selected.run(BulkOp.delete, where, by=by, dry_run=dry_run)
+
+    async def restore_where(self, where: Where, *, by: str | None = None, dry_run: bool = False) -> SelectedResult:
+        """Undo the soft delete of whatever is deleted and a condition selects. Otherwise as `delete_where`."""
+        return await self._selected.run(BulkOp.restore, where, by=by, dry_run=dry_run)
+
     async def purge(self, resource_id: str, *, if_match: Tags | None = None, by: str | None = None) -> None:
         """Erase a resource, deleted or not, with its metadata and all its revisions. This cannot be undone.
 
@@ -200,6 +223,9 @@ class ResourceManager(ResourceReader[T]):
             await self._change(resource_id, None, None, self._changes.prune, include_deleted=True)
         except NotFound:
             return  # purged meanwhile
+
+    async def _commit_all(self, writes: Sequence[tuple[Write, Head | None]], atomic: bool) -> list[Outcome]:
+        return await self.references.commit_all(writes, atomic=atomic)
 
     async def _as_created(self, resource_id: str) -> Resource[T]:
         """A resource as its creation left it."""

@@ -46,6 +46,7 @@ def _timestamp(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
+@lru_cache(maxsize=256)
 def version_tag(version: int, created_time: str) -> str:
     """The opaque tag of one state of one resource.
 
@@ -112,6 +113,9 @@ def revision_number(resource_id: str, revision: str) -> int:
     return int(number)
 
 
+_set = object.__setattr__
+
+
 class _Stored(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -119,13 +123,10 @@ class _Stored(BaseModel):
     def trusted(cls, **values: Any) -> Self:
         """One of values, for all fields, that are known to be right: it costs a fraction of validating them."""
         made = cls.__new__(cls)
-        for name, value in (
-            ("__dict__", values),
-            ("__pydantic_fields_set__", set(values)),
-            ("__pydantic_extra__", None),
-            ("__pydantic_private__", None),
-        ):
-            object.__setattr__(made, name, value)
+        _set(made, "__dict__", values)
+        _set(made, "__pydantic_fields_set__", set(values))
+        _set(made, "__pydantic_extra__", None)
+        _set(made, "__pydantic_private__", None)
         return made
 
 

@@ -12,6 +12,7 @@ from tests.servers import ROOT
 # Each may import those before it, and itself.
 LAYERS = (
     "autocrud.errors",
+    "autocrud.blob_errors",
     "autocrud.resource",
     "autocrud.columns",
     "autocrud.fields",
@@ -38,6 +39,9 @@ LAYERS = (
     "autocrud.aggregating",
     "autocrud.reading",
     "autocrud.changes",
+    "autocrud.bulk_operation",
+    "autocrud.bulk",
+    "autocrud.selected",
     "autocrud.blobs",
     "autocrud.manager",
     "autocrud.routes",

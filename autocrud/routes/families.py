@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from autocrud.routes import (
     aggregate,
     blobs,
+    bulk,
     create,
     delete,
     listing,
@@ -13,6 +14,7 @@ from autocrud.routes import (
     referrers,
     replace,
     revisions,
+    selected,
     uploads,
 )
 from autocrud.routes.operation import ModelRoutes, Operation
@@ -20,6 +22,8 @@ from autocrud.routes.operation import ModelRoutes, Operation
 # In the order in which the routes are matched: a fixed segment stands before `{resource_id}`.
 _MODULES: tuple[Callable[[ModelRoutes], Iterator[Operation]], ...] = (
     create.operations,
+    bulk.operations,
+    selected.operations,
     listing.operations,
     aggregate.operations,
     blobs.operations,
@@ -34,8 +38,9 @@ _MODULES: tuple[Callable[[ModelRoutes], Iterator[Operation]], ...] = (
 
 FAMILIES = frozenset(
     {
-        "create", "list", "count", "aggregate",
+        "create", "bulk", "list", "count", "aggregate",
         "read", "replace", "patch", "revisions", "revision", "diff", "switch", "delete", "restore", "purge",
+        "delete_many", "restore_many",
         "upload_blob", "read_blob", "begin_upload", "read_upload", "upload_part", "finish_upload", "abort_upload",
         "referrers",
     }

@@ -164,6 +164,7 @@ class Operation:
         partial: whether it may also answer 206, with a part of it, or send the client elsewhere by 307.
         request_body: what OpenAPI shows of a body that is not just the model.
         media_types, schema: of the success response's body, where it is not a model's JSON.
+        more_content: what else the success response may be, by its media type.
         filters: whether it takes the filters of the model.
     """
 
@@ -185,6 +186,7 @@ class Operation:
     request_body: dict[str, Any] | None = None
     media_types: Sequence[str] = ("application/json",)
     schema: dict[str, Any] | None = None
+    more_content: dict[str, Any] | None = None
     filters: bool = False
 
     def responses(self) -> dict[int | str, dict[str, Any]]:
@@ -192,7 +194,7 @@ class Operation:
         success: dict[str, Any] = {}
         body = {"example": self.example, "schema": self.schema}
         if shown := {name: value for name, value in body.items() if value is not None}:
-            success["content"] = dict.fromkeys(self.media_types, shown)
+            success["content"] = dict.fromkeys(self.media_types, shown) | (self.more_content or {})
         if self.headers:
             success["headers"] = _headers(*self.headers)
         found: dict[int | str, dict[str, Any]] = {self.status: success, **problems(*self.refusals)}

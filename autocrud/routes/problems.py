@@ -8,10 +8,12 @@ from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from autocrud.blob_errors import BlobNotFound, RangeNotSatisfiable, UploadIncomplete, UploadNotFound
 from autocrud.errors import (
+    Aborted,
     AlreadyExists,
     AutoCRUDError,
-    BlobNotFound,
+    BulkRefused,
     Conflict,
     Deleted,
     IndexNotReady,
@@ -27,15 +29,12 @@ from autocrud.errors import (
     PayloadTooLarge,
     PreconditionFailed,
     PreconditionRequired,
-    RangeNotSatisfiable,
     Referenced,
     ReferenceNotFound,
     RevisionNotFound,
     StorageUnavailable,
     UniqueViolation,
     UnsupportedMediaType,
-    UploadIncomplete,
-    UploadNotFound,
 )
 
 logger = logging.getLogger(__name__)
@@ -58,6 +57,7 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     Referenced: (409, "The resource is referred to"),
     PatchFailed: (409, "The patch does not fit"),
     UploadIncomplete: (409, "Parts are missing"),
+    BulkRefused: (409, "Nothing was stored"),
     Deleted: (410, "The resource is deleted"),
     PreconditionFailed: (412, "The precondition does not hold"),
     PayloadTooLarge: (413, "The body is too long"),
@@ -67,6 +67,7 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     ReferenceNotFound: (422, "A referenced resource is not there"),
     InvalidPatch: (422, "The patch is not valid"),
     KeyReused: (422, "The key belongs to another request"),
+    Aborted: (424, "Another operation was refused"),
     PreconditionRequired: (428, "A precondition is required"),
     IndexNotReady: (503, "The index is being filled"),
     StorageUnavailable: (503, "The storage is not available"),

@@ -20,7 +20,6 @@ from autocrud.storage.values import (
     Blob,
     Commit,
     FollowUp,
-    Group,
     Head,
     Item,
     Outcome,
@@ -28,6 +27,7 @@ from autocrud.storage.values import (
     Revision,
     RevisionSpan,
     Write,
+    WriteGroup,
 )
 
 R = TypeVar("R")
@@ -62,7 +62,7 @@ class Storage(IStorage):
         self._spec = spec
         self._meta = meta
         self._patience = patience
-        self._writer: Batcher[Group, list[Outcome]] = Batcher(
+        self._writer: Batcher[WriteGroup, list[Outcome]] = Batcher(
             self._commit_groups,
             weight=_weight,
             max_weight=_MAX_BATCH_BYTES,
@@ -79,12 +79,12 @@ class Storage(IStorage):
         await self._meta.close()
 
     async def commit(self, write: Write) -> None:
-        (refused,) = await self._within(self._writer.submit(Group((write,))))
+        (refused,) = await self._within(self._writer.submit(WriteGroup((write,))))
         if refused is not None:
             raise refused
 
     async def commit_all(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
-        groups = [Group(writes, True)] if atomic and writes else list(_groups(writes))
+        groups = [WriteGroup(writes, True)] if atomic and writes else list(_groups(writes))
         longer = sum(map(_weight, groups)) / _BYTES_PER_SECOND
         return list(chain.from_iterable(await asyncio.gather(*(self._submit(group, longer) for group in groups))))
 
@@ -159,20 +159,20 @@ class Storage(IStorage):
         await self._meta.tidy()
         await self.blobs.uploads.expire()
 
-    async def _submit(self, group: Group, longer: float) -> list[Outcome]:
+    async def _submit(self, group: WriteGroup, longer: float) -> list[Outcome]:
         try:
             return await self._within(self._writer.submit(group), longer)
         except AutoCRUDError as error:
             return [error] * len(group.items)
 
-    async def _commit_groups(self, groups: Sequence[Group]) -> list[list[Outcome]]:
+    async def _commit_groups(self, groups: Sequence[WriteGroup]) -> list[list[Outcome]]:
         """Those that are together in a batch; an atomic one is alone."""
         items = [item for group in groups for item in group.items]
         outcomes = iter(await self._meta.commit(items, groups[0].atomic))
         return [list(islice(outcomes, len(group.items))) for group in groups]
 
     async def _register(self, blob: Blob) -> Outcome:
-        return (await self._writer.submit(Group((blob,))))[0]
+        return (await self._writer.submit(WriteGroup((blob,))))[0]
 
     async def _complete(self, head: Head) -> Head | None:
         """The head with its data; None where that was erased after the head was read."""
@@ -203,7 +203,7 @@ class Storage(IStorage):
             raise StorageUnavailable(message) from error
 
 
-def _groups(writes: Sequence[Write]) -> Iterator[Group]:
+def _groups(writes: Sequence[Write]) -> Iterator[WriteGroup]:
     """The writes in order, in groups that are held in memory as a whole."""
     group: list[Write] = []
     weight = 0
@@ -211,13 +211,13 @@ def _groups(writes: Sequence[Write]) -> Iterator[Group]:
         group.append(write)
         weight += _item_weight(write)
         if weight >= _GROUP_BYTES:
-            yield Group(group)
+            yield WriteGroup(group)
             group, weight = [], 0
     if group:
-        yield Group(group)
+        yield WriteGroup(group)
 
 
-def _weight(group: Group) -> int:
+def _weight(group: WriteGroup) -> int:
     return sum(map(_item_weight, group.items))
 
 

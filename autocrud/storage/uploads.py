@@ -9,7 +9,8 @@ from typing import Protocol
 from pydantic_core import from_json, to_json
 from uuid_utils import uuid7
 
-from autocrud.errors import DataCorrupted, UploadIncomplete, UploadNotFound
+from autocrud.blob_errors import UploadIncomplete, UploadNotFound
+from autocrud.errors import DataCorrupted
 from autocrud.resource import timestamp
 from autocrud.storage.digest import Digest, new_key
 from autocrud.storage.object_store import ObjectMissing, ObjectStore

@@ -249,7 +249,7 @@ Outcome = AutoCRUDError | None
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class WriteGroup:
     """Items that are committed together; where it is atomic, all of them or none."""
 
     items: Sequence[Item]

@@ -93,7 +93,7 @@ async def test_head_is_get_without_the_body(http: httpx.AsyncClient) -> None:
 async def test_options_tell_what_is_allowed(http: httpx.AsyncClient) -> None:
     """Of the path, whether or not there is anything."""
     for path, allowed in (
-        ("/book", "GET, HEAD, OPTIONS, POST"),
+        ("/book", "DELETE, GET, HEAD, OPTIONS, POST"),
         ("/book/count", "GET, HEAD, OPTIONS"),
         ("/book/x", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
         ("/book/x/revisions", "GET, HEAD, OPTIONS"),

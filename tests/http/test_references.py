@@ -242,3 +242,29 @@ async def test_filters_in_a_url_reach_through_references(http: httpx.AsyncClient
     for bad in ("director.words=x", "director.name__like=x", "director.boss.name=x", "title.name=x"):
         refused = await http.get(f"/film?{bad}")
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, bad.partition("=")[0])
+
+
+async def test_bulk_work_keeps_to_references(http: httpx.AsyncClient) -> None:
+    """Each operation on its own, or all of them; what a delete cascades to goes with it."""
+    reed = await new(http, "person", name="Reed")
+    film = await new(http, "film", director=reed)
+    review = await new(http, "review", film=film)
+    lines = [
+        {"op": "create", "data": {"title": "A", "director": reed}},
+        {"op": "create", "data": {"title": "B", "director": "nobody"}},
+        {"op": "update", "id": film, "data": {"title": "C", "director": "nobody"}},
+    ]
+    answer = (await http.post("/film/bulk", json=lines)).json()
+    assert [item["status"] for item in answer["items"]] == [201, 422, 422]
+    assert answer["items"][1]["problem"]["code"] == "reference_not_found"
+    refused = await http.post("/film/bulk?atomic=true", json=lines)
+    assert (refused.status_code, refused.json()["code"]) == (409, "bulk_refused")
+    assert (await http.get("/film/count")).json() == {"count": 2}
+    answer = (await http.post("/person/bulk", json=[{"op": "delete", "id": reed}])).json()
+    assert (answer["items"][0]["status"], answer["items"][0]["problem"]["code"]) == (409, "referenced")
+    answer = (await http.post("/film/bulk", json=[{"op": "delete", "id": film}])).json()
+    assert answer["items"][0]["status"] == 204, answer
+    assert (await http.get(f"/review/{review}")).status_code == 410
+    gone = await http.delete("/film?title=A")
+    assert gone.json() == {"matched": 1, "changed": 1}, gone.text
+    assert (await http.delete(f"/person/{reed}")).status_code == 204

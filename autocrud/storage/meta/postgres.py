@@ -221,9 +221,18 @@ class PostgresMetaStore(MetaStore):
         batch.know((file_id for (file_id,) in known), held)
         batch.decide()
         if batch.lines:
-            await self._apply(connection, batch)
-            await self._persist(batch)
+            await self._apply_and_persist(connection, batch)
         return transaction_id
+
+    async def _apply_and_persist(self, connection: Any, batch: Batch) -> None:
+        """Both at once: neither counts before COMMIT, and each takes its time elsewhere."""
+        persisting = asyncio.ensure_future(self._persist(batch))
+        try:
+            await self._apply(connection, batch)
+        finally:
+            # Records that are still on their way could not be discarded.
+            await asyncio.wait([persisting])
+        persisting.result()
 
     async def _apply(self, connection: Any, batch: Batch) -> None:
         tables, history, registry = self._tables, self._tables.history, self._tables.registry

@@ -17,7 +17,6 @@ from autocrud.storage.values import (
     UnknownBlob,
     Write,
     all_or_none,
-    commit_of,
     follow_up_of,
 )
 
@@ -93,7 +92,7 @@ class Batch:
         """All unique values that any write of it may come to hold."""
         for write in self._writes:
             if write.data is not None:
-                yield from self._tables.claims(self._tables.typed(write.index))
+                yield from self._tables.claims_of(write.index)
         for state in self._states.values():
             yield from state.unique
 
@@ -212,7 +211,7 @@ class Batch:
             return AlreadyExists(resource_id)
         if write.follows != state.version:
             return Conflict(resource_id, write.follows)
-        unique = state.unique if write.data is None else self._tables.claims(self._tables.typed(write.index))
+        unique = state.unique if write.data is None else self._tables.claims_of(write.index)
         wanted = [] if write.meta.is_deleted else unique
         for held in wanted:
             holder = self._holders.get(held, resource_id)
@@ -244,7 +243,7 @@ class Batch:
         state.unique, state.last = unique, write
         if locator is not None:
             state.data, state.locator = write, locator
-        state.commits.append(commit_row(commit_of(write, locator), record))
+        state.commits.append(commit_row(write, locator, record))
         state.references += [(write.meta.resource_id, write.meta.version, file_id) for file_id in write.blobs]
         state.prunes = max(state.prunes, write.prunes)
         if write.key:

@@ -6,7 +6,7 @@ from typing import Any
 
 from autocrud.resource import CommitKind, RevisionStatus
 from autocrud.storage.meta.revision_rows import FOREVER, REWRITES, select_revisions
-from autocrud.storage.values import Commit, RevisionSpan
+from autocrud.storage.values import Commit, RevisionSpan, Write
 
 COMMIT_COLUMNS = {
     "resource_id": "text",
@@ -104,10 +104,14 @@ def commit_of_row(row: Iterable[Any]) -> Commit:
     return Commit(resource_id, version, CommitKind(kind), time, by, revision_id, parent, RevisionStatus(status), *rest)
 
 
-def commit_row(commit: Commit, record: str) -> tuple[Any, ...]:
+def commit_row(write: Write, locator: str | None, record: str) -> tuple[Any, ...]:
     """A row for `insert_commits`."""
+    meta, revision = write.meta, write.revision
+    parent, data_hash, size = (
+        (None, None, None) if revision is None else (revision.parent_revision_id, revision.data_hash, revision.size)
+    )
     return (
-        commit.resource_id, commit.version, commit.kind.value, commit.time, commit.by, commit.revision_id,
-        commit.parent_revision_id, commit.status.value, commit.is_deleted, commit.schema_version, commit.data_hash,
-        commit.size, commit.locator, commit.total_revision_count, record,
+        meta.resource_id, meta.version, write.kind.value, meta.updated_time, meta.updated_by, meta.current_revision_id,
+        parent, meta.status.value, meta.is_deleted, meta.schema_version, data_hash, size, locator,
+        meta.total_revision_count, record,
     )  # fmt: skip

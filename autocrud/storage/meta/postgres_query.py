@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from functools import partial
 from hashlib import sha1
 from typing import Any
 from uuid import UUID
@@ -73,6 +74,11 @@ def typed(field: IndexField, value: IndexValue) -> Any:
     if isinstance(value, tuple):
         return "{" + ",".join([_element(typed(field, item)) for item in value]) + "}"
     return None if value is None else KINDS[field.kind][1](value)
+
+
+def converter(field: IndexField) -> Callable[[Any], Any]:
+    """What makes of a column's value, which is not null, the one that PostgreSQL takes."""
+    return partial(typed, field) if field.is_list else KINDS[field.kind][1]
 
 
 def _element(value: Any) -> str:

@@ -14,7 +14,7 @@ from autocrud.storage.meta.postgres_history import commit_row
 from autocrud.storage.meta.postgres_records import PostgresRecords
 from autocrud.storage.meta.postgres_tables import PostgresTables, columns_of
 from autocrud.storage.records import data_span, decode_record, parse_record
-from autocrud.storage.values import Blob, Write, commit_of, follow_up_of
+from autocrud.storage.values import Blob, Write, follow_up_of
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class _Rebuilt:
                     locator = None
             else:
                 self.references += [(write.meta.resource_id, write.meta.version, file_id) for file_id in write.blobs]
-            self.commits.append(commit_row(commit_of(write, locator), item.place))
+            self.commits.append(commit_row(write, locator, item.place))
             if write.key:
                 self.keys.append((write.key.key, write.key.fingerprint, write.key.expires, write.meta.resource_id))
 

@@ -17,11 +17,11 @@ from autocrud.storage.meta.postgres_query import (
     carried,
     column_name,
     column_type,
+    converter,
     fitting,
     folded_name,
     is_folded,
     quoted,
-    typed,
 )
 from autocrud.storage.meta.postgres_registry import PostgresRegistry
 from autocrud.storage.meta.sql import Segment
@@ -70,6 +70,7 @@ class PostgresTables:
         self.heads = named("resources")
         self.history = PostgresHistory(named, self.heads)
         self.registry = PostgresRegistry(named, self.history.erasures)
+        self._converters = [converter(field) for field in self.fields]
         self.index_states = PostgresFields(spec, named("fields"), self.heads)
         self.history.insert_commits = f"{self.index_states.passing_by} {self.history.insert_commits}"
         self._value_columns = {column_name(field): column_type(field) for field in self.fields}
@@ -93,7 +94,12 @@ class PostgresTables:
 
     def typed(self, index: Sequence[IndexValue]) -> list[Any]:
         """Index values, in the order of the fields, as PostgreSQL takes them."""
-        return [typed(field, value) for field, value in zip(self.fields, index, strict=True)]
+        pairs = zip(self._converters, index, strict=True)
+        return [value if value is None else convert(value) for convert, value in pairs]
+
+    def claims_of(self, index: Sequence[IndexValue]) -> list[Held]:
+        """Of index values those that must be unique."""
+        return self.claims(self.typed(index)) if self.unique_sets else []
 
     def index_row(self, index: Sequence[IndexValue]) -> list[Any]:
         """The values of all index columns."""

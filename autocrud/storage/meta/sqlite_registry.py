@@ -50,7 +50,7 @@ class SqliteRegistry:
 
     def is_spared_by(self, write: Write) -> bool:
         """Whether `refusal` has nothing to say of a write, and `enter` nothing to do for it."""
-        return write.key is None and not write.blobs
+        return write.key is None and not write.blobs and not write.follow_up
 
     def enter(self, db: Connection, write: Write) -> None:
         """Enter the key, the references and the follow-up of an accepted write."""

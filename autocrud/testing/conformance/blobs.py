@@ -7,7 +7,8 @@ from hashlib import sha256
 
 import pytest
 
-from autocrud.errors import PayloadTooLarge, UploadIncomplete, UploadNotFound
+from autocrud.blob_errors import UploadIncomplete, UploadNotFound
+from autocrud.errors import PayloadTooLarge
 from autocrud.storage.base import IStorage
 from autocrud.storage.values import Blob, UnknownBlob, Upload
 from autocrud.testing.conformance.support import StorageTests, present

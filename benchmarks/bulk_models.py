@@ -1,0 +1,18 @@
+"""The model that the bulk benchmark stores: six fields, of which four are indexed."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from autocrud import Index
+
+
+class Product(BaseModel):
+    """A thing that is sold."""
+
+    name: Annotated[str, Index()] = Field(max_length=200)
+    category: Annotated[str, Index()]
+    price: Annotated[float, Index()] = Field(ge=0)
+    quantity: Annotated[int, Index()]
+    in_stock: bool
+    note: str = ""

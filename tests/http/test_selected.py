@@ -1,0 +1,67 @@
+"""Deleting and restoring by filters, on each backend."""
+
+import httpx
+
+from tests.http.conftest import Book, Serve, created
+
+
+async def fill(http: httpx.AsyncClient) -> None:
+    """Books of three years."""
+    operations = [{"op": "create", "data": {"title": f"b{n}", "year": 1800 + n % 3, "isbn": str(n)}} for n in range(30)]
+    response = await http.post("/book/bulk", json=operations)
+    assert response.json()["succeeded"] == 30
+
+
+async def count(http: httpx.AsyncClient, **query: str) -> int:
+    """How many there are."""
+    number: int = (await http.get("/book/count", params=query)).json()["count"]
+    return number
+
+
+async def test_what_a_filter_selects_goes_and_comes_back(serve: Serve) -> None:
+    """A dry run says how many; then they are deleted, and nothing else; again, and they are restored."""
+    async with serve(max_body_bytes=100_000) as http:
+        await fill(http)
+        where = {"year__lte": "1801", "isbn__ne": "4"}
+        dry = await http.request("DELETE", "/book", params={**where, "dry_run": "true"})
+        assert (dry.status_code, dry.json()) == (200, {"matched": 19})
+        assert await count(http) == 30
+        gone = await http.request("DELETE", "/book", params=where)
+        assert gone.json() == {"matched": 19, "changed": 19}
+        assert (await count(http), await count(http, year__lte="1801")) == (11, 1)
+        assert (await http.request("DELETE", "/book", params=where)).json() == {"matched": 0, "changed": 0}
+        asked = {"qb": 'QB["is_deleted"].eq(True) | QB["year"].eq(1802)', "year": "1800"}
+        assert (await http.request("DELETE", "/book", params={**asked, "dry_run": "true"})).json() == {"matched": 0}
+        assert (await http.request("DELETE", "/book", params=asked)).json() == {"matched": 0, "changed": 0}
+        await created(http, isbn="3")
+        back = (await http.post("/book/restore", params={"year": "1800", "dry_run": "true"})).json()
+        assert back == {"matched": 10}
+        back = (await http.post("/book/restore", params={"year": "1800"})).json()
+        assert (back["matched"], back["changed"]) == (10, 9)
+        assert [item["problem"]["code"] for item in back["refused"]] == ["unique_violation"]
+        assert (await count(http), await count(http, year="1800")) == (21, 9)
+
+
+async def test_without_a_filter_nothing_is_changed(serve: Serve) -> None:
+    """Neither where there is none nor where it cannot be understood; and a model may do without these routes."""
+    async with serve(max_body_bytes=100_000) as http:
+        await fill(http)
+        for query in (
+            {},
+            {"dry_run": "true"},
+            {"price": "1"},
+            {"qb": "True"},
+            {"year": "x"},
+            {"limit": "5", "year": "1"},
+        ):
+            for method, path in (("DELETE", "/book"), ("POST", "/book/restore")):
+                response = await http.request(method, path, params=query)
+                assert response.status_code == 400, (query, response.text)
+        assert await count(http) == 30
+
+
+async def test_what_is_of_another_family_is_not_there(serve: Serve) -> None:
+    """Each is a family of its own."""
+    async with serve(Book, routes=["create", "list", "delete"]) as http:
+        assert (await http.request("DELETE", "/book", params={"year": "1"})).status_code == 405
+        assert (await http.post("/book/bulk", json=[])).status_code == 405
