@@ -113,6 +113,7 @@ class AutoCRUD:
         default_status: RevisionStatus = RevisionStatus.stable,
         retention: Retention | None = None,
         unique_together: Sequence[Sequence[str]] = (),
+        temporal: bool = False,
         require_if_match: bool = False,
         routes: Collection[str] | None = None,
         dependencies: Sequence[Depends] = (),
@@ -126,6 +127,7 @@ class AutoCRUD:
             default_status: of new revisions; a draft may be edited in place.
             retention: which old revisions are kept; all of them if None.
             unique_together: sets of index fields that are unique together, such as `[("title", "year")]`.
+            temporal: keep the index values of every commit, so that lists `at` a time can be filtered and sorted.
             require_if_match: refuse writes without `If-Match` (or `If-None-Match: *`) with 428.
             routes: the families to have, of those in `autocrud.routes.families.FAMILIES`; all of them by default.
             dependencies: FastAPI dependencies that guard every route of the model.
@@ -135,13 +137,9 @@ class AutoCRUD:
                 or a family does not exist.
         """
         self._refuse_after_apply("add_model")
+        kept: Any = {"default_status": default_status, "retention": retention, "temporal": temporal}
         spec: ModelSpec[Any] = ModelSpec(
-            model,
-            name=name,
-            indexed_fields=indexed_fields,
-            default_status=default_status,
-            retention=retention,
-            unique_together=unique_together,
+            model, name=name, indexed_fields=indexed_fields, unique_together=unique_together, **kept
         )
         self._refuse_taken_name(spec)
         families = _families(spec, routes)
@@ -306,6 +304,7 @@ async def _trouble(check: Check, patience: float) -> str | None:
 
 
 def _families(spec: ModelSpec[Any], routes: Collection[str] | None) -> frozenset[str]:
+    """The route families of a model."""
     families = FAMILIES if routes is None else frozenset(routes)
     unknown = sorted(families - FAMILIES)
     if unknown:

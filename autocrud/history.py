@@ -16,6 +16,7 @@ from autocrud.patch import difference
 from autocrud.resource import ResourceMeta, revision_number
 from autocrud.results import Resource, RevisionPage
 from autocrud.storage.base import IStorage
+from autocrud.storage.states import head_then
 from autocrud.storage.values import Commit, Head, Revision, RevisionSpan
 
 
@@ -65,24 +66,8 @@ class History:
         if revision is None:
             raise RevisionNotFound(commit.revision_id)
         data = await self._storage.data(revision)
-        now = ResourceMeta.model_validate_json(head.meta)
-        then = now.model_copy(
-            update={
-                "version": commit.version,
-                "current_revision_id": commit.revision_id,
-                "total_revision_count": commit.total_revision_count,
-                "is_deleted": commit.is_deleted,
-                "updated_time": commit.time,
-                "updated_by": commit.by,
-                "schema_version": commit.schema_version,
-                "status": commit.status,
-            }
-        )
-        created, deleted = head.created_time, commit.is_deleted
-        info = _json(revision.info)
-        return Resource(
-            self._spec, Head(head.resource_id, commit.version, deleted, created, _json(then), info, data, "")
-        )
+        born = ResourceMeta.model_validate_json(head.meta)
+        return Resource(self._spec, head_then(commit, born, revision.info, data))
 
     async def page(
         self, head: Head, *, first: int | None, chain_only: bool, span: RevisionSpan, cursor: str | None, data: bool

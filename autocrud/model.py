@@ -44,6 +44,7 @@ class ModelSpec(Generic[T]):
             its path, as `address.city`.
         default_status: of new revisions; drafts may be edited in place.
         retention: which old revisions are kept; all of them if None.
+        temporal: keep the index values of every commit, so that lists of the past can be filtered and sorted.
         unique_together: sets of index fields that are unique together, beside the groups that `Unique` names. Those
             that are no index fields yet become some.
 
@@ -62,9 +63,11 @@ class ModelSpec(Generic[T]):
         indexed_fields: Sequence[str] = (),
         default_status: RevisionStatus = RevisionStatus.stable,
         retention: Retention | None = None,
+        temporal: bool = False,
         unique_together: Sequence[Sequence[str]] = (),
     ) -> None:
         self.model = model
+        self.temporal = temporal
         self.default_status = default_status
         self.retention = retention
         self.type_name: str = model.__name__

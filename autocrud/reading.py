@@ -11,7 +11,7 @@ from autocrud.expansion import Expanded, ReferrerPage, expanded, referrers
 from autocrud.graph import Edge, Graph, Peer
 from autocrud.history import History
 from autocrud.model import ModelSpec
-from autocrud.query.conditions import Condition, Query
+from autocrud.query.conditions import Condition, Query, Through, leaves
 from autocrud.query.cursor import decode_cursor, encode_cursor
 from autocrud.query.resolve import Resolver, asks_for_deleted, both, ranked
 from autocrud.references import ModelReferences
@@ -129,6 +129,7 @@ class ResourceReader(Generic[T]):
         limit: int = 20,
         cursor: str | None = None,
         include_deleted: bool = False,
+        at: datetime | None = None,
     ) -> ResourcePage[T]:
         """One page of the resources for which a condition holds.
 
@@ -138,21 +139,30 @@ class ResourceReader(Generic[T]):
             sort: fields in order, as in `-created_time,name`; newest first by default, or where there is a text, the
                 best answers first.
             include_deleted: also what is soft-deleted. A condition on `is_deleted` says so itself.
+            at: as a reader would have seen them then; what has been pruned since has no data. Conditions, and orders
+                but by creation time and id, need a model that is `temporal`.
 
         Raises:
             InvalidParameter: a field is not indexed, a value is not one that it can have, `limit` is not within 1 and
                 1000, or the cursor is not one of this query.
         """
-        query = self._query(where, include_deleted, sort, _checked(limit), text)
+        query = self._query(where, include_deleted, at, sort, _checked(limit), text)
         if cursor is not None:
             query = replace(query, after=decode_cursor(query, cursor))
         page = await self._storage.search(await self._reached(query))
         following = None if page.next is None else encode_cursor(query, page.next)
         return ResourcePage([Resource(self.spec, head) for head in page.items], following)
 
-    async def count(self, where: Where = None, *, text: str | None = None, include_deleted: bool = False) -> int:
+    async def count(
+        self,
+        where: Where = None,
+        *,
+        text: str | None = None,
+        include_deleted: bool = False,
+        at: datetime | None = None,
+    ) -> int:
         """How many resources `search` would find on all its pages. Raises as it does."""
-        return await self._storage.count(await self._reached(self._query(where, include_deleted, text=text)))
+        return await self._storage.count(await self._reached(self._query(where, include_deleted, at, text=text)))
 
     async def expanded(self, resources: Sequence[Resource[T]], fields: Sequence[str]) -> list[dict[str, Expanded]]:
         """What resources of the model refer to, for each of them by the names of the fields.
@@ -242,15 +252,33 @@ class ResourceReader(Generic[T]):
         return head
 
     def _query(
-        self, where: Where, include_deleted: bool, sort: str | None = None, limit: int = 1, text: str | None = None
+        self,
+        where: Where,
+        include_deleted: bool,
+        at: datetime | None = None,
+        sort: str | None = None,
+        limit: int = 1,
+        text: str | None = None,
     ) -> Query:
         asked = where if isinstance(where, Condition) else self.fields.mapping(where)
         condition = self.fields.condition(asked)
         order = self.fields.sort(sort) if sort is not None else ()
         if text is not None:
+            if at is not None:
+                raise InvalidParameter("at", "excludes q: texts are searched as they are now")
             found = self.fields.text(text)
             condition, order = both(condition, found), order or ranked(found)
-        return Query(condition, order, include_deleted or asks_for_deleted(condition), limit)
+        query = Query(condition, order, include_deleted or asks_for_deleted(condition), limit, at=_aware("at", at))
+        if at is not None:
+            self._check_past(query)
+        return query
+
+    def _check_past(self, query: Query) -> None:
+        if query.asks_what_changes and not self.spec.temporal:
+            needed = "needs a model that was registered by add_model(temporal=True)"
+            raise InvalidParameter("at", f"with filters or an order {needed}, which {self.spec.name} was not")
+        if any(isinstance(leaf, Through) for leaf in leaves(query.where)):
+            raise InvalidParameter("at", "excludes filters through references, which lead to what is there now")
 
 
 def _checked(limit: int) -> int:

@@ -7,6 +7,7 @@ and `Not` turns that around.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from autocrud.columns import ColumnValue
@@ -18,6 +19,8 @@ from autocrud.query.text import TextQuery
 
 # What a term compares with: one value, or several.
 TermValue = ColumnValue | tuple[ColumnValue, ...]
+
+_FIXED = {CREATED_TIME, RESOURCE_ID}  # of a resource, all its life
 
 
 class Condition:
@@ -123,6 +126,7 @@ class Query:
         sort: the order; newest first if there is none. Creation time and id follow in the direction of the last key.
         limit: the most items on a page, at least 1. A count ignores it, and `after`.
         after: begin behind this place; None begins at the beginning.
+        at: the resources as a reader would have seen them then; None for now.
     """
 
     where: Condition | None = None
@@ -130,6 +134,7 @@ class Query:
     include_deleted: bool = False
     limit: int = 20
     after: Position | None = None
+    at: datetime | None = None
 
     @property
     def order(self) -> tuple[Sort, ...]:
@@ -140,6 +145,11 @@ class Query:
         rest = [field for field in (CREATED_TIME, RESOURCE_ID) if field not in present]
         return self.sort if RESOURCE_ID in present else (*self.sort, *(Sort(field, descending) for field in rest))
 
+    @property
+    def asks_what_changes(self) -> bool:
+        """Whether it filters, or sorts by what may have been other than it is."""
+        return self.where is not None or any(key.field not in _FIXED for key in self.sort)
+
 
 def all_of(*conditions: Condition) -> Condition | None:
     """One condition that holds where all of these do; None where there are none."""
@@ -148,7 +158,7 @@ def all_of(*conditions: Condition) -> Condition | None:
     return And(conditions)
 
 
-def leaves(condition: Condition | None) -> Iterator[Compare | Term | Matches]:
+def leaves(condition: Condition | None) -> Iterator[Compare | Term | Matches | Through]:
     """The leaves of a tree, from left to right."""
     match condition:
         case And(parts) | Or(parts):
@@ -156,7 +166,7 @@ def leaves(condition: Condition | None) -> Iterator[Compare | Term | Matches]:
                 yield from leaves(part)
         case Not(part):
             yield from leaves(part)
-        case Compare() | Term() | Matches():
+        case Compare() | Term() | Matches() | Through():
             yield condition
 
 

@@ -12,6 +12,7 @@ from autocrud.columns import ColumnValue, is_column_value
 from autocrud.errors import InvalidParameter
 from autocrud.fields import IndexField
 from autocrud.query.conditions import And, Condition, Matches, Not, Or, Position, Query, Term, Through
+from autocrud.resource import timestamp
 
 
 def encode_cursor(query: Query, position: Position) -> str:
@@ -57,7 +58,7 @@ def _decode(
         raise InvalidParameter("cursor", "is not a cursor that this service gave out")
     written, *values = found
     if written != fingerprint:
-        raise InvalidParameter("cursor", "belongs to a query with other filters, or in another order")
+        raise InvalidParameter("cursor", "belongs to a query with other filters, in another order, or at another time")
     fits = len(values) == len(fields) and all(
         nullable or field.nullable if value is None else is_column_value(field.kind, value)
         for field, value in zip(fields, values, strict=False)
@@ -74,7 +75,8 @@ def _checksum(asked: Any) -> str:
 
 def _fingerprint(query: Query) -> str:
     order = [(key.field.column, key.descending) for key in query.order]
-    return f"{zlib.crc32(repr((_shape(query.where), order, query.include_deleted)).encode()):08x}"
+    at = None if query.at is None else timestamp(query.at)
+    return f"{zlib.crc32(repr((_shape(query.where), order, query.include_deleted, at)).encode()):08x}"
 
 
 def _shape(condition: Condition | None) -> Any:

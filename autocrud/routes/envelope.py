@@ -35,7 +35,10 @@ class JsonResponse(Response):
 def envelope(resource: Resource[Any], returns: AbstractSet[str], fields: Tree) -> bytes:
     """The JSON of one resource, cut to the parts, and its data to the fields, that are asked for."""
     head = resource.head
-    data = sparse(resource.data_json, fields) if fields else resource.data_json
+    if head.data is None:  # as of a time whose data has been pruned
+        returns, data = returns - {"data"}, b""
+    else:
+        data = sparse(head.data, fields) if fields else head.data
     if len(returns) == len(PARTS):
         return b'{"data":%s,"meta":%s,"revision_info":%s}' % (data, head.meta, head.revision_info)
     parts = {"data": data, "meta": head.meta, "revision_info": head.revision_info}

@@ -14,6 +14,7 @@ from autocrud.routes.expanding import Expansion
 from autocrud.routes.filters import QB
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.parameters import (
+    AT,
     CURSOR,
     FIELDS,
     INCLUDE_DELETED,
@@ -52,7 +53,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
 
 def _list(routes: ModelRoutes) -> Operation:
     manager, expansion = routes.manager, Expansion(routes)
-    parameters = [LIMIT, CURSOR, *text_parameters(manager.fields), sort_parameter(manager.fields), QB, _TOTAL]
+    parameters = [LIMIT, CURSOR, *text_parameters(manager.fields), sort_parameter(manager.fields), QB, AT, _TOTAL]
     query = routes.query([*parameters, RETURNS, FIELDS, INCLUDE_DELETED, *expansion.parameters], filters=True)
 
     async def list_(request: Request) -> Response:
@@ -60,10 +61,11 @@ def _list(routes: ModelRoutes) -> Operation:
 
         Where `q` is given and no `sort`, the best answers come first.
 
-        Walk the pages by `next_cursor`: what is written meanwhile neither hides a resource nor repeats one.
+        Walk the pages by `next_cursor`: what is written meanwhile neither hides a resource nor repeats one. With `at`
+        the list is what a reader would have seen then; what has been pruned since stands in it without its data.
         """
         values, where = query.read(request)
-        asked = {"include_deleted": values["include_deleted"], "text": values.get("q")}
+        asked = {"include_deleted": values["include_deleted"], "text": values.get("q"), "at": values["at"]}
         page = await manager.search(where, sort=values["sort"], limit=values["limit"], cursor=values["cursor"], **asked)
         following = page.next_cursor
         items = b",".join(await expansion.envelopes(page.items, values))
@@ -83,12 +85,12 @@ def _list(routes: ModelRoutes) -> Operation:
 
 def _count(routes: ModelRoutes) -> Operation:
     manager = routes.manager
-    query = routes.query([*text_parameters(manager.fields), QB, INCLUDE_DELETED], filters=True)
+    query = routes.query([*text_parameters(manager.fields), QB, AT, INCLUDE_DELETED], filters=True)
 
     async def count(request: Request) -> Response:
         """How many resources the same filters would list on all pages together."""
         values, where = query.read(request)
-        asked = {"include_deleted": values["include_deleted"], "text": values.get("q")}
+        asked = {"include_deleted": values["include_deleted"], "text": values.get("q"), "at": values["at"]}
         number = await manager.count(where, **asked)
         return JsonResponse(b'{"count":%d}' % number)
 

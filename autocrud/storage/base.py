@@ -80,7 +80,12 @@ class IStorage(ABC):
 
     @abstractmethod
     async def search(self, query: Query) -> Page:
-        """One page of the heads that the query selects."""
+        """One page of the heads that the query selects.
+
+        With `at`, they are what the last commit that is not after it left: of what has been purged since there is
+        nothing, and what has been pruned since has no data, and nulls for index values. What changes can then only be
+        asked about where the model is temporal.
+        """
 
     @abstractmethod
     async def count(self, query: Query) -> int:

@@ -11,6 +11,7 @@ from autocrud.errors import AutoCRUDError, DataCorrupted, RevisionNotFound, Stor
 from autocrud.model import ModelSpec
 from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
+from autocrud.resource import RevisionInfo, revision_number
 from autocrud.storage.base import IStorage, MetaStore
 from autocrud.storage.batcher import Batcher
 from autocrud.storage.blobs import BlobStore
@@ -42,6 +43,8 @@ _RECORD_BYTES = 1024  # about what a record has beside its data
 
 # Data up to this many bytes stands in the metadata, and is read with it.
 INLINE_LIMIT = 16 * 1024
+
+_READS = 16  # of a page of what was, at a time: most of it is small, and stands in the log alone
 
 # A caller that has waited this long, in seconds, is told that the storage is away. What is in flight goes on.
 _PATIENCE = 10.0
@@ -103,8 +106,7 @@ class Storage(IStorage):
         while True:
             heads = await self._within(self._meta.search(query))
             more = len(heads) > query.limit
-            # One after the other: a page of large heads must not be a burst of reads.
-            items = [head if head.data else await self._complete(head) for head in heads[: query.limit]]
+            items = await self._completed(heads[: query.limit], 1 if query.at is None else _READS)
             whole = [head for head in items if head is not None]
             if len(whole) == len(items):
                 return Page(whole, position_of(self._spec, query, whole[-1]) if more else None)
@@ -174,6 +176,17 @@ class Storage(IStorage):
     async def _register(self, blob: Blob) -> Outcome:
         return (await self._writer.submit(WriteGroup((blob,))))[0]
 
+    async def _completed(self, heads: Sequence[Head], together: int) -> list[Head | None]:
+        """The heads with their data, so many of them at a time: a page of large heads must not be a burst of reads."""
+        items: list[Head | None] = list(heads)
+        lacking = [place for place, head in enumerate(heads) if head.data is None and head.locator]
+        for start in range(0, len(lacking), together):
+            places = lacking[start : start + together]
+            found = await asyncio.gather(*(self._complete(heads[place]) for place in places))
+            for place, head in zip(places, found, strict=True):
+                items[place] = head
+        return items
+
     async def _complete(self, head: Head) -> Head | None:
         """The head with its data; None where that was erased after the head was read."""
         if head.data is not None:
@@ -181,10 +194,18 @@ class Storage(IStorage):
         try:
             return replace(head, data=await self._within(self._meta.read(head.locator)))
         except DataCorrupted:
-            now = await self._within(self._meta.get(head.resource_id, True))
-            if now is not None and now.locator == head.locator:
+            if await self._is_named(head):
                 raise
             return None
+
+    async def _is_named(self, head: Head) -> bool:
+        """Whether the data of a head, as it is or was, is still named, as of now, where it was."""
+        now = await self._within(self._meta.get(head.resource_id, True))
+        if now is None or now.locator == head.locator:
+            return now is not None
+        number = revision_number(head.resource_id, RevisionInfo.model_validate_json(head.revision_info).revision_id)
+        then = await self._within(self._meta.revision(head.resource_id, number, head.version))
+        return then is not None and then.locator == head.locator
 
     async def _is_kept(self, of: Commit | Revision) -> bool:
         """Whether data is still named, as of now, where it was."""

@@ -22,10 +22,12 @@ def row_of(spec: ModelSpec[Any], meta: bytes, index: tuple[IndexValue, ...]) -> 
 
 
 def position_of(spec: ModelSpec[Any], query: Query, head: Head) -> Position:
-    """The place of a head, with its data, in the order of a query."""
+    """The place of a head, with what data there is of it, in the order of a query."""
     columns = [key.field.column for key in query.order]
     if _ON_HEAD.issuperset(columns):
         row: dict[str, Any] = {"created_time": head.created_time, "resource_id": head.resource_id}
     else:
-        row = row_of(spec, head.meta, spec.index_values(head.data or b""))
+        # What has been pruned has no values left.
+        index = spec.index_values(head.data) if head.data else (None,) * len(spec.index_fields)
+        row = row_of(spec, head.meta, index)
     return Position(tuple(value_in(row, key.field) for key in query.order))

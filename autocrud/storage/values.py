@@ -107,7 +107,8 @@ class Write:
 class Head:
     """A resource as it stands: its metadata, its current revision and that one's data, all as stored JSON.
 
-    `data` is None only between a metadata store and the storage above it, which then reads `locator`.
+    `data` is None between a metadata store and the storage above it, which then reads `locator`. Where that is empty,
+    too, it is a state of the past whose data has been pruned.
     """
 
     resource_id: str

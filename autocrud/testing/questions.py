@@ -74,7 +74,9 @@ class Kinds(BaseModel):
     pets: list[Cat | Dog] | None = None
 
 
-KINDS: ModelSpec[Kinds] = ModelSpec(Kinds, indexed_fields=["place.within.city", "pet.kind"])
+_NESTED = ["place.within.city", "pet.kind"]
+KINDS: ModelSpec[Kinds] = ModelSpec(Kinds, indexed_fields=_NESTED)
+TEMPORAL_KINDS: ModelSpec[Kinds] = ModelSpec(Kinds, indexed_fields=_NESTED, temporal=True)
 _FIELDS = Resolver(KINDS)
 _TEXTS = [
     "",

@@ -73,10 +73,11 @@ def modification(
     *,
     time: datetime | None = None,
     status: RevisionStatus = RevisionStatus.draft,
+    spec: ModelSpec[Any] = SAMPLE,
 ) -> Write:
     """The current revision, which another write made or rewrote, with other data."""
     assert of.revision is not None
-    return writes.modification(SAMPLE, before.meta, of.revision, Encoded(data), _after(before, time), status)
+    return writes.modification(spec, before.meta, of.revision, Encoded(data), _after(before, time), status)
 
 
 def switching(before: Write, to: Write, *, time: datetime | None = None, spec: ModelSpec[Any] = SAMPLE) -> Write:

@@ -8,10 +8,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from autocrud.model import ModelSpec
 from autocrud.resource import RevisionStatus
 from autocrud.storage.base import IStorage
 from autocrud.storage.objects.s3 import S3ObjectStore
-from autocrud.testing.writes import creation, deletion, modification, pruning, purge, sample, switching, update
+from autocrud.testing.writes import Sample, creation, deletion, modification, pruning, purge, sample, switching, update
 from tests.servers_real import postgres
 from tests.storage.backends import BACKENDS, s3_options, storage_on
 
@@ -55,8 +56,8 @@ Holding = Callable[[], Awaitable[set[str]]]
 
 @pytest.fixture(params=sorted(PLACES))
 async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[IStorage]:
-    """A storage of each backend."""
-    async with storage_on(BACKENDS[request.param](tmp_path)) as storage:
+    """A storage of each backend, of a model that keeps the most that can be kept."""
+    async with storage_on(BACKENDS[request.param](tmp_path), ModelSpec(Sample, temporal=True)) as storage:
         yield storage
 
 

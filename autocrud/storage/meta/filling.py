@@ -156,7 +156,7 @@ class Filling:
         Raises:
             IndexNotReady: a field is not.
         """
-        if self._pending:
+        if self._pending and query.at is None:  # what was has a table of its own, which a start fills
             self.require([*(leaf.field for leaf in leaves(query.where)), *(key.field for key in query.sort)])
 
     def require(self, fields: Iterable[Any]) -> None:

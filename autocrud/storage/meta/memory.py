@@ -8,16 +8,19 @@ from datetime import UTC, datetime
 from itertools import count, islice
 from typing import Any
 
+from autocrud.columns import IndexValue
 from autocrud.errors import AlreadyExists, Conflict, DataCorrupted, UniqueViolation
 from autocrud.model import ModelSpec
 from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.query.evaluate import holds, sort_key
-from autocrud.resource import CommitKind, RevisionInfo, revision_number, timestamp
+from autocrud.resource import CommitKind, revision_number, timestamp
 from autocrud.storage.base import MetaStore
 from autocrud.storage.meta.memory_aggregate import aggregate
 from autocrud.storage.meta.memory_rows import Held, Place, Row, row_after
+from autocrud.storage.meta.memory_states import MAKES, state_at, written
 from autocrud.storage.object_store import ObjectStore
+from autocrud.storage.rows import row_of
 from autocrud.storage.values import (
     Blob,
     Commit,
@@ -36,9 +39,6 @@ from autocrud.storage.values import (
     follow_up_of,
 )
 
-_MAKES = (CommitKind.create, CommitKind.update)
-_REWRITES = (CommitKind.modify, CommitKind.switch)
-
 
 class MemoryMetaStore(MetaStore):
     """Everything of one model in this process, gone with it.
@@ -52,6 +52,7 @@ class MemoryMetaStore(MetaStore):
         self._spec = spec
         self._rows: dict[str, Row] = {}
         self._commits: dict[str, list[Commit]] = {}
+        self._indexes: dict[str, list[tuple[IndexValue, ...]]] = {}  # after each of the commits
         self._data: dict[str, bytes] = {}
         self._keys: dict[str, tuple[RequestKey, str]] = {}
         self._blobs: dict[str, Blob] = {}
@@ -113,7 +114,7 @@ class MemoryMetaStore(MetaStore):
     async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
         found: list[Revision] = []
         for made in reversed(self._commits.get(resource_id, [])):
-            if made.kind not in _MAKES or (span.before is not None and made.version >= span.before):
+            if made.kind not in MAKES or (span.before is not None and made.version >= span.before):
                 continue
             if (span.since and made.time < span.since) or (span.until and made.time > span.until):
                 continue
@@ -124,7 +125,7 @@ class MemoryMetaStore(MetaStore):
 
     async def revision(self, resource_id: str, number: int, version: int | None) -> Revision | None:
         for made in self._commits.get(resource_id, []):
-            if made.kind in _MAKES and made.revision_id == f"{resource_id}:{number}":
+            if made.kind in MAKES and made.revision_id == f"{resource_id}:{number}":
                 return self._revision(made, version)
         return None
 
@@ -242,36 +243,26 @@ class MemoryMetaStore(MetaStore):
             self._data[locator] = write.data
         history = self._commits.setdefault(resource_id, [])
         history.append(commit_of(write, None if write.data is None else locator))
+        indexes = self._indexes.setdefault(resource_id, [])
+        indexes.append(self._rows[resource_id].index)
         if write.key:
             self._keys[write.key.key] = (write.key, resource_id)
         if write.blobs:
             self._references.setdefault(resource_id, {})[version] = write.blobs
         for place, commit in enumerate(history if write.prunes else ()):
             number = revision_number(resource_id, commit.revision_id)
-            if commit.locator and number <= write.prunes and commit.revision_id != write.meta.current_revision_id:
+            if number > write.prunes or commit.revision_id == write.meta.current_revision_id:
+                continue
+            indexes[place] = (None,) * len(indexes[place])
+            if commit.locator:
                 history[place] = replace(commit, locator=None)
                 del self._data[commit.locator]
                 self._release(resource_id, [commit.version])
 
     def _revision(self, made: Commit, version: int | None) -> Revision | None:
         """The revision that a commit made, as of a version; None where its data was pruned."""
-        held = made
-        for commit in self._commits[made.resource_id]:
-            if commit.kind in _REWRITES and commit.revision_id == made.revision_id:
-                held = commit if version is None or commit.version <= version else held
-        if held.locator is None or held.data_hash is None or held.size is None:
-            return None
-        info = RevisionInfo(
-            revision_id=made.revision_id,
-            parent_revision_id=made.parent_revision_id,
-            created_time=made.time,
-            created_by=made.by,
-            schema_version=held.schema_version,
-            status=held.status,
-            data_hash=held.data_hash,
-            size=held.size,
-        )
-        return Revision(info, made.version, held.version, held.locator)
+        info, held = written(self._commits[made.resource_id], made, version)
+        return None if held.locator is None else Revision(info, made.version, held.version, held.locator)
 
     def _release(self, resource_id: str, versions: Iterable[int]) -> None:
         """Drop references, and the blobs that nobody refers to any more."""
@@ -282,16 +273,30 @@ class MemoryMetaStore(MetaStore):
             self._orphans.append(self._blobs.pop(file_id).key)
 
     def _forget(self, resource_id: str) -> None:
-        del self._rows[resource_id]
+        del self._rows[resource_id], self._indexes[resource_id]
         for commit in self._commits.pop(resource_id):
             if commit.locator is not None:
                 del self._data[commit.locator]
         self._release(resource_id, list(self._references.get(resource_id, ())))
         self._keys = {key: held for key, held in self._keys.items() if held[1] != resource_id}
 
+    def _then(self, row: Row, query: Query | Aggregation) -> Row | None:
+        """A row as it was at the time of a query; None where it was not."""
+        if isinstance(query, Aggregation) or query.at is None:
+            return row
+        history = self._commits[row.head.resource_id]
+        head = state_at(history, row.head, query.at)
+        if head is None:
+            return None
+        place = next(place for place, commit in enumerate(history) if commit.version == head.version)
+        index = self._indexes[head.resource_id][place]
+        return Row(head, index, row_of(self._spec, head.meta, index))
+
     def _selected(self, query: Query | Aggregation, places: Iterable[Place]) -> Iterator[Row]:
         """The rows at these places for which the query's condition holds."""
         for _, resource_id in places:
-            row = self._rows[resource_id]
-            if (query.include_deleted or not row.head.is_deleted) and holds(query.where, row.columns):
+            row = self._then(self._rows[resource_id], query)
+            if row is None or (row.head.is_deleted and not query.include_deleted):
+                continue
+            if holds(query.where, row.columns):
                 yield row

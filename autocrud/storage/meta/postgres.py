@@ -23,6 +23,7 @@ from autocrud.storage.meta.postgres_indexes import PostgresFillEngine
 from autocrud.storage.meta.postgres_layout import prepare
 from autocrud.storage.meta.postgres_pool import ConnectionLost, PostgresPool, Raced
 from autocrud.storage.meta.postgres_records import PostgresRecords
+from autocrud.storage.meta.postgres_states import heads_then
 from autocrud.storage.meta.postgres_tables import PostgresTables, columns_of, head_of
 from autocrud.storage.meta.revision_rows import revision_of
 from autocrud.storage.values import Blob, Commit, FollowUp, Head, Item, Outcome, Revision, RevisionSpan
@@ -37,9 +38,10 @@ _PERSIST_SECONDS = 10.0  # rows are locked meanwhile
 class PostgresMetaStore(MetaStore):
     """Heads and commits of one model in PostgreSQL, their records beside it.
 
-    A batch is one transaction and at most nine statements, whatever its size; blobs, request keys and retention add
-    some. Rows that it changes are locked, so that writers of other nodes wait; what a lock cannot cover, an id or a
-    unique value that another node takes meanwhile, its indexes refuse, and the batch begins again.
+    A batch is one transaction and at most nine statements, whatever its size; blobs, request keys, retention and the
+    states of a temporal model add some. Rows that it changes are locked, so that writers of other nodes wait; what a
+    lock cannot cover, an id or a unique value that another node takes meanwhile, its indexes refuse, and the batch
+    begins again.
 
     Args:
         inline_limit: bytes; larger data is read from the records.
@@ -85,6 +87,8 @@ class PostgresMetaStore(MetaStore):
         return await self._gets.submit(resource_id)
 
     async def search(self, query: Query) -> list[Head]:
+        if query.at is not None:
+            return await self._search_then(query)
         self._filling.check(query)
         found: list[Head] = []
         for statement in self._tables.searches(query):
@@ -162,6 +166,14 @@ class PostgresMetaStore(MetaStore):
 
     async def read(self, locator: str) -> bytes:
         return await self._records.data(locator)
+
+    async def _search_then(self, query: Query) -> list[Head]:
+        try:
+            async with self._pool.connection() as connection:
+                return await heads_then(connection, self._tables.states, query)
+        except ConnectionLost:
+            async with self._pool.connection() as connection:
+                return await heads_then(connection, self._tables.states, query)
 
     async def _get(self, resource_ids: Sequence[str]) -> list[Head | None]:
         """Reads by id that arrived together, in one statement."""
@@ -241,6 +253,8 @@ class PostgresMetaStore(MetaStore):
         if purged := batch.purged():
             await connection.execute(history.purge, purged, batch.erased)
             await connection.execute(tables.purge_heads, purged)
+            if tables.states.temporal:
+                await connection.execute(tables.states.purge, purged)
             await connection.execute(registry.forget_keys, purged)
             released = [file_id for (file_id,) in await connection.fetch(registry.release, purged)]
         inserted, updated, moved = batch.rows()
@@ -256,6 +270,7 @@ class PostgresMetaStore(MetaStore):
             (registry.insert_references, batch.references()),
             (registry.insert_keys, keys),
             (registry.follow_ups.insert, batch.pending),
+            *batch.states(),
         ):
             if rows:
                 await connection.execute(sql, *columns_of(rows))
@@ -269,6 +284,8 @@ class PostgresMetaStore(MetaStore):
         gone = await connection.fetch(history.prune, *columns_of(prunes))
         if not gone:
             return
+        if self._tables.states.temporal:
+            await connection.execute(self._tables.states.prune, *columns_of([tuple(row) for row in gone]))
         released = await connection.fetch(registry.release_versions, *columns_of([tuple(row) for row in gone]))
         await self._orphan(connection, [file_id for (file_id,) in released], deferred=True)
 

@@ -31,7 +31,10 @@ class State:
         unique: the values that it holds while it is live.
         last: the last accepted write, and `data` the last one with data.
         references: the blobs that its new commits refer to: resource, version, blob.
-        prunes: the data of revisions up to this number is given up.
+        prunes: up to which revision data is given up, which one was current then, and at which version that was.
+        began: the version that it had before the batch.
+        base: the version of the last state with index values of its own, or that from before the batch.
+        writes: its accepted writes, each with the `base` that it leaves as it is, 0 where it has data.
         stored: whether it has a row, from before the batch.
         purged: whether that row, or the history of it, is to be removed.
     """
@@ -46,7 +49,10 @@ class State:
     purged: bool = False
     commits: list[tuple[Any, ...]] = field(default_factory=list)
     references: list[tuple[str, int, str]] = field(default_factory=list)
-    prunes: int = 0
+    prunes: list[tuple[int, str, int]] = field(default_factory=list)
+    began: int = 0
+    base: int = 0
+    writes: list[tuple[Write, int]] = field(default_factory=list)
 
 
 class Batch:
@@ -86,7 +92,9 @@ class Batch:
 
     def load(self, resource_id: str, version: int, record: str | None, unique: Sequence[Any]) -> None:
         """Take in a locked row; `unique` are its values of the fields of unique sets, in order."""
-        self._states[resource_id] = State(version, record, self._tables.locked_claims(unique), stored=True)
+        self._states[resource_id] = State(
+            version, record, self._tables.locked_claims(unique), stored=True, began=version, base=version
+        )
 
     def unique_values(self) -> Iterable[Held]:
         """All unique values that any write of it may come to hold."""
@@ -158,13 +166,14 @@ class Batch:
         made = [(write.key.key, timestamp(write.meta.updated_time)) for write in self._writes if write.key]
         return [key for key, _ in made], [time for _, time in made]
 
-    def prunes(self) -> list[tuple[str, int, str]]:
-        """The resources that give up old data: up to which revision, and which one is current."""
-        return [
-            (resource_id, state.prunes, state.last.meta.current_revision_id)
-            for resource_id, state in self._states.items()
-            if state.prunes and state.last is not None
-        ]
+    def prunes(self) -> list[tuple[str, int, str, int]]:
+        """The resources that give up old data: up to which revision, which one was current, and at which version."""
+        return [(resource_id, *prune) for resource_id, state in self._states.items() for prune in state.prunes]
+
+    def states(self) -> list[tuple[str, list[tuple[Any, ...]]]]:
+        """The statements that enter its states, of a temporal model, each with its rows."""
+        resources = ((state.began, state.writes) for state in self._states.values())
+        return self._tables.states.changes(resources, self._tables.index_row)
 
     def purged(self) -> list[str]:
         """The resources whose rows and histories are to be removed."""
@@ -242,9 +251,11 @@ class Batch:
         state.version, state.record = write.meta.version, record
         state.unique, state.last = unique, write
         if locator is not None:
-            state.data, state.locator = write, locator
+            state.data, state.locator, state.base = write, locator, write.meta.version
+        state.writes.append((write, 0 if locator is not None else state.base))
         state.commits.append(commit_row(write, locator, record))
         state.references += [(write.meta.resource_id, write.meta.version, file_id) for file_id in write.blobs]
-        state.prunes = max(state.prunes, write.prunes)
+        if write.prunes:
+            state.prunes.append((write.prunes, write.meta.current_revision_id, write.meta.version))
         if write.key:
             self._keys[write.key.key] = (write.key.fingerprint, write.key.expires, write.meta.resource_id)

@@ -49,8 +49,9 @@ class PostgresHistory:
         )
         # The number of a revision stands behind the colon of its id; ids of resources have none.
         self.prune = (
-            f"WITH old AS (SELECT c.resource_id, c.version, c.locator FROM {self.commits} c JOIN"
-            " unnest($1::text[], $2::bigint[], $3::text[]) AS p (resource_id, number, current) USING (resource_id)"
+            f"WITH old AS (SELECT DISTINCT c.resource_id, c.version, c.locator FROM {self.commits} c JOIN"
+            " unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[]) AS p (resource_id, number, current, version)"
+            " ON c.resource_id = p.resource_id AND c.version <= p.version"
             " WHERE c.locator IS NOT NULL AND split_part(c.revision_id, ':', 2)::bigint <= p.number"
             f" AND c.revision_id <> p.current), gone AS (UPDATE {self.commits} c SET locator = NULL FROM old"
             " WHERE c.resource_id = old.resource_id AND c.version = old.version),"
@@ -59,6 +60,8 @@ class PostgresHistory:
         )
         commits = f"SELECT {_COMMIT} FROM {self.commits} WHERE resource_id = $1"
         self.commits_of = f"{commits} AND version < $2 ORDER BY version DESC LIMIT $3"
+        some = f"SELECT {_COMMIT} FROM {self.commits} WHERE resource_id = ANY($1::text[])"
+        self.all_commits_of = f"{some} ORDER BY resource_id, version"
         self.commit_at = f"{commits} AND time <= $2 ORDER BY version DESC LIMIT 1"
         revisions = select_revisions(self.commits, "$1", "$2")
         self._revisions = (

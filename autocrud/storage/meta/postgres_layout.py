@@ -13,6 +13,7 @@ from autocrud.storage.meta.postgres_history import COMMIT_COLUMNS
 from autocrud.storage.meta.postgres_query import column_name, fitting, quoted, words_of
 from autocrud.storage.meta.postgres_rebuild import rebuild
 from autocrud.storage.meta.postgres_records import PostgresRecords
+from autocrud.storage.meta.postgres_states_fill import create_states, fill_states
 from autocrud.storage.meta.postgres_tables import DATA_COLUMNS, META_COLUMNS, PostgresTables, declared
 from autocrud.uniqueness import UniqueSet
 
@@ -32,10 +33,13 @@ async def prepare(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", lock_of(tables))
             await _create_schema(connection, tables)
-            if await _create_tables(connection, tables):
+            created = await _create_tables(connection, tables)
+            await create_states(connection, tables)
+            if created:
                 await _create_columns(connection, spec, tables)
                 await rebuild(connection, spec, tables, records)
                 await _create_indexes(connection, spec, tables)
+            await fill_states(connection, spec, tables, records)
             for statement in tables.history.indexes(retains=spec.retention is not None):
                 await connection.execute(statement)
     except asyncpg.InsufficientPrivilegeError as error:
@@ -57,7 +61,7 @@ async def _create_tables(connection: Any, tables: PostgresTables) -> bool:
         return False
     heads = declared({"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS})
     await connection.execute(f"CREATE TABLE {tables.heads} ({heads}, PRIMARY KEY (resource_id))")
-    await connection.execute(f"DROP TABLE IF EXISTS {history.commits}, {history.erasures}")
+    await connection.execute(f"DROP TABLE IF EXISTS {history.commits}, {history.erasures}, {tables.states.table}")
     await connection.execute(registry.drop)
     commits = f"{declared(COMMIT_COLUMNS)}, PRIMARY KEY (resource_id, version)"
     erasures = "record text PRIMARY KEY, step integer NOT NULL, deferred boolean NOT NULL"

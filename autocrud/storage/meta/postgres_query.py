@@ -1,6 +1,6 @@
 """Queries as PostgreSQL's SQL, and values as its drivers take them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
 from hashlib import sha1
@@ -103,8 +103,26 @@ def _tsquery(text: TextQuery) -> str:
     return " & ".join([*wanted, *unwanted])
 
 
+def names_of(columns: Iterable[str]) -> str:
+    """Columns, quoted."""
+    return ", ".join(map(quoted, columns))
+
+
+def rows_of(columns: Mapping[str, str]) -> str:
+    """The arrays of a statement's arguments, as rows."""
+    casts = ", ".join(f"${number}::{carried(kind)}[]" for number, kind in enumerate(columns.values(), 1))
+    return f"unnest({casts}) AS row ({names_of(columns)})"
+
+
+def given(name: str, kind: str) -> str:
+    """A column's value in such a row."""
+    return f"row.{quoted(name)}" + (f"::{kind}" if carried(kind) != kind else "")
+
+
 class PostgresCompiler(Compiler):
     """One statement for PostgreSQL, with `$n` for each value."""
+
+    live = "NOT is_deleted"
 
     def name(self, field: IndexField) -> str:
         return quoted(column_name(field))

@@ -1,7 +1,7 @@
 """Rebuilds the tables of a model from its records alone (invariant 6)."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from itertools import groupby
 from typing import Any
@@ -72,6 +72,7 @@ class _Rebuilt:
 
     heads: list[tuple[Any, ...]] = field(default_factory=list)
     commits: list[tuple[Any, ...]] = field(default_factory=list)
+    states: list[tuple[Any, ...]] = field(default_factory=list)
     references: list[tuple[str, int, str]] = field(default_factory=list)
     keys: list[tuple[str, str, str, str]] = field(default_factory=list)
     erasures: list[tuple[str, bool]] = field(default_factory=list)
@@ -86,6 +87,7 @@ class _Rebuilt:
             return
         self.heads.append(_head_row(tables, history))
         pruned = _pruned(history)
+        self.states += _state_rows(tables, history, pruned)
         for item in history:
             write, locator = item.write, _locator(item)
             if write.meta.version in pruned:
@@ -105,6 +107,7 @@ class _Rebuilt:
         for sql, values in (
             (tables.insert, self.heads),
             (tables.history.insert_commits, self.commits),
+            (tables.states.insert, self.states),
             (tables.registry.insert_references, self.references),
             (f"{tables.registry.insert_keys} ON CONFLICT DO NOTHING", self.keys),
             (tables.registry.follow_ups.insert, self.pending),
@@ -112,6 +115,18 @@ class _Rebuilt:
         ):
             if values:
                 await connection.execute(sql, *columns_of(values))
+
+
+def _state_rows(tables: PostgresTables, history: Sequence[_Found], pruned: set[int]) -> Iterator[tuple[Any, ...]]:
+    """The states of a temporal model, one for each commit."""
+    nothing = (None,) * len(tables.fields)
+    index: tuple[Any, ...] = nothing
+    for number, item in enumerate(history if tables.states.temporal else ()):
+        meta = item.write.meta
+        if item.write.revision is not None:  # the commits that follow leave the data as it is
+            index = nothing if meta.version in pruned else item.write.index
+        until = history[number + 1].write.meta.updated_time if number + 1 < len(history) else None
+        yield tables.states.row(meta, until, tables.index_row(index))
 
 
 def _pruned(history: Sequence[_Found]) -> set[int]:

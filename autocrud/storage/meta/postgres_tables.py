@@ -14,16 +14,19 @@ from autocrud.storage.meta.postgres_fields import PostgresFields
 from autocrud.storage.meta.postgres_history import PostgresHistory
 from autocrud.storage.meta.postgres_query import (
     PostgresCompiler,
-    carried,
     column_name,
     column_type,
     converter,
     fitting,
     folded_name,
+    given,
     is_folded,
+    names_of,
     quoted,
+    rows_of,
 )
 from autocrud.storage.meta.postgres_registry import PostgresRegistry
+from autocrud.storage.meta.postgres_states import PostgresStates
 from autocrud.storage.meta.sql import Segment
 from autocrud.storage.values import Head, Write
 
@@ -77,13 +80,13 @@ class PostgresTables:
         self._folded = [number for number, field in enumerate(self.fields) if is_folded(field)]
         folded = {folded_name(self.fields[number]): "text" for number in self._folded}
         self.index_columns = {**self._value_columns, **folded}
+        self.states = PostgresStates(spec, schema, named, self.heads, self.history.commits, self.index_columns)
         self.unique_sets = spec.unique_sets
         self._unique = sorted({position for unique in self.unique_sets for position in unique.positions})
         self._head_columns = {"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS, **self.index_columns}
-        values = ", ".join(_given(name, kind) for name, kind in self._head_columns.items())
-        self.insert = (
-            f"INSERT INTO {self.heads} ({_names(self._head_columns)}) SELECT {values} FROM {_rows(self._head_columns)}"
-        )
+        values = ", ".join(given(name, kind) for name, kind in self._head_columns.items())
+        into = f"INSERT INTO {self.heads} ({names_of(self._head_columns)})"
+        self.insert = f"{into} SELECT {values} FROM {rows_of(self._head_columns)}"
         self.update = self._update_of(self._head_columns)
         self.update_index = self._update_of({"resource_id": "text", **self.index_columns})
         self.update_meta = self._update_of({"resource_id": "text", **META_COLUMNS})
@@ -146,6 +149,8 @@ class PostgresTables:
     def count(self, query: Query) -> tuple[str, list[Any]]:
         """The statement and its arguments for how many there are."""
         compiler = PostgresCompiler()
+        if query.at is not None:
+            return self.states.count(compiler, query), compiler.values
         where = f"{_live(query)} AND {compiler.where(query.where)}"
         return f"SELECT count(*) FROM {self.heads} WHERE {where}", compiler.values
 
@@ -186,9 +191,9 @@ class PostgresTables:
         return " UNION ALL ".join(parts) or None
 
     def _update_of(self, columns: dict[str, str]) -> str:
-        values = {name: _given(name, kind) for name, kind in columns.items() if name != "resource_id"}
+        values = {name: given(name, kind) for name, kind in columns.items() if name != "resource_id"}
         assignments = ", ".join(f"{quoted(name)} = {value}" for name, value in values.items())
-        return f"UPDATE {self.heads} h SET {assignments} FROM {_rows(columns)} WHERE h.resource_id = row.resource_id"
+        return f"UPDATE {self.heads} h SET {assignments} FROM {rows_of(columns)} WHERE h.resource_id = row.resource_id"
 
 
 def head_of(row: Any) -> Head:
@@ -206,10 +211,11 @@ def columns_of(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def declared(columns: dict[str, str]) -> str:
-    """Column definitions."""
+def declared(columns: dict[str, str], *, nullable: bool = False) -> str:
+    """Column definitions; where `nullable` is set, each of them can be null."""
     kinds = {name: _TEXT if kind == "text" else kind for name, kind in columns.items()}
-    return ", ".join(f"{quoted(name)} {kind}{'' if name in NULLABLE else ' NOT NULL'}" for name, kind in kinds.items())
+    can_be = columns.keys() if nullable else NULLABLE
+    return ", ".join(f"{quoted(name)} {kind}{'' if name in can_be else ' NOT NULL'}" for name, kind in kinds.items())
 
 
 def _meta_row(meta: ResourceMeta, meta_json: bytes) -> tuple[Any, ...]:
@@ -217,18 +223,3 @@ def _meta_row(meta: ResourceMeta, meta_json: bytes) -> tuple[Any, ...]:
         meta.version, meta.current_revision_id, meta.total_revision_count, meta.is_deleted, meta.created_time,
         meta.updated_time, meta.created_by, meta.updated_by, meta.schema_version, meta.status.value, meta_json,
     )  # fmt: skip
-
-
-def _names(columns: Iterable[str]) -> str:
-    return ", ".join(map(quoted, columns))
-
-
-def _rows(columns: dict[str, str]) -> str:
-    """The arrays of a statement's arguments, as rows."""
-    casts = ", ".join(f"${number}::{carried(kind)}[]" for number, kind in enumerate(columns.values(), 1))
-    return f"unnest({casts}) AS row ({_names(columns)})"
-
-
-def _given(name: str, kind: str) -> str:
-    """A column's value in such a row."""
-    return f"row.{quoted(name)}" + (f"::{kind}" if carried(kind) != kind else "")

@@ -46,7 +46,13 @@ class Segment:
 
 
 class Compiler(ABC):
-    """One statement: its conditions as text, and the values that are bound in it."""
+    """One statement: its conditions as text, and the values that are bound in it.
+
+    Attributes:
+        live: what holds for a row that is not deleted, as partial indexes have it.
+    """
+
+    live: str
 
     def __init__(self) -> None:
         self.values: list[Any] = []

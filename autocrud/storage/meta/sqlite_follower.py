@@ -15,6 +15,7 @@ from autocrud.storage.log import EMPTY, Entry, Log, Tail
 from autocrud.storage.meta.sqlite_history import Erasure
 from autocrud.storage.meta.sqlite_indexes import match_columns
 from autocrud.storage.meta.sqlite_runs import Entered, record_all
+from autocrud.storage.meta.sqlite_states_fill import fill_states
 from autocrud.storage.meta.sqlite_tables import SqliteTables
 from autocrud.storage.meta.sqlite_thread import SqliteThread, begin, in_transaction, truncate_wal
 from autocrud.storage.meta.sqlite_words import forget_words
@@ -63,6 +64,7 @@ class LogFollower:
         await self._writer.run(partial(in_transaction, self._tables.create_tables))
         await self._check_tail()
         await self._writer.run(partial(in_transaction, partial(match_columns, self._spec, self._tables)))
+        await fill_states(self._writer, self._spec, self._tables, self._log.data)
         await self.catch_up(announce=True)
 
     async def catch_up(self, *, announce: bool = False) -> None:

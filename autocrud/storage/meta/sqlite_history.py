@@ -1,5 +1,6 @@
 """The history of one model in SQLite: a row per commit, what is to be erased, and every SQL statement on these."""
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from sqlite3 import Connection
@@ -119,13 +120,19 @@ class SqliteHistory:
         """Commits, newest first."""
         where = "resource_id = ? AND version < ? ORDER BY version DESC LIMIT ?"
         values = (resource_id, FOREVER if before is None else before, limit)
-        return [_commit(row) for row in db.execute(f"SELECT {_COMMIT} FROM {self.commits} WHERE {where}", values)]
+        return [commit_of_row(row) for row in db.execute(f"SELECT {_COMMIT} FROM {self.commits} WHERE {where}", values)]
+
+    def all_commits_of(self, db: Connection, resource_ids: Sequence[str]) -> list[Commit]:
+        """All commits of some resources, one resource after the other, the oldest first."""
+        where = "resource_id IN (SELECT value FROM json_each(?)) ORDER BY resource_id, version"
+        sql = f"SELECT {_COMMIT} FROM {self.commits} WHERE {where}"
+        return [commit_of_row(row) for row in db.execute(sql, (json.dumps(resource_ids),))]
 
     def commit_at(self, db: Connection, resource_id: str, time: datetime) -> Commit | None:
         """The last commit that is not after the time."""
         where = "resource_id = ? AND time <= ? ORDER BY version DESC LIMIT 1"
         sql = f"SELECT {_COMMIT} FROM {self.commits} WHERE {where}"
-        return next(map(_commit, db.execute(sql, (resource_id, timestamp(time)))), None)
+        return next(map(commit_of_row, db.execute(sql, (resource_id, timestamp(time)))), None)
 
     def revisions(self, db: Connection, resource_id: str, span: RevisionSpan) -> list[Revision]:
         """Revisions, newest first."""
@@ -165,7 +172,8 @@ class SqliteHistory:
         return [resource_id for (resource_id,) in db.execute(sql, (timestamp(before), after, limit))]
 
 
-def _commit(row: Sequence[Any]) -> Commit:
+def commit_of_row(row: Sequence[Any]) -> Commit:
+    """A row of a commit."""
     resource_id, version, kind, time, by, revision_id, parent, status, is_deleted, *rest = row
     return Commit(
         resource_id, version, CommitKind(kind), datetime.fromisoformat(time), by, revision_id, parent,

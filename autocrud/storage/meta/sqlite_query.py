@@ -74,6 +74,8 @@ class SqliteCompiler(Compiler):
         goes_by_order: see there.
     """
 
+    live = "is_deleted = 0"
+
     def __init__(self, *, goes_by_order: bool = False) -> None:
         super().__init__()
         self._goes_by_order = goes_by_order
@@ -144,6 +146,18 @@ class SqliteCompiler(Compiler):
         # With the sign, SQLite does not begin with these rows.
         row = "+row" if self._goes_by_order else "row"
         return f"{row} IN (SELECT rowid FROM {table} WHERE {table} MATCH {self.bound_text(_match(text))})"
+
+    def in_column(self, field: IndexField, operator: Operator, values: Sequence[ColumnValue]) -> str:
+        """`list_term` by the column alone, without what stands beside the heads."""
+        wanted, held = (
+            f"SELECT value FROM json_each({self.place(json.dumps([*map(item, values)]))})",
+            f"SELECT value FROM json_each({self.column(field)})",
+        )
+        if operator is Operator.contains_any:
+            return f"EXISTS (SELECT 1 FROM ({wanted}) WHERE value IN ({held}))"
+        return (
+            f"({self.column(field)} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM ({wanted}) WHERE value NOT IN ({held})))"
+        )
 
 
 def _needed(term: Term) -> Iterator[ColumnValue]:

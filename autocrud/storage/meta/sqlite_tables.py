@@ -19,6 +19,7 @@ from autocrud.storage.meta.sqlite_fields import SqliteFields
 from autocrud.storage.meta.sqlite_history import Erasure, SqliteHistory
 from autocrud.storage.meta.sqlite_query import SqliteCompiler, goes_by_order, quoted, stored
 from autocrud.storage.meta.sqlite_registry import Orphan, SqliteRegistry
+from autocrud.storage.meta.sqlite_states import SqliteStates
 from autocrud.storage.values import Blob, Head, Item, Outcome, Write
 
 _LAYOUT = 5  # of the tables; counted up with each change of them
@@ -74,6 +75,7 @@ class SqliteTables:
         self.log = f"{base}_log"
         self.document = document_of(spec.index_fields)
         self.index_columns = {field.column: _column_type(field) for field in spec.index_fields}
+        self.states = SqliteStates(spec, base, self.history.commits, _META_COLUMNS, self.index_columns)
         data_columns = [*_DATA_COLUMNS, *map(quoted, self.index_columns)]
         columns = ["resource_id", *_META_COLUMNS, *data_columns]
         self.insert = f"INSERT INTO {self.heads} ({', '.join(columns)}) VALUES ({_marks(columns)})"
@@ -89,7 +91,7 @@ class SqliteTables:
         if layout != _LAYOUT:
             history, registry = self.history, self.registry
             beside = (registry.blobs, registry.references, registry.keys, registry.pending, self.fields.table)
-            for table in (self.heads, self.log, history.commits, history.erasures, *beside):
+            for table in (self.heads, self.log, history.commits, history.erasures, *beside, self.states.table):
                 db.execute(f"DROP TABLE IF EXISTS {table}")
             db.execute(f"PRAGMA user_version = {_LAYOUT}")
         # Rows have numbers that stay, for what stands beside them.
@@ -104,6 +106,7 @@ class SqliteTables:
             db.execute(statement)
         self.history.create_tables(db)
         self.registry.create_tables(db)
+        self.states.drop_stale(db)
 
     def tail(self, db: Connection) -> Tail:
         """The last log entry that has been applied."""
@@ -187,6 +190,8 @@ class SqliteTables:
 
     def search(self, db: Connection, query: Query) -> list[Head]:
         """The heads of one page, and one more where there is a next page."""
+        if query.at is not None:
+            return self.states.search(db, query)
         found: list[Head] = []
         by_order = goes_by_order(db, query, self.heads)
         for segment in SqliteCompiler().segments(query):
@@ -204,6 +209,8 @@ class SqliteTables:
 
     def count(self, db: Connection, query: Query) -> int:
         """How many heads the query selects."""
+        if query.at is not None:
+            return self.states.count(db, query)
         compiler = SqliteCompiler()
         where = f"{_live(query)} AND {compiler.where(query.where)}"
         (number,) = db.execute(f"SELECT count(*) FROM {self.heads} WHERE {where}", compiler.values).fetchone()

@@ -11,6 +11,7 @@ from autocrud.testing.conformance.queries import QueryTests
 from autocrud.testing.conformance.support import asking, ids, outcomes, present
 from autocrud.testing.conformance.texts import TextTests
 from autocrud.testing.conformance.timelines import TimelineTests
+from autocrud.testing.conformance.times import TimeTests
 from autocrud.testing.conformance.unique import UniqueTests
 from autocrud.testing.conformance.writing import WritingTests
 
@@ -18,6 +19,6 @@ __all__ = ["StorageConformance", "asking", "ids", "outcomes", "present"]
 
 
 class StorageConformance(
-    WritingTests, GroupTests, UniqueTests, QueryTests, FieldTests, TextTests, TimelineTests, BlobTests
+    WritingTests, GroupTests, UniqueTests, QueryTests, FieldTests, TextTests, TimelineTests, TimeTests, BlobTests
 ):
     """All of it."""
