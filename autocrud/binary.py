@@ -1,6 +1,7 @@
 """Binary: a field whose bytes stand beside the resource, as a blob."""
 
 import dataclasses
+import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Iterator, Mapping, Sequence
@@ -183,6 +184,19 @@ def _sizes(schema: Any, definitions: Mapping[str, Any], limit: int | None = None
     elif isinstance(schema, list):
         for part in schema:
             yield from _sizes(part, definitions, limit)
+
+
+def references(data: Any) -> Iterator[str]:
+    """The `file_id` of whatever in JSON looks like a reference to a blob."""
+    if isinstance(data, Mapping):
+        file_id = data.get("file_id")
+        if isinstance(file_id, str) and "content_type" in data and re.fullmatch("[0-9a-f]{64}", file_id):
+            yield file_id
+        data = data.values()
+    elif not isinstance(data, list):
+        return
+    for part in data:
+        yield from references(part)
 
 
 def reference(data: Any, file_id: str) -> Mapping[str, Any]:

@@ -30,10 +30,14 @@ class Encoder(Generic[T]):
     async def encode(self, value: Any) -> Encoded:
         """Encode an instance of the model, anything that the model validates to one, or JSON, as bytes or parsed.
 
+        What is encoded already stays as it is.
+
         Raises:
             MalformedBody: it is not JSON.
             InvalidData: the model does not accept it, or it refers to blobs that are not there.
         """
+        if isinstance(value, Encoded):
+            return value
         from_json = isinstance(value, bytes | Parsed)
         if isinstance(value, Parsed):
             validated: T = value.value

@@ -24,6 +24,7 @@ from autocrud.results import Resource
 from autocrud.selected import SelectedResult, SelectedWriter
 from autocrud.storage.base import IStorage
 from autocrud.storage.values import Head, Outcome, Repeated, Write
+from autocrud.transfer.service import Transfer
 from autocrud.writes import Author, creation, request_key
 
 T = TypeVar("T")
@@ -56,6 +57,7 @@ class ResourceManager(ResourceReader[T]):
         super().__init__(spec, storage)
         self.blobs = ResourceBlobs(spec, storage, self, max_bytes=max_blob_bytes, upload_seconds=upload_seconds)
         self._encoder = Encoder(spec, storage.blobs)
+        self.transfer = Transfer(spec, storage, self, self._encoder, self.replace, self.blobs.max_bytes)
         self._changes = Changes(spec, storage, self._encoder, self._history)
         self.bulk = BulkWriter(spec, storage, self._encoder, self._changes, self._commit_all)
         self._selected = SelectedWriter(self, self.bulk)

@@ -146,10 +146,10 @@ class ResourceReader(Generic[T]):
             InvalidParameter: a field is not indexed, a value is not one that it can have, `limit` is not within 1 and
                 1000, or the cursor is not one of this query.
         """
-        query = self._query(where, include_deleted, at, sort, _checked(limit), text)
+        query = self.query(where, include_deleted, at, sort, _checked(limit), text)
         if cursor is not None:
             query = replace(query, after=decode_cursor(query, cursor))
-        page = await self._storage.search(await self._reached(query))
+        page = await self._storage.search(await self.reached(query))
         following = None if page.next is None else encode_cursor(query, page.next)
         return ResourcePage([Resource(self.spec, head) for head in page.items], following)
 
@@ -162,7 +162,7 @@ class ResourceReader(Generic[T]):
         at: datetime | None = None,
     ) -> int:
         """How many resources `search` would find on all its pages. Raises as it does."""
-        return await self._storage.count(await self._reached(self._query(where, include_deleted, at, text=text)))
+        return await self._storage.count(await self.reached(self.query(where, include_deleted, at, text=text)))
 
     async def expanded(self, resources: Sequence[Resource[T]], fields: Sequence[str]) -> list[dict[str, Expanded]]:
         """What resources of the model refer to, for each of them by the names of the fields.
@@ -205,7 +205,8 @@ class ResourceReader(Generic[T]):
         known = ", ".join(edge.field.name for edge in self.graph.outgoing(self.spec.name)) or "none"
         raise InvalidParameter("expand", f"{name!r} is not a reference of {self.spec.name}; these are: {known}")
 
-    async def _reached(self, query: Query) -> Query:
+    async def reached(self, query: Query) -> Query:
+        """The query with what it asks through references found."""
         return replace(query, where=await reached(query.where, self.graph.peers))
 
     async def aggregate(
@@ -229,12 +230,12 @@ class ResourceReader(Generic[T]):
         Raises:
             InvalidParameter: a name, a limit or the cursor cannot be used, or a sum is beyond a float.
         """
-        query = self._query(where, include_deleted)
+        query = self.query(where, include_deleted)
         return await aggregate(
             self._storage,
             self.fields,
             query.where,
-            reached=(await self._reached(query)).where,
+            reached=(await self.reached(query)).where,
             group_by=group_by,
             metrics=metrics,
             sort=sort,
@@ -251,7 +252,7 @@ class ResourceReader(Generic[T]):
             raise Deleted(self.spec.name, resource_id)
         return head
 
-    def _query(
+    def query(
         self,
         where: Where,
         include_deleted: bool,
@@ -260,6 +261,7 @@ class ResourceReader(Generic[T]):
         limit: int = 1,
         text: str | None = None,
     ) -> Query:
+        """What a storage is asked. Raises as `search`."""
         asked = where if isinstance(where, Condition) else self.fields.mapping(where)
         condition = self.fields.condition(asked)
         order = self.fields.sort(sort) if sort is not None else ()

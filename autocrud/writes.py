@@ -96,6 +96,50 @@ def switching(
     return Write(CommitKind.switch, meta.version, changed, index, revision, data, blobs=tuple(blobs))
 
 
+def arrival(spec: ModelSpec[Any], meta: ResourceMeta, revision: RevisionInfo, encoded: Encoded) -> list[Write]:
+    """A resource that was elsewhere, as it stood there, without its past.
+
+    Where something else than its revision was its last commit, two are needed, so that each has its time and author.
+    """
+    if (revision.created_time, revision.created_by) == (meta.updated_time, meta.updated_by):
+        return [imported(spec, CommitKind.create, 0, meta, revision, encoded)]
+    version = meta.version - 1
+    made = {"version": version, "updated_time": revision.created_time, "updated_by": revision.created_by}
+    first = imported(spec, CommitKind.create, 0, meta.model_copy(update=made), revision, encoded)
+    if meta.is_deleted:
+        return [first, imported(spec, CommitKind.delete, version, meta, None, None)]
+    return [first, imported(spec, CommitKind.modify, version, meta, revision, encoded)]
+
+
+def imported(
+    spec: ModelSpec[Any],
+    kind: CommitKind,
+    follows: int,
+    meta: ResourceMeta,
+    revision: RevisionInfo | None,
+    encoded: Encoded | None,
+) -> Write:
+    """A commit that was made elsewhere, as it was made; the hash is that of the data as it is stored here.
+
+    Args:
+        encoded: None for a revision whose data was pruned.
+    """
+    if revision is None:
+        return Write(kind, follows, meta)
+    if encoded is None:
+        return Write(kind, follows, meta, (None,) * len(spec.index_fields), revision)
+    data = encoded.data
+    stored = revision.model_copy(update={"data_hash": _hash(data), "size": len(data)})
+    return Write(kind, follows, meta, spec.index_values(data), stored, data, blobs=encoded.blobs)
+
+
+def removal(meta: ResourceMeta, author: Author, kept: Sequence[str]) -> Write:
+    """A resource is purged, and these blobs are not: what follows in the same group refers to them."""
+    return Write(
+        CommitKind.purge, meta.version, moved(meta, author, is_deleted=True, created_by=None), blobs=tuple(kept)
+    )
+
+
 def pruning(meta: ResourceMeta, prunes: int) -> Write:
     """The data of old revisions is given up, and nothing else changes."""
     return Write(CommitKind.prune, meta.version, meta.model_copy(update={"version": meta.version + 1}), prunes=prunes)

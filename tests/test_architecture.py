@@ -43,6 +43,7 @@ LAYERS = (
     "autocrud.bulk",
     "autocrud.selected",
     "autocrud.blobs",
+    "autocrud.transfer",
     "autocrud.manager",
     "autocrud.routes",
     "autocrud.crud",

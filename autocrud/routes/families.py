@@ -15,6 +15,7 @@ from autocrud.routes import (
     replace,
     revisions,
     selected,
+    transfer,
     uploads,
 )
 from autocrud.routes.operation import ModelRoutes, Operation
@@ -25,6 +26,7 @@ _MODULES: tuple[Callable[[ModelRoutes], Iterator[Operation]], ...] = (
     bulk.operations,
     selected.operations,
     listing.operations,
+    transfer.operations,
     aggregate.operations,
     blobs.operations,
     uploads.operations,
@@ -42,6 +44,7 @@ FAMILIES = frozenset(
         "read", "replace", "patch", "revisions", "revision", "diff", "switch", "delete", "restore", "purge",
         "delete_many", "restore_many",
         "upload_blob", "read_blob", "begin_upload", "read_upload", "upload_part", "finish_upload", "abort_upload",
+        "export", "import",
         "referrers",
     }
 )  # fmt: skip

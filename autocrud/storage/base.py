@@ -1,7 +1,7 @@
 """The ports of storage. Each contract is told here and nowhere else."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,19 @@ from autocrud.model import ModelSpec
 from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.storage.blobs import BlobStore
-from autocrud.storage.values import Blob, Commit, FollowUp, Head, Item, Outcome, Page, Revision, RevisionSpan, Write
+from autocrud.storage.values import (
+    Blob,
+    Commit,
+    FollowUp,
+    Head,
+    Item,
+    Outcome,
+    Page,
+    Revision,
+    RevisionSpan,
+    Seen,
+    Write,
+)
 
 Check = Callable[[], Awaitable[None]]
 
@@ -90,6 +102,17 @@ class IStorage(ABC):
     @abstractmethod
     async def count(self, query: Query) -> int:
         """How many heads the query selects, on all pages together."""
+
+    @abstractmethod
+    def picture(self, query: Query, *, history: bool = False) -> AsyncIterator[Seen]:
+        """All heads that a query selects, by their ids, as of one moment after the call, while writes go on.
+
+        In constant memory, whatever the query's `limit`, and for as long as the caller takes; who stops before the end
+        closes it (`aclose`). What is erased meanwhile may be absent.
+
+        Args:
+            history: in the place of each head all of its commits, oldest first. Their data is read by `data`.
+        """
 
     @abstractmethod
     async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
@@ -204,6 +227,9 @@ class MetaStore(ABC):
 
     @abstractmethod
     async def count(self, query: Query) -> int: ...
+
+    @abstractmethod
+    def picture(self, query: Query, history: bool) -> AsyncIterator[Sequence[Seen]]: ...
 
     @abstractmethod
     async def aggregate(self, asked: Aggregation) -> list[GroupRow]: ...

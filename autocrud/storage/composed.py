@@ -1,7 +1,8 @@
 """Storage: what every backend is made of, a metadata store behind a group commit."""
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain, islice
@@ -27,6 +28,7 @@ from autocrud.storage.values import (
     Page,
     Revision,
     RevisionSpan,
+    Seen,
     Write,
     WriteGroup,
 )
@@ -113,6 +115,15 @@ class Storage(IStorage):
 
     async def count(self, query: Query) -> int:
         return await self._within(self._meta.count(query))
+
+    async def picture(self, query: Query, *, history: bool = False) -> AsyncIterator[Seen]:
+        pages: Any = self._meta.picture(query, history)
+        async with aclosing(pages):
+            async for page in pages:
+                for seen in page:
+                    whole = await self._complete(seen) if isinstance(seen, Head) else seen
+                    if whole is not None:
+                        yield whole
 
     async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
         return await self._within(self._meta.aggregate(asked))

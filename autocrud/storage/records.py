@@ -11,26 +11,30 @@ from autocrud.storage.values import Blob, Item, RequestKey, Write
 
 # {"kind":…,"follows":…,"after":…,"prunes":…,"key":{…},"blobs":[…],"follow_up":true,"meta":{…},"revision_info":{…},
 # "data":{…}}: the data stands last, so that its bytes can be found by its size, and are read back as they were written.
-# Data that was pruned is blank. A blob's record is {"kind":"blob","blob":{…}}.
+# Data that was pruned is blank, and of a commit that was imported without it there is nothing but a blank. A blob's
+# record is {"kind":"blob","blob":{…}}.
 _BLOB = "blob"
+_NO_DATA = b" }"
 
 
-def encode_record(item: Item, after: str | None = None) -> bytes:
+def encode_record(item: Item, after: str | None = None, begun: str | None = None) -> bytes:
     """The line of a write, or of a blob that is registered, without its line feed.
 
     Args:
         after: the place of the record that it follows, where no log orders them.
+        begun: that of the first record of the resource, where this is its last.
     """
     if isinstance(item, Blob):
         return b'{"kind":"%s","blob":%s}' % (_BLOB.encode(), to_json(item))
     link = b"" if after is None else b'"after":"%s",' % after.encode()
+    link += b"" if begun is None else b'"begun":"%s",' % begun.encode()
     more = _more(item) if item.prunes or item.key or item.blobs or item.follow_up else b""
     start = b'{"kind":"%s","follows":%d,%s%s"meta":%s' % (
         item.kind.encode(), item.follows, link, more, item.meta_json,
     )  # fmt: skip
-    if item.data is None or item.revision_json is None:
+    if item.revision_json is None:
         return start + b"}"
-    return b'%s,"revision_info":%s,"data":%s}' % (start, item.revision_json, item.data)
+    return b'%s,"revision_info":%s,"data":%s}' % (start, item.revision_json, item.data or b" ")
 
 
 def data_span(item: Item, line_length: int) -> tuple[int, int]:
@@ -55,10 +59,10 @@ def decode_record(spec: ModelSpec[Any], line: bytes) -> Item:
     key = RequestKey(**record["key"]) if "key" in record else None
     if "revision_info" not in record:
         follow_up = record.get("follow_up", False)
-        return Write(kind, record["follows"], meta, prunes=prunes, follow_up=follow_up)
+        return Write(kind, record["follows"], meta, prunes=prunes, blobs=blobs, follow_up=follow_up)
     revision = RevisionInfo.model_validate(record["revision_info"])
     data = line[len(line) - 1 - revision.size : -1]
-    if data.isspace():
+    if line.endswith(_NO_DATA):
         index: tuple[Any, ...] = (None,) * len(spec.index_fields)
         # Its blobs were given up with it, and those that nobody else refers to were erased before it.
         return Write(kind, record["follows"], meta, index, revision, None, prunes, key)
@@ -71,7 +75,7 @@ def parse_record(line: bytes) -> Mapping[str, Any]:
     Raises:
         ValueError: it is not JSON.
     """
-    if line.endswith(b" }"):
+    if line.endswith(_NO_DATA):
         line = line[:-1].rstrip(b" ") + b"null}"
     record: Mapping[str, Any] = from_json(line)
     return record

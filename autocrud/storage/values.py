@@ -78,10 +78,11 @@ class Write:
         meta: the metadata after the write, with `version == follows + 1`.
         index: the index columns' values after the write, in the order of the model's index fields.
         revision, data: a revision that becomes current and its stored JSON; None where the data stays as it is. A
-            revision whose data has been pruned is met without it when records are replayed.
+            revision whose data has been pruned is met without it when records are replayed, and in imports.
         prunes: the data of all revisions up to this number, but for the current one, is given up.
         key: what a repetition of the write is known by.
-        blobs: the `file_id` of each blob that the data refers to.
+        blobs: the `file_id` of each blob that the data refers to; of a purge, those that are kept for what follows it
+            in the same group.
         follow_up: what refers to the resource is to follow it; until that is settled, it is pending.
     """
 
@@ -245,6 +246,16 @@ class RevisionSpan:
     limit: int = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A commit among those of its resource, with what all of these have in common."""
+
+    commit: Commit
+    created_time: datetime
+    created_by: str | None
+
+
+Seen = Head | Past
 Item = Write | Blob
 Outcome = AutoCRUDError | None
 

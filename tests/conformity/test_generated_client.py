@@ -3,6 +3,7 @@
 import copy
 import importlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+OCTETS = "application/octet-stream"
 OPERATIONS, MERGE = "application/json-patch+json", "application/merge-patch+json"
 
 
@@ -73,10 +75,13 @@ def generate(http: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                 body["content"].pop("application/x-ndjson", None)  # which the generator does not know
         package = f"generated_{tmp_path.name.replace('-', '_')}_{'merge' if patches == MERGE else 'operations'}"
         (tmp_path / "openapi.json").write_text(httpx.Response(200, json=narrowed).text)
+        # Lines are read and written by the caller; the generator knows no such type.
+        (tmp_path / "config.json").write_text(json.dumps({"content_type_overrides": {"application/x-ndjson": OCTETS}}))
         done = subprocess.run(
             [
                 sys.executable, "-m", "openapi_python_client", "generate", "--path", str(tmp_path / "openapi.json"),
                 "--output-path", str(tmp_path / package), "--meta", "none", "--fail-on-warning",
+                "--config", str(tmp_path / "config.json"),
             ],
             env=os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
             capture_output=True, text=True, check=False,

@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 
+from autocrud.errors import StorageUnavailable
 from autocrud.model import ModelSpec
+from autocrud.query.conditions import Query
 from autocrud.resource import RevisionStatus
 from autocrud.storage.base import IStorage
 from autocrud.storage.objects.s3 import S3ObjectStore
@@ -131,3 +135,21 @@ async def test_an_upload_that_is_given_up_is_erased(storage: IStorage, holding: 
     left = await holding()
     # What an upload became stays, and so does the session that has not expired.
     assert len(left) == 2
+
+
+async def test_what_is_purged_while_it_is_exported_is_erased_when_that_ends(
+    storage: IStorage, holding: Holding
+) -> None:
+    """A long reader keeps SQLite from letting go of it, and the caller is told; nobody else waits for it meanwhile."""
+    first = creation("a", sample(text=MARKER, payload=MARKER))
+    await storage.commit_all([first, creation("b", sample(text="beside"))])
+    picture: Any = storage.picture(Query())
+    async with aclosing(picture):
+        assert (await anext(picture)).resource_id == "a"
+        with suppress(StorageUnavailable):
+            await storage.commit(purge(first))
+        assert await storage.get("a") is None
+        await storage.commit(creation("c", sample()))
+        await storage.tidy()
+        assert [seen.resource_id async for seen in picture] == ["b"]
+    assert await holding() == set()

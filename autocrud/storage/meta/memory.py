@@ -1,7 +1,7 @@
 """Heads and commits in dicts. It stores what the others store, and answers in their order."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from autocrud.query.evaluate import holds, sort_key
 from autocrud.resource import CommitKind, revision_number, timestamp
 from autocrud.storage.base import MetaStore
 from autocrud.storage.meta.memory_aggregate import aggregate
+from autocrud.storage.meta.memory_picture import picture
 from autocrud.storage.meta.memory_rows import Held, Place, Row, row_after
 from autocrud.storage.meta.memory_states import MAKES, state_at, written
 from autocrud.storage.object_store import ObjectStore
@@ -32,6 +33,7 @@ from autocrud.storage.values import (
     RequestKey,
     Revision,
     RevisionSpan,
+    Seen,
     UnknownBlob,
     Write,
     all_or_none,
@@ -100,6 +102,9 @@ class MemoryMetaStore(MetaStore):
     async def count(self, query: Query) -> int:
         return sum(1 for _ in self._selected(query, self._order))
 
+    def picture(self, query: Query, history: bool) -> AsyncIterator[Sequence[Seen]]:
+        return picture((row.head for row in self._selected(query, self._order)), self._commits if history else None)
+
     async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
         return aggregate(asked, (row.columns for row in self._selected(asked, self._order)))
 
@@ -108,8 +113,7 @@ class MemoryMetaStore(MetaStore):
         return [commit for commit in reversed(history) if before is None or commit.version < before][:limit]
 
     async def commit_at(self, resource_id: str, time: datetime) -> Commit | None:
-        history = self._commits.get(resource_id, [])
-        return next((commit for commit in reversed(history) if commit.time <= time), None)
+        return next((one for one in reversed(self._commits.get(resource_id, [])) if one.time <= time), None)
 
     async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
         found: list[Revision] = []
@@ -214,7 +218,7 @@ class MemoryMetaStore(MetaStore):
         if write.follow_up:
             self._pending[follow_up_of(write)] = None
         if new is None:
-            self._forget(resource_id)
+            self._forget(resource_id, write.blobs)
         else:
             self._rows[resource_id] = new
             insort(self._order, new.place)
@@ -264,20 +268,20 @@ class MemoryMetaStore(MetaStore):
         info, held = written(self._commits[made.resource_id], made, version)
         return None if held.locator is None else Revision(info, made.version, held.version, held.locator)
 
-    def _release(self, resource_id: str, versions: Iterable[int]) -> None:
-        """Drop references, and the blobs that nobody refers to any more."""
+    def _release(self, resource_id: str, versions: Iterable[int], kept: Iterable[str] = ()) -> None:
+        """Drop references, and the blobs that nobody refers to any more, but for those that are kept."""
         held = self._references.get(resource_id, {})
         released = {file_id for version in versions for file_id in held.pop(version, ())}
         used = {file_id for other in self._references.values() for blobs in other.values() for file_id in blobs}
-        for file_id in released - used:
+        for file_id in released - used - set(kept):
             self._orphans.append(self._blobs.pop(file_id).key)
 
-    def _forget(self, resource_id: str) -> None:
+    def _forget(self, resource_id: str, kept: Iterable[str]) -> None:
         del self._rows[resource_id], self._indexes[resource_id]
         for commit in self._commits.pop(resource_id):
             if commit.locator is not None:
                 del self._data[commit.locator]
-        self._release(resource_id, list(self._references.get(resource_id, ())))
+        self._release(resource_id, list(self._references.get(resource_id, ())), kept)
         self._keys = {key: held for key, held in self._keys.items() if held[1] != resource_id}
 
     def _then(self, row: Row, query: Query | Aggregation) -> Row | None:

@@ -32,8 +32,9 @@ class Row:
 def row_after(spec: ModelSpec[Any], write: Write, row: Row | None, locator: str) -> Row:
     """A resource as a write leaves it."""
     meta = write.meta
-    if write.data is not None and write.revision_json is not None:
-        revision_json, data, index = write.revision_json, write.data, write.index
+    if write.revision_json is not None:
+        # Without data, which was pruned, it is the head for no longer than the group that it is in.
+        revision_json, data, index = write.revision_json, write.data or b"", write.index
     elif row is not None and row.head.data is not None:
         revision_json, data, index, locator = (
             row.head.revision_info, row.head.data, row.index, row.head.locator,

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,16 +17,18 @@ from autocrud.resource import timestamp
 from autocrud.storage.base import MetaStore
 from autocrud.storage.batcher import Batcher
 from autocrud.storage.meta.filling import Filling
+from autocrud.storage.meta.postgres_apply import apply
 from autocrud.storage.meta.postgres_batch import Batch
 from autocrud.storage.meta.postgres_history import commit_of_row
 from autocrud.storage.meta.postgres_indexes import PostgresFillEngine
 from autocrud.storage.meta.postgres_layout import prepare
+from autocrud.storage.meta.postgres_picture import picture
 from autocrud.storage.meta.postgres_pool import ConnectionLost, PostgresPool, Raced
 from autocrud.storage.meta.postgres_records import PostgresRecords
 from autocrud.storage.meta.postgres_states import heads_then
 from autocrud.storage.meta.postgres_tables import PostgresTables, columns_of, head_of
 from autocrud.storage.meta.revision_rows import revision_of
-from autocrud.storage.values import Blob, Commit, FollowUp, Head, Item, Outcome, Revision, RevisionSpan
+from autocrud.storage.values import Blob, Commit, FollowUp, Head, Item, Outcome, Revision, RevisionSpan, Seen
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +104,10 @@ class PostgresMetaStore(MetaStore):
         self._filling.check(query)
         sql, values = self._tables.count(query)
         return int((await self._pool.fetch(sql, *values))[0][0])
+
+    def picture(self, query: Query, history: bool) -> AsyncIterator[Sequence[Seen]]:
+        self._filling.check(query)
+        return picture(self._pool, self._tables, query, history)
 
     async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
         self._filling.require(asked.fields)
@@ -221,6 +227,9 @@ class PostgresMetaStore(MetaStore):
         for _, resource_id, version, record, *unique in rows:
             if resource_id is not None:
                 batch.load(resource_id, version, record, unique)
+        if batch.purges:
+            for resource_id, record in await connection.fetch(self._tables.history.begun, batch.purges):
+                batch.begin(resource_id, record)
         wanted = self._tables.wanted_holders(batch.unique_values())
         if self._tables.holders is not None and any(wanted):
             arguments = self._tables.holders_arguments(wanted)
@@ -240,60 +249,11 @@ class PostgresMetaStore(MetaStore):
         """Both at once: neither counts before COMMIT, and each takes its time elsewhere."""
         persisting = asyncio.ensure_future(self._persist(batch))
         try:
-            await self._apply(connection, batch)
+            await apply(connection, self._tables, batch)
         finally:
             # Records that are still on their way could not be discarded.
             await asyncio.wait([persisting])
         persisting.result()
-
-    async def _apply(self, connection: Any, batch: Batch) -> None:
-        tables, history, registry = self._tables, self._tables.history, self._tables.registry
-        released: list[str] = []
-        # What is set free goes first: who takes it may be in the same batch.
-        if purged := batch.purged():
-            await connection.execute(history.purge, purged, batch.erased)
-            await connection.execute(tables.purge_heads, purged)
-            if tables.states.temporal:
-                await connection.execute(tables.states.purge, purged)
-            await connection.execute(registry.forget_keys, purged)
-            released = [file_id for (file_id,) in await connection.fetch(registry.release, purged)]
-        inserted, updated, moved = batch.rows()
-        keys = batch.key_rows()
-        if keys:
-            await connection.execute(registry.delete_keys, *batch.key_times())
-        for sql, rows in (
-            (tables.update_meta, moved),
-            (tables.update, updated),
-            (tables.insert, inserted),
-            (history.insert_commits, batch.commits()),
-            (registry.insert_blobs, batch.blob_rows),
-            (registry.insert_references, batch.references()),
-            (registry.insert_keys, keys),
-            (registry.follow_ups.insert, batch.pending),
-            *batch.states(),
-        ):
-            if rows:
-                await connection.execute(sql, *columns_of(rows))
-        if released:
-            await self._orphan(connection, released, deferred=False)
-        if prunes := batch.prunes():
-            await self._prune(connection, prunes)
-
-    async def _prune(self, connection: Any, prunes: Sequence[tuple[Any, ...]]) -> None:
-        history, registry = self._tables.history, self._tables.registry
-        gone = await connection.fetch(history.prune, *columns_of(prunes))
-        if not gone:
-            return
-        if self._tables.states.temporal:
-            await connection.execute(self._tables.states.prune, *columns_of([tuple(row) for row in gone]))
-        released = await connection.fetch(registry.release_versions, *columns_of([tuple(row) for row in gone]))
-        await self._orphan(connection, [file_id for (file_id,) in released], deferred=True)
-
-    async def _orphan(self, connection: Any, file_ids: Sequence[str], *, deferred: bool) -> None:
-        """Give up those of these blobs that nobody refers to any more."""
-        if file_ids:
-            await connection.execute(self._tables.registry.lock_blobs, file_ids)
-            await connection.execute(self._tables.registry.orphan, file_ids, deferred)
 
     async def _persist(self, batch: Batch) -> None:
         try:

@@ -27,12 +27,12 @@ class State:
 
     Attributes:
         version: 0 where there is none.
-        record: the place of its last record.
+        record: the place of its last record, and `begun` of its first one.
         unique: the values that it holds while it is live.
         last: the last accepted write, and `data` the last one with data.
         references: the blobs that its new commits refer to: resource, version, blob.
         prunes: up to which revision data is given up, which one was current then, and at which version that was.
-        began: the version that it had before the batch.
+        version_before: the version that it had before the batch.
         base: the version of the last state with index values of its own, or that from before the batch.
         writes: its accepted writes, each with the `base` that it leaves as it is, 0 where it has data.
         stored: whether it has a row, from before the batch.
@@ -50,9 +50,10 @@ class State:
     commits: list[tuple[Any, ...]] = field(default_factory=list)
     references: list[tuple[str, int, str]] = field(default_factory=list)
     prunes: list[tuple[int, str, int]] = field(default_factory=list)
-    began: int = 0
+    version_before: int = 0
     base: int = 0
     writes: list[tuple[Write, int]] = field(default_factory=list)
+    begun: str | None = None
 
 
 class Batch:
@@ -93,8 +94,17 @@ class Batch:
     def load(self, resource_id: str, version: int, record: str | None, unique: Sequence[Any]) -> None:
         """Take in a locked row; `unique` are its values of the fields of unique sets, in order."""
         self._states[resource_id] = State(
-            version, record, self._tables.locked_claims(unique), stored=True, began=version, base=version
+            version, record, self._tables.locked_claims(unique), stored=True, version_before=version, base=version
         )
+
+    @property
+    def purges(self) -> list[str]:
+        """The resources that it may purge."""
+        return [write.meta.resource_id for write in self._writes if write.kind is CommitKind.purge]
+
+    def begin(self, resource_id: str, record: str) -> None:
+        """Take in the place of a resource's first record."""
+        self._states[resource_id].begun = record
 
     def unique_values(self) -> Iterable[Held]:
         """All unique values that any write of it may come to hold."""
@@ -172,7 +182,7 @@ class Batch:
 
     def states(self) -> list[tuple[str, list[tuple[Any, ...]]]]:
         """The statements that enter its states, of a temporal model, each with its rows."""
-        resources = ((state.began, state.writes) for state in self._states.values())
+        resources = ((state.version_before, state.writes) for state in self._states.values())
         return self._tables.states.changes(resources, self._tables.index_row)
 
     def purged(self) -> list[str]:
@@ -235,7 +245,7 @@ class Batch:
         return None
 
     def _accept(self, write: Write, state: State, unique: list[Held]) -> None:
-        line = encode_record(write, state.record)
+        line = encode_record(write, state.record, state.begun if write.kind is CommitKind.purge else None)
         start, size = data_span(write, len(line))
         locator = f"{self.key}:{self._offset + start}:{size}" if size else None
         record = self._append(line)
@@ -248,7 +258,7 @@ class Batch:
             stored = state.stored
             self._states[write.meta.resource_id] = State(last=write, stored=stored, purged=True)
             return
-        state.version, state.record = write.meta.version, record
+        state.version, state.record, state.begun = write.meta.version, record, state.begun or record
         state.unique, state.last = unique, write
         if locator is not None:
             state.data, state.locator, state.base = write, locator, write.meta.version

@@ -25,7 +25,7 @@ COMMIT_COLUMNS = {
     "total_revision_count": "bigint",
     "record": "text",
 }
-_COMMIT = ", ".join(f'"{name}"' for name in list(COMMIT_COLUMNS)[:-1])
+COMMIT = ", ".join(f'"{name}"' for name in list(COMMIT_COLUMNS)[:-1])
 _FIRST_TIME, _LAST_TIME = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
 
@@ -47,6 +47,11 @@ class PostgresHistory:
             f" INSERT INTO {self.erasures} (record, step, deferred)"
             " SELECT record, 3, false FROM gone UNION SELECT unnest($2::text[]), 3, false"
         )
+        # Lives of an id that began at the same time, as imports may have them, are told apart by their first records.
+        self.begun = (
+            f"SELECT DISTINCT ON (resource_id) resource_id, record FROM {self.commits}"
+            " WHERE resource_id = ANY($1::text[]) ORDER BY resource_id, version"
+        )
         # The number of a revision stands behind the colon of its id; ids of resources have none.
         self.prune = (
             f"WITH old AS (SELECT DISTINCT c.resource_id, c.version, c.locator FROM {self.commits} c JOIN"
@@ -58,9 +63,9 @@ class PostgresHistory:
             f" noted AS (INSERT INTO {self.erasures} (record, step, deferred) SELECT locator, 3, true FROM old)"
             " SELECT resource_id, version FROM old"
         )
-        commits = f"SELECT {_COMMIT} FROM {self.commits} WHERE resource_id = $1"
+        commits = f"SELECT {COMMIT} FROM {self.commits} WHERE resource_id = $1"
         self.commits_of = f"{commits} AND version < $2 ORDER BY version DESC LIMIT $3"
-        some = f"SELECT {_COMMIT} FROM {self.commits} WHERE resource_id = ANY($1::text[])"
+        some = f"SELECT {COMMIT} FROM {self.commits} WHERE resource_id = ANY($1::text[])"
         self.all_commits_of = f"{some} ORDER BY resource_id, version"
         self.commit_at = f"{commits} AND time <= $2 ORDER BY version DESC LIMIT 1"
         revisions = select_revisions(self.commits, "$1", "$2")

@@ -46,6 +46,8 @@ class PostgresPool:
         self._size = size
         self._statement_cache = statement_cache
         self._pool: Any = None
+        # Long readers take their time, and leave the other half to all else.
+        self.pictures = asyncio.Semaphore(max(1, size // 2))
         try:
             parts = urlsplit(url)
             self.host = f"{parts.hostname or 'localhost'}:{parts.port or 5432}"

@@ -28,6 +28,7 @@ class _Found:
 
     place: str
     after: str | None
+    begun: str | None
     created_time: str
     write: Write
 
@@ -197,25 +198,51 @@ def _found(spec: ModelSpec[Any], place: str, line: bytes) -> _Found:
         raise DataCorrupted(f"{place} is not a record.") from error
     if isinstance(write, Blob):
         raise DataCorrupted(f"{place} is a blob's record.")
-    return _Found(place, record.get("after"), record["meta"]["created_time"], write)
+    return _Found(place, record.get("after"), record.get("begun"), record["meta"]["created_time"], write)
 
 
 def _history(found: Sequence[_Found]) -> tuple[list[_Found], list[_Found]]:
     """One resource's history, the oldest first, and the records of what was purged.
 
-    An id that was purged and given again has had several lives, told apart by the time of their creation.
+    An id that was purged and given again has had several lives.
     """
-    lives: dict[str, list[_Found]] = {}
+    dead: list[_Found] = []
+    alive: list[list[_Found]] = []
+    for life in _lives(found):
+        chain = _chain(life)
+        if _is_ended(chain, life):
+            dead += [item for item in life if item.write.kind is not CommitKind.purge]
+        else:
+            alive.append(chain)
+    # Two that live: one of them was created by a transaction that was rolled back, and is in one object for ever.
+    return max(alive, key=lambda chain: (len(set(map(_object_of, chain))) > 1, chain[-1].place), default=[]), dead
+
+
+def _lives(found: Sequence[_Found]) -> Iterator[list[_Found]]:
+    """The lives of an id, told apart by the time of their creation, and where an import has given that again, by the
+    first record: each names the one before it, and a purge the first one. What leads nowhere was purged in part.
+    """
+    by_time: dict[str, list[_Found]] = {}
     for item in found:
-        lives.setdefault(item.created_time, []).append(item)
-    chains = {created: _chain(items) for created, items in lives.items()}
-    ended = {created for created, chain in chains.items() if _is_ended(chain, lives[created])}
-    dead = [item for created in ended for item in lives[created] if item.write.kind is not CommitKind.purge]
-    alive = [chain for created, chain in chains.items() if created not in ended]
-    if not alive:
-        return [], dead
-    # Two that live: one of them was created by a transaction that was rolled back.
-    return max(alive, key=lambda chain: (chain[-1].write.meta.version, chain[-1].place)), dead
+        by_time.setdefault(item.created_time, []).append(item)
+    for items in by_time.values():
+        purges = [item for item in items if item.write.kind is CommitKind.purge]
+        if not purges or any(item.begun is None for item in purges):
+            yield items
+            continue
+        firsts: dict[str, str] = {}
+        lives: dict[str, list[_Found]] = {}
+        for item in sorted(items, key=lambda item: item.write.meta.version):
+            first = item.begun or (firsts.get(item.after or "", "") if item.write.follows else item.place)
+            firsts[item.place] = first
+            lives.setdefault(first, []).append(item)
+        if "" in lives:
+            lives[""].append(purges[0])
+        yield from lives.values()
+
+
+def _object_of(item: _Found) -> str:
+    return parse_locator(item.place)[0]
 
 
 def _is_ended(chain: Sequence[_Found], life: Sequence[_Found]) -> bool:
@@ -226,7 +253,9 @@ def _is_ended(chain: Sequence[_Found], life: Sequence[_Found]) -> bool:
     """
     if chain[-1].write.kind is CommitKind.purge:
         return True
-    if [item.write.meta.version for item in chain] == list(range(1, len(chain) + 1)):
+    first = chain[0].write
+    versions = [item.write.meta.version for item in chain]
+    if first.follows == 0 and versions == list(range(first.meta.version, first.meta.version + len(chain))):
         return False
     # What a purge has blanked is missing too, and a record that was rolled back may stand above the purge.
     if any(item.write.kind is CommitKind.purge for item in life):

@@ -49,7 +49,7 @@ NULLABLE = {"created_by", "updated_by", "head", "by", "parent_revision_id", "dat
 
 Held = tuple[int, tuple[Any, ...]]  # a unique set's number, and the values of its fields
 
-_HEAD = "resource_id, version, is_deleted, created_time, meta, revision_info, head, head_locator"
+HEAD = "resource_id, version, is_deleted, created_time, meta, revision_info, head, head_locator"
 
 
 class PostgresTables:
@@ -91,7 +91,7 @@ class PostgresTables:
         self.update_index = self._update_of({"resource_id": "text", **self.index_columns})
         self.update_meta = self._update_of({"resource_id": "text", **META_COLUMNS})
         self.purge_heads = f"DELETE FROM {self.heads} WHERE resource_id = ANY($1::text[])"
-        self.get = f"SELECT {_HEAD} FROM {self.heads} WHERE resource_id = ANY($1::text[])"
+        self.get = f"SELECT {HEAD} FROM {self.heads} WHERE resource_id = ANY($1::text[])"
         self.lock = self._lock()
         self.holders = self._holders()
 
@@ -139,10 +139,10 @@ class PostgresTables:
 
             def statement(limit: int, segment: Segment = segment) -> tuple[str, list[Any]]:
                 compiler = PostgresCompiler()
-                where = f"{_live(query)} AND {compiler.where(query.where)}"
+                where = f"{live(query)} AND {compiler.where(query.where)}"
                 where += f" AND {segment.condition} AND {compiler.behind(segment)}"
                 order = f"ORDER BY {compiler.order_by(segment.keys)} LIMIT {compiler.place(limit, 'bigint')}"
-                return f"SELECT {_HEAD} FROM {self.heads} WHERE {where} {order}", compiler.values
+                return f"SELECT {HEAD} FROM {self.heads} WHERE {where} {order}", compiler.values
 
             yield statement
 
@@ -151,13 +151,13 @@ class PostgresTables:
         compiler = PostgresCompiler()
         if query.at is not None:
             return self.states.count(compiler, query), compiler.values
-        where = f"{_live(query)} AND {compiler.where(query.where)}"
+        where = f"{live(query)} AND {compiler.where(query.where)}"
         return f"SELECT count(*) FROM {self.heads} WHERE {where}", compiler.values
 
     def aggregate(self, asked: Aggregation) -> tuple[str, PostgresAggregates]:
         """The statement for a page of groups, and what holds its arguments and reads its rows."""
         compiler = PostgresAggregates()
-        return compiler.statement(self.heads, asked, _live(asked)), compiler
+        return compiler.statement(self.heads, asked, live(asked)), compiler
 
     def head_row(self, meta: ResourceMeta, meta_json: bytes, data: Write | None, locator: str) -> tuple[Any, ...]:
         """A row for `insert` or `update`; without data one for `update_meta`."""
@@ -202,7 +202,8 @@ def head_of(row: Any) -> Head:
     return Head(resource_id, version, is_deleted, timestamp(created_time), meta, revision_info, head, locator)
 
 
-def _live(query: Query | Aggregation) -> str:
+def live(query: Query | Aggregation) -> str:
+    """The condition on what is soft-deleted."""
     return "true" if query.include_deleted else "NOT is_deleted"
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -23,6 +24,7 @@ from autocrud.storage.log import Entry, Log, SlotTaken, Tail
 from autocrud.storage.meta.filling import Filling
 from autocrud.storage.meta.sqlite_follower import LogFollower
 from autocrud.storage.meta.sqlite_indexes import SqliteFillEngine
+from autocrud.storage.meta.sqlite_picture import picture
 from autocrud.storage.meta.sqlite_runs import apply_all
 from autocrud.storage.meta.sqlite_tables import SqliteTables
 from autocrud.storage.meta.sqlite_thread import SqliteThread, begin, in_transaction
@@ -36,6 +38,7 @@ from autocrud.storage.values import (
     Outcome,
     Revision,
     RevisionSpan,
+    Seen,
     Write,
     all_or_none,
 )
@@ -161,6 +164,19 @@ class SqliteMetaStore(MetaStore):
         self._filling.check(query)
         return await self._fresh(self._readers[-1], lambda db: self._tables.count(db, query))
 
+    async def picture(self, query: Query, history: bool) -> AsyncIterator[Sequence[Seen]]:
+        self._filling.check(query)
+        await self._freshness.submit(None)
+        self._follower.pictures += 1
+        pages: Any = picture(self._path(), self._tables, query, history)
+        try:
+            async with aclosing(pages):
+                async for page in pages:
+                    yield page
+        finally:
+            self._follower.pictures -= 1
+            await self._erase_late()
+
     async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
         self._filling.require(asked.fields)
         return await self._fresh(self._readers[-1], lambda db: self._tables.aggregate(db, asked))
@@ -255,7 +271,8 @@ class SqliteMetaStore(MetaStore):
         if not staged.purges:
             return staged.outcomes
         try:
-            await self._follower.erase()
+            if not await self._follower.erase():
+                raise StorageUnavailable("An export reads what was there before, and when it ends, nothing will.")
         except AutoCRUDError as error:
             message = f"Purged, but not yet erased; that is finished at the next purge or start. {error}"
             return [
@@ -263,6 +280,14 @@ class SqliteMetaStore(MetaStore):
                 for item, refused in zip(batch, staged.outcomes, strict=True)
             ]
         return staged.outcomes
+
+    async def _erase_late(self) -> None:
+        """Erase what was purged while a picture kept it."""
+        try:
+            async with self._lock:
+                await self._follower.erase()
+        except AutoCRUDError as error:
+            logger.warning("%s: what was purged is not erased yet: %s", self._path(), error)
 
     async def _fresh(self, reader: SqliteThread, work: Callable[[Connection], R], *, current: bool = False) -> R:
         """Read what is no older than the log was when the read began, or as old as the store is allowed to be."""

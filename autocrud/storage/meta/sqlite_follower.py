@@ -39,6 +39,7 @@ class LogFollower:
 
     Attributes:
         tail: the last entry that the file is known to hold.
+        pictures: how many long readers this process has, for which SQLite keeps what others erase.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class LogFollower:
         self._writer = writer
         self._snapshots = snapshots
         self.tail = EMPTY
+        self.pictures = 0
+        self._blanked: set[Erasure] = set()
 
     async def prepare(self, path: Path) -> None:
         """Bring the file, which the writer has open, to the model and to the log as they are now."""
@@ -99,15 +102,19 @@ class LogFollower:
         record_all(self._tables, db, entered)
         self._tables.set_tail(db, entry.tail)
 
-    async def erase(self, *, deferred: bool = False) -> None:
+    async def erase(self, *, deferred: bool = False) -> bool:
         """Erase what was purged, and leave no copy of it in SQLite's files or in snapshots.
+
+        While there are pictures, it is erased from the log alone, and the rest when they have ended.
+        Says whether all is done.
 
         Args:
             deferred: also what was pruned, for which there is time.
         """
         history = self._tables.history
-        if not await self._writer.run(lambda db: history.pending_erasures(db, deferred)):
-            return
+        found = await self._writer.run(lambda db: history.pending_erasures(db, deferred))
+        if not found or (self.pictures and self._blanked.issuperset(found)):
+            return not found
         # Under the write lock: two processes that rewrite one entry must not undo each other's blanks.
         await self._writer.run(begin)
         try:
@@ -115,11 +122,16 @@ class LogFollower:
             await self._erase(pending)
         finally:
             await self._writer.run(Connection.rollback)
+        self._blanked.update(pending)
+        if self.pictures:
+            return False
         await self._writer.run(partial(in_transaction, forget_words))
         await self._writer.run(truncate_wal)
         if self._snapshots is not None and pending:
             await self._snapshots.supersede(self._path, max(erasure.purged for erasure in pending))
         await self._writer.run(lambda db: history.forget_erasures(db, pending))
+        self._blanked.difference_update(pending)
+        return True
 
     async def _erase(self, pending: Sequence[Erasure]) -> None:
         """Step by step: whatever a crash leaves is replayed to the same end."""

@@ -29,7 +29,7 @@ _COLUMNS = {
     "total_revision_count": "INTEGER NOT NULL",
     "record": "TEXT NOT NULL",
 }
-_COMMIT = ", ".join(list(_COLUMNS)[:-1])
+COMMIT = ", ".join(list(_COLUMNS)[:-1])
 _FIRST_TIME, _LAST_TIME = "", "~"
 
 
@@ -120,18 +120,18 @@ class SqliteHistory:
         """Commits, newest first."""
         where = "resource_id = ? AND version < ? ORDER BY version DESC LIMIT ?"
         values = (resource_id, FOREVER if before is None else before, limit)
-        return [commit_of_row(row) for row in db.execute(f"SELECT {_COMMIT} FROM {self.commits} WHERE {where}", values)]
+        return [commit_of_row(row) for row in db.execute(f"SELECT {COMMIT} FROM {self.commits} WHERE {where}", values)]
 
     def all_commits_of(self, db: Connection, resource_ids: Sequence[str]) -> list[Commit]:
         """All commits of some resources, one resource after the other, the oldest first."""
         where = "resource_id IN (SELECT value FROM json_each(?)) ORDER BY resource_id, version"
-        sql = f"SELECT {_COMMIT} FROM {self.commits} WHERE {where}"
+        sql = f"SELECT {COMMIT} FROM {self.commits} WHERE {where}"
         return [commit_of_row(row) for row in db.execute(sql, (json.dumps(resource_ids),))]
 
     def commit_at(self, db: Connection, resource_id: str, time: datetime) -> Commit | None:
         """The last commit that is not after the time."""
         where = "resource_id = ? AND time <= ? ORDER BY version DESC LIMIT 1"
-        sql = f"SELECT {_COMMIT} FROM {self.commits} WHERE {where}"
+        sql = f"SELECT {COMMIT} FROM {self.commits} WHERE {where}"
         return next(map(commit_of_row, db.execute(sql, (resource_id, timestamp(time)))), None)
 
     def revisions(self, db: Connection, resource_id: str, span: RevisionSpan) -> list[Revision]:
@@ -173,7 +173,7 @@ class SqliteHistory:
 
 
 def commit_of_row(row: Sequence[Any]) -> Commit:
-    """A row of a commit."""
+    """A row of the columns of `COMMIT`."""
     resource_id, version, kind, time, by, revision_id, parent, status, is_deleted, *rest = row
     return Commit(
         resource_id, version, CommitKind(kind), datetime.fromisoformat(time), by, revision_id, parent,

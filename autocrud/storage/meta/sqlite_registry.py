@@ -108,10 +108,12 @@ class SqliteRegistry:
         sql = f"SELECT DISTINCT file_id FROM {self.references} WHERE {where} ORDER BY file_id"
         return [file_id for (file_id,) in db.execute(sql, values)]
 
-    def release(self, db: Connection, resource_id: str, versions: Iterable[int] | None = None) -> list[Orphan]:
+    def release(
+        self, db: Connection, resource_id: str, versions: Iterable[int] | None = None, kept: Iterable[str] = ()
+    ) -> list[Orphan]:
         """Drop the references of a resource, or of some of its commits, and the blobs that nobody refers to any more.
 
-        Returns these blobs.
+        Returns these blobs; those that are `kept` are not among them.
         """
         chosen: list[int | None] = [None] if versions is None else list(versions)
         released = {file_id for version in chosen for file_id in self.blobs_of(db, resource_id, version)}
@@ -119,7 +121,7 @@ class SqliteRegistry:
             where = "resource_id = ? AND version = coalesce(?, version)"
             db.execute(f"DELETE FROM {self.references} WHERE {where}", (resource_id, version))
         orphans: list[Orphan] = []
-        for file_id in sorted(released):
+        for file_id in sorted(released.difference(kept)):
             used = f"SELECT 1 FROM {self.references} r WHERE r.file_id = b.file_id"
             sql = f"SELECT key, record FROM {self.blobs} b WHERE file_id = ? AND NOT EXISTS ({used})"
             row = db.execute(sql, (file_id,)).fetchone()

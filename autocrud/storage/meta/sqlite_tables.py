@@ -197,7 +197,7 @@ class SqliteTables:
         for segment in SqliteCompiler().segments(query):
             compiler = SqliteCompiler(goes_by_order=by_order)
             source, rest = compiler.source(db, self.heads, query)
-            where = f"{_live(query)} AND {compiler.where(rest)}"
+            where = f"{live(query)} AND {compiler.where(rest)}"
             where += f" AND {segment.condition} AND {compiler.behind(segment)}"
             limit = compiler.place(query.limit + 1 - len(found))
             order = f"ORDER BY {compiler.order_by(segment.keys)} LIMIT {limit}"
@@ -212,20 +212,20 @@ class SqliteTables:
         if query.at is not None:
             return self.states.count(db, query)
         compiler = SqliteCompiler()
-        where = f"{_live(query)} AND {compiler.where(query.where)}"
+        where = f"{live(query)} AND {compiler.where(query.where)}"
         (number,) = db.execute(f"SELECT count(*) FROM {self.heads} WHERE {where}", compiler.values).fetchone()
         return int(number)
 
     def aggregate(self, db: Connection, asked: Aggregation) -> list[GroupRow]:
         """One page of groups, and one more where there is a next page."""
         compiler = SqliteAggregates()
-        sql = compiler.statement(self.heads, asked, _live(asked))
+        sql = compiler.statement(self.heads, asked, live(asked))
         return [compiler.group(asked, row) for row in db.execute(sql, compiler.values)]
 
     def _let_go(self, db: Connection, purge: Write) -> None:
         """Drop what stands beside a resource that is purged by the entry that comes next."""
         resource_id = purge.meta.resource_id
-        orphans = self.registry.release(db, resource_id)
+        orphans = self.registry.release(db, resource_id, kept=purge.blobs)
         self._erase_blobs(db, orphans, self.tail(db).sequence + 1, deferred=False)
         self.registry.forget_keys(db, resource_id)
 
@@ -263,7 +263,8 @@ class SqliteTables:
         raise IntegrityError(message)
 
 
-def _live(query: Query | Aggregation) -> str:
+def live(query: Query | Aggregation) -> str:
+    """The condition on what is soft-deleted."""
     return "true" if query.include_deleted else "is_deleted = 0"
 
 

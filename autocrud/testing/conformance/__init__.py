@@ -7,6 +7,7 @@ nothing may be left out. The numbers in the tests' names are the invariants'. Ne
 from autocrud.testing.conformance.blobs import BlobTests
 from autocrud.testing.conformance.fields import FieldTests
 from autocrud.testing.conformance.groups import GroupTests
+from autocrud.testing.conformance.pictures import PictureTests
 from autocrud.testing.conformance.queries import QueryTests
 from autocrud.testing.conformance.support import asking, ids, outcomes, present
 from autocrud.testing.conformance.texts import TextTests
@@ -19,6 +20,15 @@ __all__ = ["StorageConformance", "asking", "ids", "outcomes", "present"]
 
 
 class StorageConformance(
-    WritingTests, GroupTests, UniqueTests, QueryTests, FieldTests, TextTests, TimelineTests, TimeTests, BlobTests
+    WritingTests,
+    GroupTests,
+    UniqueTests,
+    QueryTests,
+    FieldTests,
+    TextTests,
+    PictureTests,
+    TimelineTests,
+    TimeTests,
+    BlobTests,
 ):
     """All of it."""

@@ -1,0 +1,155 @@
+"""Histories that are moved from one storage to another, and what is rebuilt of them from log and records."""
+
+import shutil
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from pydantic_core import from_json, to_json
+
+from autocrud.manager import ResourceManager
+from autocrud.storage.base import IStorage
+from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.values import RevisionSpan
+from autocrud.testing.conformance import ids
+from autocrud.testing.writes import SAMPLE
+from autocrud.transfer.importing import Progress, Refusal
+from autocrud.transfer.planning import OnDuplicate
+from tests.servers_real import postgres
+from tests.storage.backends import BACKENDS, storage_on
+from tests.storage.everything import picture, write_a_bit_of_everything
+
+Lines = list[bytes]
+
+
+async def exported(storage: IStorage, **asked: Any) -> Lines:
+    """All lines but the last."""
+    transfer = ResourceManager(SAMPLE, storage).transfer
+    content = b"".join([piece async for piece in transfer.export(**asked)])
+    return content.splitlines(keepends=True)[:-1]
+
+
+async def imported(storage: IStorage, lines: Lines, **asked: Any) -> dict[str, int]:
+    """What came of an import in which nothing is refused."""
+    transfer = ResourceManager(SAMPLE, storage).transfer
+    reports = [report async for report in transfer.load(_body(lines), **asked)]
+    assert not [report for report in reports if isinstance(report, Refusal)]
+    last = reports[-1]
+    assert isinstance(last, Progress)
+    assert last.ended
+    return {name: number for name, number in last.counts.items() if number}
+
+
+async def _body(lines: Lines) -> AsyncIterator[bytes]:
+    content = b"".join(lines)
+    for start in range(0, len(content), 10_000):
+        yield content[start : start + 10_000]
+
+
+async def _without_sqlite(path: Path) -> None:
+    for file in (path / "sample").glob("metadata*"):
+        file.unlink()
+
+
+async def _without_cache(path: Path) -> None:
+    shutil.rmtree(path / "cache")
+
+
+async def _without_tables(path: Path) -> None:
+    connection = await asyncpg.connect(postgres().url)
+    await connection.execute(f'DROP TABLE "{path.name}".sample_resources')
+    await connection.close()
+
+
+LOSING: dict[str, Callable[[Path], Awaitable[None]]] = {
+    "disk": _without_sqlite,
+    "s3": _without_cache,
+    "postgres": _without_tables,
+}
+
+
+@asynccontextmanager
+async def everything() -> AsyncIterator[IStorage]:
+    """A storage with commits of all kinds."""
+    async with storage_on(MemoryStorageFactory()) as storage:
+        await write_a_bit_of_everything(storage)
+        yield storage
+
+
+async def test_a_history_comes_back_with_what_was_pruned_of_it() -> None:
+    """Each commit of each kind: those without data stay without, and the revisions are the same."""
+    async with everything() as source, storage_on(MemoryStorageFactory()) as copy:
+        lines = await exported(source, history=True)
+        pruned = [line for line in map(from_json, lines) if "revision_info" in line and "data" not in line]
+        assert len(pruned) == 5
+        assert await imported(copy, lines) == {"created": len(lines)}
+        assert await exported(copy, history=True) == lines
+        assert await revisions(copy) == await revisions(source)
+        assert await ids(copy) == await ids(source)
+
+
+async def revisions(storage: IStorage) -> list[Any]:
+    """All revisions that there are, with their data."""
+    found = [await storage.revisions(name, RevisionSpan()) for name in await ids(storage, include_deleted=True)]
+    return [(one.info, one.version, one.written, await storage.data(one)) for revisions in found for one in revisions]
+
+
+@pytest.mark.parametrize("backend", LOSING)
+async def test_6_what_was_imported_is_rebuilt_as_it_is(backend: str, tmp_path: Path) -> None:
+    """Histories, current states, and lives of one id that began at the same time: purged, overwritten, given again."""
+    async with everything() as source:
+        histories, states = await exported(source, history=True), await exported(source, include_deleted=True)
+    async with storage_on(BACKENDS[backend](tmp_path)) as storage:
+        manager = ResourceManager(SAMPLE, storage)
+        assert await imported(storage, states) == {"created": len(states)}
+        assert await exported(storage, include_deleted=True) == states
+        overwrite = {"on_duplicate": OnDuplicate.overwrite}
+        counts = await imported(storage, histories, **overwrite)
+        assert counts["overwritten"] + counts.get("unchanged", 0) == len(histories)
+        assert await exported(storage, history=True) == histories
+        for _ in range(2):
+            await manager.purge("r8")
+            await manager.purge("r2")
+            await imported(storage, histories)
+        await manager.replace("r8", {"text": "x", "number": 99})
+        (state,) = [line for line in states if b'"r5"' in line]
+        await imported(storage, [state.replace(b'"r5', b'"r3'), *histories[:1]], **overwrite)
+        await manager.purge("r9")
+        await manager.delete("r10")
+        before, lines = await picture(storage), await exported(storage, history=True)
+    await LOSING[backend](tmp_path)
+    async with storage_on(BACKENDS[backend](tmp_path)) as storage:
+        assert await picture(storage) == before
+        assert await exported(storage, history=True) == lines
+        assert (await ResourceManager(SAMPLE, storage).replace("r3", {"text": "y"})).meta.version > 1
+
+
+async def test_9_memory_is_bounded(tmp_path: Path) -> None:
+    """Neither an import nor an export ever holds half."""
+    line = {"data": {"payload": "x" * 8000}}
+    peaks = []
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield b"".join(to_json(line) + b"\n" for _ in range(100))
+
+    async with storage_on(BACKENDS["disk"](tmp_path)) as storage:
+        transfer = ResourceManager(SAMPLE, storage).transfer
+        tracemalloc.start()
+        try:
+            reports = [report async for report in transfer.load(body())]
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.reset_peak()
+            sizes = [len(piece) async for piece in transfer.export(history=True)]
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    last = reports[-1]
+    assert isinstance(last, Progress)
+    assert (last.line, last.counts["created"], last.ended) == (4000, 4000, True)
+    assert max(peaks) < 24_000_000
+    assert sum(sizes) > 32_000_000
