@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator
 
-from autocrud import AutoCRUD, Binary, Index, Unique
+from autocrud import AutoCRUD, Binary, Index, OnDelete, Ref, Unique
 
 
 class MovieRating(StrEnum):
@@ -52,7 +52,7 @@ class Movie(BaseModel):
 
     model_config = ConfigDict(str_strip_whitespace=True)
 
-    title: Annotated[Line, Index()] = Field(examples=["The Third Man"])
+    title: Annotated[Line, Index(text=True)] = Field(examples=["The Third Man"])
     imdb_id: Annotated[
         ImdbId | None, Unique(), BeforeValidator(_no_blank, json_schema_input_type=ImdbId | Blank | None)
     ] = Field(None, examples=["tt0041959"])
@@ -60,16 +60,18 @@ class Movie(BaseModel):
     rating: Annotated[
         MovieRating | None, Index(), BeforeValidator(_no_blank, json_schema_input_type=MovieRating | Blank | None)
     ] = Field(None, examples=["PG"])
-    released: Annotated[date | None, BeforeValidator(_no_blank, json_schema_input_type=date | Blank | None)] = Field(
-        None, examples=["1949-08-31"]
-    )
+    released: Annotated[
+        date | None, Index(), BeforeValidator(_no_blank, json_schema_input_type=date | Blank | None)
+    ] = Field(None, examples=["1949-08-31"])
     running_minutes: int | None = Field(None, gt=0, examples=[104])
-    genres: Names = Field(default_factory=list, examples=[["Thriller", "Mystery"]])
-    directors: Names = Field(default_factory=list, examples=[["Carol Reed"]])
-    cast: Names = Field(default_factory=list, examples=[["Joseph Cotten", "Alida Valli", "Orson Welles"]])
+    genres: Annotated[Names, Index()] = Field(default_factory=list, examples=[["Thriller", "Mystery"]])
+    directors: Annotated[Names, Index()] = Field(default_factory=list, examples=[["Carol Reed"]])
+    cast: Annotated[Names, Index()] = Field(
+        default_factory=list, examples=[["Joseph Cotten", "Alida Valli", "Orson Welles"]]
+    )
     countries: Names = Field(default_factory=list, examples=[["United Kingdom"]])
-    metacritic: int | None = Field(None, ge=0, le=100, examples=[97])
-    box_office: Money | None = Field(None, examples=["1067364"])
+    metacritic: Annotated[int | None, Index()] = Field(None, ge=0, le=100, examples=[97])
+    box_office: Annotated[Money | None, Index()] = Field(None, examples=["1067364"])
     oscars: int = Field(0, ge=0, examples=[1])
 
 
@@ -108,9 +110,10 @@ class Link(BaseModel):
 class Document(BaseModel):
     """A text in parts, which change while it is written."""
 
-    title: Annotated[Line, Index()] = Field(examples=["Notes on Vienna"])
+    title: Annotated[Line, Index(text=True)] = Field(examples=["Notes on Vienna"])
+    author: Annotated[str | None, Ref("person", on_delete=OnDelete.set_null)] = Field(None, examples=[None])
     language: Annotated[str, Index()] = Field("en", pattern="^[a-z]{2}$", examples=["en"])
-    tags: list[str] = Field(default_factory=list, examples=[["draft"]])
+    tags: Annotated[list[Line], Index()] = Field(default_factory=list, examples=[["draft"]])
     parts: list[Annotated[Paragraph | Link, Field(discriminator="kind")]] = Field(default_factory=list)
     attachments: list[Binary] = Field(default_factory=list, max_length=100)
 

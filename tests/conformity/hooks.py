@@ -19,8 +19,10 @@ def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
         for operation in path.values():
             parameters = operation.get("parameters", [])
             operation["parameters"] = [item for item in parameters if "$ref" not in item or _ASKED.search(item["$ref"])]
-            # Which it cannot write.
-            operation.get("requestBody", {}).get("content", {}).pop("application/x-ndjson", None)
+            # Which it cannot write, but for an import, which may be anything.
+            content = operation.get("requestBody", {}).get("content", {})
+            if len(content) > 1:
+                content.pop("application/x-ndjson", None)
 
 
 @schemathesis.serializer("application/x-ndjson")
@@ -52,7 +54,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if "Idempotency-Key" in headers:
         # A key that was used for another body is refused.
         headers["Idempotency-Key"] = str(uuid4())
-    _bring_blobs(case.body)
+    _bring_what_is_referred_to(case.body)
 
 
 def _mend_filters(path: str, query: dict[str, Any]) -> None:
@@ -66,13 +68,15 @@ def _mend_filters(path: str, query: dict[str, Any]) -> None:
         query["title__regex"] = re.escape(str(query["title__regex"]))[:200]
 
 
-def _bring_blobs(value: Any) -> None:
-    """In the place of references to what nobody has uploaded."""
+def _bring_what_is_referred_to(value: Any) -> None:
+    """In the place of references to blobs that nobody has uploaded, and to people that nobody has created."""
     if isinstance(value, dict):
         if isinstance(value.get("file_id"), str):
             value |= {"data": "aGVsbG8=", "file_id": None, "size": None}
+        if isinstance(value.get("author"), str):
+            value["author"] = None
         for part in value.values():
-            _bring_blobs(part)
+            _bring_what_is_referred_to(part)
     elif isinstance(value, list):
         for part in value:
-            _bring_blobs(part)
+            _bring_what_is_referred_to(part)
