@@ -30,12 +30,11 @@ _TOTAL = Parameter("count", Literal["none", "exact"], "none", "`exact` adds `tot
 
 _TEXT = Parameter(
     "q",
-    Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH)],
+    Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH, pattern=r"^[^\x00]*$")],
     None,
     'Words that the texts must have, all of them: `word`, `"a phrase"`, `begin*`, and `-not` before any of these. Case'
     " and accents do not count. Without `sort`, those come first that have them often, for their length.",
     'wild "guinea pig" -photo*',
-    shown=Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH, pattern=r"^[^\x00]*$")],
 )
 
 

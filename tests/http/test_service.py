@@ -105,7 +105,7 @@ async def test_unknown_paths_and_methods_are_problems(http: httpx.AsyncClient) -
 async def test_what_is_not_allowed_is_told_what_is(http: httpx.AsyncClient) -> None:
     """All methods of the path, though each is a route of its own."""
     for path, allow in (
-        ("/movie", "GET, HEAD, OPTIONS, POST"),
+        ("/movie", "DELETE, GET, HEAD, OPTIONS, POST"),
         ("/movie/x", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
         ("/movie/x/restore", "OPTIONS, POST"),
     ):

@@ -67,14 +67,22 @@ class PostgresFields:
         return {row[0]: FieldState(*row) for row in await connection.fetch(self._states)}
 
     async def pending(self, connection: Any) -> list[FieldState]:
-        """The states of the model's own columns that are not filled, those furthest behind first."""
+        """The states of the model's own columns that are not filled, those furthest behind first.
+
+        Those that another version of the model fills, for what the field is to it, are its own.
+        """
         states = (await self.states(connection)).values()
-        found = (state for state in states if state.after is not None and state.column in self._own)
+        found = (
+            state for state in states if state.after is not None and self._own.get(state.column) == state.signature
+        )
         return sorted(found, key=lambda state: (state.after or "", state.column))
 
     def is_current(self, state: FieldState | None, field: IndexField) -> bool:
         """Whether what the columns hold, or what has been filled of them, is of this field, and was not passed by."""
         return state is not None and state.signature == signature(field) and not state.passed_by
+
+    def _is_own(self, state: FieldState) -> bool:
+        return self._own.get(state.column) == state.signature
 
 
 def columns_of_field(field: IndexField) -> dict[str, str]:

@@ -67,8 +67,14 @@ class SqliteFields:
         return {row[0]: FieldState(*row) for row in rows}
 
     def pending(self, db: Connection) -> list[FieldState]:
-        """The states of the model's own columns that are not filled, those furthest behind first."""
-        found = (state for state in self.states(db).values() if state.after is not None and state.column in self._own)
+        """The states of the model's own columns that are not filled, those furthest behind first.
+
+        Those that another version of the model fills, for what the field is to it, are its own.
+        """
+        states = self.states(db).values()
+        found = (
+            state for state in states if state.after is not None and self._own.get(state.column) == state.signature
+        )
         return sorted(found, key=lambda state: (state.after or 0, state.column))
 
     def begin(self, db: Connection, field: IndexField, total: int) -> None:
@@ -84,6 +90,9 @@ class SqliteFields:
     def is_current(self, state: FieldState | None, field: IndexField) -> bool:
         """Whether what a column holds, or what has been filled of it, is of this field, and was not passed by."""
         return state is not None and state.signature == signature(field) and not state.passed_by
+
+    def _is_own(self, state: FieldState) -> bool:
+        return self._own.get(state.column) == state.signature
 
 
 def furthest_behind(states: Sequence[FieldState], fields: Sequence[IndexField]) -> tuple[list[IndexField], int]:
