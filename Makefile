@@ -15,8 +15,8 @@ run: .venv/.run  ## serve on 127.0.0.1:8000, data in ./data
 stack: .venv/.stack  ## serve on a real PostgreSQL and a real S3 server, without Docker; data in ./data/stack
 	$(BIN)/python -m autocrud.testing.stack
 
-test: .venv/.test  ## run every test
-	$(BIN)/python -m pytest
+test: .venv/.test  ## run every test, in two processes
+	$(BIN)/python -m pytest -n 2
 
 lint: .venv/.test  ## check style and format
 	$(BIN)/ruff check .
