@@ -4,7 +4,10 @@ import importlib
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
+from autocrud import AutoCRUD
+from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import serving
 
 
@@ -23,3 +26,39 @@ async def test_the_library_example_runs(tmp_path: Path, monkeypatch: pytest.Monk
         assert greeting.json() == "Hello, Ada, at version 1."
         assert (await http.get("/session")).status_code == 405
     assert (tmp_path / "data" / "library" / "user" / "metadata.sqlite").exists()
+
+
+async def test_the_cinema_example_answers_as_the_readme_says() -> None:
+    """Bulk, filters, texts, figures, references, and the past."""
+    crud, app = AutoCRUD(storage_factory=MemoryStorageFactory()), FastAPI()
+    importlib.import_module("examples.cinema").register(crud)
+    crud.apply(app)
+    async with serving(app) as http:
+        await http.put("/director/reed", json={"name": "Carol Reed"}, headers={"If-None-Match": "*"})
+        third = {"title": "The Third Man", "year": 1949, "genres": ["Film noir", "Mystery"], "director": "reed"}
+        idol = {"title": "The Fallen Idol", "year": 1948, "genres": ["Film noir"], "director": "reed"}
+        again = {"title": "The Third Man", "year": 1949}
+        films = [
+            {"op": "create", "id": "third-man", "data": {**third, "rating": "8.1", "plot": "A friend in Vienna."}},
+            {"op": "create", "id": "fallen-idol", "data": {**idol, "rating": "7.7"}},
+            {"op": "create", "data": again},
+        ]
+        answer = (await http.post("/film/bulk", json=films)).json()
+        assert [item["status"] for item in answer["items"]] == [201, 201, 409]
+        assert answer["items"][2]["problem"]["holder"] == "third-man"
+        qb = 'QB["rating"].gte(7) & ~QB["genres"].contains("Western")'
+        page = (await http.get("/film", params={"qb": qb, "sort": "-rating", "count": "exact"})).json()
+        assert ([item["meta"]["resource_id"] for item in page["items"]], page["total"]) == (
+            ["third-man", "fallen-idol"],
+            2,
+        )
+        for query in ("q=friend%20vienna", "genres__contains_any=Mystery,Western", "year__gte=1949"):
+            assert (await http.get(f"/film/count?director.name=Carol%20Reed&{query}")).json() == {"count": 1}
+        groups = (await http.get("/film/aggregate?group_by=genres&metrics=count,avg:rating")).json()["groups"]
+        assert groups[0] == {"key": {"genres": "Film noir"}, "values": {"count": 2, "avg:rating": "7.9"}}
+        before = (await http.get("/film/third-man")).json()["meta"]["updated_time"]
+        assert (await http.delete("/film?year__lt=1949")).json() == {"matched": 1, "changed": 1}
+        assert (await http.get("/film/count")).json() == {"count": 1}
+        assert (await http.get(f"/film/count?year__lt=1949&at={before}")).json() == {"count": 1}
+        await http.delete("/director/reed")
+        assert (await http.get("/film/third-man")).json()["data"]["director"] is None
