@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         raise SystemExit(str(error)) from error
 
 
-_YOUNG = 50_000  # objects that have been made, and not freed, before a collection looks at them
+_YOUNG = 250_000  # objects that have been made, and not freed, before a collection looks at them
 
 
 def _create(settings: Settings) -> FastAPI:

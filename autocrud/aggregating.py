@@ -56,7 +56,7 @@ async def aggregate(
     by, descending = (None, False) if sort is None else _order(sort, wanted)
     if by is not None and cursor is not None:
         raise InvalidParameter("cursor", "is for groups in the order of their keys; leave sort out")
-    shape = (where, names, wanted, include_deleted)
+    shape = (where, resolver.model, names, wanted, include_deleted)
     after = None if cursor is None else decode_keys(shape, cursor, keys)
     asked = Aggregation(where, keys, figures, include_deleted, by, descending, limit, after)
     found = await storage.aggregate(replace(asked, where=reached))

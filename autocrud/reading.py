@@ -148,9 +148,9 @@ class ResourceReader(Generic[T]):
         """
         query = self.query(where, include_deleted, at, sort, _checked(limit), text)
         if cursor is not None:
-            query = replace(query, after=decode_cursor(query, cursor))
+            query = replace(query, after=decode_cursor(query, cursor, self.spec.name))
         page = await self._storage.search(await self.reached(query))
-        following = None if page.next is None else encode_cursor(query, page.next)
+        following = None if page.next is None else encode_cursor(query, page.next, self.spec.name)
         return ResourcePage([Resource(self.spec, head) for head in page.items], following)
 
     async def count(

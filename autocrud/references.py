@@ -19,8 +19,10 @@ logger = logging.getLogger(__name__)
 
 _PATIENCE = 10.0  # seconds for what is under way when the service stops; the rest is pending
 _TOGETHER = 200  # deletes that are followed together
+_COMING = (CommitKind.create, CommitKind.restore)
 _GOING = (CommitKind.delete, CommitKind.purge)
 _Asked = tuple[Write, Head | None]
+_Relying = tuple[int, Edge, str]  # the place of a write in its group, and what it newly refers to
 # A live resource with such a reference to what is not there must not be.
 _BINDING = (OnDelete.restrict, OnDelete.cascade)
 
@@ -130,10 +132,14 @@ class ModelReferences:
         news = [self._new(write, before) for write, before in writes]
         # What the group makes itself is there when it is committed.
         made = {write.meta.resource_id for write, _ in writes if not write.meta.is_deleted}
-        lost = {pair for pair in await self._lost(news) if not (pair[0].target is self._peer and pair[1] in made)}
+        absent = set(await self._lost(news))
+        lost = {pair for pair in absent if not (pair[0].target is self._peer and pair[1] in made)}
         for number, ((write, _), new) in enumerate(zip(writes, news, strict=True)):
             fatal = [pair for pair in new if pair in lost and not _may_let_go(pair[0], write)]
             outcomes[number] = not_found(self._peer.spec, fatal) if fatal else None
+        asked = [(number, *pair) for number, new in enumerate(news) for pair in new if pair in absent]
+        relying = [item for item in asked if not _may_let_go(item[1], writes[item[0]][0])]
+        self._refuse_behind(writes, outcomes, range(len(writes)), relying)
         await self._refuse_kept([write for write, _ in writes], outcomes)
         if atomic and any(outcomes):
             outcomes[:] = all_or_none(outcomes)
@@ -144,6 +150,23 @@ class ModelReferences:
             outcomes[number] = refused
         if not all(outcomes):
             await self._settle_all(writes, news, outcomes, atomic)
+
+    def _refuse_behind(
+        self, writes: Sequence[_Asked], outcomes: list[Outcome], numbers: Sequence[int], relying: Sequence[_Relying]
+    ) -> None:
+        """Refuse what relies on what others of the group, of these, do not bring after all, and what relies on that."""
+        behind: dict[str, list[tuple[int, Edge]]] = {}
+        for number, edge, name in relying:
+            if edge.target is self._peer:
+                behind.setdefault(name, []).append((number, edge))
+        refused = [number for number in numbers if outcomes[number] is not None]
+        while refused:
+            write = writes[refused.pop()][0]
+            name = write.meta.resource_id
+            for number, edge in behind.pop(name, ()) if write.kind in _COMING else ():
+                if outcomes[number] is None:
+                    outcomes[number] = not_found(self._peer.spec, [(edge, name)])
+                    refused.append(number)
 
     async def _refuse_kept(self, writes: Sequence[Write], outcomes: list[Outcome]) -> None:
         """Refuse to delete what others keep, and mark what others are to follow."""
@@ -180,6 +203,8 @@ class ModelReferences:
             fatal = [pair for pair in news[number] if pair in lost and pair[0].ref.on_delete in _BINDING]
             name = writes[number][0].meta.resource_id
             outcomes[number] = not_found(self._peer.spec, fatal) if fatal else kept.get(name)
+        asked = [(number, *pair) for number in numbers for pair in news[number]]
+        self._refuse_behind(writes, outcomes, numbers, [item for item in asked if item[1].ref.on_delete in _BINDING])
         spoilt = atomic and any(outcomes)
         undone = [number for number in numbers if spoilt or outcomes[number] is not None]
         await self._undo.all([(*writes[number], [edge for edge, _ in news[number]]) for number in undone])

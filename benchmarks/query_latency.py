@@ -135,7 +135,7 @@ def deep_cursor(client: Client, total: int) -> str:
     (item,) = client.get(listing(sort="price", price__gte=str(total * 8), limit="1"))["items"]
     meta = item["meta"]
     place = Position((item["data"]["price"], meta["created_time"], meta["resource_id"]))
-    return encode_cursor(Query(sort=FIELDS.sort("price"), limit=LIMIT), place)
+    return encode_cursor(Query(sort=FIELDS.sort("price"), limit=LIMIT), place, "product")
 
 
 def measure(client: Client, total: int, questions: dict[str, Ask], requests: int) -> dict[str, tuple[float, float]]:

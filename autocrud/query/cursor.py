@@ -15,18 +15,22 @@ from autocrud.query.conditions import And, Condition, Matches, Not, Or, Position
 from autocrud.resource import timestamp
 
 
-def encode_cursor(query: Query, position: Position) -> str:
-    """Write the place as text for a URL."""
-    return urlsafe_b64encode(to_json([_fingerprint(query), *position.values])).decode().rstrip("=")
+def encode_cursor(query: Query, position: Position, model: str = "") -> str:
+    """Write the place as text for a URL.
+
+    Args:
+        model: whose resources are asked for.
+    """
+    return urlsafe_b64encode(to_json([_fingerprint(query, model), *position.values])).decode().rstrip("=")
 
 
-def decode_cursor(query: Query, cursor: str) -> Position:
-    """Read the place that `encode_cursor` wrote for the same filters and the same order.
+def decode_cursor(query: Query, cursor: str, model: str = "") -> Position:
+    """Read the place that `encode_cursor` wrote for the same model, the same filters and the same order.
 
     Raises:
         InvalidParameter: it is no cursor, or one of another query.
     """
-    return Position(_decode(_fingerprint(query), cursor, [key.field for key in query.order]))
+    return Position(_decode(_fingerprint(query, model), cursor, [key.field for key in query.order]))
 
 
 def encode_keys(asked: Any, keys: Sequence[ColumnValue]) -> str:
@@ -73,10 +77,10 @@ def _checksum(asked: Any) -> str:
     return f"{zlib.crc32(repr((_shape(condition), rest)).encode()):08x}"
 
 
-def _fingerprint(query: Query) -> str:
+def _fingerprint(query: Query, model: str) -> str:
     order = [(key.field.column, key.descending) for key in query.order]
     at = None if query.at is None else timestamp(query.at)
-    return f"{zlib.crc32(repr((_shape(query.where), order, query.include_deleted, at)).encode()):08x}"
+    return f"{zlib.crc32(repr((model, _shape(query.where), order, query.include_deleted, at)).encode()):08x}"
 
 
 def _shape(condition: Condition | None) -> Any:

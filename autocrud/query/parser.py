@@ -1,6 +1,7 @@
 """`qb=`: a condition as text, in the syntax of Python; read by an allow-list over its syntax tree, never evaluated."""
 
 import ast
+import re
 from typing import Any
 
 from autocrud.errors import InvalidParameter
@@ -12,6 +13,7 @@ MAX_LENGTH = 4000
 _MAX_DEPTH = 32
 _MAX_LEAVES = 200
 _NAME = "QB"
+_LONE = re.compile("[\ud800-\udfff]")  # no text, and nothing that an answer could repeat
 _METHODS = {operator.value: operator.value for operator in Operator} | {"in_": "in", "in": "in"}
 _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Eq: "eq",
@@ -107,7 +109,7 @@ def _asked(node: ast.expr, field: FieldBuilder, operator: str, arguments: list[A
 
 def _field(node: ast.expr) -> FieldBuilder:
     match node:
-        case ast.Subscript(ast.Name(name), ast.Constant(str() as field)) if name == _NAME:
+        case ast.Subscript(ast.Name(name), ast.Constant(str() as field)) if name == _NAME and not _LONE.search(field):
             return QB[field]
     raise _refused(node, 'is not a field, as in QB["age"]')
 

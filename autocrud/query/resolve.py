@@ -63,6 +63,11 @@ class Resolver:
         self.targets: dict[str, Resolver] = {}
         self.operators = {name: operators_for(field) for name, field in self.fields.items()}
 
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        return self._spec.name
+
     def parameter(self, name: str) -> tuple[str, Operator] | None:
         """The field and the operator that a query parameter names, as in `age` or `age__gte`; None if it does not."""
         if name in self.fields:
@@ -165,7 +170,13 @@ class Resolver:
     @property
     def names(self) -> str:
         """The fields that there are, for people."""
-        return ", ".join([*self.fields, *(f"{reference}.…" for reference in self.targets)])
+        beyond = (f"{reference}.{name}" for reference, target in self.targets.items() for name in target.own)
+        return ", ".join([*self.fields, *beyond])
+
+    @property
+    def own(self) -> Mapping[str, IndexField]:
+        """The fields of the model itself, without the metadata."""
+        return {name: field for name, field in self.fields.items() if not field.is_meta}
 
     def _beyond(self, name: str) -> tuple[str, Operator] | None:
         for reference, target in self.targets.items():

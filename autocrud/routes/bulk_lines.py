@@ -129,7 +129,7 @@ def _refused(line: bytes, error: AutoCRUDError) -> BulkOperation:
         found = None
     values = found if isinstance(found, dict) else {}
     resource_id, op = values.get("id"), values.get("op")
-    known = BulkOp(op) if op in set(BulkOp) else BulkOp.create
+    known = BulkOp(op) if isinstance(op, str) and op in set(BulkOp) else BulkOp.create
     return BulkOperation(known, resource_id if isinstance(resource_id, str) else None, refused=error)
 
 

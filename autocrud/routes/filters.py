@@ -18,8 +18,8 @@ from autocrud.routes.parameters import Parameter
 # Parameters of routes that filter. A field of such a name is asked for as `limit__eq`.
 RESERVED = frozenset(
     {
-        "at", "count", "cursor", "dry_run", "expand", "fields", "group_by", "include_deleted", "limit", "metrics", "q",
-        "qb", "returns", "sort",
+        "at", "blobs", "count", "cursor", "dry_run", "expand", "fields", "group_by", "history", "include_deleted",
+        "limit", "metrics", "q", "qb", "returns", "sort",
     }
 )  # fmt: skip
 _SEVERAL = {Takes.values, Takes.items, Takes.pair}
@@ -79,36 +79,28 @@ class Filters:
 
     def documented(self) -> dict[str, dict[str, Any]]:
         """The filters as OpenAPI's parameters, by names for its components."""
-        own = (shown for name, field in self._resolver.fields.items() for shown in self._of_field(name, field))
-        return {_component(f"{self._label}.{shown['name']}"): shown for shown in (*own, *self._beyond())}
+        resolver = self._resolver
+        shown = [part for name in resolver.fields for part in _of_field(resolver, name)]
+        for reference, target in resolver.targets.items():
+            shown += [part for name in target.own for part in _of_field(target, name, reference)]
+        return {_component(f"{self._label}.{part['name']}"): part for part in shown}
 
-    def _beyond(self) -> Iterator[dict[str, Any]]:
-        """The fields that references lead to, without operators, which are those of the other model."""
-        for reference, target in self._resolver.targets.items():
-            for name, field in target.fields.items():
-                if not field.is_meta:
-                    operator = target.bare_operator(name)
-                    yield {
-                        "name": f"{reference}.{name}",
-                        "in": "query",
-                        "required": False,
-                        "description": f"Only resources whose `{reference}` leads to one whose `{name}`"
-                        f" {target.operators[name][operator].says}; with all operators of that field.",
-                        **_shown(operator, target.operators[name][operator], _schema_of(field)),
-                    }
 
-    def _of_field(self, name: str, field: IndexField) -> Iterator[dict[str, Any]]:
-        schema = _schema_of(field)
-        bare = self._resolver.bare_operator(name)
-        for operator, meaning in self._resolver.operators[name].items():
-            is_bare = operator is bare and name not in RESERVED
-            yield {
-                "name": name if is_bare else f"{name}__{operator.value}",
-                "in": "query",
-                "required": False,
-                "description": f"Only resources whose `{name}` {meaning.says}.",
-                **_shown(operator, meaning, schema),
-            }
+def _of_field(resolver: Resolver, name: str, reference: str | None = None) -> Iterator[dict[str, Any]]:
+    """The filters of one field, which may be that of another model that a reference leads to."""
+    schema, bare = _schema_of(resolver.fields[name]), resolver.bare_operator(name)
+    path, whose = name, f"`{name}`"
+    if reference is not None:
+        path, whose = f"{reference}.{name}", f"`{reference}` leads to one whose `{name}`"
+    for operator, meaning in resolver.operators[name].items():
+        is_bare = operator is bare and path not in RESERVED
+        yield {
+            "name": path if is_bare else f"{path}__{operator.value}",
+            "in": "query",
+            "required": False,
+            "description": f"Only resources whose {whose} {meaning.says}.",
+            **_shown(operator, meaning, schema),
+        }
 
 
 def _component(name: str) -> str:

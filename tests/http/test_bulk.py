@@ -151,6 +151,8 @@ async def test_what_is_no_operation_hurts_none_of_the_others(serve: Serve) -> No
         ("[]", 422),
         ({}, 422),
         ({"op": "zap", "id": "a"}, 422),
+        ({"op": [], "id": "a"}, 422),
+        ({"op": {"create": 1}}, 422),
         ({"op": "create"}, 422),
         ({"op": "create", "data": {"title": "x"}, "more": 1}, 422),
         ({"op": "create", "data": "x"}, 422),

@@ -2,8 +2,11 @@
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
-from tests.http.conftest import created
+from autocrud import AutoCRUD
+from autocrud.storage.memory import MemoryStorageFactory
+from tests.http.conftest import Book, created, serving
 
 
 async def walk(http: httpx.AsyncClient, url: str) -> list[str]:
@@ -113,3 +116,20 @@ async def test_a_refused_filter_lists_the_index_fields(http: httpx.AsyncClient) 
     assert "isbn" in detail
     assert "title" in detail
     assert "year" in detail
+
+
+async def test_a_cursor_belongs_to_its_model() -> None:
+    """Where two models have the same fields, a page of one does not go on in the other."""
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(Book)
+    crud.add_model(Book, name="pamphlet")
+    app = FastAPI()
+    crud.apply(app)
+    async with serving(app) as http:
+        for year in (1, 2):
+            await created(http, year=year)
+        for query in ("?limit=1", "/aggregate?group_by=year&limit=1"):
+            cursor = (await http.get(f"/book{query}")).json()["next_cursor"]
+            assert (await http.get(f"/book{query}&cursor={cursor}")).status_code == 200
+            response = await http.get(f"/pamphlet{query}&cursor={cursor}")
+            assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "cursor")

@@ -10,7 +10,7 @@ import pytest
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel
 
-from autocrud import AutoCRUD, Index, OnDelete, Ref, Resource, ResourceManager
+from autocrud import AutoCRUD, Index, OnDelete, Ref, Resource, ResourceManager, Unique
 from autocrud.errors import (
     Aborted,
     AutoCRUDError,
@@ -377,6 +377,39 @@ async def test_groups_of_writes_keep_to_references_together(monkeypatch: pytest.
         assert await nodes.count() == 0
 
 
+class Link(BaseModel):
+    """A part of a chain, which is kept, or taken along, by those before it."""
+
+    code: Annotated[str | None, Unique()] = None
+    held: Annotated[str | None, Ref("link")] = None
+    taken: Annotated[str | None, Ref("link", on_delete=OnDelete.cascade)] = None
+
+
+@pytest.mark.parametrize("by", ["held", "taken"])
+async def test_what_relies_on_a_refused_part_of_a_group_is_refused(by: str) -> None:
+    """However far, in whatever order, and before the commit or by it; what is answered as done is there."""
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(Link)
+    app = FastAPI()
+    crud.apply(app)
+    async with serving(app) as http:
+        await http.post("/link/bulk", json=[{"op": "create", "id": "old", "data": {"code": "1"}}])
+        for number, (first, status) in enumerate((({"held": "nobody"}, 422), ({"code": "1"}, 409))):
+            names = [f"{number}{letter}" for letter in "abcd"]
+            data = [first, *({by: name} for name in names)]
+            asked = [{"op": "create", "id": name, "data": part} for name, part in zip(names, data, strict=False)]
+            for operations in (asked, asked[::-1]):
+                items = (await http.post("/link/bulk", json=operations)).json()["items"]
+                found = {item["id"]: item["status"] for item in items}
+                assert found == dict.fromkeys(names, 422) | {names[0]: status}
+        # What is refused because it is there already can be relied on.
+        asked = [{"op": "create", "id": name, "data": {by: "old"}} for name in ("old", "new")]
+        items = (await http.post("/link/bulk", json=asked)).json()["items"]
+        assert [item["status"] for item in items] == [409, 201]
+        listed = (await http.get("/link?sort=resource_id")).json()["items"]
+        assert [item["meta"]["resource_id"] for item in listed] == ["new", "old"]
+
+
 async def test_lists_ask_once_for_all_that_they_expand(crud: AutoCRUD, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many resources there are on the page, and however many they refer to."""
     people, films = crud.manager("person"), crud.manager("film")
@@ -451,3 +484,18 @@ async def test_references_may_stand_anywhere_in_a_record() -> None:
         assert [role.person for role in stored.roles] == [None, None, "ben"]
         with pytest.raises(Referenced, match="is the crew of play"):
             await people.delete("ben")
+
+
+async def test_filters_through_references_are_documented_and_listed() -> None:
+    """Each with its type; and who asks for another one is told which there are."""
+    app, _ = library(MemoryStorageFactory())
+    shown = app.openapi()["components"]["parameters"]
+    by_name = {part["name"]: part for part in shown.values()}
+    assert by_name["director.name__in"]["schema"]["items"]["type"] == "string"
+    assert by_name["director.email__is_null"]["schema"] == {"type": "boolean"}
+    assert by_name["film.cast__contains_any"]["schema"]["type"] == "array"
+    async with serving(app) as http:
+        detail = (await http.get("/film?director.words=x")).json()["detail"]
+        assert "director.name, director.email, director.boss" in detail
+        for name in ("director.name__in", "cast.email__is_null", "director.boss__starts_with"):
+            assert (await http.get("/film", params={name: "true"})).status_code == 200

@@ -1,11 +1,12 @@
 """The collection as it was, as an HTTP client sees it: `at=` on lists and counts, on each backend."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
+from pydantic import BaseModel
 
-from autocrud import Retention
+from autocrud import OnDelete, Ref, Retention
 from tests.http.conftest import Serve, created
 
 
@@ -77,6 +78,29 @@ async def test_what_has_been_pruned_is_listed_without_its_data(serve: Serve) -> 
         assert item == {name: part for name, part in first.json().items() if name != "data"}
         assert (await http.get("/book", params=query | {"returns": "data"})).json()["items"] == [{}]
         assert await _years(http) == [2]
+
+
+class Part(BaseModel):
+    """What belongs to others of its kind."""
+
+    number: int
+    whole: Annotated[str | None, Ref("part", on_delete=OnDelete.set_null)] = None
+    spares: Annotated[list[str], Ref("part", on_delete=OnDelete.set_null)] = []
+
+
+async def test_of_what_has_been_pruned_nothing_is_expanded(serve: Serve) -> None:
+    """What it referred to went with its data; the others on the page are expanded."""
+    async with serve(Part, retention=Retention(keep_last=1)) as http:
+        kept = (await http.post("/part", json={"number": 1})).json()["meta"]["resource_id"]
+        refers = {"whole": kept, "spares": [kept]}
+        pruned = await http.post("/part", json={"number": 2, **refers})
+        at = await _wrote(await http.post("/part", json={"number": 3, **refers}))
+        await http.put(pruned.headers["location"], json={"number": 4, **refers})
+        query = {"at": at, "expand": "whole,spares"}
+        last, second, _ = (await http.get("/part", params=query)).json()["items"]
+        assert last["expanded"]["whole"]["data"]["number"] == last["expanded"]["spares"][0]["data"]["number"] == 1
+        assert "data" not in second
+        assert second["expanded"] == {"whole": None, "spares": []}
 
 
 async def test_what_cannot_be_asked_of_the_past_is_400(http: httpx.AsyncClient) -> None:

@@ -29,6 +29,7 @@ from autocrud.testing.questions import KINDS, TEMPORAL_KINDS
 from autocrud.testing.writes import Sample, creation, deletion, pruning, purge, sample, update
 from tests.servers_real import postgres
 from tests.storage.backends import postgres_factory, s3_factory, storage_on
+from tests.storage.filling import filled
 
 Lose = Callable[[Path], Awaitable[None]]
 
@@ -135,3 +136,41 @@ async def test_a_fill_that_is_cut_short_goes_on(tmp_path: Path, monkeypatch: pyt
         assert 0 < filled < len(past.states)
     async with storage_on(DiskStorageFactory(tmp_path), TEMPORAL_KINDS) as storage:
         await compare_random_questions(storage, past, 40)
+
+
+@pytest.mark.parametrize("keeps_states", [False, True])
+@pytest.mark.parametrize("shared", ["disk", "postgres"])
+async def test_states_that_older_nodes_write_past_are_filled_at_the_next_start(
+    shared: str, keeps_states: bool, tmp_path: Path
+) -> None:
+    """Whether these keep none at all, or not the new field; and none keeps another from writing, even by a start."""
+
+    class Later(Sample):
+        payload: Annotated[str, Index()] = ""
+
+    older: ModelSpec[Sample] = ModelSpec(Sample, temporal=keeps_states)
+    newer: ModelSpec[Later] = ModelSpec(Later, name="sample", temporal=True)
+    hours = [START + timedelta(hours=hour) for hour in range(3)]
+
+    def opened(spec: ModelSpec[Any]) -> Any:
+        return storage_on(FACTORIES[shared](tmp_path), spec)
+
+    first, gone = (creation(name, sample(payload="p"), time=hours[0]) for name in ("a", "gone"))
+    second, other = update(first, sample(payload="q"), time=hours[1]), creation("b", sample(payload="p"), time=hours[1])
+    third = update(second, sample(payload="r"), time=hours[2], spec=newer)
+    async with opened(older) as old:
+        assert await old.commit_all([first, gone]) == [None] * 2
+        async with opened(newer) as new:
+            await filled()
+            for write in (second, other, purge(gone)):
+                await old.commit(write)
+            async with opened(older):
+                await new.commit(third)
+    told = [{"p": ["a"]}, {"p": ["b"], "q": ["a"]}, {"p": ["b"], "r": ["a"]}]
+    async with opened(newer) as new:
+        for at, expected in zip(hours, told, strict=True):
+            for payload in "pqr":
+                query = Query(asking(QB["payload"].eq(payload), spec=newer), at=at)
+                found = [head.resource_id for head in (await new.search(query)).items]
+                assert found == expected.get(payload, []), (at, payload)
+                assert await new.count(query) == len(found)

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 5.0  # seconds, between two looks at what another node does
 _READ_AT_ONCE = 8
 
+STATES = "states"  # stands in place of a column for the states of a temporal model
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -297,6 +299,11 @@ def signature(field: IndexField) -> str:
     """Tells fields apart, and what their columns hold; hexadecimal digits, which can stand in a statement."""
     kind = f"{field.kind}{'[]' if field.is_list else ''}"
     return sha256(f"{field.column} {kind}".encode()).hexdigest()[:32]
+
+
+def signature_of_states(spec: ModelSpec[Any]) -> str:
+    """Tells what the states of a temporal model hold, as `signature` does of a column."""
+    return sha256(" ".join(["states", *sorted(map(signature, spec.index_fields))]).encode()).hexdigest()[:32]
 
 
 def _filled(progress: Progress) -> Progress:

@@ -199,6 +199,8 @@ class MemoryMetaStore(MetaStore):
             return AlreadyExists(resource_id)
         if write.follows != (row.head.version if row else 0):
             return Conflict(resource_id, write.follows)
+        if row is not None and row.head.created_time != timestamp(write.meta.created_time):
+            return Conflict(resource_id, write.follows)  # it was purged and created again
         return None
 
     def _apply(self, write: Write) -> Outcome:

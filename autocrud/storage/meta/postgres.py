@@ -40,10 +40,10 @@ _PERSIST_SECONDS = 10.0  # rows are locked meanwhile
 class PostgresMetaStore(MetaStore):
     """Heads and commits of one model in PostgreSQL, their records beside it.
 
-    A batch is one transaction and at most nine statements, whatever its size; blobs, request keys, retention and the
-    states of a temporal model add some. Rows that it changes are locked, so that writers of other nodes wait; what a
-    lock cannot cover, an id or a unique value that another node takes meanwhile, its indexes refuse, and the batch
-    begins again.
+    A batch is one transaction and at most nine statements, whatever its size; blobs, request keys, retention, unique
+    values that are handed on and the states of a temporal model add some. Rows that it changes are locked, so that
+    writers of other nodes wait; what a lock cannot cover, an id or a unique value that another node takes meanwhile,
+    its indexes refuse, and the batch begins again.
 
     Args:
         inline_limit: bytes; larger data is read from the records.
@@ -224,9 +224,9 @@ class PostgresMetaStore(MetaStore):
         """Decide and apply the batch in the open transaction, and store its records; the transaction's id."""
         rows = await connection.fetch(self._tables.lock, batch.resource_ids)
         transaction_id: str = rows[0][0]
-        for _, resource_id, version, record, *unique in rows:
+        for _, resource_id, version, created_time, record, *unique in rows:
             if resource_id is not None:
-                batch.load(resource_id, version, record, unique)
+                batch.load(resource_id, version, created_time, record, unique)
         if batch.purges:
             for resource_id, record in await connection.fetch(self._tables.history.begun, batch.purges):
                 batch.begin(resource_id, record)

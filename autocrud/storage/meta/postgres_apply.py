@@ -19,6 +19,8 @@ async def apply(connection: Any, tables: PostgresTables, batch: Batch) -> None:
             await connection.execute(tables.states.purge, purged)
         await connection.execute(registry.forget_keys, purged)
         released = [file_id for (file_id,) in await connection.fetch(registry.release, purged)]
+    if handing_on := batch.handing_on():
+        await connection.execute(tables.let_go, handing_on)
     inserted, updated, moved = batch.rows()
     keys = batch.key_rows()
     if keys:

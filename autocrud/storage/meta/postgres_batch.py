@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from autocrud.errors import AlreadyExists, AutoCRUDError, Conflict, UniqueViolation
@@ -27,19 +28,21 @@ class State:
 
     Attributes:
         version: 0 where there is none.
+        created_time: of it, which tells it from another of the same id.
         record: the place of its last record, and `begun` of its first one.
-        unique: the values that it holds while it is live.
+        unique: the values that it holds while it is live, and `held` those that it had before the batch.
         last: the last accepted write, and `data` the last one with data.
         references: the blobs that its new commits refer to: resource, version, blob.
         prunes: up to which revision data is given up, which one was current then, and at which version that was.
         version_before: the version that it had before the batch.
         base: the version of the last state with index values of its own, or that from before the batch.
-        writes: its accepted writes, each with the `base` that it leaves as it is, 0 where it has data.
+        writes: its accepted writes, each with the `base` that it leaves as it is, 0 where it has values of its own.
         stored: whether it has a row, from before the batch.
         purged: whether that row, or the history of it, is to be removed.
     """
 
     version: int = 0
+    created_time: datetime | None = None
     record: str | None = None
     unique: list[Held] = field(default_factory=list)
     last: Write | None = None
@@ -54,6 +57,7 @@ class State:
     base: int = 0
     writes: list[tuple[Write, int]] = field(default_factory=list)
     begun: str | None = None
+    held: Sequence[Held] = ()
 
 
 class Batch:
@@ -91,10 +95,13 @@ class Batch:
         """Its records, as they are to be stored."""
         return b"".join(line + b"\n" for line in self.lines)
 
-    def load(self, resource_id: str, version: int, record: str | None, unique: Sequence[Any]) -> None:
+    def load(
+        self, resource_id: str, version: int, created_time: datetime, record: str | None, unique: Sequence[Any]
+    ) -> None:
         """Take in a locked row; `unique` are its values of the fields of unique sets, in order."""
+        held = self._tables.locked_claims(unique)
         self._states[resource_id] = State(
-            version, record, self._tables.locked_claims(unique), stored=True, version_before=version, base=version
+            version, created_time, record, held, stored=True, version_before=version, base=version, held=held
         )
 
     @property
@@ -153,6 +160,15 @@ class Batch:
             is_new = not state.stored or state.purged
             (inserted if is_new else moved if state.data is None else updated).append(row)
         return inserted, updated, moved
+
+    def handing_on(self) -> list[str]:
+        """The resources that it changes which had unique values that others of it take."""
+        return [
+            resource_id
+            for resource_id, state in self._states.items()
+            if state.last is not None
+            and any(self._holders.get(held, resource_id) != resource_id for held in state.held)
+        ]
 
     def commits(self) -> list[tuple[Any, ...]]:
         """Rows of the history."""
@@ -228,7 +244,7 @@ class Batch:
             return refused
         if write.follows == 0 and state.version:
             return AlreadyExists(resource_id)
-        if write.follows != state.version:
+        if write.follows != state.version or state.created_time not in (None, write.meta.created_time):
             return Conflict(resource_id, write.follows)
         unique = state.unique if write.data is None else self._tables.claims_of(write.index)
         wanted = [] if write.meta.is_deleted else unique
@@ -259,10 +275,13 @@ class Batch:
             self._states[write.meta.resource_id] = State(last=write, stored=stored, purged=True)
             return
         state.version, state.record, state.begun = write.meta.version, record, state.begun or record
+        state.created_time = write.meta.created_time
         state.unique, state.last = unique, write
         if locator is not None:
-            state.data, state.locator, state.base = write, locator, write.meta.version
-        state.writes.append((write, 0 if locator is not None else state.base))
+            state.data, state.locator = write, locator
+        if write.revision is not None:  # also one whose data was pruned, which has no values
+            state.base = write.meta.version
+        state.writes.append((write, 0 if write.revision is not None else state.base))
         state.commits.append(commit_row(write, locator, record))
         state.references += [(write.meta.resource_id, write.meta.version, file_id) for file_id in write.blobs]
         if write.prunes:

@@ -12,7 +12,7 @@ from typing import Any
 from autocrud.columns import IndexValue
 from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
-from autocrud.storage.meta.filling import signature
+from autocrud.storage.meta.filling import STATES, signature, signature_of_states
 from autocrud.storage.meta.postgres_query import column_name, column_type, folded_name, is_folded, typed
 
 
@@ -43,7 +43,9 @@ class PostgresFields:
     def __init__(self, spec: ModelSpec[Any], table: str, heads: str) -> None:
         self.table = table
         self._own = {field.column: signature(field) for field in spec.index_fields}
-        known = ", ".join(f"'{own}'" for own in self._own.values())
+        self._of_states = signature_of_states(spec)
+        own = ", ".join(f"'{own}'" for own in self._own.values())
+        known = f"'{self._of_states}', {own}".rstrip(", ") if spec.temporal else own
         strangers = f"AND signature NOT IN ({known})" if known else ""
         # Goes before a statement that every write makes, so that it costs no more than a look at a few rows.
         self.passing_by = f"WITH passed AS (UPDATE {table} SET passed_by = true WHERE NOT passed_by {strangers})"
@@ -57,10 +59,23 @@ class PostgresFields:
         )
         self.begin_again = (
             f"UPDATE {table} SET after = '', done = 0, total = (SELECT count(*) FROM {heads}), passed_by = false"
-            f" WHERE passed_by AND signature IN ({known or 'NULL'})"
+            f" WHERE passed_by AND signature IN ({own or 'NULL'})"
         )
         self.reach = f'UPDATE {table} SET after = $1, done = done + $2 WHERE "column" = ANY($3::text[])'
         self._states = f'SELECT "column", signature, after, done, total, passed_by FROM {table}'
+
+    async def hold_states(self, connection: Any) -> bool:
+        """Whether the states that are kept are of these fields, and were not passed by."""
+        if not await connection.fetchval("SELECT to_regclass($1)::text", self.table):
+            return False
+        wanted = f'SELECT 1 FROM {self.table} WHERE "column" = $1 AND signature = $2 AND NOT passed_by'
+        return bool(await connection.fetchval(wanted, STATES, self._of_states))
+
+    async def begin_states(self, connection: Any) -> None:
+        """From now on states are kept: whoever does not know them passes by."""
+        # Without the table, which comes later, nothing notes who does: the next start fills them again.
+        if await connection.fetchval("SELECT to_regclass($1)::text", self.table):
+            await connection.execute(self.begin, STATES, self._of_states, None, 0)
 
     async def states(self, connection: Any) -> dict[str, FieldState]:
         """The states, by the columns."""

@@ -13,7 +13,7 @@ from autocrud.storage.meta.postgres_history import COMMIT_COLUMNS
 from autocrud.storage.meta.postgres_query import column_name, fitting, quoted, words_of
 from autocrud.storage.meta.postgres_rebuild import rebuild
 from autocrud.storage.meta.postgres_records import PostgresRecords
-from autocrud.storage.meta.postgres_states_fill import create_states, fill_states
+from autocrud.storage.meta.postgres_states_fill import begin_states, fill_states
 from autocrud.storage.meta.postgres_tables import DATA_COLUMNS, META_COLUMNS, PostgresTables, declared
 from autocrud.uniqueness import UniqueSet
 
@@ -22,7 +22,7 @@ MARK = "autocrud: "  # begins the comment on each index of ours, which tells how
 
 
 async def prepare(connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords) -> None:
-    """Create what is missing, in one transaction; nodes that start together take turns.
+    """Create what is missing, then fill the states, each in a transaction; nodes that start together take turns.
 
     Tables that are not there are rebuilt from the records (invariant 6).
 
@@ -34,14 +34,18 @@ async def prepare(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
             await connection.execute("SELECT pg_advisory_xact_lock($1)", lock_of(tables))
             await _create_schema(connection, tables)
             created = await _create_tables(connection, tables)
-            await create_states(connection, tables)
             if created:
                 await _create_columns(connection, spec, tables)
+            await begin_states(connection, tables)
+            if created:
                 await rebuild(connection, spec, tables, records)
                 await _create_indexes(connection, spec, tables)
-            await fill_states(connection, spec, tables, records)
             for statement in tables.history.indexes(retains=spec.retention is not None):
                 await connection.execute(statement)
+        # In a second one: who writes past the states must have noted it before the commits are read.
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", lock_of(tables))
+            await fill_states(connection, spec, tables, records)
     except asyncpg.InsufficientPrivilegeError as error:
         raise ConfigurationError(f"PostgreSQL refuses: {error}", argument="postgres_url") from error
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from autocrud.documents import DocumentField
 from autocrud.model import ModelSpec
 from autocrud.query.conditions import Query
 from autocrud.resource import ResourceMeta
@@ -134,6 +135,8 @@ class PostgresStates:
         behind = "created_time, resource_id, updated_time, until"
         found = {"states_all": f"({behind})"}
         for field in self._fields:
+            if isinstance(field, DocumentField):
+                continue  # texts are searched as they are now, and may be longer than such an index takes
             if not field.is_list:
                 found[f"states_{field.column}"] = f"({quoted(column_name(field))}, {behind}) WHERE NOT is_deleted"
             else:

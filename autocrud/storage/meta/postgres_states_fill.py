@@ -15,26 +15,59 @@ logger = logging.getLogger(__name__)
 
 _RESOURCES = 200  # at a time
 
+# Of these columns with their types those that the table lacks, or has as another type.
+_DIFFERING = (
+    "SELECT name, attname IS NOT NULL FROM unnest($1::text[], $2::text[]) AS wanted (name, kind)"
+    " LEFT JOIN pg_attribute ON attrelid = to_regclass($3) AND attname = name AND NOT attisdropped"
+    " WHERE atttypid IS DISTINCT FROM kind::regtype"
+)
+_INDEXES = "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_regclass($1) AND NOT indisprimary"
 
-async def create_states(connection: Any, tables: PostgresTables) -> None:
-    """Create the table, if it is not there; one with other columns, or that the model no longer wants, is dropped."""
-    states = tables.states
-    columns = ", ".join(
-        (
-            declared({"resource_id": "text", "version": "bigint"}),
-            *(declared({name: kind}, nullable=name in tables.index_columns) for name, kind in _rest(tables).items()),
-            "until timestamptz NOT NULL",
-        )
-    )
-    create = f"CREATE TABLE {states.table} ({columns}, PRIMARY KEY (resource_id, version))"
-    comment = create.replace("'", "''")
-    made = await connection.fetchval("SELECT obj_description(to_regclass($1), 'pg_class')", states.table)
-    if states.temporal and made == create:
+
+async def begin_states(connection: Any, tables: PostgresTables) -> None:
+    """Bring the table to the model, and empty it where it does not hold what was written, so that it is filled.
+
+    Nodes of other versions go on writing to it, and say that they pass by what they do not know. So columns come, and
+    none goes; and where the model keeps no states, the table stays, empty.
+    """
+    states, fields = tables.states, tables.index_states
+    exists = bool(await connection.fetchval("SELECT to_regclass($1)::text", states.table))
+    if not states.temporal:
+        if exists and await connection.fetchval(f"SELECT EXISTS (SELECT 1 FROM {states.table})"):
+            await _lock_writers(connection, tables)
+            await _empty(connection, tables)
         return
-    await connection.execute(f"DROP TABLE IF EXISTS {states.table}")
-    if states.temporal:
-        await connection.execute(create)
-        await connection.execute(f"COMMENT ON TABLE {states.table} IS '{comment}'")
+    kinds = {**states.columns, "until": "timestamptz"}
+    differing = await connection.fetch(_DIFFERING, list(kinds), list(kinds.values()), states.table)
+    if not differing and await fields.hold_states(connection):
+        return
+    await _lock_writers(connection, tables)
+    if any(is_there for _, is_there in differing):  # as another type: its values could not be written
+        await connection.execute(f"DROP TABLE {states.table}")
+        exists = False
+    if exists:
+        for name, _ in differing:
+            column = declared({name: kinds[name]}, nullable=True)
+            await connection.execute(f"ALTER TABLE {states.table} ADD COLUMN {column}")
+        await _empty(connection, tables)
+    else:
+        columns = ", ".join(
+            declared({name: kind}, nullable=name in tables.index_columns) for name, kind in kinds.items()
+        )
+        await connection.execute(f"CREATE TABLE {states.table} ({columns}, PRIMARY KEY (resource_id, version))")
+    await fields.begin_states(connection)
+
+
+async def _lock_writers(connection: Any, tables: PostgresTables) -> None:
+    """Wait for the batches that are under way, and keep others from beginning."""
+    # Which each of them locks first: whoever comes later notes what he passes by, and nobody waits for us in a ring.
+    await connection.execute(f"LOCK TABLE {tables.heads} IN EXCLUSIVE MODE")
+
+
+async def _empty(connection: Any, tables: PostgresTables) -> None:
+    await connection.execute(f"TRUNCATE {tables.states.table}")
+    for (name,) in await connection.fetch(_INDEXES, tables.states.table):
+        await connection.execute(f"DROP INDEX {name}")
 
 
 async def fill_states(connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords) -> None:
@@ -52,6 +85,8 @@ async def fill_states(connection: Any, spec: ModelSpec[Any], tables: PostgresTab
     ]
     if not lacking:
         return
+    # Who writes waits: he needs the states before his own.
+    await connection.execute(f"LOCK TABLE {tables.states.table} IN ACCESS EXCLUSIVE MODE")
     after: str | None = ""
     done = 0
     while after is not None:
@@ -89,7 +124,3 @@ async def _fill_some(
     await connection.execute(states.purge, list(born))
     await connection.execute(states.insert, *columns_of(entered))
     return rows[-1][0], len(rows)
-
-
-def _rest(tables: PostgresTables) -> dict[str, str]:
-    return {name: kind for name, kind in tables.states.columns.items() if name not in ("resource_id", "version")}

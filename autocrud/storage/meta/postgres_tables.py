@@ -76,6 +76,7 @@ class PostgresTables:
         self._converters = [converter(field) for field in self.fields]
         self.index_states = PostgresFields(spec, named("fields"), self.heads)
         self.history.insert_commits = f"{self.index_states.passing_by} {self.history.insert_commits}"
+        self.history.purge = f"{self.index_states.passing_by}, {self.history.purge.removeprefix('WITH ')}"
         self._value_columns = {column_name(field): column_type(field) for field in self.fields}
         self._folded = [number for number, field in enumerate(self.fields) if is_folded(field)]
         folded = {folded_name(self.fields[number]): "text" for number in self._folded}
@@ -91,6 +92,8 @@ class PostgresTables:
         self.update_index = self._update_of({"resource_id": "text", **self.index_columns})
         self.update_meta = self._update_of({"resource_id": "text", **META_COLUMNS})
         self.purge_heads = f"DELETE FROM {self.heads} WHERE resource_id = ANY($1::text[])"
+        # An index judges row by row. What is deleted holds nothing, until the batch makes of the row what it is to be.
+        self.let_go = f"UPDATE {self.heads} SET is_deleted = true WHERE resource_id = ANY($1::text[])"
         self.get = f"SELECT {HEAD} FROM {self.heads} WHERE resource_id = ANY($1::text[])"
         self.lock = self._lock()
         self.holders = self._holders()
@@ -171,7 +174,7 @@ class PostgresTables:
         unique = [f"h.{quoted(name)}" for number, name in enumerate(self._value_columns) if number in self._unique]
         commits = self.history.commits
         last = f"(SELECT record FROM {commits} c WHERE (c.resource_id, c.version) = (h.resource_id, h.version))"
-        columns = ", ".join(["h.resource_id", "h.version", f"{last} AS record", *unique])
+        columns = ", ".join(["h.resource_id", "h.version", "h.created_time", f"{last} AS record", *unique])
         locked = f"SELECT * FROM {self.heads} WHERE resource_id = ANY($1::text[]) ORDER BY resource_id FOR UPDATE"
         # The transaction's id tells later whether it was committed, if the answer to COMMIT is lost.
         transaction = "(SELECT pg_current_xact_id()::text AS transaction) AS t"

@@ -11,7 +11,7 @@ from typing import Any
 
 from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
-from autocrud.storage.meta.filling import signature
+from autocrud.storage.meta.filling import STATES, signature, signature_of_states
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,13 @@ class SqliteFields:
     def __init__(self, spec: ModelSpec[Any], base: str, heads: str) -> None:
         self.table = f"{base}_fields"
         self._own = {field.column: signature(field) for field in spec.index_fields}
-        known = ", ".join(f"'{own}'" for own in self._own.values())
+        self._of_states = signature_of_states(spec)
+        own = ", ".join(f"'{own}'" for own in self._own.values())
+        known = f"'{self._of_states}', {own}".rstrip(", ") if spec.temporal else own
         self._pass_by = f"UPDATE {self.table} SET passed_by = 1 WHERE passed_by = 0 AND signature NOT IN ({known})"
         self._begin_again = (
             f"UPDATE {self.table} SET after = 0, done = 0, total = (SELECT count(*) FROM {heads}), passed_by = 0"
-            f" WHERE passed_by = 1 AND signature IN ({known})"
+            f" WHERE passed_by = 1 AND signature IN ({own})"
         )
 
     def create_table(self, db: Connection) -> bool:
@@ -60,6 +62,17 @@ class SqliteFields:
     def begin_again(self, db: Connection) -> None:
         """Begin again with the model's own columns that were passed by."""
         db.execute(self._begin_again)
+
+    def holds_states(self, db: Connection) -> bool:
+        """Whether the states that are kept are of these fields, and were not passed by."""
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (self.table,)).fetchone():
+            return False
+        wanted = f"SELECT 1 FROM {self.table} WHERE column = ? AND signature = ? AND passed_by = 0"
+        return db.execute(wanted, (STATES, self._of_states)).fetchone() is not None
+
+    def begin_states(self, db: Connection) -> None:
+        """From now on states are kept: whoever does not know them passes by."""
+        db.execute(f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, NULL, 0, 0, 0)", (STATES, self._of_states))
 
     def states(self, db: Connection) -> dict[str, FieldState]:
         """The states, by the columns."""

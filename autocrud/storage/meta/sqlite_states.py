@@ -10,6 +10,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from autocrud.columns import ColumnValue
+from autocrud.documents import DocumentField
 from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
 from autocrud.query.conditions import Query
@@ -78,24 +79,27 @@ class SqliteStates:
         sql = queries.count(compiler, query)
         return int(db.execute(sql, compiler.values).fetchone()[0])
 
-    def drop_stale(self, db: Connection) -> None:
-        """Drop the table and its triggers where they are not what the model wants."""
+    def drop_stale(self, db: Connection, *, holds: bool) -> None:
+        """Drop the table and its triggers where they are not what the model wants, or the table does not hold it."""
         present = self._present(db)
         wanted = {self.table: self._create, **self._triggers()} if self._spec.temporal else {}
-        if present.items() == wanted.items():
+        if present.items() == wanted.items() and (holds or not wanted):
             return
         for name in present.keys() - {self.table}:
             db.execute(f"DROP TRIGGER {name}")
         db.execute(f"DROP TABLE IF EXISTS {self.table}")
 
     def create(self, db: Connection) -> bool:
-        """Create the table and the triggers, if they are not there; says whether there may be states to fill in."""
-        if not self._spec.temporal:
+        """Create the table and the triggers, if they are not there; says whether it did."""
+        if not self._spec.temporal or self._present(db):
             return False
-        if not self._present(db):
-            for statement in (self._create, *self._triggers().values()):
-                db.execute(statement)
-        return not self._indexes().keys() <= self._names(db)
+        for statement in (self._create, *self._triggers().values()):
+            db.execute(statement)
+        return True
+
+    def lack(self, db: Connection) -> bool:
+        """Whether there may be states to fill in."""
+        return self._spec.temporal and not self._indexes().keys() <= self._names(db)
 
     def create_indexes(self, db: Connection) -> None:
         """Create the indexes, which say that the table is filled."""
@@ -180,7 +184,7 @@ class SqliteStates:
         behind = "created_time, resource_id, updated_time, until, is_deleted"
         found = {f"{self.table}_all": f"({behind})"}
         for field in self._spec.index_fields:
-            if not field.is_list:
+            if not (field.is_list or isinstance(field, DocumentField)):  # texts are searched as they are now
                 found[f"{self.table}_{field.column}"] = f"({quoted(field.column)}, {behind})"
         return {name: f"CREATE INDEX {quoted(name)} ON {self.table} {columns}" for name, columns in found.items()}
 

@@ -28,9 +28,13 @@ async def fill_states(
     Raises:
         ConfigurationError: stored data does not fit a column.
     """
-    lacking: list[bool] = []
-    await writer.run(partial(in_transaction, lambda db: lacking.append(tables.states.create(db))))
-    if not any(lacking):
+
+    def create(db: Connection) -> None:
+        if tables.states.create(db):
+            tables.fields.begin_states(db)
+
+    await writer.run(partial(in_transaction, create))
+    if not await writer.run(tables.states.lack):
         return
     after: str | None = ""
     done = 0

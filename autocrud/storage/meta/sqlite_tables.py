@@ -54,6 +54,8 @@ _HEAD = (
     "printf('%s'||char(31)||'%s'||char(31)||'%s'||char(31)||'%s'||char(31)||'%s'||char(31)||'%s'||char(31)||'%s'"
     "||char(31)||'%s', resource_id, version, is_deleted, created_time, head_locator, meta, revision_info, head)"
 )
+# One that was purged and created again, as an import may do at once, is another, whatever its version.
+_AS_READ = "resource_id = ? AND version = ? AND (? OR created_time = ?)"
 _HEADS = "SELECT CAST(group_concat(one, char(30)) AS BLOB) FROM"
 
 
@@ -106,7 +108,7 @@ class SqliteTables:
             db.execute(statement)
         self.history.create_tables(db)
         self.registry.create_tables(db)
-        self.states.drop_stale(db)
+        self.states.drop_stale(db, holds=self.fields.holds_states(db))
 
     def tail(self, db: Connection) -> Tail:
         """The last log entry that has been applied."""
@@ -126,25 +128,25 @@ class SqliteTables:
         if isinstance(item, Blob):
             return None if self.registry.register(db, item) or accepted else AlreadyExists(item.file_id)
         refused: Outcome = None if accepted else self.registry.refusal(db, item)
-        refused = refused or self._apply_to_head(db, item)
+        refused = refused or self._apply_to_head(db, item, accepted)
         if refused is None:
             self.registry.enter(db, item)
             if item.kind is CommitKind.purge:
                 self._let_go(db, item)
         return refused
 
-    def _apply_to_head(self, db: Connection, write: Write) -> Outcome:
+    def _apply_to_head(self, db: Connection, write: Write, accepted: bool) -> Outcome:
         resource_id = write.meta.resource_id
+        read = (resource_id, write.follows, accepted, timestamp(write.meta.created_time))
         try:
             if write.kind is CommitKind.purge:
-                sql = f"DELETE FROM {self.heads} WHERE resource_id = ? AND version = ?"
-                changed = db.execute(sql, (resource_id, write.follows)).rowcount
+                changed = db.execute(f"DELETE FROM {self.heads} WHERE {_AS_READ}", read).rowcount
             elif write.follows == 0:
                 changed = db.execute(self.insert, self.insert_row(write)).rowcount
             elif write.revision is None:
-                changed = db.execute(self._update_meta, (*_meta_row(write), resource_id, write.follows)).rowcount
+                changed = db.execute(self._update_meta, (*_meta_row(write), *read)).rowcount
             else:
-                row = (*_meta_row(write), *self._data_row(write), resource_id, write.follows)
+                row = (*_meta_row(write), *self._data_row(write), *read)
                 changed = db.execute(self._update, row).rowcount
         except IntegrityError as error:
             return self.refusal(db, write, str(error))
@@ -237,7 +239,7 @@ class SqliteTables:
 
     def _update_of(self, columns: Iterable[str]) -> str:
         assignments = ", ".join(f"{column} = ?" for column in columns)
-        return f"UPDATE {self.heads} SET {assignments} WHERE resource_id = ? AND version = ?"
+        return f"UPDATE {self.heads} SET {assignments} WHERE {_AS_READ}"
 
     def _data_row(self, write: Write) -> tuple[ColumnValue | bytes, ...]:
         data = write.data or b""

@@ -6,13 +6,17 @@ from datetime import datetime, timedelta
 from math import ceil
 from random import Random
 
+from autocrud.model import ModelSpec
+from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
 from autocrud.query.cursor import decode_cursor, encode_cursor
 from autocrud.storage.base import IStorage, IStorageFactory
 from autocrud.storage.values import Head, Write
+from autocrud.testing.articles import Article
 from autocrud.testing.conformance.support import StorageTests, asking
 from autocrud.testing.pasts import START, Past, random_writes
 from autocrud.testing.questions import KINDS, TEMPORAL_KINDS, random_condition, random_order, random_values
+from autocrud.testing.writes import Sample, creation, deletion, pruning, restoration, sample, switching, update
 
 _BATCH = 40
 
@@ -36,6 +40,41 @@ class TimeTests(StorageTests):
         await storage.open()
         await write_random_past(storage, past, Random(5))
         await compare_random_questions(storage, past)
+        await storage.close()
+
+    async def test_7_a_revision_that_comes_without_its_data_has_no_values(self, factory: IStorageFactory) -> None:
+        """As an import brings it that was pruned where it was; not those of the revision before it, which was kept."""
+        spec: ModelSpec[Sample] = ModelSpec(Sample, temporal=True)
+        storage = factory.build(spec)
+        await storage.open()
+        first = creation("a", sample(number=1), time=START, spec=spec)
+        second = update(first, sample(number=2), time=START + timedelta(hours=1), spec=spec)
+        pruned = replace(second, data=None, index=(None,) * len(spec.index_fields))
+        gone = deletion(pruned, time=START + timedelta(hours=1, minutes=1))
+        back = restoration(gone, time=START + timedelta(hours=1, minutes=2))
+        third = switching(back, first, time=START + timedelta(hours=2), spec=spec)
+        assert (
+            await storage.commit_all([first, pruned, gone, back, third, pruning(third, 2)], atomic=True) == [None] * 6
+        )
+        for hours, expected in {0.0: 1, 1.0: 0, 1.5: 0, 2.0: 1}.items():
+            at = START + timedelta(hours=hours)
+            assert await storage.count(Query(asking(QB["number"].eq(1), spec=spec), at=at)) == expected, hours
+            assert await storage.count(Query(asking(QB["number"].is_null(True), spec=spec), at=at)) == 1 - expected, (
+                hours
+            )
+        await storage.close()
+
+    async def test_7_a_temporal_model_keeps_texts_of_any_length(self, factory: IStorageFactory) -> None:
+        """Those that are searched, too, which no index of values could take."""
+        spec: ModelSpec[Article] = ModelSpec(Article, temporal=True)
+        storage, chance = factory.build(spec), Random(11)
+        await storage.open()
+        body = " ".join(f"{chance.getrandbits(64):x}" for _ in range(1000))
+        first = creation("a", spec.dump(Article(title="long", body=body)), time=START, spec=spec)
+        later = update(first, spec.dump(Article(title="longer", body=body)), time=START + timedelta(hours=1), spec=spec)
+        assert await storage.commit_all([first, later]) == [None] * 2
+        query = Query(asking(QB["title"].eq("long"), spec=spec), at=START)
+        assert [head.data for head in (await storage.search(query)).items] == [first.data]
         await storage.close()
 
 

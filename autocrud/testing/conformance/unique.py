@@ -116,6 +116,24 @@ class UniqueTests(StorageTests):
         assert results[:2] + results[3:5] == [None] * 4
         assert [_named(result) for result in (results[2], results[5])] == [(_SPOT, "heir"), (_SPOT, "last")]
 
+    async def test_5_a_group_hands_values_on_in_any_order_of_its_resources(self, storage: IStorage) -> None:
+        """All or none of it: by updates, by a restore, and where two exchange theirs by way of a third."""
+        first, second = creation("a", sample(code="x")), creation("b", sample(code="y"))
+        assert await storage.commit_all([first, second], atomic=True) == [None] * 2
+        left, taken = update(second, sample()), update(first, sample(code="y"))
+        assert await storage.commit_all([left, taken], atomic=True) == [None] * 2
+        spare, back = update(taken, sample()), update(left, sample(code="y"))
+        heir = update(spare, sample(code="x"))
+        assert await storage.commit_all([spare, back, heir], atomic=True) == [None] * 3
+        gone, other = deletion(heir), creation("c", sample(code="x"))
+        for write in (gone, other):
+            await storage.commit(write)
+        assert await storage.commit_all([update(other, sample()), restoration(gone)], atomic=True) == [None] * 2
+        assert await ids(storage, QB["code"].eq("x")) == ["a"]
+        assert await ids(storage, QB["code"].eq("y")) == ["b"]
+        assert sorted(await ids(storage)) == ["a", "b", "c"]
+        assert await _refusal(storage, creation("d", sample(code="x"))) == (("code",), "a")
+
     async def test_5_values_that_are_equal_clash_whatever_their_type(self, factory: IStorageFactory) -> None:
         """Written in another way they are the same; and of several sets that are taken, the first one is named."""
         storage = factory.build(EDITION)

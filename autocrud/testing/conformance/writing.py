@@ -1,6 +1,7 @@
 """Conformance of commits: what is accepted, what is refused, and what is left of it."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -207,6 +208,21 @@ class WritingTests(StorageTests):
         await storage.commit(again)
         assert (await present(storage, "a")).data == again.data
         assert [commit.version for commit in await storage.commits("a")] == [1]
+
+    async def test_4_who_read_what_was_purged_does_not_write_to_its_heir(self, storage: IStorage) -> None:
+        """One of the same id and version, as an import that overwrites makes it, at once or in the same batch."""
+        first = creation("a", sample(text="first"))
+        await storage.commit(first)
+        later = first.meta.created_time + timedelta(seconds=1)
+        heir = creation("a", sample(text="heir"), time=later)
+        late = update(first, sample(text="late"), time=later)
+        results = await storage.commit_all([purge(first), heir, late])
+        assert [type(result) for result in results] == [type(None), type(None), Conflict]
+        for write in (late, deletion(first, time=later), purge(first)):
+            with pytest.raises(Conflict):
+                await storage.commit(write)
+        assert (await present(storage, "a")).meta == heir.meta_json
+        await storage.commit(update(heir, sample(text="next")))
 
     async def test_a_purge_spares_its_neighbours(self, storage: IStorage) -> None:
         """Others that were written in the same batch keep their bytes."""
