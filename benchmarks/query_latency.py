@@ -13,8 +13,9 @@ import random
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -26,7 +27,7 @@ from autocrud.model import ModelSpec
 from autocrud.query.conditions import Position, Query
 from autocrud.query.cursor import encode_cursor
 from autocrud.query.parser import parse_expression
-from autocrud.query.resolve import Resolver
+from autocrud.query.resolve import Resolver, ranked
 from autocrud.storage.meta.postgres_tables import PostgresTables
 from autocrud.storage.meta.sqlite_aggregate import add_aggregates
 from autocrud.storage.meta.sqlite_query import add_functions
@@ -37,10 +38,12 @@ from benchmarks.http_throughput import ROOT, server
 from benchmarks.servers_throughput import servers
 
 LIMIT = 20
+PER_REQUEST = 50_000
 SPEC: ModelSpec[Product] = ModelSpec(Product)
 FIELDS = Resolver(SPEC)
 PLANS = Path(__file__).parent / "plans"
 Ask = Callable[[random.Random, int], str]
+Plan = tuple[str, str, list[str]]  # a name, a statement, the steps
 
 
 def questions(deep: dict[int, str], ids: list[str]) -> dict[str, Ask]:
@@ -110,24 +113,20 @@ class Client:
         return time.perf_counter() - began
 
     def fill(self, start: int, end: int) -> float:
-        """Create products in bulk; how many a second."""
-        pieces = []
-        for first in range(start, end, 1000):
-            rows = products(first, min(first + 1000, end), end)
-            pieces.append(b"".join(b'{"op":"create","data":%s}\n' % json.dumps(row).encode() for row in rows))
-        began = time.monotonic()
-        self._connection.request(
-            "POST",
-            "/product/bulk",
-            body=iter(pieces),
-            headers={"Content-Type": "application/x-ndjson", "Prefer": "return=minimal"},
-            encode_chunked=True,
-        )
-        response = self._connection.getresponse()
-        failed = [line for line in response if b'"problem"' in line]
-        if response.status != 200 or failed:
-            raise RuntimeError(f"{response.status} {failed[:3]}")
-        return (end - start) / (time.monotonic() - began)
+        """Create products in bulk, so many by each request; how many a second."""
+        seconds = 0.0
+        for first in range(start, end, PER_REQUEST):
+            rows = products(first, min(first + PER_REQUEST, end), end)
+            body = b"".join(b'{"op":"create","data":%s}\n' % json.dumps(row).encode() for row in rows)
+            began = time.monotonic()
+            headers = {"Content-Type": "application/x-ndjson", "Prefer": "return=minimal"}
+            self._connection.request("POST", "/product/bulk", body, headers)
+            response = self._connection.getresponse()
+            answer = response.read()
+            if response.status != 200 or b'"problem"' in answer:
+                raise RuntimeError(f"{response.status} {answer[:1000]!r}")
+            seconds += time.monotonic() - began
+        return (end - start) / seconds
 
 
 def deep_cursor(client: Client, total: int) -> str:
@@ -136,6 +135,14 @@ def deep_cursor(client: Client, total: int) -> str:
     meta = item["meta"]
     place = Position((item["data"]["price"], meta["created_time"], meta["resource_id"]))
     return encode_cursor(Query(sort=FIELDS.sort("price"), limit=LIMIT), place, "product")
+
+
+def some_ids(client: Client, total: int) -> list[str]:
+    """Ids from all over."""
+    chance, found = random.Random(0), list[str]()
+    while len(found) < 2000:
+        found += [item["meta"]["resource_id"] for item in client.get(listing(maker=maker(chance, total)))["items"]]
+    return found
 
 
 def measure(client: Client, total: int, questions: dict[str, Ask], requests: int) -> dict[str, tuple[float, float]]:
@@ -162,6 +169,7 @@ def plan_queries(total: int) -> dict[str, Query]:
     place = Position((total * 8, "2026-01-01T00:00:00.000000Z", "x"))
     start, end = span(chance, total).split(",")
     makers = [maker(chance, total) for _ in range(3)]
+    words = FIELDS.text("n77")
     return {
         "equality, 20 found": asking(f'QB["maker"] == "{makers[0]}"'),
         "range, 20 found": asking(f'QB["price"].between({start}, {end})'),
@@ -169,37 +177,48 @@ def plan_queries(total: int) -> dict[str, Query]:
         "sort by a field, first page": asking(None, "price"),
         "sort by a field, deep page": asking(None, "price", place),
         "newest first, first page": asking(None),
+        "text, a rare word": Query(words, ranked(words), limit=LIMIT),
     }
 
 
-def sqlite_plans(path: Path, total: int) -> Iterator[tuple[str, str, list[str]]]:
+def sqlite_plans(path: Path, total: int) -> Iterator[Plan]:
     """Each question's statement and SQLite's plan for it."""
     tables, seen = SqliteTables(SPEC, 0), list[str]()
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
         add_functions(db)
         add_aggregates(db)
-        for name, query in plan_queries(total).items():
+
+        def planned(name: str, work: Callable[[], object]) -> Plan:
             seen.clear()
             db.set_trace_callback(seen.append)
-            tables.search(db, query)
+            work()
             db.set_trace_callback(None)
-            steps = db.execute(f"EXPLAIN QUERY PLAN {seen[0]}").fetchall()
-            yield name, seen[0], [step[3] for step in steps]
+            sql = max(seen, key=len)  # beside those that FTS5 asks for itself
+            return name, sql, [step[3] for step in db.execute(f"EXPLAIN QUERY PLAN {sql}")]
+
+        yield planned("read by id", lambda: tables.get(db, ["x"]))
+        for name, query in plan_queries(total).items():
+            yield planned(name, partial(tables.search, db, query))
+        counted = plan_queries(total)["equality, 20 found"]
+        yield planned("count of 20", lambda: tables.count(db, counted))
 
 
-async def postgres_plans(url: str, total: int) -> list[tuple[str, str, list[str]]]:
+async def postgres_plans(url: str, total: int) -> list[Plan]:
     """Each question's statement and PostgreSQL's plan for it."""
-    tables, found = PostgresTables(SPEC, "autocrud", 0), []
+    tables, queries = PostgresTables(SPEC, "autocrud", 0), plan_queries(total)
+    statements: dict[str, tuple[str, list[Any]]] = {"read by id": (tables.get, [["x"]])}
+    statements |= {name: next(tables.searches(query))(LIMIT + 1) for name, query in queries.items()}
+    statements["count of 20"] = tables.count(queries["equality, 20 found"])
+    found = []
     connection = await asyncpg.connect(url)
-    for name, query in plan_queries(total).items():
-        sql, values = next(tables.searches(query))(LIMIT + 1)
+    for name, (sql, values) in statements.items():
         rows = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF, SUMMARY OFF) {sql}", *values)
         found.append((name, sql, [row[0] for row in rows]))
     await connection.close()
     return found
 
 
-def keep_plans(storage: str, total: int, plans: Iterator[tuple[str, str, list[str]]]) -> None:
+def keep_plans(storage: str, total: int, plans: Iterable[Plan]) -> None:
     """Write the plans to a file."""
     PLANS.mkdir(exist_ok=True)
     blocks = [f"## {name}\n{sql}\n\n" + "\n".join(f"    {step}" for step in steps) for name, sql, steps in plans]
@@ -222,7 +241,7 @@ def run(storage: str, variables: dict[str, str], options: argparse.Namespace) ->
             rate = client.fill(filled, total)
             filled = total
             print(f"{storage}: {total:,} resources, {rate:,.0f} creates/s in bulk, {memory(base.pid)}", flush=True)
-            ids = [item["meta"]["resource_id"] for item in client.get("/product?limit=1000&returns=meta")["items"]]
+            ids = some_ids(client, total)
             deep[total] = deep_cursor(client, total)
             tables.append(measure(client, total, questions(deep, ids), options.requests))
         print(f"  after the queries: {memory(base.pid)}")
@@ -255,7 +274,7 @@ def main() -> None:
             run(storage, common | settings(storage, s3, postgres), options)
             if storage == "postgres":
                 plans = asyncio.run(postgres_plans(postgres.url, options.resources[-1]))
-                keep_plans(storage, options.resources[-1], iter(plans))
+                keep_plans(storage, options.resources[-1], plans)
 
 
 if __name__ == "__main__":
