@@ -77,7 +77,7 @@ async def referrers(
 
 def _named(edges: Sequence[Edge], resource: Resource[Any]) -> dict[str, tuple[str, ...]]:
     # As of a time whose data has been pruned, nobody knows any more what it referred to.
-    index = () if resource.head.data is None else resource.spec.index_values(resource.head.data)
+    index = () if resource.head.data is None else resource.spec.stored_values(resource.head.data)[0]
     return {edge.field.name: edge.ids(index) for edge in edges}
 
 

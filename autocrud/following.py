@@ -37,7 +37,7 @@ class _Gone:
 
     def by(self, edge: Edge, head: Head) -> str | None:
         """Who deleted what a resource refers to."""
-        referred = edge.ids(edge.source.spec.index_values(head.data or b""))
+        referred = edge.ids(edge.source.spec.stored_values(head.data or b"")[0])
         return next((item.by for item in self.items if item.resource_id in referred), None)
 
 
@@ -177,7 +177,7 @@ class Followers:
             gone = [item.resource_id for item in await _still_gone(peer, items)] if edge.ref.must_exist else []
             page = await edge.referrers(gone, _PAGE) if gone else None
             for head in page.items if page is not None else ():
-                for resource_id in edge.ids(edge.source.spec.index_values(head.data or b"")):
+                for resource_id in edge.ids(edge.source.spec.stored_values(head.data or b"")[0]):
                     kept = not _is_same(edge, head, resource_id) and await peer.storage.get(resource_id, current=True)
                     if kept and kept.is_deleted and resource_id in by_id and await self._may_stand(peer, kept):
                         logger.warning("%s %r is restored: %s refers to it", peer.name, resource_id, head.resource_id)
@@ -185,7 +185,7 @@ class Followers:
 
     async def _may_stand(self, peer: Peer, head: Head) -> bool:
         """Whether what a resource refers to is there: one that went with another does not come back without it."""
-        index = peer.spec.index_values(head.data or b"")
+        index = peer.spec.stored_values(head.data or b"")[0]
         wanted = [(edge, name) for edge in self._graph.outgoing(peer.name) for name in edge.ids(index)]
         kinds = (OnDelete.restrict, OnDelete.cascade)
         return not await missing([(edge, name) for edge, name in wanted if edge.ref.on_delete in kinds])
@@ -244,7 +244,7 @@ class Followers:
             await edge.source.storage.get(ids[0], current=True)
             found = (await edge.source.storage.search(Query(where, limit=_SHOWN))).items
             if found:
-                referred = edge.ids(edge.source.spec.index_values(found[0].data or b""))
+                referred = edge.ids(edge.source.spec.stored_values(found[0].data or b"")[0])
                 held = next(name for name in referred if name in ids)
                 names = [head.resource_id for head in found]
                 raise Referenced((peer.name, held), edge.source.name, edge.field.name, names)

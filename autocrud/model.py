@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -157,6 +158,26 @@ class ModelSpec(Generic[T]):
         if errors:
             raise InvalidData(f"The {self.name} is not valid.", errors)
         return index
+
+    def stored_values(self, data: bytes) -> tuple[tuple[IndexValue, ...], list[IndexField]]:
+        """The same of what is stored, maybe since before a field was an index field: null for each value that does not
+        fit, and the fields whose values these are.
+        """
+        with suppress(InvalidData):
+            return self.index_values(data), []
+        value, misfits, found = from_json(data), list[IndexField](), list[IndexValue]()
+        for field in self.index_fields:
+            try:
+                found.append(self._index_value(field, value))
+            except InvalidData:
+                misfits.append(field)
+                found.append(None)
+        for unique in self.unique_sets:
+            if len(unique.fields) > 1 and any(unique.misfits(found)):
+                misfits += unique.fields
+                pairs = zip(self.index_fields, found, strict=True)
+                found = [None if field in unique.fields else held for field, held in pairs]
+        return tuple(found), misfits
 
     def index_field(self, name: str) -> IndexField:
         """The index field of this name.

@@ -114,7 +114,7 @@ class ModelReferences:
         ]
 
     def _index(self, head: Head | None) -> tuple[Any, ...]:
-        return () if head is None else self._peer.spec.index_values(head.data or b"")
+        return () if head is None else self._peer.spec.stored_values(head.data or b"")[0]
 
     async def _whole(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work to its end, also where whoever waits for it goes away."""

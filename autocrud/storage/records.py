@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from autocrud.columns import IndexValue
+from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo
 from autocrud.storage.values import Blob, Item, RequestKey, Write
@@ -44,8 +46,11 @@ def data_span(item: Item, line_length: int) -> tuple[int, int]:
     return line_length - 1 - len(item.data), len(item.data)
 
 
-def decode_record(spec: ModelSpec[Any], line: bytes) -> Item:
+def decode_record(spec: ModelSpec[Any], line: bytes, misfits: set[IndexField]) -> Item:
     """Read a line back as the write that it was; one whose data was pruned has a revision and no data.
+
+    Args:
+        misfits: takes the index fields that the data does not fit, which have no value then.
 
     Raises:
         ValueError: it is not a record.
@@ -63,10 +68,12 @@ def decode_record(spec: ModelSpec[Any], line: bytes) -> Item:
     revision = RevisionInfo.model_validate(record["revision_info"])
     data = line[len(line) - 1 - revision.size : -1]
     if line.endswith(_NO_DATA):
-        index: tuple[Any, ...] = (None,) * len(spec.index_fields)
+        index: tuple[IndexValue, ...] = (None,) * len(spec.index_fields)
         # Its blobs were given up with it, and those that nobody else refers to were erased before it.
         return Write(kind, record["follows"], meta, index, revision, None, prunes, key)
-    return Write(kind, record["follows"], meta, spec.index_values(data), revision, data, prunes, key, blobs)
+    index, unfit = spec.stored_values(data)
+    misfits.update(unfit)
+    return Write(kind, record["follows"], meta, index, revision, data, prunes, key, blobs)
 
 
 def parse_record(line: bytes) -> Mapping[str, Any]:

@@ -28,6 +28,6 @@ def position_of(spec: ModelSpec[Any], query: Query, head: Head) -> Position:
         row: dict[str, Any] = {"created_time": head.created_time, "resource_id": head.resource_id}
     else:
         # What has been pruned has no values left.
-        index = spec.index_values(head.data) if head.data else (None,) * len(spec.index_fields)
+        index = spec.stored_values(head.data)[0] if head.data else (None,) * len(spec.index_fields)
         row = row_of(spec, head.meta, index)
     return Position(tuple(value_in(row, key.field) for key in query.order))

@@ -216,6 +216,41 @@ async def test_data_that_does_not_fit_is_named_and_stops_nothing_else(
         assert await ids(storage, QB["text"].eq("")) == ["bad", "good"]
 
 
+@pytest.mark.parametrize("backend", FACTORIES)
+async def test_6_what_does_not_fit_keeps_nothing_from_being_rebuilt(backend: str, tmp_path: Path) -> None:
+    """Neither a revision that was replaced since, nor a current one: then the field stays away, and nothing else."""
+    opened = opener(tmp_path, FACTORIES[backend])
+
+    async def lose() -> None:
+        if backend == "postgres":
+            connection = await asyncpg.connect(postgres().url)
+            await connection.execute(f'DROP TABLE "{tmp_path.name}".sample_resources')
+            await connection.close()
+        else:
+            assert _unlinked(tmp_path, "cache/**/*.sqlite*" if backend == "s3" else "sample/metadata.sqlite*")
+
+    first, bad = creation("a", sample(payload="x" * 2001)), creation("bad", sample(payload="x" * 2001))
+    async with opened() as storage:
+        for write in (first, update(first, sample(payload="p"))):
+            await storage.commit(write)
+    await lose()
+    async with opened(LATER) as storage:
+        await filled()
+        assert await with_payload(storage, "p") == ["a"]
+    async with opened() as storage:
+        await storage.commit(bad)
+    await lose()
+    async with opened(LATER) as storage:
+        await filled()
+        assert sorted(await ids(storage, sort="text", limit=1, spec=LATER)) == ["a", "bad"]
+        with pytest.raises(IndexNotReady, match="stored data does not fit"):
+            await with_payload(storage, "p")
+        await storage.commit(update(bad, sample(payload="q"), spec=LATER))
+    async with opened(LATER) as storage:
+        await filled()
+        assert await with_payload(storage, "q") == ["bad"]
+
+
 async def test_what_an_older_version_of_the_service_wrote_is_filled_again(shared: Opener) -> None:
     """It knows nothing of the field, and says so in what it writes; housekeeping, or the next start, repairs it."""
     async with shared() as old:
@@ -347,3 +382,11 @@ async def test_over_http_the_answer_says_when_to_come_back(tmp_path: Path, gate:
         gate.open()
         await filled()
         assert len((await http.get("/sample", params={"payload": "p1"})).json()["items"]) == 11
+
+
+def _unlinked(folder: Path, pattern: str) -> int:
+    """Remove files; how many there were."""
+    found = list(folder.glob(pattern))
+    for file in found:
+        file.unlink()
+    return len(found)

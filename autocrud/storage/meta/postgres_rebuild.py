@@ -6,10 +6,12 @@ from dataclasses import astuple, dataclass, field
 from itertools import groupby
 from typing import Any
 
-from autocrud.errors import ConfigurationError, DataCorrupted, InvalidData
+from autocrud.errors import DataCorrupted
+from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
 from autocrud.resource import CommitKind, revision_number
 from autocrud.storage.locators import parse_locator
+from autocrud.storage.meta.filling import signature
 from autocrud.storage.meta.postgres_history import commit_row
 from autocrud.storage.meta.postgres_records import PostgresRecords
 from autocrud.storage.meta.postgres_tables import PostgresTables, columns_of
@@ -46,6 +48,7 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
         return
     done, after = 0, ""
     released: set[str] = set()
+    misfits: set[IndexField] = set()
     while ids := await _next_ids(connection, after):
         found = await connection.fetch(
             f"SELECT resource_id, place, line FROM {_STAGE} WHERE resource_id = ANY($1::text[])"
@@ -54,7 +57,7 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
         )
         rebuilt = _Rebuilt()
         for _, group in groupby(found, key=lambda row: row[0]):
-            items = [_found(spec, place, line) for _, place, line in group]
+            items = [_found(spec, place, line, misfits) for _, place, line in group]
             rebuilt.add(tables, *_history(items))
             # Also what was rolled back: to follow up what did not happen does nothing.
             rebuilt.pending += [astuple(follow_up_of(item.write)) for item in items if item.write.follow_up]
@@ -65,6 +68,8 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
     # Not before all references are known.
     await connection.execute(tables.registry.orphan, list(released), False)
     await connection.execute(f"DROP TABLE {_STAGE}")
+    for unfit in misfits:  # whether what stands now does not fit, filling tells
+        await connection.execute(tables.index_states.begin, unfit.column, signature(unfit), "", done)
 
 
 @dataclass
@@ -188,12 +193,10 @@ async def _next_ids(connection: Any, after: str) -> list[str]:
     return [resource_id for (resource_id,) in await connection.fetch(sql, after)]
 
 
-def _found(spec: ModelSpec[Any], place: str, line: bytes) -> _Found:
+def _found(spec: ModelSpec[Any], place: str, line: bytes, misfits: set[IndexField]) -> _Found:
     try:
-        write = decode_record(spec, line)
+        write = decode_record(spec, line, misfits)
         record = parse_record(line)
-    except InvalidData as error:
-        raise ConfigurationError(f"{place}: {error} {error.errors}") from error
     except (ValueError, LookupError) as error:
         raise DataCorrupted(f"{place} is not a record.") from error
     if isinstance(write, Blob):

@@ -7,7 +7,8 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import TYPE_CHECKING, Any
 
-from autocrud.errors import ConfigurationError, DataCorrupted, InvalidData
+from autocrud.errors import DataCorrupted
+from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
 from autocrud.resource import CommitKind
 from autocrud.storage.locators import parse_locator
@@ -154,17 +155,18 @@ class LogFollower:
         return True
 
     def _apply_entries(self, entries: Sequence[Entry], tail: Tail, db: Connection) -> None:
+        misfits: set[IndexField] = set()
         for entry in entries:
             if entry.previous != tail.nonce:
                 raise DataCorrupted(f"{entry.key} does not follow entry {tail.sequence} that {self._path} has applied.")
-            self._apply_entry(entry, db)
+            self._apply_entry(entry, db, misfits)
             tail = entry.tail
+        # Whether what stands now does not fit, filling tells.
+        self._tables.begin_fields(db, misfits)
 
-    def _apply_entry(self, entry: Entry, db: Connection) -> None:
+    def _apply_entry(self, entry: Entry, db: Connection, misfits: set[IndexField]) -> None:
         try:
-            writes = [None if line is None else decode_record(self._spec, line) for _, line in entry.lines]
-        except InvalidData as error:
-            raise ConfigurationError(f"{entry.key}: {error} {error.errors}") from error
+            writes = [None if line is None else decode_record(self._spec, line, misfits) for _, line in entry.lines]
         except (ValueError, LookupError) as error:
             raise DataCorrupted(f"{entry.key} holds a line that is not a record.") from error
         for write in writes:

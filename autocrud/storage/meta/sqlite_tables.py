@@ -1,7 +1,7 @@
 """The tables of one model in SQLite, and every SQL statement on them. Names come from the model, values are bound."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from sqlite3 import Connection, IntegrityError
 from typing import Any
 
@@ -109,6 +109,13 @@ class SqliteTables:
         self.history.create_tables(db)
         self.registry.create_tables(db)
         self.states.drop_stale(db, holds=self.fields.holds_states(db))
+
+    def begin_fields(self, db: Connection, fields: Collection[IndexField]) -> None:
+        """Begin to fill the columns of these fields."""
+        if fields:
+            (total,) = db.execute(f"SELECT count(*) FROM {self.heads}").fetchone()
+            for field in fields:
+                self.fields.begin(db, field, total)
 
     def tail(self, db: Connection) -> Tail:
         """The last log entry that has been applied."""
