@@ -72,10 +72,16 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         f"List what refers to a {routes.spec.label}",
         200,
         ReferrersPage,
-        None,
+        _example(routes, edges[0]),
         ("Link",),
         (400, 404, 410),
     )
+
+
+def _example(routes: ModelRoutes, edge: Edge) -> dict[str, Any]:
+    resource_id = routes.envelope_example["meta"]["resource_id"]
+    item = {"model": edge.source.name, "field": edge.field.name, "resource_id": resource_id}
+    return {"items": [item], "next_cursor": None}
 
 
 def _choice(name: str, description: str, values: Sequence[str]) -> Parameter:

@@ -85,7 +85,8 @@ async def test_list_fields_come_change_and_go(opened: Opener) -> None:
     """A new one is filled, also where its column had another type; a list that is none any more is let go."""
     data = b'{"tags":["a","b"],"amounts":["1.0","2"],"amount":"1.50"}'
     async with opened(spec_of(Unindexed)) as storage:
-        await storage.commit(creation("old", data, spec=spec_of(Unindexed)))
+        old = creation("old", data, spec=spec_of(Unindexed))
+        await storage.commit(old)
         await storage.commit(creation("null", b'{"tags":null}', spec=spec_of(Unindexed)))
     for model, amounts, amount in ((Indexed, "1.00", "1.5"), (Otherwise, "1.0", "1.50"), (Indexed, "1", "1.500")):
         spec = spec_of(model)
@@ -100,7 +101,7 @@ async def test_list_fields_come_change_and_go(opened: Opener) -> None:
             assert await ids(storage, QB["tags"].contains("b"), spec=spec) == ["gone", "old"]
             await storage.commit(purge(gone))
     async with opened(spec_of(Indexed)) as storage:
-        await storage.commit(purge(creation("old", data, spec=spec_of(Indexed))))
+        await storage.commit(purge(old))
     whole = spec_of(Whole)
     async with opened(whole) as storage:
         await filled("thing")

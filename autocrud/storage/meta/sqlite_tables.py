@@ -54,8 +54,7 @@ _HEAD = (
     "printf('%s'||char(31)||'%s'||char(31)||'%s'||char(31)||'%s'||char(31)||'%s'||char(31)||'%s'||char(31)||'%s'"
     "||char(31)||'%s', resource_id, version, is_deleted, created_time, head_locator, meta, revision_info, head)"
 )
-# One that was purged and created again, as an import may do at once, is another, whatever its version.
-_AS_READ = "resource_id = ? AND version = ? AND (? OR created_time = ?)"
+_AS_READ = "resource_id = ? AND version = ? AND (? OR created_time = ?)"  # not what was created anew after a purge
 _HEADS = "SELECT CAST(group_concat(one, char(30)) AS BLOB) FROM"
 
 
