@@ -1,6 +1,5 @@
 """Text search, as an HTTP client sees it."""
 
-import asyncio
 from typing import Annotated, Any
 
 import httpx
@@ -10,12 +9,13 @@ from pydantic import BaseModel, Field
 
 from autocrud import AutoCRUD, Index, Unique
 from autocrud.documents import MAX_DOCUMENT_BYTES, words
-from autocrud.errors import ConfigurationError, InvalidParameter, StorageUnavailable
+from autocrud.errors import ConfigurationError, InvalidParameter
 from autocrud.model import ModelSpec
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import Serve
 from tests.http.test_lists import walk
+from tests.storage.filling import filled
 
 
 class Story(BaseModel):
@@ -143,19 +143,8 @@ async def test_what_is_searched_may_change(tmp_path: Any) -> None:
             if expected is None:
                 await manager.create({"title": "a fox", "text": "some hens"})
             else:
-                assert [await _counted(manager, text) for text in ("fox", "hens")] == expected
-
-
-async def _counted(manager: Any, text: str) -> int:
-    """How many there are, as soon as that can be told."""
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                found: int = await manager.count(text=text)
-            except StorageUnavailable:
-                await asyncio.sleep(0.01)
-            else:
-                return found
+                await filled("story")
+                assert [await manager.count(text=text) for text in ("fox", "hens")] == expected
 
 
 def test_fields_without_texts_cannot_be_searched() -> None:

@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 from autocrud.columns import IndexValue
@@ -25,8 +24,6 @@ logger = logging.getLogger(__name__)
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 5.0  # seconds, between two looks at what another node does
 _READ_AT_ONCE = 8
-
-STATES = "states"  # stands in place of a column for the states of a temporal model
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +195,7 @@ class Filling:
                 logger.warning("%s: filling index fields waits: %s", self._spec.name, error)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, _LONGEST_DELAY)
-            except Exception as error:
+            except Exception as error:  # the task's boundary: the fields stay away, and the service goes on
                 logger.exception("%s: index fields cannot be filled", self._spec.name)
                 self._failed |= dict.fromkeys(self._pending, str(error))
 
@@ -293,17 +290,6 @@ async def large_values(
         some = places[start : start + _READ_AT_ONCE]
         found |= zip(some, await asyncio.gather(*map(values, some)), strict=True)
     return found
-
-
-def signature(field: IndexField) -> str:
-    """Tells fields apart, and what their columns hold; hexadecimal digits, which can stand in a statement."""
-    kind = f"{field.kind}{'[]' if field.is_list else ''}"
-    return sha256(f"{field.column} {kind}".encode()).hexdigest()[:32]
-
-
-def signature_of_states(spec: ModelSpec[Any]) -> str:
-    """Tells what the states of a temporal model hold, as `signature` does of a column."""
-    return sha256(" ".join(["states", *sorted(map(signature, spec.index_fields))]).encode()).hexdigest()[:32]
 
 
 def _filled(progress: Progress) -> Progress:

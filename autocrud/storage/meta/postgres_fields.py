@@ -6,31 +6,13 @@ and says so in the same transaction: they are filled again later.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from autocrud.columns import IndexValue
 from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
-from autocrud.storage.meta.filling import STATES, signature, signature_of_states
+from autocrud.storage.meta.field_states import STATES, FieldState, signature, signature_of_states
 from autocrud.storage.meta.postgres_query import column_name, column_type, folded_name, is_folded, typed
-
-
-@dataclass(frozen=True, slots=True)
-class FieldState:
-    """How far a field's columns are filled.
-
-    Attributes:
-        after: the last resource that is filled; None where all of them are.
-        passed_by: a process that does not know the field has written since it began to be filled.
-    """
-
-    column: str
-    signature: str
-    after: str | None
-    done: int
-    total: int
-    passed_by: bool
 
 
 class PostgresFields:
@@ -77,11 +59,11 @@ class PostgresFields:
         if await connection.fetchval("SELECT to_regclass($1)::text", self.table):
             await connection.execute(self.begin, STATES, self._of_states, None, 0)
 
-    async def states(self, connection: Any) -> dict[str, FieldState]:
+    async def states(self, connection: Any) -> dict[str, FieldState[str]]:
         """The states, by the columns."""
         return {row[0]: FieldState(*row) for row in await connection.fetch(self._states)}
 
-    async def pending(self, connection: Any) -> list[FieldState]:
+    async def pending(self, connection: Any) -> list[FieldState[str]]:
         """The states of the model's own columns that are not filled, those furthest behind first.
 
         Those that another version of the model fills, for what the field is to it, are its own.
@@ -92,11 +74,11 @@ class PostgresFields:
         )
         return sorted(found, key=lambda state: (state.after or "", state.column))
 
-    def is_current(self, state: FieldState | None, field: IndexField) -> bool:
+    def is_current(self, state: FieldState[str] | None, field: IndexField) -> bool:
         """Whether what the columns hold, or what has been filled of them, is of this field, and was not passed by."""
         return state is not None and state.signature == signature(field) and not state.passed_by
 
-    def _is_own(self, state: FieldState) -> bool:
+    def _is_own(self, state: FieldState[str]) -> bool:
         return self._own.get(state.column) == state.signature
 
 
@@ -112,7 +94,7 @@ def values_of_field(field: IndexField, value: IndexValue) -> list[Any]:
     return [typed(field, value), *folded]
 
 
-def furthest_behind(states: Iterable[FieldState], fields: Iterable[IndexField]) -> tuple[list[IndexField], str]:
+def furthest_behind(states: Iterable[FieldState[str]], fields: Iterable[IndexField]) -> tuple[list[IndexField], str]:
     """Those of the fields that are furthest behind, all at the same resource, and its id."""
     wanted = {field.column: field for field in fields}
     found = [state for state in states if state.column in wanted]

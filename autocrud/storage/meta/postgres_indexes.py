@@ -14,7 +14,8 @@ import asyncpg
 from autocrud.errors import ConfigurationError
 from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
-from autocrud.storage.meta.filling import FillEngine, NotUnique, Progress, large_values, signature, values_of
+from autocrud.storage.meta.field_states import signature
+from autocrud.storage.meta.filling import FillEngine, NotUnique, Progress, large_values, values_of
 from autocrud.storage.meta.postgres_fields import columns_of_field, furthest_behind, values_of_field
 from autocrud.storage.meta.postgres_layout import MARK, key_of, lock_of, present_indexes, wanted_indexes
 from autocrud.storage.meta.postgres_pool import PostgresPool, Raced

@@ -8,7 +8,7 @@ import asyncpg
 from autocrud.documents import DocumentField
 from autocrud.errors import ConfigurationError
 from autocrud.model import ModelSpec
-from autocrud.storage.meta.filling import signature
+from autocrud.storage.meta.field_states import signature
 from autocrud.storage.meta.postgres_history import COMMIT_COLUMNS
 from autocrud.storage.meta.postgres_query import column_name, fitting, quoted, words_of
 from autocrud.storage.meta.postgres_rebuild import rebuild

@@ -11,7 +11,7 @@ from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
 from autocrud.resource import CommitKind, revision_number
 from autocrud.storage.locators import parse_locator
-from autocrud.storage.meta.filling import signature
+from autocrud.storage.meta.field_states import signature
 from autocrud.storage.meta.postgres_history import commit_row
 from autocrud.storage.meta.postgres_records import PostgresRecords
 from autocrud.storage.meta.postgres_tables import PostgresTables, columns_of

@@ -18,7 +18,8 @@ from autocrud.storage.meta.state_rows import PastQueries, StateQueries, state_of
 from autocrud.storage.values import Head, Write
 
 _WANTED = "unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS wanted (resource_id, version, place)"
-_META = {
+# Of the metadata, what can be asked for.
+ASKED_COLUMNS = {
     "version": "bigint",
     "current_revision_id": "text",
     "total_revision_count": "bigint",
@@ -62,14 +63,14 @@ class PostgresStates:
         self.table = named("states")
         self._named, self._schema = named, f"{quoted(schema)}."
         self._current = StateQueries(self.table)
-        self.columns = {"resource_id": "text", **_META, **index_columns}
+        self.columns = {"resource_id": "text", **ASKED_COLUMNS, **index_columns}
         columns = {**self.columns, "until": "timestamptz"}
         values = ", ".join(given(name, kind) for name, kind in self.columns.items())
         into = f"INSERT INTO {self.table} ({names_of(columns)})"
         until = "coalesce(row.until, 'infinity')"
         self.insert = f"{into} SELECT {values}, {until} FROM {rows_of(columns)}"
-        kept = {"resource_id": "text", **_META, "until": "timestamptz", "base": "bigint"}
-        meta = ", ".join(f"row.{quoted(name)}" for name in ("resource_id", *_META))
+        kept = {"resource_id": "text", **ASKED_COLUMNS, "until": "timestamptz", "base": "bigint"}
+        meta = ", ".join(f"row.{quoted(name)}" for name in ("resource_id", *ASKED_COLUMNS))
         index = "".join(f", base.{quoted(name)}" for name in index_columns)
         self._inherit = (
             f"{into} SELECT {meta}{index}, {until} FROM {rows_of(kept)}"

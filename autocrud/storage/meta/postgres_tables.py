@@ -26,24 +26,12 @@ from autocrud.storage.meta.postgres_query import (
     rows_of,
 )
 from autocrud.storage.meta.postgres_registry import PostgresRegistry
-from autocrud.storage.meta.postgres_states import PostgresStates
+from autocrud.storage.meta.postgres_states import ASKED_COLUMNS, PostgresStates
 from autocrud.storage.meta.sql import Segment
 from autocrud.storage.values import Head, Write
 
 _TEXT = 'text COLLATE "C"'  # whose order is that of the bytes, as everywhere else
-META_COLUMNS = {
-    "version": "bigint",
-    "current_revision_id": "text",
-    "total_revision_count": "bigint",
-    "is_deleted": "boolean",
-    "created_time": "timestamptz",
-    "updated_time": "timestamptz",
-    "created_by": "text",
-    "updated_by": "text",
-    "schema_version": "integer",
-    "status": "text",
-    "meta": "bytea",
-}
+META_COLUMNS = {**ASKED_COLUMNS, "meta": "bytea"}
 DATA_COLUMNS = {"revision_info": "bytea", "head": "bytea", "head_locator": "text"}
 NULLABLE = {"created_by", "updated_by", "head", "by", "parent_revision_id", "data_hash", "size", "locator"}
 

@@ -5,30 +5,12 @@ past its column, and says so in the same transaction: the column is filled again
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import Any
 
 from autocrud.fields import IndexField
 from autocrud.model import ModelSpec
-from autocrud.storage.meta.filling import STATES, signature, signature_of_states
-
-
-@dataclass(frozen=True, slots=True)
-class FieldState:
-    """How far a field's column is filled.
-
-    Attributes:
-        after: the last row that is filled; None where all of them are.
-        passed_by: a process that does not know the field has written since it began to be filled.
-    """
-
-    column: str
-    signature: str
-    after: int | None
-    done: int
-    total: int
-    passed_by: bool
+from autocrud.storage.meta.field_states import STATES, FieldState, signature, signature_of_states
 
 
 class SqliteFields:
@@ -74,12 +56,12 @@ class SqliteFields:
         """From now on states are kept: whoever does not know them passes by."""
         db.execute(f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, NULL, 0, 0, 0)", (STATES, self._of_states))
 
-    def states(self, db: Connection) -> dict[str, FieldState]:
+    def states(self, db: Connection) -> dict[str, FieldState[int]]:
         """The states, by the columns."""
         rows = db.execute(f"SELECT column, signature, after, done, total, passed_by FROM {self.table}")
         return {row[0]: FieldState(*row) for row in rows}
 
-    def pending(self, db: Connection) -> list[FieldState]:
+    def pending(self, db: Connection) -> list[FieldState[int]]:
         """The states of the model's own columns that are not filled, those furthest behind first.
 
         Those that another version of the model fills, for what the field is to it, are its own.
@@ -100,15 +82,15 @@ class SqliteFields:
         update = f"UPDATE {self.table} SET after = ?, done = done + ? WHERE column = ?"
         db.executemany(update, [(after, rows, field.column) for field in fields])
 
-    def is_current(self, state: FieldState | None, field: IndexField) -> bool:
+    def is_current(self, state: FieldState[int] | None, field: IndexField) -> bool:
         """Whether what a column holds, or what has been filled of it, is of this field, and was not passed by."""
         return state is not None and state.signature == signature(field) and not state.passed_by
 
-    def _is_own(self, state: FieldState) -> bool:
+    def _is_own(self, state: FieldState[int]) -> bool:
         return self._own.get(state.column) == state.signature
 
 
-def furthest_behind(states: Sequence[FieldState], fields: Sequence[IndexField]) -> tuple[list[IndexField], int]:
+def furthest_behind(states: Sequence[FieldState[int]], fields: Sequence[IndexField]) -> tuple[list[IndexField], int]:
     """Those of the fields that are furthest behind, all at the same row, and this row."""
     wanted = {field.column: field for field in fields}
     found = [state for state in states if state.column in wanted]
