@@ -13,7 +13,7 @@ run: .venv/.run  ## serve on 127.0.0.1:8000, data in ./data
 	$(BIN)/python -m app
 
 stack: .venv/.stack  ## serve on a real PostgreSQL and a real S3 server, without Docker; data in ./data/stack
-	$(BIN)/python -m autocrud.testing.stack
+	$(BIN)/python -m autocrud.testing.local_stack
 
 test: .venv/.test  ## run every test, in two processes
 	$(BIN)/python -m pytest -n 2

@@ -5,7 +5,7 @@ import sys
 
 import uvicorn
 
-from app.logs import logging_config
+from app.logging_setup import logging_config
 from app.main import create_app
 from app.settings import SETTING_OF, Settings, load_settings
 from autocrud.errors import AutoCRUDError, ConfigurationError

@@ -5,7 +5,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
 from autocrud import AutoCRUD
-from autocrud.routes.problems import problem_response
+from autocrud.routes.response.problems import problem_response
 
 
 class Health(BaseModel):

@@ -7,15 +7,15 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.access import AccessLog
+from app.access_log import AccessLog
+from app.current_user import user_from
 from app.health import health_router
-from app.logs import configure_logging
-from app.registry import register_models
+from app.logging_setup import configure_logging
+from app.model_loader import register_models
 from app.settings import Settings, load_settings
-from app.user import user_from
 from autocrud import AutoCRUD
 from autocrud.errors import ConfigurationError
-from autocrud.routes.problems import problem_response
+from autocrud.routes.response.problems import problem_response
 
 VERSION = "0.1.0"
 DESCRIPTION = "REST over versioned resources: updates append revisions, deletes are soft, nothing is overwritten."

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from autocrud.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.crud import HOUSEKEEPING_SECONDS, MAX_BODY_BYTES
 from autocrud.errors import ConfigurationError
-from autocrud.manager import KEY_SECONDS
-from autocrud.storage.base import IStorageFactory
-from autocrud.storage.composed import INLINE_LIMIT
+from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
+from autocrud.manager.manager import KEY_SECONDS
+from autocrud.storage.composite import INLINE_LIMIT
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.ports.storage import IStorageFactory
 
 PREFIX = "AUTOCRUD_"
 

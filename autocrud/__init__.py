@@ -1,13 +1,13 @@
 """A REST API over versioned resources: register a Pydantic model, choose where its bytes go."""
 
-from autocrud.binary import Binary
 from autocrud.crud import AutoCRUD
-from autocrud.fields import Index, OnDelete, Ref, Unique
-from autocrud.manager import ResourceManager
+from autocrud.manager.manager import ResourceManager
+from autocrud.manager.transfer.import_planner import OnDuplicate
 from autocrud.query.builder import QB
 from autocrud.resource import ResourceMeta, Retention, RevisionInfo, RevisionStatus
-from autocrud.results import Resource, ResourcePage, RevisionPage
-from autocrud.transfer.planning import OnDuplicate
+from autocrud.schema.binary import Binary
+from autocrud.schema.index_field import Index, OnDelete, Ref, Unique
+from autocrud.versioning.stored_resource import Resource, ResourcePage, RevisionPage
 
 __all__ = [
     "QB",

@@ -10,19 +10,19 @@ from typing import Any, TypeVar
 from fastapi import FastAPI
 from fastapi.params import Depends
 
-from autocrud.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.errors import AutoCRUDError, ConfigurationError, StorageUnavailable
-from autocrud.fields import Ref
-from autocrud.graph import Graph
-from autocrud.manager import KEY_SECONDS, ResourceManager
-from autocrud.model import ModelSpec
+from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
+from autocrud.manager.manager import KEY_SECONDS, ResourceManager
+from autocrud.references.graph import Graph
 from autocrud.resource import Retention, RevisionStatus
-from autocrud.routes.families import FAMILIES, operations
 from autocrud.routes.mount import Mount
 from autocrud.routes.operation import ModelRoutes
-from autocrud.routes.problems import answer_problem
-from autocrud.routes.user import UserDependency, anonymous
-from autocrud.storage.base import Check, IStorage, IStorageFactory
+from autocrud.routes.request.current_user import UserDependency, anonymous
+from autocrud.routes.response.problems import answer_problem
+from autocrud.routes.route_table import FAMILIES, operations
+from autocrud.schema.index_field import Ref
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
 
 T = TypeVar("T")
 
@@ -129,7 +129,7 @@ class AutoCRUD:
             unique_together: sets of index fields that are unique together, such as `[("title", "year")]`.
             temporal: keep the index values of every commit, so that lists `at` a time can be filtered and sorted.
             require_if_match: refuse writes without `If-Match` (or `If-None-Match: *`) with 428.
-            routes: the families to have, of those in `autocrud.routes.families.FAMILIES`; all of them by default.
+            routes: the families to have, of those in `autocrud.routes.FAMILIES`; all of them by default.
             dependencies: FastAPI dependencies that guard every route of the model.
 
         Raises:

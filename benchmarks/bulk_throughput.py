@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from autocrud.testing.stack import settings
+from autocrud.testing.local_stack import settings
 from benchmarks.http_throughput import ROOT, server
 from benchmarks.servers_throughput import servers
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import uvloop
 
 from autocrud import AutoCRUD
-from autocrud.storage.base import IStorageFactory
+from autocrud.storage.ports.storage import IStorageFactory
 from autocrud.storage.postgres import PostgresStorageFactory
 from autocrud.storage.s3 import S3StorageFactory
 from benchmarks.baseline import Item

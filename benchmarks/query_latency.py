@@ -23,16 +23,16 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import asyncpg
 
-from autocrud.model import ModelSpec
 from autocrud.query.conditions import Position, Query
 from autocrud.query.cursor import encode_cursor
 from autocrud.query.parser import parse_expression
-from autocrud.query.resolve import Resolver, ranked
-from autocrud.storage.meta.postgres_tables import PostgresTables
-from autocrud.storage.meta.sqlite_aggregate import add_aggregates
-from autocrud.storage.meta.sqlite_query import add_functions
-from autocrud.storage.meta.sqlite_tables import SqliteTables
-from autocrud.testing.stack import settings
+from autocrud.query.resolver import Resolver, ranked
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.metadata.postgres.tables import PostgresTables
+from autocrud.storage.metadata.sqlite.aggregate import add_aggregates
+from autocrud.storage.metadata.sqlite.compiler import add_functions
+from autocrud.storage.metadata.sqlite.tables import SqliteTables
+from autocrud.testing.local_stack import settings
 from benchmarks.catalog import PER_MAKER, Product, products
 from benchmarks.http_throughput import ROOT, server
 from benchmarks.servers_throughput import servers

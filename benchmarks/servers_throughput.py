@@ -14,9 +14,9 @@ from pathlib import Path
 
 import httpx
 
-from autocrud.storage.objects.s3 import S3ObjectStore
+from autocrud.storage.objects.s3.store import S3ObjectStore
+from autocrud.testing.local_stack import settings
 from autocrud.testing.servers import PostgresServer, SeaweedServer, free_port
-from autocrud.testing.stack import settings
 from benchmarks.http_throughput import POST, patches, server, unchanged, wrk
 
 

@@ -68,7 +68,7 @@ def running_stack(data: Path, directory: Path, *options: str) -> Iterator[tuple[
     ports = ("--postgres-port", str(free_port()), "--s3-port", str(free_port()))
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "autocrud.testing.stack", "--directory", str(data), *ports, *options],
+            [sys.executable, "-m", "autocrud.testing.local_stack", "--directory", str(data), *ports, *options],
             cwd=directory, env=environment({"port": port}) | {"PYTHONPATH": str(ROOT)}, stdout=output, stderr=output,
             text=True, start_new_session=True,
         )  # fmt: skip

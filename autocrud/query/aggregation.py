@@ -10,10 +10,10 @@ from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_EVEN, Context, Deci
 from enum import StrEnum
 from typing import Any
 
-from autocrud.columns import ColumnKind, ColumnValue, decimal_of
 from autocrud.errors import InvalidParameter
-from autocrud.fields import IndexField
 from autocrud.query.conditions import Condition, Term, leaves
+from autocrud.schema.column_types import ColumnKind, ColumnValue, decimal_of
+from autocrud.schema.index_field import IndexField
 
 EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 AVERAGE = Context(prec=28, rounding=ROUND_HALF_EVEN)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from autocrud.columns import ColumnValue
-from autocrud.documents import DocumentField
-from autocrud.fields import IndexField
-from autocrud.query.metadata import CREATED_TIME, RESOURCE_ID
+from autocrud.query.metadata_fields import CREATED_TIME, RESOURCE_ID
 from autocrud.query.operators import Operator
-from autocrud.query.text import TextQuery
+from autocrud.query.text_search import TextQuery
+from autocrud.schema.column_types import ColumnValue
+from autocrud.schema.index_field import IndexField
+from autocrud.schema.search_document import DocumentField
 
 # What a term compares with: one value, or several.
 TermValue = ColumnValue | tuple[ColumnValue, ...]

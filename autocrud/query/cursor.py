@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from autocrud.columns import ColumnValue, is_column_value
 from autocrud.errors import InvalidParameter
-from autocrud.fields import IndexField
 from autocrud.query.conditions import And, Condition, Matches, Not, Or, Position, Query, Term, Through
 from autocrud.resource import timestamp
+from autocrud.schema.column_types import ColumnValue, is_column_value
+from autocrud.schema.index_field import IndexField
 
 
 def encode_cursor(query: Query, position: Position, model: str = "") -> str:

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from autocrud.columns import ColumnValue
-from autocrud.fields import IndexField
 from autocrud.query.conditions import And, Condition, Matches, Not, Or, Sort, Term
 from autocrud.query.operators import Operator
-from autocrud.query.patterns import compiled
-from autocrud.query.text import RankField
+from autocrud.query.regex import compiled
+from autocrud.query.text_search import RankField
+from autocrud.schema.column_types import ColumnValue
+from autocrud.schema.index_field import IndexField
 
 # What a row holds, by the column of the field: a value, or a tuple of them for a list.
 Row = Mapping[str, Any]

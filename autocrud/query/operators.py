@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
-from autocrud.columns import ColumnKind
-from autocrud.fields import IndexField
+from autocrud.schema.column_types import ColumnKind
+from autocrud.schema.index_field import IndexField
 
 
 class Operator(StrEnum):

@@ -12,9 +12,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from autocrud.errors import ConfigurationError
-from autocrud.model import ModelSpec
 from autocrud.routes.operation import Documented, ModelRoutes, Operation, OperationRoute
-from autocrud.routes.problems import Problem
+from autocrud.routes.response.problems import Problem
+from autocrud.schema.model_spec import ModelSpec
 
 logger = logging.getLogger(__name__)
 

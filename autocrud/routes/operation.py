@@ -14,15 +14,15 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Message, Receive, Scope, Send
 
-from autocrud.manager import ResourceManager
-from autocrud.model import ModelSpec
+from autocrud.manager.manager import ResourceManager
 from autocrud.resource import ResourceMeta, RevisionInfo
-from autocrud.routes.envelope import envelope_model
-from autocrud.routes.examples import example_of
-from autocrud.routes.filters import Filters
-from autocrud.routes.parameters import Parameter, QueryReader
-from autocrud.routes.problems import MEDIA_TYPE, STATUSES
-from autocrud.routes.user import UserDependency, anonymous, note_user
+from autocrud.routes.request.current_user import UserDependency, anonymous, note_user
+from autocrud.routes.request.filters import Filters
+from autocrud.routes.request.query_parameters import Parameter, QueryReader
+from autocrud.routes.response.envelope import envelope_model
+from autocrud.routes.response.problems import MEDIA_TYPE, STATUSES
+from autocrud.routes.response.schema_examples import example_of
+from autocrud.schema.model_spec import ModelSpec
 
 ACCEPT_PATCH = "application/json-patch+json, application/merge-patch+json"
 HEAD_ONLY = "autocrud.head"  # in the scope of a HEAD, whose answer's body nobody reads

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autocrud.model import ModelSpec
-from autocrud.storage.base import Check, IStorage, IStorageFactory
-from autocrud.storage.composed import INLINE_LIMIT, Storage
-from autocrud.storage.log import Log
-from autocrud.storage.meta.sqlite import SqliteMetaStore
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.commit_log.log import Log
+from autocrud.storage.composite import INLINE_LIMIT, Storage
+from autocrud.storage.metadata.sqlite.store import SqliteMetaStore
 from autocrud.storage.objects.local import LocalObjectStore
+from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
 
 
 class DiskStorageFactory(IStorageFactory):

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from autocrud.model import ModelSpec
-from autocrud.storage.base import Check, IStorage, IStorageFactory
-from autocrud.storage.composed import Storage
-from autocrud.storage.meta.memory import MemoryMetaStore
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.composite import Storage
+from autocrud.storage.metadata.memory.store import MemoryMetaStore
 from autocrud.storage.objects.memory import MemoryObjectStore
+from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
 
 
 class MemoryStorageFactory(IStorageFactory):

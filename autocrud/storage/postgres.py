@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from autocrud.errors import ConfigurationError
-from autocrud.model import ModelSpec
-from autocrud.storage.base import Check, IStorage, IStorageFactory
-from autocrud.storage.composed import INLINE_LIMIT, Storage
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.composite import INLINE_LIMIT, Storage
+from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
 
 try:
-    from autocrud.storage.meta.postgres import PostgresMetaStore
-    from autocrud.storage.meta.postgres_pool import PostgresPool
-    from autocrud.storage.objects.s3 import S3ObjectStore
+    from autocrud.storage.metadata.postgres.connection import PostgresPool
+    from autocrud.storage.metadata.postgres.store import PostgresMetaStore
+    from autocrud.storage.objects.s3.store import S3ObjectStore
 except ModuleNotFoundError as missing:
     raise ConfigurationError(f"{missing.name} is missing: pip install 'autocrud[postgres]'") from missing
-from autocrud.storage.meta.postgres_records import PostgresRecords
+from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 
 SCHEMA = "autocrud"
 POOL_SIZE = 10

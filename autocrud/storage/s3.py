@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from autocrud.errors import AutoCRUDError, ConfigurationError
-from autocrud.model import ModelSpec
-from autocrud.storage.base import Check, IStorage, IStorageFactory
-from autocrud.storage.cache import CacheFolder
-from autocrud.storage.composed import INLINE_LIMIT, Storage
-from autocrud.storage.log import Log
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.commit_log.log import Log
+from autocrud.storage.composite import INLINE_LIMIT, Storage
+from autocrud.storage.metadata.sqlite.cache_dir import CacheFolder
+from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
 
 try:
-    from autocrud.storage.meta.sqlite_snapshots import Snapshots
-    from autocrud.storage.objects.s3 import S3ObjectStore
+    from autocrud.storage.metadata.sqlite.snapshots import Snapshots
+    from autocrud.storage.objects.s3.store import S3ObjectStore
 except ModuleNotFoundError as missing:
     raise ConfigurationError(f"{missing.name} is missing: pip install 'autocrud[s3]'") from missing
-from autocrud.storage.meta.sqlite import SqliteMetaStore
-from autocrud.storage.objects.probe import probe
+from autocrud.storage.commit_log.object_store_probe import probe
+from autocrud.storage.metadata.sqlite.store import SqliteMetaStore
 
 SNAPSHOT_EVERY = 1000
 

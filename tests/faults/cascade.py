@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from autocrud.storage.composed import Storage
+from autocrud.storage.composite import Storage
 from autocrud.storage.disk import DiskStorageFactory
-from autocrud.storage.values import Outcome, Write
-from tests.http.library import library
+from autocrud.storage.ports.types import Outcome, Write
+from tests.http.reference_models import library
 
 REVIEWS = 1000
 

@@ -10,7 +10,7 @@ import pytest
 from autocrud.query.builder import QB
 from autocrud.storage.disk import DiskStorageFactory
 from tests.faults.cascade import REVIEWS
-from tests.http.library import library
+from tests.http.reference_models import library
 
 
 def die_in_the_middle(directory: Path, keeps_index: bool) -> None:

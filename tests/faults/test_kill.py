@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from autocrud.query.conditions import Query
-from autocrud.storage.base import IStorage
 from autocrud.storage.disk import DiskStorageFactory
+from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids
 from tests.storage.backends import storage_on
 

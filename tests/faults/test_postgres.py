@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 
 from autocrud.errors import StorageUnavailable
-from autocrud.storage.base import IStorage
-from autocrud.storage.objects.s3 import S3ObjectStore
+from autocrud.storage.objects.s3.store import S3ObjectStore
+from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.writes import creation, deletion, purge, sample, update
+from autocrud.testing.sample_writes import creation, deletion, purge, sample, update
 from tests.servers_real import postgres
 from tests.storage.backends import postgres_factory, s3_options, storage_on
 

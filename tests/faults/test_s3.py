@@ -12,12 +12,12 @@ import zstandard
 
 from autocrud.errors import Conflict, StorageUnavailable, UniqueViolation
 from autocrud.storage import s3
-from autocrud.storage.base import IStorage
-from autocrud.storage.object_store import ObjectStore
-from autocrud.storage.objects.s3 import S3ObjectStore
-from autocrud.storage.values import Write
+from autocrud.storage.objects.s3.store import S3ObjectStore
+from autocrud.storage.ports.objects import ObjectStore
+from autocrud.storage.ports.storage import IStorage
+from autocrud.storage.ports.types import Write
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.writes import creation, purge, sample, update
+from autocrud.testing.sample_writes import creation, purge, sample, update
 from tests.faults.proxy import Exchange, Proxy, honest
 from tests.servers_real import seaweed
 from tests.storage.backends import s3_factory, s3_options, storage_on

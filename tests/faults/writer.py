@@ -12,11 +12,11 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
-from autocrud.storage.base import IStorage
 from autocrud.storage.disk import DiskStorageFactory
-from autocrud.storage.meta.sqlite_thread import SqliteThread
-from autocrud.storage.values import Write
-from autocrud.testing.writes import SAMPLE, creation, deletion, restoration, sample, update
+from autocrud.storage.metadata.sqlite.connection import SqliteThread
+from autocrud.storage.ports.storage import IStorage
+from autocrud.storage.ports.types import Write
+from autocrud.testing.sample_writes import SAMPLE, creation, deletion, restoration, sample, update
 
 CLIENTS = 4
 

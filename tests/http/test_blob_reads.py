@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from autocrud import AutoCRUD
 from autocrud.errors import DataCorrupted
 from autocrud.storage.disk import DiskStorageFactory
-from tests.http.albums import Album, album, uploaded
+from tests.http.blob_models import Album, album, uploaded
 from tests.http.conftest import Serve, serving
 from tests.storage.backends import s3_factory
 

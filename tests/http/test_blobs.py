@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.http.albums import Album, album, uploaded
+from tests.http.blob_models import Album, album, uploaded
 from tests.http.conftest import Serve
 
 HELLO = b"hello world"

@@ -9,7 +9,7 @@ import pytest
 
 from autocrud import Retention, RevisionStatus
 from autocrud.crud import AutoCRUD
-from autocrud.manager import ResourceManager
+from autocrud.manager.manager import ResourceManager
 from tests.http.conftest import Book, Serve, created
 from tests.storage.backends import BACKENDS
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-from tests.http.albums import Album, uploaded
+from tests.http.blob_models import Album, uploaded
 from tests.http.conftest import Serve, created
-from tests.http.transfers import exported, history, imported, lines_of, parsed
+from tests.http.transfer_helpers import exported, history, imported, lines_of, parsed
 
 
 async def test_an_export_is_what_is_read(http: httpx.AsyncClient) -> None:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from autocrud import AutoCRUD, Index
-from autocrud.routes.filters import RESERVED
+from autocrud.routes.request.filters import RESERVED
 from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import Serve, serving
 

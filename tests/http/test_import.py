@@ -10,13 +10,13 @@ from pydantic import BaseModel
 
 from autocrud import AutoCRUD
 from autocrud.errors import StorageUnavailable
-from autocrud.fields import Ref
-from autocrud.model import ModelSpec
+from autocrud.schema.index_field import Ref
+from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.memory import MemoryStorageFactory
-from autocrud.storage.values import Outcome, Write
-from tests.http.albums import Album, album, uploaded
+from autocrud.storage.ports.types import Outcome, Write
+from tests.http.blob_models import Album, album, uploaded
 from tests.http.conftest import Book, Serve, serving
-from tests.http.transfers import exported, history, imported, lines_of, parsed
+from tests.http.transfer_helpers import exported, history, imported, lines_of, parsed
 
 
 async def test_what_is_exported_comes_back_byte_for_byte(serve: Serve) -> None:

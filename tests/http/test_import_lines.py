@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from tests.http.conftest import Serve, created
-from tests.http.transfers import changed, exported, history, imported, lines_of, parsed
+from tests.http.transfer_helpers import changed, exported, history, imported, lines_of, parsed
 
 
 def hostile(good: Any) -> list[tuple[str, Any]]:

@@ -12,11 +12,11 @@ from pydantic import BaseModel
 
 from autocrud import AutoCRUD
 from autocrud.errors import ConfigurationError
-from autocrud.model import ModelSpec
-from autocrud.routes.families import FAMILIES
-from autocrud.storage.base import IStorage, IStorageFactory
+from autocrud.routes.route_table import FAMILIES
+from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from tests.http.conftest import Book, serving
 
 

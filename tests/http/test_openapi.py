@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from app import models
 from autocrud import AutoCRUD
 from autocrud.errors import AutoCRUDError
-from autocrud.routes.families import FAMILIES
-from autocrud.routes.problems import STATUSES
+from autocrud.routes.response.problems import STATUSES
+from autocrud.routes.route_table import FAMILIES
 from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import serving
 

@@ -140,7 +140,7 @@ def test_merging_is_that_of_the_appendix(before: Any, patch: Any, after: Any) ->
     """RFC 7396, appendix A, as far as it is about objects."""
     from pydantic_core import to_json
 
-    from autocrud.patch import MergePatch
+    from autocrud.versioning.json_patch import MergePatch
 
     assert MergePatch(to_json(patch)).apply(before, 1000) == after
 

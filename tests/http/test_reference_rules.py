@@ -22,13 +22,13 @@ from autocrud.errors import (
 )
 from autocrud.query.builder import QB
 from autocrud.resource import CommitKind, RevisionStatus
-from autocrud.storage.composed import Storage
+from autocrud.storage.composite import Storage
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
-from autocrud.storage.values import Head, Outcome, Write
-from autocrud.writes import Author, Encoded, creation, moved
+from autocrud.storage.ports.types import Head, Outcome, Write
+from autocrud.versioning.write_builder import Author, Encoded, creation, moved
 from tests.http.conftest import serving
-from tests.http.library import MODELS, Person, library, new
+from tests.http.reference_models import MODELS, Person, library, new
 
 
 def applied(*models: type[BaseModel]) -> None:
@@ -438,7 +438,7 @@ async def test_what_a_filter_reaches_is_bounded(tmp_path: Path, monkeypatch: pyt
         assert not any(await people.references.commit_all(ids))
         assert not any(await films.references.commit_all([made(films, f"f{n}", director=f"p{n}") for n in range(150)]))
         assert await films.count(QB["director.name"].starts_with("p")) == 150
-        monkeypatch.setattr("autocrud.through.MAX_REACHED", 149)
+        monkeypatch.setattr("autocrud.references.reference_filters.MAX_REACHED", 149)
         with pytest.raises(InvalidParameter, match=r"director\.name: holds for more than 149 person resources"):
             await films.search(QB["director.name"].starts_with("p"))
 

@@ -11,7 +11,7 @@ import pytest
 from autocrud.errors import InvalidParameter
 from autocrud.query.builder import QB
 from tests.http.conftest import serving
-from tests.http.library import library, new
+from tests.http.reference_models import library, new
 from tests.storage.backends import BACKENDS
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from app.__main__ import main as service_main
 from autocrud import AutoCRUD, Index
-from autocrud.storage.objects.s3 import S3ObjectStore
+from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.testing.servers import PostgresServer, SeaweedServer, free_port
 from tests.http.conftest import serving
 from tests.servers import Service, running_stack, service, start_fails

@@ -14,7 +14,7 @@ from app.settings import Settings, SettingsError, load_settings
 from autocrud.errors import StorageUnavailable
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
-from autocrud.storage.meta.memory import MemoryMetaStore
+from autocrud.storage.metadata.memory.store import MemoryMetaStore
 from tests.servers import ROOT
 
 

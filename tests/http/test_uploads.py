@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from autocrud import AutoCRUD
-from tests.http.albums import Album, album
+from tests.http.blob_models import Album, album
 from tests.http.conftest import Serve, serving
 from tests.storage.backends import BACKENDS
 

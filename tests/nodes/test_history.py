@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.nodes.history import Operation, violations
+from tests.nodes.linearizability import Operation, violations
 
 WRITE_1 = Operation("write", "a", 0, 1, 1, "one")
 WRITE_2 = Operation("write", "a", 2, 5, 2, "two", 1)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.http.test_servers import postgres_settings, s3_settings
-from tests.nodes.history import Operation, violations
+from tests.nodes.linearizability import Operation, violations
 from tests.servers import Service, service
 from tests.servers_real import postgres, seaweed
 

@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from autocrud.model import ModelSpec
-from autocrud.storage.base import IStorage, IStorageFactory
+from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from autocrud.storage.postgres import PostgresStorageFactory
 from autocrud.storage.s3 import S3StorageFactory
-from autocrud.testing.writes import SAMPLE
+from autocrud.testing.sample_writes import SAMPLE
 from tests.servers_real import postgres, seaweed
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from autocrud.storage.base import IStorageFactory
+from autocrud.storage.ports.storage import IStorageFactory
 from autocrud.testing.conformance import StorageConformance
-from autocrud.testing.machine import Place, run_machine
+from autocrud.testing.state_machine import Place, run_machine
 from tests.storage.backends import BACKENDS
 
 EXAMPLES = int(os.environ.get("AUTOCRUD_TEST_EXAMPLES", "0"))

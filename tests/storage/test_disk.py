@@ -13,20 +13,20 @@ import pytest
 from pydantic import BaseModel
 
 from autocrud.errors import ConfigurationError, DataCorrupted, StorageUnavailable
-from autocrud.fields import Index, Unique
-from autocrud.model import ModelSpec
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
-from autocrud.storage.base import IStorage
+from autocrud.schema.index_field import Index, Unique
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.commit_log.log import Log
+from autocrud.storage.commit_log.record_codec import encode_record
 from autocrud.storage.disk import DiskStorageFactory
-from autocrud.storage.log import Log
 from autocrud.storage.objects.local import LocalObjectStore
-from autocrud.storage.records import encode_record
+from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.writes import SAMPLE, Sample, creation, deletion, purge, sample, update
+from autocrud.testing.sample_writes import SAMPLE, Sample, creation, deletion, purge, sample, update
 from tests.storage.backends import storage_on
-from tests.storage.everything import picture, write_a_bit_of_everything
-from tests.storage.filling import filled
+from tests.storage.backfill_probe import filled
+from tests.storage.full_scenario import picture, write_a_bit_of_everything
 
 Opener = Callable[..., AbstractAsyncContextManager[IStorage]]
 

@@ -11,12 +11,22 @@ import asyncpg
 import pytest
 
 from autocrud.errors import StorageUnavailable
-from autocrud.model import ModelSpec
 from autocrud.query.conditions import Query
 from autocrud.resource import RevisionStatus
-from autocrud.storage.base import IStorage
-from autocrud.storage.objects.s3 import S3ObjectStore
-from autocrud.testing.writes import Sample, creation, deletion, modification, pruning, purge, sample, switching, update
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.objects.s3.store import S3ObjectStore
+from autocrud.storage.ports.storage import IStorage
+from autocrud.testing.sample_writes import (
+    Sample,
+    creation,
+    deletion,
+    modification,
+    pruning,
+    purge,
+    sample,
+    switching,
+    update,
+)
 from tests.servers_real import postgres
 from tests.storage.backends import BACKENDS, s3_options, storage_on
 

@@ -12,20 +12,20 @@ import asyncpg
 import pytest
 from pydantic import BaseModel
 
-from autocrud.fields import Index, IndexField
-from autocrud.model import ModelSpec
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query, Term
 from autocrud.query.operators import Operator
-from autocrud.storage.base import IStorage
-from autocrud.storage.meta.postgres_tables import PostgresTables
-from autocrud.storage.meta.sqlite_query import SqliteCompiler
+from autocrud.schema.index_field import Index, IndexField
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.metadata.postgres.tables import PostgresTables
+from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler
+from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.questions import KINDS, random_values
-from autocrud.testing.writes import creation, deletion, purge, update
+from autocrud.testing.random_queries import KINDS, random_values
+from autocrud.testing.sample_writes import creation, deletion, purge, update
 from tests.servers_real import postgres
 from tests.storage.backends import BACKENDS, storage_on
-from tests.storage.filling import filled
+from tests.storage.backfill_probe import filled
 
 Opener = Callable[[ModelSpec[Any]], AbstractAsyncContextManager[IStorage]]
 

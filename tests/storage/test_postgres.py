@@ -11,18 +11,18 @@ import pytest
 from pydantic import BaseModel
 
 from autocrud.errors import ConfigurationError, DataCorrupted
-from autocrud.fields import Index, Unique
-from autocrud.model import ModelSpec
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
-from autocrud.storage.base import IStorage
-from autocrud.storage.objects.s3 import S3ObjectStore
+from autocrud.schema.index_field import Index, Unique
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.objects.s3.store import S3ObjectStore
+from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.writes import SAMPLE, Sample, creation, purge, sample, update
+from autocrud.testing.sample_writes import SAMPLE, Sample, creation, purge, sample, update
 from tests.servers_real import postgres
 from tests.storage.backends import postgres_factory, s3_options, storage_on
-from tests.storage.everything import picture, write_a_bit_of_everything
-from tests.storage.filling import filled
+from tests.storage.backfill_probe import filled
+from tests.storage.full_scenario import picture, write_a_bit_of_everything
 
 Opener = Callable[..., AbstractAsyncContextManager[IStorage]]
 

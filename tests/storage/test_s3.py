@@ -11,21 +11,21 @@ import pytest
 from pydantic import BaseModel
 
 from autocrud.errors import ConfigurationError, DataCorrupted, StorageUnavailable
-from autocrud.fields import Index
-from autocrud.model import ModelSpec
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
-from autocrud.storage.base import IStorage
-from autocrud.storage.object_store import ObjectExists, ObjectStore, PutUndecided
+from autocrud.schema.index_field import Index
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.commit_log.object_store_probe import probe
 from autocrud.storage.objects.memory import MemoryObjectStore
-from autocrud.storage.objects.probe import probe
-from autocrud.storage.objects.s3 import S3ObjectStore
+from autocrud.storage.objects.s3.store import S3ObjectStore
+from autocrud.storage.ports.objects import ObjectExists, ObjectStore, PutUndecided
+from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.s3 import S3StorageFactory, main
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.writes import SAMPLE, creation, purge, sample, update
+from autocrud.testing.sample_writes import SAMPLE, creation, purge, sample, update
 from tests.servers_real import seaweed
 from tests.storage.backends import s3_factory, s3_options, storage_on
-from tests.storage.everything import picture, write_a_bit_of_everything
+from tests.storage.full_scenario import picture, write_a_bit_of_everything
 
 Node = Callable[..., AbstractAsyncContextManager[IStorage]]
 
@@ -309,7 +309,7 @@ async def test_credentials_come_from_the_usual_chain(monkeypatch: pytest.MonkeyP
     """Where none are given, the environment is asked."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", seaweed().access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", seaweed().secret_key)
-    monkeypatch.setattr("autocrud.storage.objects.s3._session", _fresh_session)
+    monkeypatch.setattr("autocrud.storage.objects.s3.store._session", _fresh_session)
     factory = S3StorageFactory("tests", endpoint_url=seaweed().endpoint_url, create_bucket=True, prefix=tmp_path.name)
     await factory.open()
     await factory.close()

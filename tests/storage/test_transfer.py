@@ -11,17 +11,17 @@ import asyncpg
 import pytest
 from pydantic_core import from_json, to_json
 
-from autocrud.manager import ResourceManager
-from autocrud.storage.base import IStorage
+from autocrud.manager.manager import ResourceManager
+from autocrud.manager.transfer.import_planner import OnDuplicate
+from autocrud.manager.transfer.importer import Progress, Refusal
 from autocrud.storage.memory import MemoryStorageFactory
-from autocrud.storage.values import RevisionSpan
+from autocrud.storage.ports.storage import IStorage
+from autocrud.storage.ports.types import RevisionSpan
 from autocrud.testing.conformance import ids
-from autocrud.testing.writes import SAMPLE
-from autocrud.transfer.importing import Progress, Refusal
-from autocrud.transfer.planning import OnDuplicate
+from autocrud.testing.sample_writes import SAMPLE
 from tests.servers_real import postgres
 from tests.storage.backends import BACKENDS, storage_on
-from tests.storage.everything import picture, write_a_bit_of_everything
+from tests.storage.full_scenario import picture, write_a_bit_of_everything
 
 Lines = list[bytes]
 

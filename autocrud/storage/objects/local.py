@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeVar
 from uuid import uuid4
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
-from autocrud.storage.object_store import ObjectExists, ObjectMissing, ObjectStore, Part
+from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, Part
 
 R = TypeVar("R")
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from hashlib import sha256
 from uuid import uuid4
 
-from autocrud.storage.object_store import ObjectExists, ObjectMissing, ObjectStore, Part
+from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, Part
 
 _PIECE = 1024 * 1024
 

@@ -9,10 +9,10 @@ import pytest
 
 from autocrud.blob_errors import UploadIncomplete, UploadNotFound
 from autocrud.errors import PayloadTooLarge
-from autocrud.storage.base import IStorage
-from autocrud.storage.values import Blob, UnknownBlob, Upload
-from autocrud.testing.conformance.support import StorageTests, present
-from autocrud.testing.writes import creation, modification, pruning, purge, sample, switching, update
+from autocrud.storage.ports.storage import IStorage
+from autocrud.storage.ports.types import Blob, UnknownBlob, Upload
+from autocrud.testing.conformance.base import StorageTests, present
+from autocrud.testing.sample_writes import creation, modification, pruning, purge, sample, switching, update
 
 _PIECE = bytes(range(256)) * 4096  # a megabyte
 

@@ -9,11 +9,11 @@ from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
 from autocrud.query.cursor import decode_cursor, encode_cursor
 from autocrud.query.evaluate import Row, holds, sort_key
-from autocrud.storage.base import IStorage, IStorageFactory
-from autocrud.storage.rows import row_of
-from autocrud.testing.conformance.support import StorageTests, asking, ids, present
-from autocrud.testing.questions import KINDS, random_condition, random_order, random_values
-from autocrud.testing.writes import creation, deletion, restoration, sample, update
+from autocrud.storage.ports.storage import IStorage, IStorageFactory
+from autocrud.storage.row_view import row_of
+from autocrud.testing.conformance.base import StorageTests, asking, ids, present
+from autocrud.testing.random_queries import KINDS, random_condition, random_order, random_values
+from autocrud.testing.sample_writes import creation, deletion, restoration, sample, update
 
 _RANDOM_QUERIES = 250
 

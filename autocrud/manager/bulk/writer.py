@@ -1,0 +1,324 @@
+"""BulkWriter: many operations on one model's resources, streamed in and out, or all of them or none."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+from uuid_utils import uuid7
+
+from autocrud.errors import (
+    Aborted,
+    AlreadyExists,
+    AutoCRUDError,
+    BulkRefused,
+    Conflict,
+    Deleted,
+    InvalidParameter,
+    NotFound,
+    PreconditionFailed,
+    StorageUnavailable,
+)
+from autocrud.manager.bulk.operation import BulkOp, BulkOperation, BulkResult
+from autocrud.resource import check_resource_id, timestamp
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.ports.storage import IStorage
+from autocrud.storage.ports.types import Head, Outcome, Write
+from autocrud.versioning.encoder import Encoder
+from autocrud.versioning.mutations import MAX_PATCHED, Change, Changes, after, planned
+from autocrud.versioning.stored_resource import Resource
+from autocrud.versioning.write_builder import Author, creation
+
+T = TypeVar("T")
+
+CommitAll = Callable[[Sequence[tuple[Write, Head | None]], bool], Awaitable[list[Outcome]]]
+
+# What is committed, and answered, together: so many operations, or so many bytes of data.
+CHUNK_OPERATIONS = 2000
+_CHUNK_BYTES = 2 * 1024 * 1024
+_PORTION = 100  # operations of an iterator
+
+
+@dataclass(slots=True)
+class _Step:
+    """An operation on its way: it has a write already, or a change that makes one of the resource as it was before."""
+
+    operation: BulkOperation
+    result: BulkResult
+    size: int = 0
+    write: Write | None = None
+    before: Head | None = None
+    change: Change[Any] | None = None
+
+    def refuse(self, error: AutoCRUDError) -> None:
+        self.result.error = error
+
+    def settle(self, version: int, created_time: str) -> None:
+        self.result.version, self.result.created_time = version, created_time
+
+
+@dataclass(slots=True)
+class _Chunk:
+    steps: list[_Step] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, step: _Step) -> None:
+        self.steps.append(step)
+        self.size += step.size
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.steps) >= CHUNK_OPERATIONS or self.size >= _CHUNK_BYTES
+
+
+class BulkWriter(Generic[T]):
+    """Many operations on the resources of one model.
+
+    They are committed in chunks: what arrives while a chunk is on its way to the storage is in the next one, so that
+    nobody waits for more to come, and at most two chunks are in memory.
+
+    Args:
+        commit_all: commits writes, each with the resource as it found it, and whether all or none of them.
+    """
+
+    def __init__(
+        self, spec: ModelSpec[T], storage: IStorage, encoder: Encoder[T], changes: Changes[T], commit_all: CommitAll
+    ) -> None:
+        self._spec = spec
+        self._storage = storage
+        self._commit_all = commit_all
+        self._encoder = encoder
+        self._changes = changes
+
+    async def run(
+        self,
+        operations: Iterable[BulkOperation] | AsyncIterable[BulkOperation],
+        *,
+        by: str | None = None,
+        max_bytes: int = MAX_PATCHED,
+    ) -> AsyncIterator[BulkResult]:
+        """Do these operations one after the other, each on its own; a result for each, in order.
+
+        Args:
+            max_bytes: the longest JSON that a patch may come to.
+
+        Raises:
+            StorageUnavailable: behind the results of all that was begun; the rest was not.
+        """
+        async for results in self.stream(_portions(operations), by=by, max_bytes=max_bytes):
+            for result in results:
+                yield result
+
+    async def stream(
+        self,
+        portions: AsyncIterator[Sequence[BulkOperation]],
+        *,
+        by: str | None = None,
+        max_bytes: int = MAX_PATCHED,
+    ) -> AsyncGenerator[list[BulkResult], None]:
+        """As `run`, for operations that arrive some at a time, and with the results of a chunk at a time."""
+        chunk, count = _Chunk(), 0
+        committing: asyncio.Task[list[BulkResult]] | None = None
+        arriving: asyncio.Task[Sequence[BulkOperation] | None] | None = asyncio.ensure_future(_next(portions))
+        try:
+            while arriving or committing or chunk.steps:
+                if committing is None and chunk.steps:
+                    committing, chunk = asyncio.ensure_future(self._commit(chunk.steps, by)), _Chunk()
+                # No further than the results go out: a full chunk waits for the one before it.
+                waiting = {task for task in (committing, None if chunk.is_full else arriving) if task is not None}
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if committing is not None and committing.done():
+                    results, committing = committing.result(), None
+                    yield results
+                    _raise_outage(results)
+                if arriving is not None and arriving.done():
+                    portion = arriving.result()
+                    arriving = None if portion is None else asyncio.ensure_future(_next(portions))
+                    author = Author(by, datetime.now(UTC))
+                    for operation in portion or ():
+                        chunk.add(await self._prepare(count, operation, author, max_bytes))
+                        count += 1
+        finally:
+            # What is on its way to the storage goes on by itself; it is waited for, and nothing else is begun.
+            if arriving is not None:
+                arriving.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await arriving
+            if committing is not None:
+                with suppress(Exception):
+                    await asyncio.shield(committing)
+
+    async def atomic(
+        self, operations: Sequence[BulkOperation], *, by: str | None = None, max_bytes: int = MAX_PATCHED
+    ) -> list[BulkResult]:
+        """Do all of these operations, with one commit point, or none. Each sees what those before it did.
+
+        Raises:
+            BulkRefused: one was refused; it has the results.
+            StorageUnavailable: the outcome is not known; a read tells.
+        """
+        author = Author(by, datetime.now(UTC))
+        steps = [await self._prepare(index, operation, author, max_bytes) for index, operation in enumerate(operations)]
+        while True:
+            _raise_refused(steps)
+            await self._plan(steps, by)
+            _raise_refused(steps)
+            writing = [(step, step.write) for step in steps if step.write is not None]
+            outcomes = await self._commit_all([(write, step.before) for step, write in writing], True)
+            first = next((refused for refused in outcomes if not isinstance(refused, Aborted | None)), None)
+            if isinstance(first, Conflict):
+                continue  # somebody else was faster; all is planned anew
+            for outcome in outcomes:
+                if isinstance(outcome, StorageUnavailable):
+                    raise outcome
+            await self._settle(writing, outcomes)
+            _raise_refused(steps)
+            return [step.result for step in steps]
+
+    async def _prepare(self, index: int, operation: BulkOperation, author: Author, max_bytes: int) -> _Step:
+        """What can be done of an operation before the resource is read."""
+        resource_id, op = operation.resource_id, operation.op
+        result = BulkResult(index, op, resource_id)
+        step = _Step(operation, result)
+        try:
+            if operation.refused is not None:
+                raise operation.refused
+            if resource_id is not None:
+                check_resource_id(resource_id)
+            if op is BulkOp.create or (op is BulkOp.update and operation.if_absent):
+                encoded = await self._encoder.encode(operation.value)
+                result.resource_id = resource_id or str(uuid7())
+                status = self._spec.default_status
+                step.write = creation(self._spec, result.resource_id, encoded, author, status, None)
+                step.size = len(encoded.data)
+                result.created = True
+            elif resource_id is None:
+                raise InvalidParameter("id", f"must be given to {op}")
+            elif op is BulkOp.update:
+                encoded = await self._encoder.encode(operation.value)
+                step.change, step.size = self._changes.replace(encoded), len(encoded.data)
+            elif op is BulkOp.patch and operation.patch is not None:
+                step.change = self._changes.patch(operation.patch, max_bytes=max_bytes)
+            else:
+                step.change = self._changes.delete if op is BulkOp.delete else self._changes.restore
+        except AutoCRUDError as error:
+            step.refuse(error)
+        return step
+
+    async def _commit(self, steps: list[_Step], by: str | None) -> list[BulkResult]:
+        """Commit a chunk in waves, none of which touches a resource twice: each sees what those before it did."""
+        pending = [step for step in steps if step.result.error is None]
+        while pending:
+            wave, behind = _wave(pending)
+            pending = [*await self._commit_wave(wave, by), *behind]
+        return [step.result for step in steps]
+
+    async def _commit_wave(self, wave: list[_Step], by: str | None) -> list[_Step]:
+        """Commit operations on different resources; those for which somebody else was faster come back."""
+        try:
+            await self._plan(wave, by)
+        except StorageUnavailable as error:
+            for step in wave:
+                step.refuse(error)
+            return []
+        writing = [(step, step.write) for step in wave if step.write is not None and step.result.error is None]
+        try:
+            outcomes = await self._commit_all([(write, step.before) for step, write in writing], False)
+        except StorageUnavailable as error:
+            outcomes = [error] * len(writing)
+        return await self._settle(writing, outcomes)
+
+    async def _plan(self, steps: list[_Step], by: str | None) -> None:
+        """Make a write of each change, one read for all; each sees those before it."""
+        named = [step.operation.resource_id or "" for step in steps if step.change is not None]
+        if not named:
+            return
+        heads = await self._storage.get_many(named, current=True)
+        states = {resource_id: Resource(self._spec, head) for resource_id, head in heads.items()}
+        for step in steps:
+            resource_id = step.result.resource_id or ""
+            current = states.get(resource_id)
+            if step.change is not None:
+                step.before = None if current is None else current.head
+                try:
+                    step.write = await self._planned(step, step.change, current, by)
+                except AutoCRUDError as error:
+                    step.refuse(error)
+                    continue
+            if step.write is not None:
+                states[resource_id] = after(self._spec, step.write, current)
+            elif current is not None:
+                step.settle(current.head.version, current.head.created_time)
+
+    async def _planned(
+        self, step: _Step, change: Change[T], current: Resource[T] | None, by: str | None
+    ) -> Write | None:
+        operation = step.operation
+        if current is None:
+            raise NotFound(self._spec.name, operation.resource_id or "")
+        if current.head.is_deleted and operation.op is not BulkOp.restore:
+            raise Deleted(self._spec.name, current.resource_id)
+        return await planned(current, operation.if_match, by, change)
+
+    async def _settle(self, writing: list[tuple[_Step, Write]], outcomes: list[Outcome]) -> list[_Step]:
+        """Note what became of the writes; those that were late, and have no precondition, come back."""
+        late: list[_Step] = []
+        for (step, write), refused in zip(writing, outcomes, strict=True):
+            if refused is None:
+                step.settle(write.meta.version, timestamp(write.meta.created_time))
+            elif isinstance(refused, Conflict) and step.change is not None:
+                late.append(step)
+            elif isinstance(refused, AlreadyExists) and step.operation.if_absent:
+                head = await self._storage.get(write.meta.resource_id, current=True)
+                step.refuse(PreconditionFailed(write.meta.resource_id, None if head is None else head.tag))
+            else:
+                step.refuse(refused)
+                step.result.unknown = isinstance(refused, StorageUnavailable)
+        return late
+
+
+async def _portions(
+    operations: Iterable[BulkOperation] | AsyncIterable[BulkOperation],
+) -> AsyncIterator[Sequence[BulkOperation]]:
+    """What is at hand comes in numbers, what is waited for as it comes."""
+    if isinstance(operations, AsyncIterable):
+        async for operation in operations:
+            yield [operation]
+        return
+    remaining = iter(operations)
+    while portion := list(islice(remaining, _PORTION)):
+        yield portion
+
+
+async def _next(portions: AsyncIterator[Sequence[BulkOperation]]) -> Sequence[BulkOperation] | None:
+    return await anext(portions, None)
+
+
+def _wave(pending: list[_Step]) -> tuple[list[_Step], list[_Step]]:
+    """As many as are about different resources, and the rest."""
+    seen: set[str | None] = set()
+    for place, step in enumerate(pending):
+        if step.result.resource_id in seen:
+            return pending[:place], pending[place:]
+        seen.add(step.result.resource_id)
+    return pending, []
+
+
+def _raise_outage(results: Sequence[BulkResult]) -> None:
+    for result in results:
+        if isinstance(result.error, StorageUnavailable):
+            raise result.error
+
+
+def _raise_refused(steps: list[_Step]) -> None:
+    """Give up all of an atomic request, if one operation of it was refused."""
+    if all(step.result.error is None for step in steps):
+        return
+    for step in steps:
+        if step.result.error is None:
+            step.refuse(Aborted())
+            step.settle(0, "")
+    raise BulkRefused([step.result for step in steps])

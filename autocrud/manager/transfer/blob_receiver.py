@@ -1,0 +1,106 @@
+"""Blobs that arrive in pieces, line by line, and go into the store as they come."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from autocrud.errors import AutoCRUDError, FieldError, InvalidData, PayloadTooLarge, StorageUnavailable
+from autocrud.manager.transfer.line_format import GivenBlob, Piece
+from autocrud.storage.blobs.store import BlobStore
+from autocrud.storage.ports.types import Blob
+
+
+class ArrivingBlobs:
+    """Takes the pieces of one blob after the other. What is stored already is not stored again.
+
+    Args:
+        limit: of one blob, in bytes.
+
+    Attributes:
+        stored: how many blobs were new.
+    """
+
+    def __init__(self, blobs: BlobStore, limit: int) -> None:
+        self._blobs = blobs
+        self._limit = limit
+        self._blob: GivenBlob | None = None
+        self._offset = 0
+        self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+        self._task: asyncio.Task[Blob] | None = None
+        self._is_known = False
+        self.stored = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a blob lacks pieces."""
+        return self._blob is not None
+
+    async def take(self, piece: Piece) -> None:
+        """Take the next piece.
+
+        Raises:
+            InvalidData: it is not the next piece of a blob, or the blob is not what it says.
+            PayloadTooLarge: the blob is longer than the limit.
+            StorageUnavailable: it could not be stored.
+        """
+        if piece.offset == 0:
+            await self.give_up()
+            await self._begin(piece.blob)
+        elif piece.blob != self._blob or piece.offset != self._offset:
+            await self.give_up()
+            if await self._blobs.find(piece.blob.file_id) is None:
+                raise _invalid("offset", "is not that of the next piece")
+            return
+        self._offset += len(piece.data)
+        if self._offset > piece.blob.size or (not piece.data and piece.blob.size):
+            await self.give_up()
+            raise _invalid("data", "does not fit the size")
+        await self._feed(piece.data)
+        if self._offset == piece.blob.size:
+            await self._finish(piece.blob)
+
+    async def give_up(self) -> None:
+        """Forget a blob of which there are pieces."""
+        task, self._task, self._blob = self._task, None, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _begin(self, blob: GivenBlob) -> None:
+        if blob.size > self._limit:
+            raise PayloadTooLarge(self._limit)
+        self._blob, self._offset = blob, 0
+        self._is_known = await self._blobs.find(blob.file_id) is not None
+        if not self._is_known:
+            self._pieces = asyncio.Queue(1)
+            self._task = asyncio.create_task(self._blobs.put(_pieces_of(self._pieces), limit=self._limit))
+
+    async def _feed(self, data: bytes | None) -> None:
+        """Hand a piece over, unless the store has given up."""
+        if self._task is None:
+            return
+        putting = asyncio.create_task(self._pieces.put(data))
+        await asyncio.wait([putting, self._task], return_when=asyncio.FIRST_COMPLETED)
+        if not putting.done():
+            putting.cancel()
+            failed = self._task
+            await self.give_up()
+            raise failed.exception() or StorageUnavailable("The blob was not stored.")
+
+    async def _finish(self, blob: GivenBlob) -> None:
+        await self._feed(None)
+        task, self._task, self._blob = self._task, None, None
+        if task is None:
+            return
+        stored = await task
+        if stored.file_id != blob.file_id:
+            raise _invalid("blob.file_id", f"must be {stored.file_id}, which is the hash of what came")
+        self.stored += 1
+
+
+async def _pieces_of(queue: "asyncio.Queue[bytes | None]") -> AsyncIterator[bytes]:
+    while (piece := await queue.get()) is not None:
+        yield piece
+
+
+def _invalid(field: str, message: str) -> AutoCRUDError:
+    return InvalidData("The piece is not valid.", [FieldError(field, message)])

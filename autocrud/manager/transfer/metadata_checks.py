@@ -1,0 +1,145 @@
+"""What must hold of metadata that comes from elsewhere and is taken over as it is: nothing in it may be impossible."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from pydantic import ConfigDict
+
+from autocrud.errors import FieldError, InvalidParameter
+from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, check_resource_id
+from autocrud.schema.column_types import MAX_TEXT_BYTES
+from autocrud.versioning.write_builder import SCHEMA_VERSION
+
+_MAX_VERSION = 2**53  # what JSON can carry everywhere
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBER = re.compile("[1-9][0-9]{0,17}")
+_HASH = re.compile("sha256:[0-9a-f]{64}")
+_SKEW = timedelta(days=1)  # later commits follow in time: what is far ahead would stay ahead
+
+# With data of their own.
+WRITING = frozenset({CommitKind.create, CommitKind.update, CommitKind.modify, CommitKind.switch})
+
+
+class GivenMeta(ResourceMeta):
+    """Metadata as a line has it."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class GivenRevision(RevisionInfo):
+    """A revision as a line has it."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+def faults_of_meta(meta: ResourceMeta, revision: RevisionInfo | None) -> Iterator[FieldError]:
+    """What is wrong with one line."""
+    try:
+        check_resource_id(meta.resource_id)
+    except InvalidParameter as error:
+        yield FieldError("meta.resource_id", error.errors[0].message)
+        return
+    current = _number(meta, meta.current_revision_id)
+    if not 1 <= meta.version <= _MAX_VERSION:
+        yield FieldError("meta.version", f"must be from 1 to {_MAX_VERSION}")
+    if not 1 <= meta.total_revision_count <= meta.version:
+        yield FieldError("meta.total_revision_count", "must be from 1 to the version")
+    if not 1 <= current <= meta.total_revision_count:
+        yield FieldError("meta.current_revision_id", "must be the resource's id, ':' and the number of a revision")
+    if meta.schema_version != SCHEMA_VERSION:
+        yield FieldError("meta.schema_version", f"must be {SCHEMA_VERSION}")
+    yield from _faults_of_times("meta", {"created_time": meta.created_time, "updated_time": meta.updated_time})
+    yield from _faults_of_names("meta", {"created_by": meta.created_by, "updated_by": meta.updated_by})
+    if revision is not None:
+        yield from _faults_of_revision(meta, revision, current)
+
+
+def faults_of_state(meta: ResourceMeta, revision: RevisionInfo) -> Iterator[FieldError]:
+    """What is wrong with a current state, beyond that: what was done after its revision was made needs a version."""
+    if not _made(meta, revision) and meta.version <= _number(meta, meta.current_revision_id):
+        yield FieldError("meta.updated_time", "must be that of the revision, which was the last commit")
+
+
+def faults_of_commit(kind: CommitKind, meta: ResourceMeta, revision: RevisionInfo | None) -> Iterator[FieldError]:
+    """What is wrong with one commit, whatever came before it."""
+    if kind is CommitKind.purge:
+        yield FieldError("kind", "must not be purge: of what was purged there is nothing")
+    elif (kind in WRITING) != (revision is not None):
+        yield FieldError("revision_info", "must be there" if kind in WRITING else f"must not be there for a {kind}")
+    elif kind in (CommitKind.create, CommitKind.update) and revision is not None and not _made(meta, revision):
+        yield FieldError("revision_info.created_time", "and created_by must be those of the commit that made it")
+
+
+def faults_of_step(kind: CommitKind, before: ResourceMeta, meta: ResourceMeta) -> Iterator[FieldError]:
+    """What is wrong with a commit that follows another."""
+    if kind is CommitKind.create or meta.version != before.version + 1:
+        yield FieldError("meta.version", f"must be {before.version + 1}, of a commit that is no creation")
+        return
+    if (meta.created_time, meta.created_by) != (before.created_time, before.created_by):
+        yield FieldError("meta.created_time", "and created_by must be those of the resource")
+    if meta.updated_time < before.updated_time:
+        yield FieldError("meta.updated_time", "must not be before that of the commit before it")
+    count = before.total_revision_count + (kind is CommitKind.update)
+    if meta.total_revision_count != count:
+        yield FieldError("meta.total_revision_count", f"must be {count}")
+    expected = f"{meta.resource_id}:{count}" if kind is CommitKind.update else before.current_revision_id
+    if kind is not CommitKind.switch and meta.current_revision_id != expected:
+        yield FieldError("meta.current_revision_id", f"must be {expected}")
+    deleted = kind is CommitKind.delete or (before.is_deleted and kind is not CommitKind.restore)
+    if meta.is_deleted != deleted:
+        yield FieldError("meta.is_deleted", f"must be {str(deleted).lower()}")
+    if kind not in WRITING and meta.status is not before.status:
+        yield FieldError("meta.status", f"must be {before.status}")
+
+
+def _made(meta: ResourceMeta, revision: RevisionInfo) -> bool:
+    """Whether the commit that left this metadata made the revision."""
+    return (revision.created_time, revision.created_by) == (meta.updated_time, meta.updated_by)
+
+
+def _faults_of_revision(meta: ResourceMeta, revision: RevisionInfo, current: int) -> Iterator[FieldError]:
+    if revision.revision_id != meta.current_revision_id:
+        yield FieldError("revision_info.revision_id", "must be the current one")
+    parent = revision.parent_revision_id
+    if parent is not None and not 1 <= _number(meta, parent) < current:
+        yield FieldError("revision_info.parent_revision_id", "must be an earlier revision of the resource")
+    if revision.status is not meta.status:
+        yield FieldError("revision_info.status", f"must be {meta.status}")
+    if revision.schema_version != meta.schema_version:
+        yield FieldError("revision_info.schema_version", f"must be {meta.schema_version}")
+    if not _HASH.fullmatch(revision.data_hash) or not 1 <= revision.size <= _MAX_VERSION:
+        yield FieldError("revision_info.data_hash", "and size must be those of JSON")
+    yield from _faults_of_names("revision_info", {"created_by": revision.created_by})
+    times = {"created_time": revision.created_time}
+    faults = list(_faults_of_times("revision_info", times))
+    yield from faults
+    comparable = not faults and meta.created_time.tzinfo and meta.updated_time.tzinfo
+    if comparable and not meta.created_time <= revision.created_time <= meta.updated_time:
+        yield FieldError("revision_info.created_time", "must be within those of the resource")
+
+
+def _faults_of_times(part: str, times: dict[str, datetime]) -> Iterator[FieldError]:
+    latest = datetime.now(UTC) + _SKEW
+    last = _EPOCH
+    for name, time in times.items():
+        if time.tzinfo is None:
+            yield FieldError(f"{part}.{name}", "must have an offset from UTC")
+        elif not _EPOCH <= time <= latest:
+            yield FieldError(f"{part}.{name}", "must be from 1970 on, and not in the future")
+        elif time < last:
+            yield FieldError(f"{part}.{name}", "must not be before the creation")
+        else:
+            last = time
+
+
+def _faults_of_names(part: str, names: dict[str, str | None]) -> Iterator[FieldError]:
+    for name, value in names.items():
+        if value is not None and ("\0" in value or len(value.encode("utf-8", "replace")) > MAX_TEXT_BYTES):
+            yield FieldError(f"{part}.{name}", f"must be at most {MAX_TEXT_BYTES} bytes, without a null character")
+
+
+def _number(meta: ResourceMeta, revision_id: str) -> int:
+    """The number of a revision of the resource; 0 where it is none."""
+    resource_id, _, number = revision_id.rpartition(":")
+    return int(number) if resource_id == meta.resource_id and _NUMBER.fullmatch(number) else 0

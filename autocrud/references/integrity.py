@@ -1,0 +1,265 @@
+"""ModelReferences: what a write to one model's resources has to do with those that they refer to, and the other way."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
+
+from autocrud.errors import AutoCRUDError, Referenced, StorageUnavailable
+from autocrud.references.compensation import Undo
+from autocrud.references.graph import Edge, Graph, Peer
+from autocrud.references.on_delete import Followers, author, meta_of, missing, not_found
+from autocrud.resource import CommitKind
+from autocrud.schema.index_field import OnDelete
+from autocrud.storage.ports.types import Head, Outcome, Write, all_or_none, follow_up_of
+from autocrud.versioning.write_builder import moved
+
+logger = logging.getLogger(__name__)
+
+_PATIENCE = 10.0  # seconds for what is under way when the service stops; the rest is pending
+_TOGETHER = 200  # deletes that are followed together
+_COMING = (CommitKind.create, CommitKind.restore)
+_GOING = (CommitKind.delete, CommitKind.purge)
+_Asked = tuple[Write, Head | None]
+_Relying = tuple[int, Edge, str]  # the place of a write in its group, and what it newly refers to
+# A live resource with such a reference to what is not there must not be.
+_BINDING = (OnDelete.restrict, OnDelete.cascade)
+
+
+class ModelReferences:
+    """The references from and to the resources of one model.
+
+    Writer and deleter may work on different stores, with no transaction in common. So each looks, commits, and looks
+    again: whichever commits later sees the other one.
+    """
+
+    def __init__(self, peer: Peer, graph: Graph) -> None:
+        self._peer = peer
+        self._graph = graph
+        self._storage = peer.storage
+        self._followers = Followers(graph)
+        self._undo = Undo(peer, self._followers)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def commit(self, write: Write, before: Head | None) -> None:
+        """Commit a write, and keep to what the references say.
+
+        Args:
+            before: the resource as the write found it.
+
+        Raises:
+            ReferenceNotFound: it newly refers to what is not there; it is not made, or it is undone.
+            Referenced: others keep it from being deleted.
+            StorageUnavailable: also where it is deleted, but not all that refers to it has followed.
+        """
+        if not (self._new(write, before) or (self._is_followed and write.kind in _GOING)):
+            await self._storage.commit(write)
+            return
+        if write.kind is CommitKind.purge and before is not None and not before.is_deleted:
+            write = await self._softly_first(write, before)
+        (refused,) = await self.commit_all([(write, before)])
+        if refused is not None:
+            raise refused
+
+    async def commit_all(self, writes: Sequence[_Asked], *, atomic: bool = False) -> list[Outcome]:
+        """Commit writes together, as the storage's `commit_all` does, and keep to what the references say.
+
+        They may refer to each other, and those that are deleted together do not keep each other. There is one look at
+        each model that they refer to, before and behind the commit, whatever their number.
+
+        Args:
+            writes: each with the resource as it found it; what is purged should be deleted already.
+            atomic: where one is refused, also for a reference that went away while it was committed, none is made.
+        """
+        if not (self._graph.outgoing(self._peer.name) or self._is_followed):
+            return await self._storage.commit_all([write for write, _ in writes], atomic=atomic)
+        outcomes: list[Outcome] = [None] * len(writes)
+        await self._whole(self._commit_all(writes, outcomes, atomic))
+        return outcomes
+
+    async def finish(self) -> None:
+        """Finish what a crash, or a failure, has left pending."""
+        await self._followers.finish(self._peer)
+
+    async def drain(self) -> None:
+        """Wait for what is under way, for a while; what is not finished then is pending."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_PATIENCE)
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    @property
+    def _is_followed(self) -> bool:
+        return self._graph.has_followers(self._peer.name)
+
+    def _new(self, write: Write, before: Head | None) -> list[tuple[Edge, str]]:
+        """What a write refers to, and the resource before it did not. What is restored refers to all of it anew."""
+        edges = [edge for edge in self._graph.outgoing(self._peer.name) if edge.ref.must_exist]
+        restores = write.kind is CommitKind.restore
+        if not edges or (write.data is None and not restores):
+            return []
+        if restores:
+            edges = [edge for edge in edges if edge.ref.on_delete is not OnDelete.dangling]
+        old = self._index(before)
+        new = old if restores else write.index
+        own = write.meta.resource_id
+        return [
+            (edge, name)
+            for edge in edges
+            for name in edge.ids(new)
+            if (restores or name not in edge.ids(old)) and not (edge.target is self._peer and name == own)
+        ]
+
+    def _index(self, head: Head | None) -> tuple[Any, ...]:
+        return () if head is None else self._peer.spec.stored_values(head.data or b"")[0]
+
+    async def _whole(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work to its end, also where whoever waits for it goes away."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        await asyncio.shield(task)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.debug("%s: %s", self._peer.name, error)
+
+    async def _commit_all(self, writes: Sequence[_Asked], outcomes: list[Outcome], atomic: bool) -> None:
+        news = [self._new(write, before) for write, before in writes]
+        # What the group makes itself is there when it is committed.
+        made = {write.meta.resource_id for write, _ in writes if not write.meta.is_deleted}
+        absent = set(await self._lost(news))
+        lost = {pair for pair in absent if not (pair[0].target is self._peer and pair[1] in made)}
+        for number, ((write, _), new) in enumerate(zip(writes, news, strict=True)):
+            fatal = [pair for pair in new if pair in lost and not _may_let_go(pair[0], write)]
+            outcomes[number] = not_found(self._peer.spec, fatal) if fatal else None
+        asked = [(number, *pair) for number, new in enumerate(news) for pair in new if pair in absent]
+        relying = [item for item in asked if not _may_let_go(item[1], writes[item[0]][0])]
+        self._refuse_behind(writes, outcomes, range(len(writes)), relying)
+        await self._refuse_kept([write for write, _ in writes], outcomes)
+        if atomic and any(outcomes):
+            outcomes[:] = all_or_none(outcomes)
+            return
+        numbers = [number for number, refused in enumerate(outcomes) if refused is None]
+        committed = await self._storage.commit_all([writes[number][0] for number in numbers], atomic=atomic)
+        for number, refused in zip(numbers, committed, strict=True):
+            outcomes[number] = refused
+        if not all(outcomes):
+            await self._settle_all(writes, news, outcomes, atomic)
+
+    def _refuse_behind(
+        self, writes: Sequence[_Asked], outcomes: list[Outcome], numbers: Sequence[int], relying: Sequence[_Relying]
+    ) -> None:
+        """Refuse what relies on what others of the group, of these, do not bring after all, and what relies on that."""
+        behind: dict[str, list[tuple[int, Edge]]] = {}
+        for number, edge, name in relying:
+            if edge.target is self._peer:
+                behind.setdefault(name, []).append((number, edge))
+        refused = [number for number in numbers if outcomes[number] is not None]
+        while refused:
+            write = writes[refused.pop()][0]
+            name = write.meta.resource_id
+            for number, edge in behind.pop(name, ()) if write.kind in _COMING else ():
+                if outcomes[number] is None:
+                    outcomes[number] = not_found(self._peer.spec, [(edge, name)])
+                    refused.append(number)
+
+    async def _refuse_kept(self, writes: Sequence[Write], outcomes: list[Outcome]) -> None:
+        """Refuse to delete what others keep, and mark what others are to follow."""
+        going = [number for number, write in enumerate(writes) if write.kind in _GOING and self._is_followed]
+        leaving = [writes[number].meta.resource_id for number in going]
+        for start in range(0, len(going), _TOGETHER):
+            page = going[start : start + _TOGETHER]
+            if await self._refusal(leaving[start : start + _TOGETHER], leaving) is not None:
+                for number in page:
+                    outcomes[number] = await self._refusal([writes[number].meta.resource_id], leaving)
+            for number in page:
+                writes[number].follow_up = True
+
+    async def _refusal(self, resource_ids: Sequence[str], leaving: Sequence[str]) -> Outcome:
+        try:
+            await self._followers.refuse(self._peer, resource_ids, leaving)
+        except Referenced as error:
+            return error
+        return None
+
+    async def _settle_all(
+        self,
+        writes: Sequence[_Asked],
+        news: Sequence[Sequence[tuple[Edge, str]]],
+        outcomes: list[Outcome],
+        atomic: bool,
+    ) -> None:
+        """Look again, now that those writes are committed that have no outcome; take back, let go, and follow."""
+        numbers = [number for number, refused in enumerate(outcomes) if refused is None]
+        lost = set(await self._lost([news[number] for number in numbers]))
+        deleted = [writes[number][0] for number in numbers if writes[number][0].kind is CommitKind.delete]
+        kept = await self._kept([write for write in deleted if write.follow_up])
+        for number in numbers:
+            fatal = [pair for pair in news[number] if pair in lost and pair[0].ref.on_delete in _BINDING]
+            name = writes[number][0].meta.resource_id
+            outcomes[number] = not_found(self._peer.spec, fatal) if fatal else kept.get(name)
+        asked = [(number, *pair) for number in numbers for pair in news[number]]
+        self._refuse_behind(writes, outcomes, numbers, [item for item in asked if item[1].ref.on_delete in _BINDING])
+        spoilt = atomic and any(outcomes)
+        undone = [number for number in numbers if spoilt or outcomes[number] is not None]
+        await self._undo.all([(*writes[number], [edge for edge, _ in news[number]]) for number in undone])
+        if spoilt:
+            outcomes[:] = all_or_none(outcomes)
+            return
+        gone: list[int] = []
+        for number in numbers:
+            if outcomes[number] is None:
+                write = writes[number][0]
+                await self._let_go(write, [pair for pair in news[number] if pair in lost])
+                gone += [number] if write.follow_up else []
+        for start in range(0, len(gone), _TOGETHER):
+            page = gone[start : start + _TOGETHER]
+            outcome = await self._follow([writes[number][0] for number in page])
+            for number in page:
+                outcomes[number] = outcome
+
+    async def _kept(self, deleted: Sequence[Write]) -> dict[str, Referenced]:
+        kept: dict[str, Referenced] = {}
+        for start in range(0, len(deleted), _TOGETHER):
+            page = [follow_up_of(write) for write in deleted[start : start + _TOGETHER]]
+            kept |= await self._followers.late(self._peer, page)
+        return kept
+
+    async def _let_go(self, write: Write, lost: Sequence[tuple[Edge, str]]) -> None:
+        """Make a resource let go at once of what was deleted while it began to refer to it."""
+        for edge, name in lost:
+            head = await self._storage.get(write.meta.resource_id, current=True)
+            if head is not None and edge.ref.on_delete is OnDelete.set_null:
+                await self._followers.release(edge, head, [name], write.meta.updated_by)
+
+    async def _lost(self, news: Sequence[Sequence[tuple[Edge, str]]]) -> list[tuple[Edge, str]]:
+        return await missing(list(dict.fromkeys(pair for new in news for pair in new)))
+
+    async def _softly_first(self, purge: Write, before: Head) -> Write:
+        """Delete what is to be purged, which can be undone where a reference to it came in; then it can be purged."""
+        meta = meta_of(before)
+        after = moved(meta, author(purge.meta.updated_by, meta), is_deleted=True)
+        await self.commit(Write(CommitKind.delete, meta.version, after), before)
+        changes = {"version": after.version + 1, "updated_time": max(after.updated_time, purge.meta.updated_time)}
+        return replace(purge, follows=after.version, meta=purge.meta.model_copy(update=changes))
+
+    async def _follow(self, gone: Sequence[Write]) -> Outcome:
+        """Make those follow that refer to what was deleted; what it comes to where some did not."""
+        try:
+            await self._followers.follow(self._peer, [follow_up_of(write) for write in gone])
+        except AutoCRUDError as error:
+            logger.warning("%s: %s", self._peer.name, error)
+            return StorageUnavailable(
+                f"Deleted, but not all that refers to it has followed; the housekeeping finishes that. {error}"
+            )
+        return None
+
+
+def _may_let_go(edge: Edge, write: Write) -> bool:
+    """Whether a resource may come back though its reference leads nowhere, as it lets go of it then."""
+    return write.kind is CommitKind.restore and edge.ref.on_delete is OnDelete.set_null

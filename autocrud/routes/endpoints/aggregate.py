@@ -1,0 +1,84 @@
+"""`GET /{model}/aggregate`: what resources come to, in groups."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import Query, Request
+from pydantic import BaseModel, Field
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from autocrud.manager.aggregate import MAX_GROUPS
+from autocrud.query.aggregation import Function, Metric
+from autocrud.query.resolver import Resolver
+from autocrud.routes.operation import ModelRoutes, Operation
+from autocrud.routes.request.filters import QB
+from autocrud.routes.request.query_parameters import CURSOR, INCLUDE_DELETED, Parameter, enumerated, next_page
+from autocrud.routes.response.envelope import JsonResponse
+
+_LIMIT = Parameter(
+    "limit", Annotated[int, Query(ge=1, le=MAX_GROUPS)], 100, f"The most groups, from 1 to {MAX_GROUPS}.", 100
+)
+
+
+class AggregatedGroup(BaseModel):
+    """The resources of one key: null where they have no value of the field."""
+
+    key: dict[str, Any] = Field(examples=[{"genre": "jazz"}])
+    values: dict[str, Any] = Field(examples=[{"count": 12, "avg:price": "9.75"}])
+
+
+class AggregatedGroups(BaseModel):
+    """A page of groups, in the order of their keys, or of a metric."""
+
+    groups: list[AggregatedGroup]
+    next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last one.")
+
+
+def operations(routes: ModelRoutes) -> Iterator[Operation]:
+    """The family `aggregate`."""
+    manager = routes.manager
+    parameters = [*_parameters(manager.fields), _LIMIT, CURSOR, QB, INCLUDE_DELETED]
+    query = routes.query(parameters, filters=True)
+
+    async def aggregate(request: Request) -> Response:
+        """How many resources there are for each value of some fields, and what other fields of them come to.
+
+        Sums and averages of integers and decimals are exact; decimals are texts, as in the data. A list field groups
+        by its items. Without `group_by` there is one group, of all that the filters select.
+        """
+        values, where = query.read(request)
+        page = await manager.aggregate(where, **{name: value for name, value in values.items() if name != "qb"})
+        headers = {}
+        if page.next_cursor is not None:
+            headers["link"] = f'<{next_page(request, f"{routes.path}/aggregate", page.next_cursor)}>; rel="next"'
+        return JsonResponse(to_json(page), 200, headers)
+
+    example = {"groups": [{"key": {}, "values": {"count": 42}}], "next_cursor": None}
+    summary = f"Aggregate {routes.spec.label} resources"
+    yield Operation(
+        "aggregate", "GET", "/aggregate", aggregate, query.documented(), summary, 200, AggregatedGroups, example,
+        ("Link",), (400,), filters=True,
+    )  # fmt: skip
+
+
+def _parameters(resolver: Resolver) -> list[Parameter]:
+    names = list(resolver.fields)
+    metrics = [
+        f"{function.value}:{name}"
+        for function in Function
+        for name, field in resolver.fields.items()
+        if Metric(function, field).suits()
+    ]
+    return [
+        enumerated("group_by", names, None, "The fields whose values make the groups.", names[0]),
+        enumerated("metrics", ["count", *metrics], "count", "The figures of each group.", f"count,distinct:{names[0]}"),
+        enumerated(
+            "sort",
+            [f"{sign}{name}" for name in ("count", *metrics) for sign in ("", "-")],
+            None,
+            "One of the metrics, with `-` for descending; then the first groups are all that there are to see.",
+            "-count",
+            most=1,
+        ),
+    ]

@@ -1,0 +1,172 @@
+"""`POST /{model}/blobs`, and `GET /{model}/{resource_id}/blobs/{file_id}`: bytes in, bytes out."""
+
+import inspect
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Annotated
+from urllib.parse import quote
+from uuid import uuid4
+
+from fastapi import Path, Request
+from pydantic import StringConstraints
+from starlette.responses import Response, StreamingResponse
+
+from autocrud.errors import AutoCRUDError
+from autocrud.manager.blobs import ResourceBlobs, StoredBlob
+from autocrud.routes.operation import HEAD_ONLY, ModelRoutes, Operation
+from autocrud.routes.request.byte_ranges import Span, http_date, is_unchanged_since, ranges_of
+from autocrud.routes.request.etag import etag, is_known
+from autocrud.routes.request.query_parameters import IF_NONE_MATCH, INCLUDE_DELETED, RESOURCE_ID, Parameter, header
+from autocrud.routes.request.upload_stream import incoming_file
+from autocrud.routes.response.envelope import JsonResponse
+from autocrud.schema.binary import EXAMPLE, FILE_ID_PATTERN, FILENAME_PATTERN, Binary
+
+logger = logging.getLogger(__name__)
+
+OCTETS = {"type": "string", "format": "binary"}
+_FILENAME = Parameter(
+    "filename",
+    Annotated[str, StringConstraints(pattern=FILENAME_PATTERN)],
+    None,
+    "The name of the file, where the body is the file.",
+    "hello.txt",
+)
+_REDIRECT = Parameter(
+    "redirect", bool, False, "The answer may be a 307 to a URL that works for a short while, where that is set up."
+)
+_FILE_ID = inspect.Parameter(
+    "file_id",
+    inspect.Parameter.KEYWORD_ONLY,
+    annotation=Annotated[
+        str,
+        Path(description="The SHA-256 of the bytes.", pattern=FILE_ID_PATTERN, examples=[EXAMPLE["file_id"]]),
+    ],
+)
+_RANGE = header("Range", "Only these bytes: 206, or 416 where there are none.", "bytes=0-4")
+_IF_RANGE = header("If-Range", "The range only of what has this `ETag` or date, else all of it.", '"x"')
+
+
+def operations(routes: ModelRoutes) -> Iterator[Operation]:
+    """The families `upload_blob` and `read_blob`, of models that have a binary field."""
+    if routes.spec.has_blobs:
+        yield _upload(routes)
+        yield _read(routes)
+
+
+def _upload(routes: ModelRoutes) -> Operation:
+    blobs, query = routes.manager.blobs, routes.query([_FILENAME])
+
+    async def upload_blob(request: Request) -> Response:
+        """Upload bytes of any size: as the body, or as the one file of a form. The answer is what a resource refers by.
+
+        Equal bytes are stored once. They can be read once a resource refers to them.
+        """
+        filename = query.read(request)[0]["filename"]
+        file = await incoming_file(request, blobs.max_bytes, filename)
+        binary = await blobs.upload(file.pieces, content_type=file.content_type, filename=file.filename)
+        return JsonResponse(binary.model_dump_json().encode(), 201)
+
+    form = {"type": "object", "required": ["file"], "properties": {"file": OCTETS}}
+    body = {
+        "required": False,  # what is empty can be uploaded, too
+        "content": {"multipart/form-data": {"schema": form}, "application/octet-stream": {"schema": OCTETS}},
+    }
+    return Operation(
+        "upload_blob", "POST", "/blobs", upload_blob, query.documented(), f"Upload bytes for a {routes.spec.label}",
+        201, Binary, EXAMPLE, (), (400, 413), request_body=body,
+    )  # fmt: skip
+
+
+def _read(routes: ModelRoutes) -> Operation:
+    blobs, query = routes.manager.blobs, routes.query([INCLUDE_DELETED, _REDIRECT])
+
+    async def read_blob(request: Request) -> Response:
+        """The bytes that a revision of this resource refers to; only through it can they be read.
+
+        Read whole, they are verified, and an answer that ends before its `Content-Length` is damaged.
+        """
+        values = query.read(request)[0]
+        file_id = request.path_params["file_id"]
+        resource_id = request.path_params["resource_id"]
+        stored = await blobs.get(resource_id, file_id, include_deleted=values["include_deleted"])
+        headers = {
+            "etag": etag(file_id),
+            "last-modified": http_date(stored.created_time),
+            "accept-ranges": "bytes",
+            "content-disposition": _disposition(stored.filename),
+            "x-content-type-options": "nosniff",
+        }
+        if is_known(request, file_id) or is_unchanged_since(request, stored.created_time):
+            return Response(status_code=304, headers=headers)
+        if values["redirect"] and routes.redirect_seconds:
+            described = {"content-type": stored.content_type, "content-disposition": headers["content-disposition"]}
+            location = await blobs.link(stored, routes.redirect_seconds, described)
+            if location is not None:
+                return Response(status_code=307, headers={"location": location, "cache-control": "no-store"})
+        spans = ranges_of(request, file_id, stored.created_time, stored.blob.size)
+        return await _bytes_response(request, blobs, stored, spans, headers)
+
+    parameters = [RESOURCE_ID, _FILE_ID, *query.documented(), IF_NONE_MATCH, _RANGE, _IF_RANGE]
+    return Operation(
+        "read_blob", "GET", "/{resource_id}/blobs/{file_id}", read_blob, parameters,
+        f"Read bytes that a {routes.spec.label} refers to", 200, None, "hello",
+        ("ETag", "Last-Modified", "Content-Disposition", "Accept-Ranges"), (400, 404, 410, 416), cached=True,
+        media_types=("application/octet-stream", "*/*"), schema=OCTETS, partial=True,
+    )  # fmt: skip
+
+
+async def _bytes_response(
+    request: Request, blobs: ResourceBlobs, stored: StoredBlob, spans: Sequence[Span], headers: dict[str, str]
+) -> Response:
+    """All bytes, those of one range, or of several as `multipart/byteranges` (RFC 9110, 14.6)."""
+    size, kind = stored.blob.size, stored.content_type
+    if len(spans) > 1:
+        boundary = uuid4().hex
+        opening = f"\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: bytes"
+        heads = [f"{opening} {start}-{end - 1}/{size}\r\n\r\n".encode() for start, end in spans]
+        tail = f"\r\n--{boundary}--\r\n".encode()
+        length = sum(end - start for start, end in spans) + sum(map(len, heads)) + len(tail)
+        pieces = _several(blobs, stored, spans, heads, tail)
+        kind = f"multipart/byteranges; boundary={boundary}"
+    else:
+        start, end = spans[0] if spans else (0, size)
+        length, pieces = end - start, blobs.read(stored, start, end)
+        if spans:
+            headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
+    headers |= {"content-length": str(length), "content-type": kind}
+    status = 206 if spans else 200
+    if HEAD_ONLY in request.scope:
+        return Response(status_code=status, headers=headers)
+    # What is wrong from the start is still a problem with a status of its own.
+    first = await anext(pieces, b"")
+    return StreamingResponse(_rest(first, pieces, stored), status, headers)
+
+
+async def _several(
+    blobs: ResourceBlobs, stored: StoredBlob, spans: Sequence[Span], heads: Sequence[bytes], tail: bytes
+) -> AsyncIterator[bytes]:
+    for (start, end), head in zip(spans, heads, strict=True):
+        yield head
+        async for piece in blobs.read(stored, start, end):
+            yield piece
+    yield tail
+
+
+async def _rest(first: bytes, pieces: AsyncIterator[bytes], stored: StoredBlob) -> AsyncIterator[bytes]:
+    """The pieces; an error ends the connection, so that nobody takes what came for the whole."""
+    yield first
+    try:
+        async for piece in pieces:
+            yield piece
+    except AutoCRUDError as error:
+        logger.error("the answer with blob %s ends early: %s", stored.blob.file_id, error)
+        raise
+
+
+def _disposition(filename: str | None) -> str:
+    """To be saved and never shown in a page (RFC 6266); a name beyond ASCII as RFC 8187 has it."""
+    if filename is None:
+        return "attachment"
+    plain = "".join(char if char.isascii() and char not in '"\\' else "_" for char in filename)
+    extended = "" if plain == filename else f"; filename*=UTF-8''{quote(filename, safe='')}"
+    return f'attachment; filename="{plain}"{extended}'

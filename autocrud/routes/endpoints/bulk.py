@@ -1,0 +1,270 @@
+"""`POST /{model}/bulk`: many operations on a model's resources in one request, streamed both ways."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from typing import Any
+
+from fastapi import Request
+from pydantic import BaseModel, Field
+from pydantic_core import from_json, to_json
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from autocrud.errors import (
+    BulkRefused,
+    FieldError,
+    InvalidData,
+    PreconditionFailed,
+    StorageUnavailable,
+    UnsupportedMediaType,
+)
+from autocrud.manager.bulk.operation import BulkOp, BulkOperation, BulkResult
+from autocrud.routes.operation import ModelRoutes, Operation
+from autocrud.routes.request.body import media_type_of, read_body
+from autocrud.routes.request.bulk_reader import OperationReader
+from autocrud.routes.request.current_user import user_of
+from autocrud.routes.request.etag import etag
+from autocrud.routes.request.query_parameters import PREFER, Parameter, prefers_minimal
+from autocrud.routes.response.envelope import JsonResponse
+from autocrud.routes.response.problems import STATUSES, Problem, problem_of, problem_response
+from autocrud.routes.response.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+NDJSON = "application/x-ndjson"
+MAX_ATOMIC = 5000  # operations
+_LINES = frozenset({NDJSON, "application/ndjson", "application/jsonl"})
+_ATOMIC = Parameter("atomic", bool, False, f"All of the operations, of which there may be {MAX_ATOMIC}, or none.")
+_STATUS = {BulkOp.create: 201, BulkOp.delete: 204}
+
+
+class BulkItem(BaseModel):
+    """What one operation came to."""
+
+    index: int = Field(description="Its place among the operations, from 0.", examples=[0])
+    status: int = Field(description="As the operation alone would have had it.", examples=[201])
+    id: str | None = Field(description="The resource's id.", examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"])
+    version: int = Field(0, description="Of the resource now.", examples=[1])
+    etag: str = Field("", description="Of the resource now, for `if_match`.", examples=['"1-20260102030405000000"'])
+    outcome: str = Field("", description="`unknown` where it may have been done all the same: a read tells.")
+    problem: Problem | None = Field(None, description="What refused it.")
+
+
+class BulkAnswer(BaseModel):
+    """What each operation came to."""
+
+    items: list[BulkItem] = Field(description="With `Prefer: return=minimal` those that failed.")
+    succeeded: int = Field(examples=[1])
+    failed: int = Field(examples=[0])
+    problem: Problem | None = Field(None, description="Why the operations behind the items were not begun.")
+
+
+class BulkResponse(Response):
+    """Lines that go out while the request comes in.
+
+    Starlette's own streaming response listens for a disconnect, and would take the request's body for it.
+    """
+
+    def __init__(self, lines: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(media_type=NDJSON)
+        del self.headers["content-length"]
+        self._lines = lines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the lines as the client takes them; a client that goes away ends them."""
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        spool = Spool()
+        filling = asyncio.ensure_future(self._fill(spool))
+        try:
+            while lines := await spool.get():
+                await send({"type": "http.response.body", "body": lines, "more_body": True})
+            await filling
+        except ClientDisconnect:
+            logger.info("%s %s: the client went away", scope["method"], scope["path"])
+            return
+        finally:
+            filling.cancel()
+            await asyncio.wait([filling])
+            await spool.close()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _fill(self, spool: Spool) -> None:
+        try:
+            async for lines in self._lines:
+                await spool.put(lines)
+        finally:
+            await self._lines.aclose()
+            await spool.end()
+
+
+def operations(routes: ModelRoutes) -> Iterator[Operation]:
+    """The family `bulk`."""
+    manager, limit, query = routes.manager, routes.max_body_bytes, routes.query([_ATOMIC])
+    reader = OperationReader(routes.spec, limit, routes.needs_if_match)
+
+    async def bulk(request: Request) -> Response:
+        """Create, update, patch, delete and restore resources: one operation per line of NDJSON, or a JSON array.
+
+        Each operation stands on its own, in order, and has a result of its own, with the status that it would have
+        had alone. NDJSON is read and answered as it arrives, without an end. With `Prefer: return=minimal` only the
+        failures come back, and a last line with the numbers.
+
+        With `atomic=true` all of the operations are done, or none: then a refusal is 409, and lists the results.
+        """
+        atomic, is_lines = query.read(request)[0]["atomic"], _is_lines(request)
+        if is_lines and not atomic:
+            portions = reader.portions(request.stream())
+            found = manager.bulk.stream(portions, by=user_of(request), max_bytes=limit)
+            return BulkResponse(_lines(found, prefers_minimal(request)))
+        body = await read_body(request, limit)
+        if is_lines:
+            asked = [operation async for portion in reader.portions(_one(body)) for operation in portion]
+        else:
+            asked = reader.array(body)
+        if atomic:
+            return await _all_or_none(routes, request, asked, is_lines)
+        stream = manager.bulk.stream(_one(asked), by=user_of(request), max_bytes=limit)
+        results, outage = await _collected(stream)
+        return _answer(results, prefers_minimal(request), outage)
+
+    yield Operation(
+        "bulk", "POST", "/bulk", bulk, [*query.documented(), PREFER], f"Change many {routes.spec.label} resources",
+        200, BulkAnswer, _EXAMPLE, (), (400, 409, 413, 415, 422), request_body=_documented_body(routes),
+        more_content={NDJSON: {"schema": {"type": "string"}, "example": _EXAMPLE_LINES}},
+    )  # fmt: skip
+
+
+async def _all_or_none(
+    routes: ModelRoutes, request: Request, asked: Sequence[BulkOperation], is_lines: bool
+) -> Response:
+    if len(asked) > MAX_ATOMIC:
+        found = FieldError("atomic", f"takes at most {MAX_ATOMIC} operations")
+        raise InvalidData("There are too many operations for one commit.", [found])
+    try:
+        results = await routes.manager.bulk.atomic(asked, by=user_of(request), max_bytes=routes.max_body_bytes)
+    except BulkRefused as refused:
+        status, title = STATUSES[BulkRefused]
+        items = [from_json(line_of(result)) for result in refused.results if isinstance(result, BulkResult)]
+        return problem_response(status, title, refused.code, str(refused), results=items)
+    if not is_lines:
+        return _answer(results, prefers_minimal(request), None)
+    content = b"" if prefers_minimal(request) else b"".join(map(line_of, results))
+    return Response(content, 200, media_type=NDJSON)
+
+
+async def _lines(found: AsyncGenerator[list[BulkResult], None], minimal: bool) -> AsyncGenerator[bytes, None]:
+    """The answer's lines, chunk by chunk."""
+    begun = failed = 0
+    try:
+        async for results in found:
+            begun += len(results)
+            failures = [result for result in results if result.error is not None]
+            failed += len(failures)
+            if lines := b"".join(map(line_of, failures if minimal else results)):
+                yield lines
+        if minimal:
+            yield b'{"succeeded":%d,"failed":%d}\n' % (begun - failed, failed)
+    except StorageUnavailable as error:
+        yield b'{"begun":%d,"problem":%s}\n' % (begun, bytes(problem_of(error).body))
+    finally:
+        await found.aclose()
+
+
+async def _collected(
+    found: AsyncGenerator[list[BulkResult], None],
+) -> tuple[list[BulkResult], StorageUnavailable | None]:
+    results: list[BulkResult] = []
+    try:
+        async for chunk in found:
+            results += chunk
+    except StorageUnavailable as error:
+        return results, error
+    return results, None
+
+
+async def _one(item: Any) -> AsyncGenerator[Any, None]:
+    yield item
+
+
+def _answer(results: Sequence[BulkResult], minimal: bool, outage: StorageUnavailable | None) -> Response:
+    failures = [result for result in results if result.error is not None]
+    shown = failures if minimal else results
+    items = b",".join([line_of(result)[:-1] for result in shown])
+    more = b"" if outage is None else b',"problem":%s' % bytes(problem_of(outage).body)
+    numbers = (len(results) - len(failures), len(failures))
+    return JsonResponse(b'{"items":[%s],"succeeded":%d,"failed":%d%s}' % (items, *numbers, more))
+
+
+def line_of(result: BulkResult) -> bytes:
+    """A result as a line of the answer."""
+    if result.error is None:
+        status = 201 if result.created else _STATUS.get(result.op, 200)
+        return (
+            f'{{"index":{result.index},"status":{status},"id":"{result.resource_id}",'
+            f'"version":{result.version},"etag":"\\"{result.tag}\\""}}\n'
+        ).encode()
+    response = problem_of(result.error)
+    if response.status_code >= 500:
+        logger.error("operation %d: %s", result.index, result.error, exc_info=result.error)
+    more = b""
+    if isinstance(result.error, PreconditionFailed) and result.error.current is not None:
+        more += b'"etag":%s,' % to_json(etag(result.error.current))
+    if result.unknown:
+        more += b'"outcome":"unknown",'
+    named = to_json(result.resource_id)
+    return b'{"index":%d,"status":%d,"id":%s,%s"problem":%s}\n' % (
+        result.index, response.status_code, named, more, bytes(response.body),
+    )  # fmt: skip
+
+
+def _is_lines(request: Request) -> bool:
+    media_type = media_type_of(request) or "application/json"
+    if media_type in _LINES:
+        return True
+    if media_type == "application/json" or media_type.endswith("+json"):
+        return False
+    found = FieldError("Content-Type", f"{media_type!r} is neither application/json nor {NDJSON}")
+    raise UnsupportedMediaType("The body must be JSON or NDJSON.", [found])
+
+
+_ID, _TAG = "0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e", '"1-20260102030405000000"'
+_EXAMPLE = {
+    "items": [{"index": 0, "status": 201, "id": _ID, "version": 1, "etag": _TAG}],
+    "succeeded": 1,
+    "failed": 0,
+}
+_EXAMPLE_LINES = to_json(_EXAMPLE["items"])[1:-1].decode() + "\n"
+
+
+def _documented_body(routes: ModelRoutes) -> dict[str, Any]:
+    example = routes.example
+    asked: list[dict[str, Any]] = [
+        {"op": "create", "data": example},
+        {"op": "update", "id": _ID, "if_match": _TAG, "data": example},
+        {"op": "patch", "id": _ID, "merge": {}},
+        {"op": "delete", "id": _ID},
+        {"op": "restore", "id": _ID},
+    ]
+    items = {
+        "type": "object",
+        "description": (
+            "`op` is create, update, patch, delete or restore; `id` names the resource, `data` is the whole of it,"
+            " `patch` a JSON Patch, `merge` a merge patch; `if_match` is an ETag, `if_none_match` is `*`: only if there"
+            " is none. What is wrong with an operation its result says."
+        ),
+    }
+    array = {"type": "array", "items": items}
+    wrapped = {
+        "type": "object", "properties": {"operations": array}, "required": ["operations"],
+        "additionalProperties": False,
+    }  # fmt: skip
+    lines = b"".join(to_json(operation) + b"\n" for operation in asked).decode()
+    return {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"anyOf": [wrapped, array]}, "example": {"operations": asked}},
+            NDJSON: {"schema": {"type": "string"}, "example": lines},
+        },
+    }

@@ -1,0 +1,77 @@
+"""`DELETE /{model}/{resource_id}`, `…/permanently` and `POST …/restore`: going, gone, and back."""
+
+from collections.abc import Iterator
+
+from fastapi import Request
+from starlette.responses import Response
+
+from autocrud.routes.operation import ModelRoutes, Operation
+from autocrud.routes.request.current_user import user_of
+from autocrud.routes.request.etag import if_match
+from autocrud.routes.request.query_parameters import FIELDS, IF_MATCH, PREFER, RESOURCE_ID, RETURNS
+from autocrud.routes.response.envelope import written_response
+
+
+def operations(routes: ModelRoutes) -> Iterator[Operation]:
+    """The families `delete`, `purge` and `restore`."""
+    yield _delete(routes)
+    yield _purge(routes)
+    yield _restore(routes)
+
+
+def _delete(routes: ModelRoutes) -> Operation:
+    manager, query = routes.manager, routes.query([])
+
+    async def delete(request: Request) -> Response:
+        """Delete softly: the history stays, and `restore` undoes it.
+
+        What refers to it keeps it (409), lets go of it, or is deleted, too, as each reference says.
+        """
+        query.read(request)
+        tags = if_match(request, routes.needs_if_match)
+        await manager.delete(request.path_params["resource_id"], if_match=tags, by=user_of(request))
+        return Response(status_code=204)
+
+    summary = f"Delete a {routes.spec.label}"
+    return Operation(
+        "delete", "DELETE", "/{resource_id}", delete, [RESOURCE_ID, IF_MATCH], summary, 204,
+        refusals=routes.guarded(400, 404, 409, 410, 412),
+    )  # fmt: skip
+
+
+def _purge(routes: ModelRoutes) -> Operation:
+    manager, query = routes.manager, routes.query([])
+
+    async def purge(request: Request) -> Response:
+        """Erase a resource, deleted or not, with its metadata and all its revisions. This cannot be undone.
+
+        Blobs that no other resource refers to go with it.
+        """
+        query.read(request)
+        tags = if_match(request, routes.needs_if_match)
+        await manager.purge(request.path_params["resource_id"], if_match=tags, by=user_of(request))
+        return Response(status_code=204)
+
+    path, summary = "/{resource_id}/permanently", f"Erase a {routes.spec.label} for good"
+    return Operation(
+        "purge", "DELETE", path, purge, [RESOURCE_ID, IF_MATCH], summary, 204,
+        refusals=routes.guarded(400, 404, 409, 412),
+    )  # fmt: skip
+
+
+def _restore(routes: ModelRoutes) -> Operation:
+    manager, query = routes.manager, routes.query([RETURNS, FIELDS])
+
+    async def restore(request: Request) -> Response:
+        """Undo a soft delete. Restoring what is not deleted changes nothing."""
+        values = query.read(request)[0]
+        tags = if_match(request, routes.needs_if_match)
+        resource = await manager.restore(request.path_params["resource_id"], if_match=tags, by=user_of(request))
+        return written_response(request, resource, values)
+
+    parameters = [RESOURCE_ID, *query.documented(), IF_MATCH, PREFER]
+    summary = f"Restore a {routes.spec.label}"
+    return Operation(
+        "restore", "POST", "/{resource_id}/restore", restore, parameters, summary, 200, routes.envelope,
+        routes.envelope_example, ("ETag",), routes.guarded(400, 404, 409, 412, 422), may_be_empty=True,
+    )  # fmt: skip

@@ -1,0 +1,83 @@
+"""`PATCH /{model}/{resource_id}`: a part of a resource changes."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fastapi import Request
+from starlette.responses import Response
+
+from autocrud.errors import FieldError, UnsupportedMediaType
+from autocrud.routes.operation import ACCEPT_PATCH, ModelRoutes, Operation
+from autocrud.routes.request.body import media_type_of, read_body
+from autocrud.routes.request.current_user import user_of
+from autocrud.routes.request.etag import if_match
+from autocrud.routes.request.query_parameters import CHANGE_STATUS, FIELDS, IF_MATCH, MODE, PREFER, RESOURCE_ID, RETURNS
+from autocrud.routes.response.envelope import written_response
+from autocrud.versioning.json_patch import MergePatch, OperationsPatch, Patch, patch_schema
+
+OPERATIONS, MERGE = "application/json-patch+json", "application/merge-patch+json"
+_FORMATS: dict[str, Callable[[bytes], Patch]] = {OPERATIONS: OperationsPatch, MERGE: MergePatch}
+
+
+def operations(routes: ModelRoutes) -> Iterator[Operation]:
+    """The family `patch`."""
+    manager, limit = routes.manager, routes.max_body_bytes
+    query = routes.query([RETURNS, FIELDS, MODE, CHANGE_STATUS])
+
+    async def patch(request: Request) -> Response:
+        """Change a part: by a JSON Patch (RFC 6902) or a JSON Merge Patch (RFC 7396), as the content type says.
+
+        The result is validated as any body. Without `If-Match` it is applied to the newest state, whatever that is by
+        then. An operation that does not fit, or a failed `test`, is 409 with its index, and nothing is changed.
+        """
+        values = query.read(request)[0]
+        tags = if_match(request, routes.needs_if_match)
+        parsed = await _read_patch(request, limit)
+        resource = await manager.patch(
+            request.path_params["resource_id"],
+            parsed,
+            if_match=tags,
+            by=user_of(request),
+            modify=values["mode"] == "modify",
+            status=values["change_status"],
+            max_bytes=limit,
+        )
+        return written_response(request, resource, values)
+
+    yield Operation(
+        "patch",
+        "PATCH",
+        "/{resource_id}",
+        patch,
+        [RESOURCE_ID, *query.documented(), IF_MATCH, PREFER],
+        f"Change a part of a {routes.spec.label}",
+        200,
+        routes.envelope,
+        routes.envelope_example,
+        ("ETag",),
+        routes.guarded(400, 404, 409, 410, 412, 413, 415, 422),
+        may_be_empty=True,
+        request_body=_documented_body(routes),
+    )
+
+
+async def _read_patch(request: Request, limit: int) -> Patch:
+    media_type = media_type_of(request)
+    if media_type not in _FORMATS:
+        found = FieldError("Content-Type", f"{media_type!r} is neither of {ACCEPT_PATCH}")
+        raise UnsupportedMediaType("The body must be a patch.", [found], accept_patch=ACCEPT_PATCH)
+    return _FORMATS[media_type](await read_body(request, limit))
+
+
+def _documented_body(routes: ModelRoutes) -> dict[str, Any]:
+    example = routes.example
+    field, value = next(iter(example.items()), ("", None)) if isinstance(example, dict) else ("", example)
+    path = f"/{field.replace('~', '~0').replace('/', '~1')}" if field else ""
+    changed = {"op": "replace", "path": path, "value": value}
+    return {
+        "required": True,
+        "content": {
+            OPERATIONS: {"schema": patch_schema(), "example": [changed]},
+            MERGE: {"schema": {"type": "object"}, "example": {field: value} if field else {}},
+        },
+    }

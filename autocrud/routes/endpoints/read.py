@@ -1,0 +1,56 @@
+"""`GET /{model}/{resource_id}`: one resource."""
+
+from collections.abc import Iterator
+
+from fastapi import Request
+from starlette.responses import Response
+
+from autocrud.routes.expand import Expansion
+from autocrud.routes.operation import ModelRoutes, Operation
+from autocrud.routes.request.query_parameters import (
+    AT,
+    FIELDS,
+    IF_NONE_MATCH,
+    INCLUDE_DELETED,
+    RESOURCE_ID,
+    RETURNS,
+    REVISION,
+)
+from autocrud.routes.response.envelope import read_response
+
+
+def operations(routes: ModelRoutes) -> Iterator[Operation]:
+    """The family `read`."""
+    manager, expansion = routes.manager, Expansion(routes)
+    query = routes.query([RETURNS, FIELDS, REVISION, AT, INCLUDE_DELETED, *expansion.parameters])
+
+    async def read(request: Request) -> Response:
+        """Read the current revision, another one, or what a reader would have seen at some time.
+
+        A soft-deleted resource is 410, or is read with `include_deleted`.
+        """
+        values = query.read(request)[0]
+        resource = await manager.get(
+            request.path_params["resource_id"],
+            revision_id=values["revision_id"],
+            at=values["at"],
+            include_deleted=values["include_deleted"],
+        )
+        if values.get("expand"):
+            return await expansion.response(request, resource, values)
+        return read_response(request, resource, values)
+
+    yield Operation(
+        "read",
+        "GET",
+        "/{resource_id}",
+        read,
+        [RESOURCE_ID, *query.documented(), IF_NONE_MATCH],
+        f"Read a {routes.spec.label}",
+        200,
+        expansion.model,
+        routes.envelope_example,
+        ("ETag",),
+        (400, 404, 410),
+        cached=True,
+    )

@@ -1,0 +1,112 @@
+"""`GET /{model}/{resource_id}/referrers`: what refers to a resource."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+from fastapi import Request
+from pydantic import BaseModel, Field, StringConstraints
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from autocrud.references.expand import Referrer
+from autocrud.references.graph import Edge
+from autocrud.resource import ResourceMeta, RevisionInfo
+from autocrud.routes.operation import ModelRoutes, Operation
+from autocrud.routes.request.query_parameters import (
+    CURSOR,
+    INCLUDE_DELETED,
+    LIMIT,
+    RESOURCE_ID,
+    RETURNS,
+    Parameter,
+    next_page,
+)
+from autocrud.routes.response.envelope import JsonResponse, envelope, without_default
+
+
+class ReferringResource(BaseModel):
+    """A resource that refers to another one, by a field of its model; its parts are cut by `returns`."""
+
+    model: str = Field(examples=["movie"])
+    field: str = Field(examples=["director"])
+    resource_id: str = Field(examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"])
+    data: Any = Field(default=None, json_schema_extra=without_default)
+    meta: ResourceMeta = Field(default=None, json_schema_extra=without_default)  # type: ignore[assignment]
+    revision_info: RevisionInfo = Field(default=None, json_schema_extra=without_default)  # type: ignore[assignment]
+
+
+class ReferrersPage(BaseModel):
+    """A page of what refers to a resource, field by field, the newest first."""
+
+    items: list[ReferringResource]
+    next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last one.")
+
+
+def operations(routes: ModelRoutes) -> Iterator[Operation]:
+    """The family `referrers`, of models that something refers to which their readers may see."""
+    manager = routes.manager
+    edges = [edge for edge in manager.graph.incoming(routes.spec.name) if edge.shows_source]
+    if not edges:
+        return
+    models = _choice("model", "Only resources of this model.", [edge.source.name for edge in edges])
+    fields = _choice("field", "Only those that refer by this field.", [edge.field.name for edge in edges])
+    query = routes.query([models, fields, LIMIT, CURSOR, RETURNS, INCLUDE_DELETED])
+
+    async def referrers(request: Request) -> Response:
+        """The resources that refer to this one, model by model and field by field, the newest first."""
+        values = query.read(request)[0]
+        resource_id = request.path_params["resource_id"]
+        page = await manager.referrers(
+            resource_id,
+            edges=_chosen(edges, values["model"], values["field"]),
+            limit=values["limit"],
+            cursor=values["cursor"],
+            include_deleted=values["include_deleted"],
+        )
+        items = b",".join(_item(item, values["returns"]) for item in page.items)
+        if page.next_cursor is None:
+            return JsonResponse(b'{"items":[%s],"next_cursor":null}' % items)
+        path = f"{routes.path}/{resource_id}/referrers"
+        headers = {"link": f'<{next_page(request, path, page.next_cursor)}>; rel="next"'}
+        return JsonResponse(b'{"items":[%s],"next_cursor":"%s"}' % (items, page.next_cursor.encode()), 200, headers)
+
+    yield Operation(
+        "referrers",
+        "GET",
+        "/{resource_id}/referrers",
+        referrers,
+        [RESOURCE_ID, *query.documented()],
+        f"List what refers to a {routes.spec.label}",
+        200,
+        ReferrersPage,
+        _example(routes, edges[0]),
+        ("Link",),
+        (400, 404, 410),
+    )
+
+
+def _example(routes: ModelRoutes, edge: Edge) -> dict[str, Any]:
+    resource_id = routes.envelope_example["meta"]["resource_id"]
+    item = {"model": edge.source.name, "field": edge.field.name, "resource_id": resource_id}
+    return {"items": [item], "next_cursor": None}
+
+
+def _choice(name: str, description: str, values: Sequence[str]) -> Parameter:
+    known = list(dict.fromkeys(values))
+    pattern = f"^({'|'.join(map(re.escape, known))})$"
+    return Parameter(name, Annotated[str, StringConstraints(pattern=pattern)], None, description, known[0])
+
+
+def _chosen(edges: Sequence[Edge], model: str | None, field: str | None) -> list[Edge]:
+    return [edge for edge in edges if model in (None, edge.source.name) and field in (None, edge.field.name)]
+
+
+def _item(item: Referrer, returns: Any) -> bytes:
+    names = {
+        "model": item.edge.source.name,
+        "field": item.edge.field.name,
+        "resource_id": item.resource.resource_id,
+    }
+    parts = envelope(item.resource, returns, {})
+    return b"%s,%s" % (to_json(names)[:-1], parts[1:])

@@ -1,0 +1,196 @@
+"""`GET …/{resource_id}/revisions`, one of them, the difference of two, and `POST …/switch/{revision_id}`."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import Path, Request
+from pydantic import BaseModel, Field, StringConstraints, create_model
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from autocrud.resource import RevisionInfo
+from autocrud.routes.operation import ModelRoutes, Operation
+from autocrud.routes.request.current_user import user_of
+from autocrud.routes.request.etag import if_match
+from autocrud.routes.request.query_parameters import (
+    CURSOR,
+    FIELDS,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    INCLUDE_DELETED,
+    LIMIT,
+    PREFER,
+    RESOURCE_ID,
+    RETURNS,
+    REVISION_PATTERN,
+    Parameter,
+    next_page,
+    revision_parameter,
+    time_parameter,
+)
+from autocrud.routes.response.envelope import JsonResponse, read_response, without_default, written_response
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.versioning.json_patch import patch_schema
+from autocrud.versioning.stored_resource import RevisionPage
+
+JSON_PATCH = "application/json-patch+json"
+
+_FROM = revision_parameter("from", "Begin with this revision in place of the newest, by its id or its number.")
+_CHAIN_ONLY = Parameter(
+    "chain_only", bool, False, "Only the current revision, or that of `from`, and those that led to it by parents."
+)
+_SINCE = time_parameter("since", "Only revisions made at this time or later.")
+_UNTIL = time_parameter("until", "Only revisions made at this time or before.")
+_PARTS = Parameter(
+    "returns",
+    Annotated[str, StringConstraints(pattern="^(revision_info|data)(,(revision_info|data))*$")],
+    "revision_info",
+    "Which parts of each revision come back, separated by commas.",
+    "revision_info,data",
+    lambda value: frozenset(value.split(",")),
+)
+_REVISION_ID = inspect.Parameter(
+    "revision_id",
+    inspect.Parameter.KEYWORD_ONLY,
+    annotation=Annotated[
+        str, Path(description="The revision, by its id or its number.", pattern=REVISION_PATTERN, examples=["2"])
+    ],
+)
+_BASE = "/{resource_id}/revisions"
+
+
+def operations(routes: ModelRoutes) -> Iterator[Operation]:
+    """The families `revisions` and `switch`."""
+    yield _list(routes)
+    yield _diff(routes)
+    yield _one(routes)
+    yield _switch(routes)
+
+
+def _list(routes: ModelRoutes) -> Operation:
+    manager = routes.manager
+    query = routes.query([LIMIT, CURSOR, _FROM, _CHAIN_ONLY, _SINCE, _UNTIL, _PARTS, INCLUDE_DELETED])
+
+    async def revisions(request: Request) -> Response:
+        """A page of a resource's revisions, newest first. Those that a retention has pruned are left out."""
+        values = query.read(request)[0]
+        resource_id, parts = request.path_params["resource_id"], values["returns"]
+        page = await manager.revisions(
+            resource_id,
+            first=values["from"],
+            chain_only=values["chain_only"],
+            since=values["since"],
+            until=values["until"],
+            limit=values["limit"],
+            cursor=values["cursor"],
+            data="data" in parts,
+            include_deleted=values["include_deleted"],
+        )
+        headers = {}
+        if page.next_cursor is not None:
+            path = f"{routes.path}/{resource_id}/revisions"
+            headers["link"] = f'<{next_page(request, path, page.next_cursor)}>; rel="next"'
+        return JsonResponse(_page_json(page, parts), 200, headers)
+
+    item = {key: routes.envelope_example[key] for key in ("revision_info",)}
+    example = {"items": [item], "next_cursor": None}
+    parameters = [RESOURCE_ID, *query.documented()]
+    summary = f"List the revisions of a {routes.spec.label}"
+    return Operation(
+        "revisions", "GET", _BASE, revisions, parameters, summary, 200, _page_model(routes.spec), example, ("Link",),
+        (400, 404, 410),
+    )  # fmt: skip
+
+
+def _one(routes: ModelRoutes) -> Operation:
+    manager, query = routes.manager, routes.query([RETURNS, FIELDS, INCLUDE_DELETED])
+
+    async def revision(request: Request) -> Response:
+        """One revision: its data and its own information, with the metadata of the resource as it is now."""
+        values = query.read(request)[0]
+        resource = await manager.get(
+            request.path_params["resource_id"],
+            revision_id=request.path_params["revision_id"],
+            include_deleted=values["include_deleted"],
+        )
+        return read_response(request, resource, values)
+
+    parameters = [RESOURCE_ID, _REVISION_ID, *query.documented(), IF_NONE_MATCH]
+    return Operation(
+        "revision", "GET", f"{_BASE}/{{revision_id}}", revision, parameters,
+        f"Read a revision of a {routes.spec.label}", 200, routes.envelope, routes.envelope_example, ("ETag",),
+        (400, 404, 410), cached=True,
+    )  # fmt: skip
+
+
+def _diff(routes: ModelRoutes) -> Operation:
+    manager = routes.manager
+    first = revision_parameter("from", "The revision to start from, by its id or its number.", required=True)
+    second = revision_parameter("to", "The revision to arrive at, by its id or its number.", required=True)
+    query = routes.query([first, second, INCLUDE_DELETED])
+
+    async def diff(request: Request) -> Response:
+        """A JSON Patch (RFC 6902) which, applied to the data of the one revision, gives that of the other."""
+        values = query.read(request)[0]
+        found = await manager.diff(
+            request.path_params["resource_id"],
+            values["from"],
+            values["to"],
+            include_deleted=values["include_deleted"],
+        )
+        return Response(to_json(found, inf_nan_mode="constants"), media_type=JSON_PATCH)
+
+    example = [{"op": "replace", "path": "/title", "value": "Emma"}]
+    return Operation(
+        "diff", "GET", f"{_BASE}/diff", diff, [RESOURCE_ID, *query.documented()],
+        f"Compare two revisions of a {routes.spec.label}", 200, None, example, (), (400, 404, 410),
+        media_types=(JSON_PATCH,), schema=patch_schema(),
+    )  # fmt: skip
+
+
+def _switch(routes: ModelRoutes) -> Operation:
+    manager, query = routes.manager, routes.query([RETURNS, FIELDS])
+
+    async def switch(request: Request) -> Response:
+        """Make this revision the current one. No revision is made; the next update branches from it."""
+        values = query.read(request)[0]
+        resource = await manager.switch(
+            request.path_params["resource_id"],
+            request.path_params["revision_id"],
+            if_match=if_match(request, routes.needs_if_match),
+            by=user_of(request),
+        )
+        return written_response(request, resource, values)
+
+    parameters = [RESOURCE_ID, _REVISION_ID, *query.documented(), IF_MATCH, PREFER]
+    return Operation(
+        "switch", "POST", "/{resource_id}/switch/{revision_id}", switch, parameters,
+        f"Switch a {routes.spec.label} to a revision", 200, routes.envelope, routes.envelope_example, ("ETag",),
+        routes.guarded(400, 404, 409, 410, 412, 422), may_be_empty=True,
+    )  # fmt: skip
+
+
+def _page_json(page: RevisionPage, parts: frozenset[str]) -> bytes:
+    items = []
+    for number, info in enumerate(page.items):
+        found = [b'"data":%s' % page.data[number]] if page.data else []
+        if "revision_info" in parts:
+            found.append(b'"revision_info":%s' % info.model_dump_json().encode())
+        items.append(b"{%s}" % b",".join(found))
+    return b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), to_json(page.next_cursor))
+
+
+def _page_model(spec: ModelSpec[Any]) -> type[BaseModel]:
+    item = create_model(
+        f"{spec.label}Revision",
+        __doc__=f"A revision of a {spec.label}, cut by `returns`.",
+        data=(spec.model, Field(default=None, json_schema_extra=without_default)),
+        revision_info=(RevisionInfo, Field(default=None, json_schema_extra=without_default)),
+    )
+    return create_model(
+        f"{spec.label}RevisionPage",
+        __doc__=f"A page of the revisions of a {spec.label}, newest first.",
+        items=(list[item], ...),  # type: ignore[valid-type]  # the model is made at run time
+        next_cursor=(str | None, Field(description="Give it as `cursor` for the next page; null on the last one.")),
+    )

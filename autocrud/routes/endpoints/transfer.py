@@ -1,0 +1,215 @@
+"""`GET /{model}/export` and `POST /{model}/import`: all resources as lines, and lines as resources."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from typing import Annotated, Any
+
+from fastapi import Query, Request
+from pydantic_core import to_json
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from autocrud.errors import AutoCRUDError, FieldError, UnsupportedMediaType
+from autocrud.manager.transfer.import_planner import Fate, OnDuplicate
+from autocrud.manager.transfer.importer import Progress, Refusal
+from autocrud.routes.operation import HEAD_ONLY, ModelRoutes, Operation
+from autocrud.routes.request.body import media_type_of
+from autocrud.routes.request.current_user import user_of
+from autocrud.routes.request.filters import QB
+from autocrud.routes.request.query_parameters import INCLUDE_DELETED, Parameter
+from autocrud.routes.response.problems import problem_of
+from autocrud.routes.response.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+NDJSON = "application/x-ndjson"
+_TYPES = frozenset({NDJSON, "application/ndjson", "application/jsonl"})
+_STALL_SECONDS = 60.0  # a client that takes nothing for so long is gone
+_LINES: dict[str, Any] = {"type": "string", "format": "binary", "description": "JSON, a line each."}
+
+_HISTORY = Parameter(
+    "history", bool, False, "A line for each commit in place of one for the current state, also of what is deleted."
+)
+_ON_DUPLICATE = Parameter(
+    "on_duplicate",
+    OnDuplicate,
+    OnDuplicate.error,
+    "What becomes of a line whose id is taken by something else: `error` refuses it, `skip` leaves it out, `overwrite`"
+    " purges what is there with its history, `new_revision` appends the data as a revision.",
+)
+_START = Parameter(
+    "start", Annotated[int, Query(ge=0, le=2**53)], 0, "How many lines to leave out, which an import before has done."
+)
+_BLOBS = Parameter("blobs", bool, False, "Also the bytes that the data refers to.")
+
+
+class NdjsonResponse(Response):
+    """Lines that go out as they come. What ends early ends the connection, so that nobody takes it for the whole."""
+
+    media_type = NDJSON
+
+    def __init__(self, lines: AsyncIterator[bytes]) -> None:
+        self.status_code = 200
+        self.background = None
+        self.raw_headers = [(b"content-type", NDJSON.encode())]
+        self.lines: Any = lines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gone = asyncio.create_task(_disconnected(receive))
+        try:
+            async with aclosing(self.lines):
+                # What is wrong from the start is still a problem with a status of its own.
+                piece = await anext(self.lines, b"")
+                await self._start(send)
+                while piece and not gone.done():
+                    async with asyncio.timeout(_STALL_SECONDS):
+                        await _send(send, piece)
+                    piece = await anext(self.lines, b"")
+        finally:
+            gone.cancel()
+        await _send(send, b"", more=False)
+
+    async def _start(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+
+
+class _ImportResponse(NdjsonResponse):
+    """What becomes of a body that is still arriving.
+
+    Most clients read nothing before they have sent everything, and a server that waits for them to read would wait for
+    ever: so what is to be said goes to a spool, from which they take it when they like.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        spool = Spool()
+        work = asyncio.create_task(self._work(spool))
+        try:
+            await self._start(send)
+            while piece := await spool.get():
+                await _send(send, piece)
+            await work
+        except ClientDisconnect:
+            return  # what is durable stays; the client begins again
+        finally:
+            work.cancel()
+            await asyncio.wait([work])
+            await spool.close()
+        await _send(send, b"", more=False)
+
+    async def _work(self, spool: Spool) -> None:
+        try:
+            async with aclosing(self.lines):
+                async for line in self.lines:
+                    await spool.put(line)
+        finally:
+            await spool.end()
+
+
+async def _send(send: Send, piece: bytes, *, more: bool = True) -> None:
+    await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Wait until the client is gone; a server that has nobody to send to says so nowhere else."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def operations(routes: ModelRoutes) -> Iterator[Operation]:
+    """The families `export` and `import`."""
+    yield _export(routes)
+    yield _import(routes)
+
+
+def _export(routes: ModelRoutes) -> Operation:
+    transfer, label = routes.manager.transfer, routes.spec.label
+    query = routes.query([QB, INCLUDE_DELETED, _HISTORY, _BLOBS], filters=True)
+
+    async def export(request: Request) -> Response:
+        """All resources that the filters select, by their ids, as of one moment, though others write meanwhile.
+
+        A line has `meta`, `revision_info` and `data`; of a history also `kind`, and of each commit what it has. Bytes
+        stand before the first line that refers to them, in pieces. The last line is `{"end":true,…}`: an export
+        without it is not whole. What is purged meanwhile may be absent.
+        """
+        values, where = query.read(request)
+        asked = {name: values[name] for name in ("include_deleted", "history", "blobs")}
+        lines = transfer.export(where, **asked)
+        if HEAD_ONLY in request.scope:
+            return Response(media_type=NDJSON)
+        return NdjsonResponse(lines)
+
+    return Operation(
+        "export", "GET", "/export", export, query.documented(), f"Export {label} resources", 200, None,
+        _line(routes.envelope_example), (), (400,), media_types=(NDJSON,), schema=_LINES, filters=True,
+    )  # fmt: skip
+
+
+def _import(routes: ModelRoutes) -> Operation:
+    transfer, label = routes.manager.transfer, routes.spec.label
+    query = routes.query([_ON_DUPLICATE, _START])
+
+    async def import_(request: Request) -> Response:
+        """Take in lines as an export writes them, of current states or histories, with or without blobs.
+
+        A resource comes to stand as it stood where it comes from: id, versions, times, authors and all. A line may also
+        be `{"data": …}`, or `{"id": …, "data": …}`, for a resource that is new. What stands so already is unchanged,
+        whatever `on_duplicate` says, so that an import may be repeated.
+
+        The answer has a line for each line that was refused, `{"line": 7, "error": …}`, and for each part of the body
+        that is done for good how far that is, and what came of it. The last one has `end`: true where the body was read
+        to its end; false where the storage went away, and then the import goes on with `start` as that line says.
+        """
+        values = query.read(request)[0]
+        media_type = media_type_of(request)
+        if media_type not in _TYPES:
+            message = f"must be {NDJSON}, not {media_type or 'nothing'}"
+            raise UnsupportedMediaType("The body must be lines of JSON.", [FieldError("Content-Type", message)])
+        # What was a body within the limit may be longer as it is stored, with its metadata.
+        longest = 2 * routes.max_body_bytes
+        reports = transfer.load(
+            request.stream(),
+            on_duplicate=values["on_duplicate"],
+            start=values["start"],
+            by=user_of(request),
+            max_line_bytes=longest,
+        )
+        return _ImportResponse(_told(reports))
+
+    body = {"required": True, "content": {NDJSON: {"schema": _LINES, "example": _line(routes.envelope_example)}}}
+    counts = dict.fromkeys([fate.value for fate in Fate], 0) | {"failed": 0, "blobs": 0}
+    example = json.dumps({"end": True, "line": 1, **counts, "created": 1})
+    return Operation(
+        "import", "POST", "/import", import_, query.documented(), f"Import {label} resources", 200, None,
+        example, (), (400, 415), request_body=body, media_types=(NDJSON,), schema=_LINES,
+    )  # fmt: skip
+
+
+async def _told(reports: AsyncIterator[Refusal | Progress]) -> AsyncIterator[bytes]:
+    """Reports as lines."""
+    found: Any = reports
+    async with aclosing(found):
+        async for report in found:
+            problem = b"" if report.error is None else b',"error":%s' % _problem(report.error)
+            if isinstance(report, Refusal):
+                yield b'{"line":%d%s}\n' % (report.line, problem)
+                continue
+            end = b'"end":%s,' % (b"true" if report.ended else b"false") if report.ended or report.error else b""
+            yield b'{%s"line":%d,%s%s}\n' % (end, report.line, to_json(report.counts)[1:-1], problem)
+
+
+def _problem(error: AutoCRUDError) -> bytes:
+    """What a response would say; what the client is not told, the log is."""
+    response = problem_of(error)
+    if response.status_code >= 500:
+        logger.error("an import: %s", error, exc_info=error)
+    return bytes(response.body)
+
+
+def _line(example: Any) -> str:
+    """An example as a line of an export."""
+    return json.dumps({part: example[part] for part in ("meta", "revision_info", "data")}, separators=(",", ":"))

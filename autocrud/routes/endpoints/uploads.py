@@ -1,0 +1,175 @@
+"""`/{model}/blobs/uploads`: upload sessions, for what is so large that it must be possible to go on after a break."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+from fastapi import Path, Request
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from starlette.responses import Response
+
+from autocrud.errors import FieldError, InvalidData, MalformedBody
+from autocrud.routes.endpoints.blobs import OCTETS as OCTETS_SCHEMA
+from autocrud.routes.operation import ModelRoutes, Operation
+from autocrud.routes.request.body import read_body, read_json_body
+from autocrud.routes.request.current_user import user_of
+from autocrud.routes.response.envelope import JsonResponse
+from autocrud.schema.binary import CONTENT_TYPE_PATTERN, EXAMPLE, FILENAME_PATTERN, OCTETS, Binary
+from autocrud.storage.ports.types import Upload
+
+_BASE = "/blobs/uploads"
+_ONE = f"{_BASE}/{{upload_id}}"
+_ID_PATTERN = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+
+
+class NewUpload(BaseModel):
+    """What is going to be uploaded. `size` is in bytes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    size: int = Field(ge=1, examples=[1073741824])
+    content_type: str = Field(OCTETS, pattern=CONTENT_TYPE_PATTERN, examples=["video/mp4"])
+    filename: str | None = Field(None, pattern=FILENAME_PATTERN, examples=["vienna.mp4"])
+
+
+class UploadState(BaseModel):
+    """An upload under way: `part_count` parts of `part_size` bytes, the last with the rest; `parts` have arrived."""
+
+    upload_id: str = Field(examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"])
+    size: int = Field(examples=[1073741824])
+    part_size: int = Field(examples=[8388608])
+    part_count: int = Field(examples=[128])
+    parts: list[int] = Field(examples=[[1, 3]])
+    expires_time: str = Field(examples=["2026-01-03T03:04:05.000000Z"], json_schema_extra={"format": "date-time"})
+    content_type: str = Field(examples=["video/mp4"])
+    filename: str | None = Field(examples=["vienna.mp4"])
+
+
+_NEW: TypeAdapter[NewUpload] = TypeAdapter(NewUpload)
+_EXAMPLE = {name: field.examples[0] for name, field in UploadState.model_fields.items() if field.examples}
+
+
+def _path(name: str, kind: Any, description: str, example: Any) -> inspect.Parameter:
+    annotation = Annotated[kind, Path(description=description, examples=[example])]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
+
+
+_UPLOAD_ID = _path("upload_id", Annotated[str, Path(pattern=_ID_PATTERN)], "The upload's id.", _EXAMPLE["upload_id"])
+_NUMBER = _path("number", Annotated[int, Path(ge=1, le=10000)], "The part's number, from 1 on.", 1)
+
+
+def operations(routes: ModelRoutes) -> Iterator[Operation]:
+    """The families `begin_upload`, `read_upload`, `upload_part`, `finish_upload` and `abort_upload`."""
+    if routes.spec.has_blobs:
+        yield _begin(routes)
+        yield _state(routes)
+        yield _part(routes)
+        yield _finish(routes)
+        yield _abort(routes)
+
+
+def _begin(routes: ModelRoutes) -> Operation:
+    blobs, query = routes.manager.blobs, routes.query([])
+
+    async def begin_upload(request: Request) -> Response:
+        """Begin an upload in parts. They may come in any order and at once, and again after a break of any kind."""
+        query.read(request)
+        wanted = _parsed(await read_json_body(request, routes.max_body_bytes))
+        upload = await blobs.begin(wanted.size, wanted.content_type, wanted.filename, user_of(request))
+        location = f"{request.scope.get('root_path', '')}{routes.path}{_BASE}/{upload.upload_id}"
+        return JsonResponse(_state_json(upload, []), 201, {"location": location})
+
+    body = inspect.Parameter("body", inspect.Parameter.KEYWORD_ONLY, annotation=NewUpload)
+    return Operation(
+        "begin_upload", "POST", _BASE, begin_upload, [body], f"Begin an upload for a {routes.spec.label}",
+        201, UploadState, _EXAMPLE, ("Location",), (400, 413, 415, 422),
+    )  # fmt: skip
+
+
+def _state(routes: ModelRoutes) -> Operation:
+    blobs, query = routes.manager.blobs, routes.query([])
+
+    async def read_upload(request: Request) -> Response:
+        """Which parts have arrived: what to go on with after a break."""
+        query.read(request)
+        upload, parts = await blobs.progress(request.path_params["upload_id"], user_of(request))
+        return JsonResponse(_state_json(upload, parts), 200)
+
+    return Operation(
+        "read_upload", "GET", _ONE, read_upload, [_UPLOAD_ID], "See how far an upload is", 200, UploadState, _EXAMPLE,
+        (), (400, 404),
+    )  # fmt: skip
+
+
+def _part(routes: ModelRoutes) -> Operation:
+    blobs, query = routes.manager.blobs, routes.query([])
+
+    async def upload_part(request: Request) -> Response:
+        """Store one part, which the body is; again if it is there already."""
+        query.read(request)
+        number = request.path_params["number"]
+        upload = await blobs.expected(
+            request.path_params["upload_id"], int(number) if number.isdecimal() else 0, user_of(request)
+        )
+        await blobs.put_part(upload, int(number), await read_body(request, upload.size_of(int(number))))
+        return Response(status_code=204)
+
+    body = {"required": True, "content": {"application/octet-stream": {"schema": OCTETS_SCHEMA}}}
+    return Operation(
+        "upload_part", "PUT", f"{_ONE}/parts/{{number}}", upload_part, [_UPLOAD_ID, _NUMBER], "Upload a part",
+        204, refusals=(400, 404, 413, 422), request_body=body,
+    )  # fmt: skip
+
+
+def _finish(routes: ModelRoutes) -> Operation:
+    blobs, query = routes.manager.blobs, routes.query([])
+
+    async def finish_upload(request: Request) -> Response:
+        """Make of the parts what a resource can refer to, all at once. It may be repeated."""
+        query.read(request)
+        binary = await blobs.finish(request.path_params["upload_id"], user_of(request))
+        return JsonResponse(binary.model_dump_json().encode(), 200)
+
+    return Operation(
+        "finish_upload", "POST", f"{_ONE}/finish", finish_upload, [_UPLOAD_ID], "Finish an upload", 200, Binary,
+        EXAMPLE, (), (400, 404, 409),
+    )  # fmt: skip
+
+
+def _abort(routes: ModelRoutes) -> Operation:
+    blobs, query = routes.manager.blobs, routes.query([])
+
+    async def abort_upload(request: Request) -> Response:
+        """Give up an upload, and erase what has arrived of it."""
+        query.read(request)
+        await blobs.abort(request.path_params["upload_id"], user_of(request))
+        return Response(status_code=204)
+
+    return Operation(
+        "abort_upload", "DELETE", _ONE, abort_upload, [_UPLOAD_ID], "Abort an upload", 204, refusals=(400, 404)
+    )
+
+
+def _parsed(body: bytes) -> NewUpload:
+    try:
+        return _NEW.validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        if found[0]["type"] == "json_invalid":
+            raise MalformedBody(f"The body is not JSON: {found[0]['msg']}.") from error
+        errors = [FieldError(".".join(map(str, item["loc"])) or "(body)", item["msg"]) for item in found]
+        raise InvalidData("The upload is not valid.", errors) from error
+
+
+def _state_json(upload: Upload, parts: Sequence[int]) -> bytes:
+    state = UploadState(
+        upload_id=upload.upload_id,
+        size=upload.size,
+        part_size=upload.part_size,
+        part_count=upload.part_count,
+        parts=list(parts),
+        expires_time=upload.expires,
+        content_type=upload.content_type,
+        filename=upload.filename,
+    )
+    return state.model_dump_json().encode()

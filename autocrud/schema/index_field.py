@@ -1,0 +1,227 @@
+"""What a model's annotations say about its fields, and how a field's value becomes an index column's value."""
+
+import operator
+import types
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum, StrEnum
+from functools import reduce
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from uuid import UUID
+
+from pydantic import GetJsonSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema
+
+from autocrud.schema.column_types import MAX_TEXT_BYTES, ColumnKind, ColumnValue, IndexValue, column_value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """Marks a field that lists can filter by: `Annotated[str, Index()]`.
+
+    Args:
+        text: `q=` searches it for words; for texts, and lists of texts.
+        filters: whether it is filtered and sorted by. A text that is only searched may be of any length.
+    """
+
+    text: bool = False
+    filters: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Unique(Index):
+    """Marks an index field whose value no two live resources of the model may share. Null is no value.
+
+    Args:
+        group: the fields of one group are unique together, not each alone; a null in any of them frees the others.
+    """
+
+    group: str | None = None
+
+
+class OnDelete(StrEnum):
+    """What becomes of a resource when one is deleted, or purged, that it refers to.
+
+    `restrict` refuses the delete. `set_null` makes a new revision with null, or without the item in the list.
+    `cascade` deletes the resource softly, too. `dangling` leaves it as it is.
+    """
+
+    restrict = "restrict"
+    set_null = "set_null"
+    cascade = "cascade"
+    dangling = "dangling"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref(Index):
+    """Marks an index field that holds the id of a resource, or ids: `Annotated[str, Ref("person")]`.
+
+    Args:
+        model: the name that the other model is registered by; it may be registered later, and be the model itself.
+        on_delete: what becomes of this resource when the other one is deleted.
+        must_exist: refuse writes that newly refer to a resource that is not there, or is deleted.
+        expand: readers of either model may see the other one through this field, though that one is guarded by
+            dependencies of its own.
+    """
+
+    model: str
+    on_delete: OnDelete = OnDelete.restrict
+    must_exist: bool = True
+    expand: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FilterBounds:
+    """Shows in OpenAPI what a column can hold, where the field's own type does not say it."""
+
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler(core_schema)
+        bare = schema.keys().isdisjoint(("enum", "const", "format", "pattern"))
+        return {**(_BOUNDS.get(schema.get("type", ""), {}) if bare else {}), **schema}
+
+
+@dataclass(frozen=True, slots=True)
+class IndexField:
+    """A field that can be asked for, of the model or of the metadata.
+
+    Attributes:
+        name: in JSON and in filters; where it is nested, the names on the way to it, joined by dots.
+        kind: of the value, or of the items of a list.
+        unique: whether it is unique alone; `groups` names those that it is part of. `ModelSpec.unique_sets` has both.
+        annotation: the type of the value, or of the items of a list.
+        path: the names on the way to it.
+        ref: what it says of the resources that it refers to, where it does.
+    """
+
+    name: str
+    kind: ColumnKind
+    unique: bool
+    annotation: Any = field(compare=False)
+    adapter: TypeAdapter[Any] = field(compare=False)
+    is_meta: bool = False
+    is_list: bool = False
+    path: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    ref: Ref | None = None
+
+    @property
+    def column(self) -> str:
+        """The name of its column."""
+        return self.name if self.is_meta else f"ix_{self.name}"
+
+    @property
+    def nullable(self) -> bool:
+        """Whether the column can be null. Data from before a field was added may lack it."""
+        return not self.is_meta or self.name in ("created_by", "updated_by")
+
+    def column_value(self, json_value: Any) -> ColumnValue:
+        """Turn the field's stored JSON value into the column's.
+
+        Raises:
+            ValueError: the value does not fit the column; the message says why.
+        """
+        return column_value(self.kind, json_value)
+
+    def index_value(self, data: Any) -> IndexValue:
+        """What the column holds for a resource's stored JSON; null where the way to the field ends early.
+
+        Of a list that is each item once; those that are null are left out. A list without items is not null.
+
+        Raises:
+            ValueError: a value does not fit the column; the message says why.
+        """
+        if not self.is_list:
+            return self.column_value(_value_at(data, self.path))
+        items = _items_at(data, self.path)
+        return None if items is None else tuple(dict.fromkeys(map(self.column_value, items)))
+
+    def filter_value(self, value: Any) -> ColumnValue:
+        """Turn a filter's value, a Python value of the type of the field or of its items, into the column's.
+
+        Raises:
+            ValueError: the value is not one that the field can have.
+        """
+        validate = self.adapter.validate_strings if isinstance(value, str) else self.adapter.validate_python
+        python_value = validate(value)
+        return self.column_value(self.adapter.dump_python(python_value, mode="json"))
+
+
+def _value_at(data: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        data = data.get(name) if isinstance(data, dict) else None
+    return data
+
+
+def _items_at(data: Any, path: Sequence[str]) -> list[Any] | None:
+    """The items of the lists that a path leads to, through lists on the way; None where it leads to none."""
+    if isinstance(data, list):
+        return [item for part in data for item in _items_at(part, path) or ()]
+    if not path:
+        return None if data is None else [data]
+    return _items_at(data.get(path[0]), path[1:]) if isinstance(data, dict) else None
+
+
+def non_null(annotation: Any) -> Any:
+    """The type without None, as a filter has it: in a query string there is no null."""
+    if get_origin(annotation) is Annotated:
+        inner, *metadata = get_args(annotation)
+        return Annotated[(non_null(inner), *metadata)]
+    if get_origin(annotation) in (Union, types.UnionType):
+        parts = [part for part in get_args(annotation) if part is not type(None)]
+        return reduce(operator.or_, parts)
+    return annotation
+
+
+def column_kind(annotation: Any) -> ColumnKind | None:
+    """The kind of column for a field of this type, or None if it cannot be indexed. Optional does not matter."""
+    kinds = {_scalar_kind(scalar) for scalar in _alternatives(annotation)}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """The types that a value may have, with aliases, Annotated, Optional, enums and literals taken apart."""
+    origin = get_origin(annotation)
+    if hasattr(annotation, "__value__"):
+        return _alternatives(annotation.__value__)
+    if hasattr(annotation, "__supertype__"):
+        return _alternatives(annotation.__supertype__)
+    if origin is Annotated:
+        return _alternatives(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        return [kind for part in get_args(annotation) for kind in _alternatives(part)]
+    if origin is Literal:
+        return [type(value) for value in get_args(annotation) if value is not None]
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return [type(member.value) for member in annotation]
+    return [] if annotation is type(None) else [annotation]
+
+
+def _scalar_kind(annotation: Any) -> ColumnKind | None:
+    if not isinstance(annotation, type):
+        return None
+    # The order matters: bool is an int, and datetime is a date.
+    for python_type, kind in _KINDS:
+        if issubclass(annotation, python_type):
+            return kind
+    return None
+
+
+_KINDS: tuple[tuple[type, ColumnKind], ...] = (
+    (bool, ColumnKind.boolean),
+    (int, ColumnKind.integer),
+    (float, ColumnKind.real),
+    (Decimal, ColumnKind.decimal),
+    (datetime, ColumnKind.datetime),
+    (date, ColumnKind.date),
+    (time, ColumnKind.time),
+    (UUID, ColumnKind.uuid),
+    (str, ColumnKind.text),
+)
+
+
+_BOUNDS: dict[str, dict[str, Any]] = {
+    "string": {"maxLength": MAX_TEXT_BYTES, "pattern": r"^[^\x00]*$"},
+    "integer": {"minimum": -(2**63), "maximum": 2**63 - 1},
+}

@@ -1,0 +1,173 @@
+"""Upload sessions: blobs that come in parts, in any order and over any number of connections and nodes."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from pydantic_core import from_json, to_json
+from uuid_utils import uuid7
+
+from autocrud.blob_errors import UploadIncomplete, UploadNotFound
+from autocrud.errors import DataCorrupted
+from autocrud.resource import timestamp
+from autocrud.storage.blobs.hashing import Digest, new_key
+from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
+from autocrud.storage.ports.types import Blob, Upload
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MIN_PART = 8 * 1024 * 1024
+_MAX_PARTS = 10_000  # of S3
+_GRACE = timedelta(hours=1)  # for what began before a session expired
+
+
+class Registry(Protocol):
+    """Where a finished upload becomes a blob."""
+
+    async def find(self, file_id: str) -> Blob | None: ...
+
+    async def register(self, key: str, digest: Digest) -> Blob: ...
+
+
+class Uploads:
+    """The sessions of one model, each an object of its own beside the parts, so that it outlives whoever began it."""
+
+    def __init__(self, objects: ObjectStore, folder: str, blobs: Registry) -> None:
+        self._objects = objects
+        self._folder = folder
+        self._blobs = blobs
+
+    async def begin(
+        self, size: int, content_type: str, filename: str | None, by: str | None, lifetime: timedelta
+    ) -> Upload:
+        """Begin the upload of so many bytes."""
+        key = new_key()
+        megabytes = -(-size // (_MAX_PARTS * 1024 * 1024))
+        upload = Upload(
+            upload_id=str(uuid7()),
+            size=size,
+            part_size=max(_MIN_PART, megabytes * 1024 * 1024),
+            key=key,
+            undertaking=await self._objects.begin_parts(f"{self._folder}/{key}"),
+            content_type=content_type,
+            filename=filename,
+            by=by,
+            expires=timestamp(datetime.now(UTC) + lifetime),
+        )
+        await self._save(upload)
+        return upload
+
+    async def get(self, upload_id: str, by: str | None) -> Upload:
+        """A session that has not expired, for whoever began it.
+
+        Raises:
+            UploadNotFound: there is none.
+        """
+        # It becomes part of a key.
+        upload = await self._load(upload_id) if _ID.fullmatch(upload_id) else None
+        if upload is None or upload.by != by or upload.expires < timestamp(datetime.now(UTC)):
+            raise UploadNotFound(upload_id)
+        return upload
+
+    async def put_part(self, upload: Upload, number: int, data: bytes) -> None:
+        """Store one part, again if it is there."""
+        try:
+            await self._objects.put_part(self._key(upload), upload.undertaking, number, data)
+        except ObjectMissing as error:
+            raise UploadNotFound(upload.upload_id) from error
+
+    async def arrived(self, upload: Upload) -> list[int]:
+        """The numbers of the parts that are there; all of them once it is finished."""
+        try:
+            return [part.number for part in await self._objects.parts(self._key(upload), upload.undertaking)]
+        except ObjectMissing:
+            return list(range(1, upload.part_count + 1)) if await self._is_joined(upload) else []
+
+    async def finish(self, upload: Upload) -> Blob:
+        """Make a blob of the parts. Whoever repeats it, by whatever crash, gets the same.
+
+        Raises:
+            UploadIncomplete: parts are missing.
+            UploadNotFound: it was aborted, or what it became is erased.
+        """
+        if upload.file_id is not None:
+            blob = await self._blobs.find(upload.file_id)
+            if blob is not None:
+                return blob
+        if not await self._is_joined(upload):
+            await self._join(upload)
+        digest = await self._digest(upload)
+        # Before it is registered: of an upload that says nothing, nobody refers to what it became.
+        await self._save(replace(upload, file_id=digest.file_id))
+        return await self._blobs.register(upload.key, digest)
+
+    async def abort(self, upload: Upload) -> None:
+        """Erase a session and what has arrived of it. What it became, if it was finished, stays."""
+        key = self._key(upload)
+        await self._objects.drop_parts(key, upload.undertaking)
+        blob = None if upload.file_id is None else await self._blobs.find(upload.file_id)
+        if blob is None or blob.key != upload.key:
+            await self._objects.delete(key)
+        await self._objects.delete(self._place(upload.upload_id))
+
+    async def expire(self) -> None:
+        """Erase the sessions whose time is over."""
+        before = timestamp(datetime.now(UTC) - _GRACE)
+        async for name in self._names():
+            upload = await self._load(name)
+            if upload is not None and upload.expires < before:
+                await self.abort(upload)
+
+    async def _join(self, upload: Upload) -> None:
+        key = self._key(upload)
+        try:
+            parts = await self._objects.parts(key, upload.undertaking)
+            sizes = {part.number: part.size for part in parts}
+            missing = [
+                number for number in range(1, upload.part_count + 1) if sizes.get(number) != upload.size_of(number)
+            ]
+            if missing:
+                raise UploadIncomplete(upload.upload_id, missing)
+            await self._objects.join_parts(key, upload.undertaking, parts)
+        except ObjectMissing as error:
+            # Another request was faster, or aborted it.
+            if not await self._is_joined(upload):
+                raise UploadNotFound(upload.upload_id) from error
+
+    async def _is_joined(self, upload: Upload) -> bool:
+        try:
+            return await self._objects.size(self._key(upload)) == upload.size
+        except ObjectMissing:
+            return False
+
+    async def _digest(self, upload: Upload) -> Digest:
+        digest = Digest()
+        try:
+            async for _ in digest.over(self._objects.stream(self._key(upload))):
+                pass
+        except ObjectMissing as error:
+            raise UploadNotFound(upload.upload_id) from error
+        if digest.size != upload.size:
+            raise DataCorrupted(f"The upload {upload.upload_id} came to {digest.size} bytes, not {upload.size}.")
+        return digest
+
+    async def _names(self) -> AsyncIterator[str]:
+        prefix = f"{self._folder}/uploads/"
+        async for key in self._objects.keys(prefix):
+            yield key.removeprefix(prefix).removesuffix(".json")
+
+    async def _load(self, upload_id: str) -> Upload | None:
+        try:
+            return Upload(**from_json(await self._objects.get(self._place(upload_id))))
+        except ObjectMissing:
+            return None
+
+    async def _save(self, upload: Upload) -> None:
+        await self._objects.put(self._place(upload.upload_id), to_json(asdict(upload)))
+
+    def _place(self, upload_id: str) -> str:
+        return f"{self._folder}/uploads/{upload_id}.json"
+
+    def _key(self, upload: Upload) -> str:
+        return f"{self._folder}/{upload.key}"

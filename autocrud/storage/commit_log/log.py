@@ -1,0 +1,251 @@
+"""The log: a sequence of entries, each created if absent. Creating an entry is the commit point (invariant 2).
+
+An entry is an NDJSON object: a header line, then one line per record. The header tells who wrote it and after which
+entry, and each line's length and CRC-32, so that a foreign entry and a damaged line are seen. What was erased is blank:
+a whole line, or the data at the end of one, which is why a line with data has a second CRC, of what stands before it.
+"""
+
+import asyncio
+import json
+import logging
+import random
+import zlib
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import takewhile, zip_longest
+from typing import Any
+from uuid import uuid4
+
+from autocrud.errors import DataCorrupted, StorageUnavailable
+from autocrud.storage.commit_log.locator import blank, read_located
+from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, PutUndecided
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+_PER_FOLDER = 1_000_000
+_READ_AHEAD = 16  # entries
+_FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds between two attempts at an undecided slot
+_FIRST_LOOK = 0.2  # seconds after which a put is slow
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The end of the log as somebody knows it: the last entry's sequence number and nonce; (0, "") if empty."""
+
+    sequence: int
+    nonce: str
+
+
+EMPTY = Tail(0, "")
+
+
+class SlotTaken(Exception):
+    """Somebody else's entry stands where this one was to go: apply that one first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry. `lines` are its records with their offsets in the object; a purged one is None."""
+
+    key: str
+    tail: Tail
+    previous: str
+    lines: list[tuple[int, bytes | None]]
+    content: bytes
+
+
+class Log:
+    """The log of one model.
+
+    Args:
+        objects: where the entries go.
+        prefix: the model's own, without a trailing slash.
+    """
+
+    def __init__(self, objects: ObjectStore, prefix: str) -> None:
+        self._objects = objects
+        self._prefix = prefix
+        self._writer = uuid4().hex
+        self.has_blocking_exists = objects.blocking_exists is not None
+
+    def entry(self, after: Tail, records: Sequence[bytes], data: Sequence[int] = ()) -> Entry:
+        """Lay out the entry that would follow; nothing is stored yet.
+
+        Args:
+            data: where in each record its data begins, which may be erased by itself; 0 where there is none.
+        """
+        tail = Tail(after.sequence + 1, uuid4().hex)
+        header = json.dumps(
+            {
+                "autocrud": FORMAT,
+                "writer": self._writer,
+                "nonce": tail.nonce,
+                "sequence": tail.sequence,
+                "previous": after.nonce,
+                "records": [_sums(line, start) for line, start in zip_longest(records, data, fillvalue=0)],
+            },
+            separators=(",", ":"),
+        ).encode()
+        lines, offset = [], len(header) + 1
+        for line in records:
+            lines.append((offset, line))
+            offset += len(line) + 1
+        content = b"\n".join((header, *records, b""))
+        return Entry(self._key(tail.sequence), tail, after.nonce, list[tuple[int, bytes | None]](lines), content)
+
+    async def append(self, entry: Entry) -> None:
+        """Create the entry. Once this returns, what is in it is committed.
+
+        An answer that never came decides nothing, and the entry may land at any time: the same bytes go to the same
+        key until they, or somebody else's, are known to stand there.
+
+        Raises:
+            SlotTaken: another entry of this sequence number exists, and this one never will.
+            StorageUnavailable: it has not been created and will not be; or, where a put cannot land late, a look at
+                the log tells whether it was.
+        """
+        undecided, delay = False, _FIRST_DELAY
+        while True:
+            try:
+                return await self._create(entry)
+            except PutUndecided as error:
+                if not undecided:
+                    logger.warning("%s is undecided, and is tried again until it is: %s", entry.key, error)
+                undecided = True
+            except StorageUnavailable:
+                if not undecided:
+                    raise
+            await asyncio.sleep(delay * random.uniform(0.5, 1))
+            delay = min(delay * 2, _LONGEST_DELAY)
+
+    async def _create(self, entry: Entry) -> None:
+        try:
+            await (self._put(entry) if self.has_blocking_exists else self._put_or_see(entry))
+        except ObjectExists:
+            try:
+                standing = await self.read(entry.tail.sequence)
+            except StorageUnavailable as error:
+                raise PutUndecided(f"{entry.key} is there, and cannot be read: {error}") from error
+            if standing is None:
+                raise PutUndecided(f"{entry.key} is taken, and not there yet.") from None
+            if standing.tail.nonce != entry.tail.nonce:
+                raise SlotTaken(entry.key) from None
+
+    async def _put(self, entry: Entry) -> None:
+        await self._objects.put(entry.key, entry.content, if_absent=True)
+
+    async def _put_or_see(self, entry: Entry) -> None:
+        """Put, and where the answer takes its time, look what stands there: that decides as well as an answer.
+
+        SeaweedFS lets the losers of a race wait for seconds, and a stalled connection may never answer.
+        """
+        put, delay = asyncio.ensure_future(self._put(entry)), _FIRST_LOOK
+        try:
+            while True:
+                done, _ = await asyncio.wait([put], timeout=delay)
+                if done:
+                    return put.result()
+                with suppress(StorageUnavailable):
+                    if await self.read(entry.tail.sequence) is not None:
+                        raise ObjectExists(entry.key)
+                delay = min(delay * 2, _LONGEST_DELAY)
+        finally:
+            put.cancel()
+
+    def blocking_exists(self, sequence: int) -> bool | None:
+        """Whether the log reaches this sequence number; None where the store can only be asked from the event loop."""
+        exists = self._objects.blocking_exists
+        return None if exists is None else exists(self._key(sequence))
+
+    async def read(self, sequence: int) -> Entry | None:
+        """The entry of this sequence number, checked; None where the log ends before it.
+
+        Raises:
+            DataCorrupted: it is not an entry of this log, or a line of it is damaged.
+        """
+        key = self._key(sequence)
+        try:
+            content = await self._objects.get(key)
+        except ObjectMissing:
+            return None
+        return _parse(key, sequence, content)
+
+    async def entries(self, after: int) -> AsyncIterator[list[Entry]]:
+        """The entries behind a sequence number, some at a time, read ahead the more of them there are."""
+        ahead = 1
+        while True:
+            found = await asyncio.gather(*(self.read(after + 1 + number) for number in range(ahead)))
+            entries = list(takewhile(lambda entry: entry is not None, found))
+            if entries:
+                yield [entry for entry in entries if entry is not None]
+            if len(entries) < ahead:
+                return
+            after, ahead = after + ahead, min(ahead * 2, _READ_AHEAD)
+
+    async def data(self, locator: str) -> bytes:
+        """The bytes that a locator names.
+
+        Raises:
+            DataCorrupted: they are not there.
+        """
+        return await read_located(self._objects, self._prefix, locator)
+
+    async def erase(self, spans: Iterable[tuple[int, int, int]]) -> None:
+        """Overwrite lines with blanks of equal length. Each is (sequence, offset, length); twice does no harm."""
+        # The latest first: whatever a crash leaves of a resource is a beginning of its history, which can be replayed.
+        spans_of: dict[int, list[tuple[int, int]]] = {}
+        for sequence, offset, length in spans:
+            spans_of.setdefault(sequence, []).append((offset, length))
+        for sequence in sorted(spans_of, reverse=True):
+            await blank(self._objects, self._key(sequence), spans_of[sequence])
+
+    async def remove(self, key: str) -> None:
+        """Remove an object beside the log; one that is not there is no error."""
+        await self._objects.delete(f"{self._prefix}/{key}")
+
+    def locator(self, entry: Entry, offset: int, length: int) -> str:
+        """Name bytes of an entry. Locators are relative to the prefix, so that a model's folder can be moved."""
+        return f"{entry.key.removeprefix(self._prefix + '/')}:{offset}:{length}"
+
+    def _key(self, sequence: int) -> str:
+        folder, number = divmod(sequence, _PER_FOLDER)
+        return f"{self._prefix}/log/{folder:06}/{number:06}.ndjson"
+
+
+def _sums(line: Any, start: int) -> list[int]:
+    """What a header tells of a line: its length and CRC, and both again of what stands before its data."""
+    if not start:
+        return [len(line), zlib.crc32(line)]
+    before = zlib.crc32(line[:start])
+    return [len(line), zlib.crc32(line[start:], before), start, before]
+
+
+def _parse(key: str, sequence: int, content: bytes) -> Entry:
+    first, _, _ = content.partition(b"\n")
+    try:
+        header = json.loads(first)
+        if header["autocrud"] != FORMAT or header["sequence"] != sequence:
+            raise DataCorrupted(f"{key} is not entry {sequence} of a log of format {FORMAT}.")
+        tail = Tail(sequence, str(header["nonce"]))
+        sums = [[int(number) for number in numbers] for numbers in header["records"]]
+        previous = str(header["previous"])
+        lines: list[tuple[int, bytes | None]] = []
+        offset = len(first) + 1
+        for length, *checks in sums:
+            line = content[offset : offset + length]
+            if len(line) != length or not _is_whole(line, *checks):
+                raise DataCorrupted(f"{key} is damaged at byte {offset}.")
+            lines.append((offset, None if line.isspace() else line))
+            offset += length + 1
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataCorrupted(f"{key} does not begin with the header of a log entry.") from error
+    return Entry(key, tail, previous, lines, content)
+
+
+def _is_whole(line: bytes, crc: int, start: int = 0, crc_before: int = 0) -> bool:
+    """Whether a line is as it was written, but for what was erased."""
+    if zlib.crc32(line) == crc or not line.strip(b" "):
+        return True
+    return bool(start) and zlib.crc32(line[:start]) == crc_before and not line[start:].removesuffix(b"}").strip(b" ")

@@ -1,0 +1,257 @@
+"""Storage: what every backend is made of, a metadata store behind a group commit."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import datetime
+from itertools import chain, islice
+from typing import Any, TypeVar
+
+from autocrud.errors import AutoCRUDError, DataCorrupted, RevisionNotFound, StorageUnavailable
+from autocrud.query.aggregation import Aggregation, GroupRow
+from autocrud.query.conditions import Query
+from autocrud.resource import RevisionInfo, revision_number
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.blobs.store import BlobStore
+from autocrud.storage.commit_log.group_commit import Batcher
+from autocrud.storage.ports.objects import ObjectStore
+from autocrud.storage.ports.storage import IStorage, MetaStore
+from autocrud.storage.ports.types import (
+    Blob,
+    Commit,
+    FollowUp,
+    Head,
+    Item,
+    Outcome,
+    Page,
+    Revision,
+    RevisionSpan,
+    Seen,
+    Write,
+    WriteGroup,
+)
+from autocrud.storage.row_view import position_of
+
+R = TypeVar("R")
+
+# An answer takes some turns to get out, and the next request to come in.
+_TURNS = 5
+
+# A batch is one object, held in memory until it is stored.
+_MAX_BATCH_BYTES = 8 * 1024 * 1024
+_GROUP_BYTES = 2 * 1024 * 1024  # of those that may be in several batches
+_RECORD_BYTES = 1024  # about what a record has beside its data
+
+# Data up to this many bytes stands in the metadata, and is read with it.
+INLINE_LIMIT = 16 * 1024
+
+_READS = 16  # of a page of what was, at a time: most of it is small, and stands in the log alone
+
+# A caller that has waited this long, in seconds, is told that the storage is away. What is in flight goes on.
+_PATIENCE = 10.0
+_BYTES_PER_SECOND = 1024 * 1024  # that a large group takes at the most, beyond that
+
+
+class Storage(IStorage):
+    """One model's storage over one metadata store.
+
+    Args:
+        objects: where its blobs go, under `folder`.
+        patience: seconds after which a call that got no answer raises `StorageUnavailable`.
+    """
+
+    def __init__(
+        self, spec: ModelSpec[Any], meta: MetaStore, objects: ObjectStore, folder: str, *, patience: float = _PATIENCE
+    ) -> None:
+        self._spec = spec
+        self._meta = meta
+        self._patience = patience
+        self._writer: Batcher[WriteGroup, list[Outcome]] = Batcher(
+            self._commit_groups,
+            weight=_weight,
+            max_weight=_MAX_BATCH_BYTES,
+            alone=lambda group: group.atomic,
+            turns=_TURNS,
+        )
+        self.blobs = BlobStore(objects, folder, meta.blob, self._register)
+
+    async def open(self) -> None:
+        await self._meta.open()
+
+    async def close(self) -> None:
+        await self._writer.drain(self._patience)
+        await self._meta.close()
+
+    async def commit(self, write: Write) -> None:
+        (refused,) = await self._within(self._writer.submit(WriteGroup((write,))))
+        if refused is not None:
+            raise refused
+
+    async def commit_all(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
+        groups = [WriteGroup(writes, True)] if atomic and writes else list(_groups(writes))
+        longer = sum(map(_weight, groups)) / _BYTES_PER_SECOND
+        return list(chain.from_iterable(await asyncio.gather(*(self._submit(group, longer) for group in groups))))
+
+    async def get(self, resource_id: str, *, current: bool = False) -> Head | None:
+        while True:
+            found = await self._within(self._meta.get(resource_id, current))
+            if found is None or found.data is not None or (found := await self._complete(found)) is not None:
+                return found
+
+    async def get_many(self, resource_ids: Sequence[str], *, current: bool = False) -> dict[str, Head]:
+        # The metadata store answers those that are asked for together in one go.
+        found = await asyncio.gather(*(self.get(resource_id, current=current) for resource_id in set(resource_ids)))
+        return {head.resource_id: head for head in found if head is not None}
+
+    async def search(self, query: Query) -> Page:
+        while True:
+            heads = await self._within(self._meta.search(query))
+            more = len(heads) > query.limit
+            items = await self._completed(heads[: query.limit], 1 if query.at is None else _READS)
+            whole = [head for head in items if head is not None]
+            if len(whole) == len(items):
+                return Page(whole, position_of(self._spec, query, whole[-1]) if more else None)
+
+    async def count(self, query: Query) -> int:
+        return await self._within(self._meta.count(query))
+
+    async def picture(self, query: Query, *, history: bool = False) -> AsyncIterator[Seen]:
+        pages: Any = self._meta.picture(query, history)
+        async with aclosing(pages):
+            async for page in pages:
+                for seen in page:
+                    whole = await self._complete(seen) if isinstance(seen, Head) else seen
+                    if whole is not None:
+                        yield whole
+
+    async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
+        return await self._within(self._meta.aggregate(asked))
+
+    async def commits(self, resource_id: str, *, before: int | None = None, limit: int = 100) -> list[Commit]:
+        return await self._within(self._meta.commits(resource_id, before, limit))
+
+    async def commit_at(self, resource_id: str, time: datetime) -> Commit | None:
+        return await self._within(self._meta.commit_at(resource_id, time))
+
+    async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
+        return await self._within(self._meta.revisions(resource_id, span))
+
+    async def revision(self, resource_id: str, number: int, *, version: int | None = None) -> Revision | None:
+        return await self._within(self._meta.revision(resource_id, number, version))
+
+    async def data(self, of: Commit | Revision) -> bytes:
+        if of.locator is not None:
+            try:
+                return await self._within(self._meta.read(of.locator))
+            except DataCorrupted:
+                if await self._is_kept(of):
+                    raise
+        raise RevisionNotFound(of.revision_id)
+
+    async def blobs_of(self, resource_id: str, version: int) -> list[str]:
+        return await self._within(self._meta.blobs_of(resource_id, version))
+
+    async def commit_of_blob(self, resource_id: str, file_id: str) -> Commit | None:
+        version = await self._within(self._meta.version_of_blob(resource_id, file_id))
+        if version is None:
+            return None
+        found = await self._within(self._meta.commits(resource_id, version + 1, 1))
+        return found[0] if found and found[0].version == version else None
+
+    async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
+        return await self._meta.outdated(before, after, limit)
+
+    async def pending(self, after: FollowUp | None, limit: int) -> list[FollowUp]:
+        return await self._within(self._meta.pending(after, limit))
+
+    async def settle(self, done: Sequence[FollowUp]) -> None:
+        await self._within(self._meta.settle(done))
+
+    async def tidy(self) -> None:
+        await self._meta.tidy()
+        await self.blobs.uploads.expire()
+
+    async def _submit(self, group: WriteGroup, longer: float) -> list[Outcome]:
+        try:
+            return await self._within(self._writer.submit(group), longer)
+        except AutoCRUDError as error:
+            return [error] * len(group.items)
+
+    async def _commit_groups(self, groups: Sequence[WriteGroup]) -> list[list[Outcome]]:
+        """Those that are together in a batch; an atomic one is alone."""
+        items = [item for group in groups for item in group.items]
+        outcomes = iter(await self._meta.commit(items, groups[0].atomic))
+        return [list(islice(outcomes, len(group.items))) for group in groups]
+
+    async def _register(self, blob: Blob) -> Outcome:
+        return (await self._writer.submit(WriteGroup((blob,))))[0]
+
+    async def _completed(self, heads: Sequence[Head], together: int) -> list[Head | None]:
+        """The heads with their data, so many of them at a time: a page of large heads must not be a burst of reads."""
+        items: list[Head | None] = list(heads)
+        lacking = [place for place, head in enumerate(heads) if head.data is None and head.locator]
+        for start in range(0, len(lacking), together):
+            places = lacking[start : start + together]
+            found = await asyncio.gather(*(self._complete(heads[place]) for place in places))
+            for place, head in zip(places, found, strict=True):
+                items[place] = head
+        return items
+
+    async def _complete(self, head: Head) -> Head | None:
+        """The head with its data; None where that was erased after the head was read."""
+        if head.data is not None:
+            return head
+        try:
+            return replace(head, data=await self._within(self._meta.read(head.locator)))
+        except DataCorrupted:
+            if await self._is_named(head):
+                raise
+            return None
+
+    async def _is_named(self, head: Head) -> bool:
+        """Whether the data of a head, as it is or was, is still named, as of now, where it was."""
+        now = await self._within(self._meta.get(head.resource_id, True))
+        if now is None or now.locator == head.locator:
+            return now is not None
+        number = revision_number(head.resource_id, RevisionInfo.model_validate_json(head.revision_info).revision_id)
+        then = await self._within(self._meta.revision(head.resource_id, number, head.version))
+        return then is not None and then.locator == head.locator
+
+    async def _is_kept(self, of: Commit | Revision) -> bool:
+        """Whether data is still named, as of now, where it was."""
+        await self._within(self._meta.get(of.resource_id, True))  # brings what is behind up to now
+        written = of.version if isinstance(of, Commit) else of.written
+        found = await self._within(self._meta.commits(of.resource_id, written + 1, 1))
+        return any(commit.locator == of.locator for commit in found)
+
+    async def _within(self, call: Awaitable[R], longer: float = 0) -> R:
+        patience = self._patience + longer
+        try:
+            async with asyncio.timeout(patience):
+                return await call
+        except TimeoutError as error:
+            message = f"no answer within {patience:g} s; whether a write was made, a read will tell."
+            raise StorageUnavailable(message) from error
+
+
+def _groups(writes: Sequence[Write]) -> Iterator[WriteGroup]:
+    """The writes in order, in groups that are held in memory as a whole."""
+    group: list[Write] = []
+    weight = 0
+    for write in writes:
+        group.append(write)
+        weight += _item_weight(write)
+        if weight >= _GROUP_BYTES:
+            yield WriteGroup(group)
+            group, weight = [], 0
+    if group:
+        yield WriteGroup(group)
+
+
+def _weight(group: WriteGroup) -> int:
+    return sum(map(_item_weight, group.items))
+
+
+def _item_weight(item: Item) -> int:
+    return _RECORD_BYTES + len(item.data or b"") if isinstance(item, Write) else _RECORD_BYTES

@@ -1,0 +1,40 @@
+"""How far the columns of a model's index fields are filled, and for which version of the model."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Generic, TypeVar
+
+from autocrud.schema.index_field import IndexField
+from autocrud.schema.model_spec import ModelSpec
+
+Reached = TypeVar("Reached")
+
+STATES = "states"  # stands in place of a column for the states of a temporal model
+
+
+@dataclass(frozen=True, slots=True)
+class FieldState(Generic[Reached]):
+    """How far a field's columns are filled.
+
+    Attributes:
+        after: the last resource that is filled, as the engine finds it; None where all of them are.
+        passed_by: a process that does not know the field has written since it began to be filled.
+    """
+
+    column: str
+    signature: str
+    after: Reached | None
+    done: int
+    total: int
+    passed_by: bool
+
+
+def signature(field: IndexField) -> str:
+    """Tells fields apart, and what their columns hold; hexadecimal digits, which can stand in a statement."""
+    kind = f"{field.kind}{'[]' if field.is_list else ''}"
+    return sha256(f"{field.column} {field.path} {kind}".encode()).hexdigest()[:32]
+
+
+def signature_of_states(spec: ModelSpec[Any]) -> str:
+    """Tells what the states of a temporal model hold, as `signature` does of a column."""
+    return sha256(" ".join(["states", *sorted(map(signature, spec.index_fields))]).encode()).hexdigest()[:32]

@@ -1,0 +1,48 @@
+"""A resource as the memory store holds it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from autocrud.resource import timestamp
+from autocrud.schema.column_types import IndexValue
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.ports.types import Head, Write
+from autocrud.storage.row_view import row_of
+
+# A place among all resources, oldest first.
+Place = tuple[str, str]
+# A unique set's number, and the values of its fields.
+Held = tuple[int, tuple[IndexValue, ...]]
+
+
+@dataclass(slots=True)
+class Row:
+    """A resource, and what queries see of it."""
+
+    head: Head
+    index: tuple[IndexValue, ...]
+    columns: dict[str, IndexValue]
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return self.head.created_time, self.head.resource_id
+
+
+def row_after(spec: ModelSpec[Any], write: Write, row: Row | None, locator: str) -> Row:
+    """A resource as a write leaves it."""
+    meta = write.meta
+    if write.revision_json is not None:
+        # Without data, which was pruned, it is the head for no longer than the group that it is in.
+        revision_json, data, index = write.revision_json, write.data or b"", write.index
+    elif row is not None and row.head.data is not None:
+        revision_json, data, index, locator = (
+            row.head.revision_info, row.head.data, row.index, row.head.locator,
+        )  # fmt: skip
+    else:
+        raise ValueError("a resource begins with data")
+    created_time = timestamp(meta.created_time)
+    head = Head(
+        meta.resource_id, meta.version, meta.is_deleted, created_time, write.meta_json, revision_json, data, locator
+    )
+    return Row(head, index, row_of(spec, write.meta_json, index))

@@ -1,0 +1,308 @@
+"""Heads and commits in dicts. It stores what the others store, and answers in their order."""
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from copy import copy
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import count, islice
+from typing import Any
+
+from autocrud.errors import AlreadyExists, Conflict, DataCorrupted, UniqueViolation
+from autocrud.query.aggregation import Aggregation, GroupRow
+from autocrud.query.conditions import Query
+from autocrud.query.evaluate import holds, sort_key
+from autocrud.resource import CommitKind, revision_number, timestamp
+from autocrud.schema.column_types import IndexValue
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.metadata.memory.aggregate import aggregate
+from autocrud.storage.metadata.memory.point_in_time import MAKES, state_at, written
+from autocrud.storage.metadata.memory.rows import Held, Place, Row, row_after
+from autocrud.storage.metadata.memory.snapshot_scan import picture
+from autocrud.storage.ports.objects import ObjectStore
+from autocrud.storage.ports.storage import MetaStore
+from autocrud.storage.ports.types import (
+    Blob,
+    Commit,
+    FollowUp,
+    Head,
+    Item,
+    Outcome,
+    Repeated,
+    RequestKey,
+    Revision,
+    RevisionSpan,
+    Seen,
+    UnknownBlob,
+    Write,
+    all_or_none,
+    commit_of,
+    follow_up_of,
+)
+from autocrud.storage.row_view import row_of
+
+
+class MemoryMetaStore(MetaStore):
+    """Everything of one model in this process, gone with it.
+
+    Args:
+        objects: where the blobs are, under `folder`.
+    """
+
+    def __init__(self, spec: ModelSpec[Any], objects: ObjectStore, folder: str) -> None:
+        self._objects, self._folder = objects, folder
+        self._spec = spec
+        self._rows: dict[str, Row] = {}
+        self._commits: dict[str, list[Commit]] = {}
+        self._indexes: dict[str, list[tuple[IndexValue, ...]]] = {}  # after each of the commits
+        self._data: dict[str, bytes] = {}
+        self._keys: dict[str, tuple[RequestKey, str]] = {}
+        self._blobs: dict[str, Blob] = {}
+        self._references: dict[str, dict[int, tuple[str, ...]]] = {}
+        self._orphans: list[str] = []
+        self._pending: dict[FollowUp, None] = {}
+        self._serials = count()  # a locator is never used again
+        self._order: list[Place] = []
+        self._holders: dict[Held, str] = {}  # of unique values
+
+    async def open(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    async def commit(self, batch: Sequence[Item], atomic: bool = False) -> list[Outcome]:
+        before = self._state(batch) if atomic else {}
+        outcomes = [self._register(item) if isinstance(item, Blob) else self._apply(item) for item in batch]
+        if atomic and any(outcomes):
+            vars(self).update(before)
+            return all_or_none(outcomes)
+        while self._orphans:
+            await self._objects.delete(f"{self._folder}/{self._orphans.pop()}")
+        return outcomes
+
+    async def get(self, resource_id: str, current: bool) -> Head | None:
+        row = self._rows.get(resource_id)
+        return None if row is None else row.head
+
+    async def search(self, query: Query) -> list[Head]:
+        wanted = query.limit + 1
+        if not query.sort:
+            # In the order that the resources are kept in.
+            end = len(self._order) if query.after is None else bisect_left(self._order, query.after.values)
+            places = (self._order[number] for number in range(end - 1, -1, -1))
+            return [row.head for row in islice(self._selected(query, places), wanted)]
+        rows = sorted(self._selected(query, self._order), key=lambda row: sort_key(query.order, row.columns))
+        if query.after is not None:
+            columns = [key.field.column for key in query.order]
+            place = sort_key(query.order, dict(zip(columns, query.after.values, strict=True)))
+            rows = rows[bisect_right(rows, place, key=lambda row: sort_key(query.order, row.columns)) :]
+        return [row.head for row in rows[:wanted]]
+
+    async def count(self, query: Query) -> int:
+        return sum(1 for _ in self._selected(query, self._order))
+
+    def picture(self, query: Query, history: bool) -> AsyncIterator[Sequence[Seen]]:
+        return picture((row.head for row in self._selected(query, self._order)), self._commits if history else None)
+
+    async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
+        return aggregate(asked, (row.columns for row in self._selected(asked, self._order)))
+
+    async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:
+        history = self._commits.get(resource_id, [])
+        return [commit for commit in reversed(history) if before is None or commit.version < before][:limit]
+
+    async def commit_at(self, resource_id: str, time: datetime) -> Commit | None:
+        return next((one for one in reversed(self._commits.get(resource_id, [])) if one.time <= time), None)
+
+    async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
+        found: list[Revision] = []
+        for made in reversed(self._commits.get(resource_id, [])):
+            if made.kind not in MAKES or (span.before is not None and made.version >= span.before):
+                continue
+            if (span.since and made.time < span.since) or (span.until and made.time > span.until):
+                continue
+            revision = self._revision(made, None)
+            if revision is not None and len(found) < span.limit:
+                found.append(revision)
+        return found
+
+    async def revision(self, resource_id: str, number: int, version: int | None) -> Revision | None:
+        for made in self._commits.get(resource_id, []):
+            if made.kind in MAKES and made.revision_id == f"{resource_id}:{number}":
+                return self._revision(made, version)
+        return None
+
+    async def blobs_of(self, resource_id: str, version: int) -> list[str]:
+        return sorted(self._references.get(resource_id, {}).get(version, ()))
+
+    async def version_of_blob(self, resource_id: str, file_id: str) -> int | None:
+        held = self._references.get(resource_id, {})
+        return max((version for version, named in held.items() if file_id in named), default=None)
+
+    async def blob(self, file_id: str) -> Blob | None:
+        return self._blobs.get(file_id)
+
+    async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
+        return [
+            resource_id
+            for resource_id, history in sorted(self._commits.items())
+            if resource_id > after
+            and any(
+                commit.locator and commit.time < before and commit.revision_id != history[-1].revision_id
+                for commit in history
+            )
+        ][:limit]
+
+    async def pending(self, after: FollowUp | None, limit: int) -> list[FollowUp]:
+        return sorted(item for item in self._pending if after is None or item > after)[:limit]
+
+    async def settle(self, done: Sequence[FollowUp]) -> None:
+        self._pending = dict.fromkeys(self._pending.keys() - set(done))
+
+    async def tidy(self) -> None:
+        now = timestamp(datetime.now(UTC))
+        self._keys = {key: held for key, held in self._keys.items() if held[0].expires >= now}
+
+    async def read(self, locator: str) -> bytes:
+        try:
+            return self._data[locator]
+        except KeyError:
+            raise DataCorrupted(f"{locator} is lost.") from None
+
+    def _state(self, batch: Sequence[Item]) -> dict[str, Any]:
+        """Copies of all that a batch may change, as it is."""
+        named = {item.meta.resource_id for item in batch if isinstance(item, Write)}
+        state = {name: copy(value) for name, value in vars(self).items() if isinstance(value, dict | list)}
+        for held in state.values():
+            if isinstance(held, dict):
+                # What is kept of a resource may change in place.
+                held.update({key: copy(held[key]) for key in named & held.keys()})
+        return state
+
+    def _register(self, blob: Blob) -> Outcome:
+        if blob.file_id in self._blobs:
+            return AlreadyExists(blob.file_id)
+        self._blobs[blob.file_id] = blob
+        return None
+
+    def _refusal(self, write: Write, row: Row | None) -> Outcome:
+        resource_id = write.meta.resource_id
+        if write.key and write.key.key in self._keys:
+            held, holder = self._keys[write.key.key]
+            if held.expires > timestamp(write.meta.updated_time):
+                return Repeated(holder, held.fingerprint)
+        for file_id in write.blobs:
+            if file_id not in self._blobs:
+                return UnknownBlob(file_id)
+        if write.follows == 0 and row is not None:
+            return AlreadyExists(resource_id)
+        if write.follows != (row.head.version if row else 0):
+            return Conflict(resource_id, write.follows)
+        if row is not None and row.head.created_time != timestamp(write.meta.created_time):
+            return Conflict(resource_id, write.follows)  # it was purged and created again
+        return None
+
+    def _apply(self, write: Write) -> Outcome:
+        resource_id = write.meta.resource_id
+        row = self._rows.get(resource_id)
+        refused = self._refusal(write, row)
+        if refused is not None:
+            return refused
+        locator = f"{resource_id}/{next(self._serials)}"
+        new = None if write.kind is CommitKind.purge else row_after(self._spec, write, row, locator)
+        if new is not None and (taken := self._taken(new)) is not None:
+            return taken
+        if row is not None:
+            del self._order[bisect_left(self._order, row.place)]
+            for held in self._held(row):
+                del self._holders[held]
+        if write.follow_up:
+            self._pending[follow_up_of(write)] = None
+        if new is None:
+            self._forget(resource_id, write.blobs)
+        else:
+            self._rows[resource_id] = new
+            insort(self._order, new.place)
+            self._holders |= dict.fromkeys(self._held(new), resource_id)
+            self._record(write, locator)
+        return None
+
+    def _held(self, row: Row) -> list[Held]:
+        """The unique values that a resource holds while it is live."""
+        if row.head.is_deleted:
+            return []
+        claims = ((number, unique.claim(row.index)) for number, unique in enumerate(self._spec.unique_sets))
+        return [(number, values) for number, values in claims if values is not None]
+
+    def _taken(self, new: Row) -> UniqueViolation | None:
+        """The first unique set whose values another live resource holds."""
+        for held in self._held(new):
+            holder = self._holders.get(held, new.head.resource_id)
+            if holder != new.head.resource_id:
+                return UniqueViolation(self._spec.unique_sets[held[0]].names, holder)
+        return None
+
+    def _record(self, write: Write, locator: str) -> None:
+        resource_id, version = write.meta.resource_id, write.meta.version
+        if write.data is not None:
+            self._data[locator] = write.data
+        history = self._commits.setdefault(resource_id, [])
+        history.append(commit_of(write, None if write.data is None else locator))
+        indexes = self._indexes.setdefault(resource_id, [])
+        indexes.append(self._rows[resource_id].index)
+        if write.key:
+            self._keys[write.key.key] = (write.key, resource_id)
+        if write.blobs:
+            self._references.setdefault(resource_id, {})[version] = write.blobs
+        for place, commit in enumerate(history if write.prunes else ()):
+            number = revision_number(resource_id, commit.revision_id)
+            if number > write.prunes or commit.revision_id == write.meta.current_revision_id:
+                continue
+            indexes[place] = (None,) * len(indexes[place])
+            if commit.locator:
+                history[place] = replace(commit, locator=None)
+                del self._data[commit.locator]
+                self._release(resource_id, [commit.version])
+
+    def _revision(self, made: Commit, version: int | None) -> Revision | None:
+        """The revision that a commit made, as of a version; None where its data was pruned."""
+        info, held = written(self._commits[made.resource_id], made, version)
+        return None if held.locator is None else Revision(info, made.version, held.version, held.locator)
+
+    def _release(self, resource_id: str, versions: Iterable[int], kept: Iterable[str] = ()) -> None:
+        """Drop references, and the blobs that nobody refers to any more, but for those that are kept."""
+        held = self._references.get(resource_id, {})
+        released = {file_id for version in versions for file_id in held.pop(version, ())}
+        used = {file_id for other in self._references.values() for blobs in other.values() for file_id in blobs}
+        for file_id in released - used - set(kept):
+            self._orphans.append(self._blobs.pop(file_id).key)
+
+    def _forget(self, resource_id: str, kept: Iterable[str]) -> None:
+        del self._rows[resource_id], self._indexes[resource_id]
+        for commit in self._commits.pop(resource_id):
+            if commit.locator is not None:
+                del self._data[commit.locator]
+        self._release(resource_id, list(self._references.get(resource_id, ())), kept)
+        self._keys = {key: held for key, held in self._keys.items() if held[1] != resource_id}
+
+    def _then(self, row: Row, query: Query | Aggregation) -> Row | None:
+        """A row as it was at the time of a query; None where it was not."""
+        if isinstance(query, Aggregation) or query.at is None:
+            return row
+        history = self._commits[row.head.resource_id]
+        head = state_at(history, row.head, query.at)
+        if head is None:
+            return None
+        place = next(place for place, commit in enumerate(history) if commit.version == head.version)
+        index = self._indexes[head.resource_id][place]
+        return Row(head, index, row_of(self._spec, head.meta, index))
+
+    def _selected(self, query: Query | Aggregation, places: Iterable[Place]) -> Iterator[Row]:
+        """The rows at these places for which the query's condition holds."""
+        for _, resource_id in places:
+            row = self._then(self._rows[resource_id], query)
+            if row is None or (row.head.is_deleted and not query.include_deleted):
+                continue
+            if holds(query.where, row.columns):
+                yield row

@@ -1,0 +1,167 @@
+"""Queries as PostgreSQL's SQL, and values as its drivers take them."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from functools import partial
+from hashlib import sha1
+from typing import Any
+from uuid import UUID
+
+from autocrud.query.operators import Operator
+from autocrud.query.text_search import TextQuery
+from autocrud.schema.column_types import ColumnKind, ColumnValue, IndexValue, decimal_of
+from autocrud.schema.index_field import IndexField
+from autocrud.schema.search_document import DocumentField
+from autocrud.storage.metadata.sql.compiler import Compiler
+
+# An index field's kind: the column's type, and how the value that other backends store becomes PostgreSQL's.
+KINDS: dict[ColumnKind, tuple[str, Callable[[Any], Any]]] = {
+    ColumnKind.text: ("text", str),
+    ColumnKind.integer: ("bigint", int),
+    ColumnKind.real: ("double precision", float),
+    ColumnKind.boolean: ("boolean", bool),
+    ColumnKind.decimal: ("numeric", decimal_of),
+    ColumnKind.datetime: ("timestamptz", datetime.fromisoformat),
+    ColumnKind.date: ("date", date.fromisoformat),
+    ColumnKind.time: ("text", str),
+    ColumnKind.uuid: ("uuid", UUID),
+}
+_INFINITE = {date.min: "-infinity", date.max: "infinity"}  # as which the driver binds these two
+_MOST_BYTES = 63  # of a name in PostgreSQL, which cuts longer ones, and would make two of them one
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def fitting(name: str) -> str:
+    """A name that PostgreSQL does not cut: one that is too long ends in a hash of itself."""
+    encoded = name.encode()
+    if len(encoded) <= _MOST_BYTES:
+        return name
+    return encoded[: _MOST_BYTES - 17].decode(errors="ignore") + "_" + sha1(encoded).hexdigest()[:16]
+
+
+def column_name(field: IndexField) -> str:
+    """The name of a field's column."""
+    return fitting(field.column)
+
+
+def folded_name(field: IndexField) -> str:
+    """The name of the column with a text's case folded, by Python as everywhere else."""
+    return fitting(f"cf_{field.name}")
+
+
+def is_folded(field: IndexField) -> bool:
+    """Whether a field has such a column."""
+    plain = not (field.is_list or field.is_meta or isinstance(field, DocumentField))
+    return plain and field.kind is ColumnKind.text
+
+
+def column_type(field: IndexField) -> str:
+    """The type of a field's column."""
+    return f"{KINDS[field.kind][0]}{'[]' if field.is_list else ''}"
+
+
+def carried(kind: str) -> str:
+    """The type in which values of a type go into a statement, of which `unnest` takes an array: lists go as texts."""
+    return "text" if kind.endswith("[]") else kind
+
+
+def typed(field: IndexField, value: IndexValue) -> Any:
+    """A column's value as PostgreSQL takes it; a list as the text of an array."""
+    if isinstance(value, tuple):
+        return "{" + ",".join([_element(typed(field, item)) for item in value]) + "}"
+    return None if value is None else KINDS[field.kind][1](value)
+
+
+def converter(field: IndexField) -> Callable[[Any], Any]:
+    """What makes of a column's value, which is not null, the one that PostgreSQL takes."""
+    return partial(typed, field) if field.is_list else KINDS[field.kind][1]
+
+
+def _element(value: Any) -> str:
+    """An element of an array's text. In quotes, nothing but quotes and backslashes has a meaning."""
+    text = _INFINITE.get(value) or str(value)
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def words_of(field: DocumentField) -> str:
+    """The words of a document, as an index has them."""
+    return f"array_to_tsvector(string_to_array(btrim({quoted(column_name(field))}), '  '))"
+
+
+def _tsquery(text: TextQuery) -> str:
+    """A text query as a tsquery, but for which words stand together. Words hold nothing that has a meaning there."""
+    wanted = [
+        f"'{word}'{':*' * (clause.prefix and place == len(clause.words))}"
+        for clause in text.wanted
+        for place, word in enumerate(clause.words, 1)
+    ]
+    unwanted = [f"!'{clause.words[0]}'{':*' * clause.prefix}" for clause in text.unwanted if len(clause.words) == 1]
+    return " & ".join([*wanted, *unwanted])
+
+
+def names_of(columns: Iterable[str]) -> str:
+    """Columns, quoted."""
+    return ", ".join(map(quoted, columns))
+
+
+def rows_of(columns: Mapping[str, str]) -> str:
+    """The arrays of a statement's arguments, as rows."""
+    casts = ", ".join(f"${number}::{carried(kind)}[]" for number, kind in enumerate(columns.values(), 1))
+    return f"unnest({casts}) AS row ({names_of(columns)})"
+
+
+def given(name: str, kind: str) -> str:
+    """A column's value in such a row."""
+    return f"row.{quoted(name)}" + (f"::{kind}" if carried(kind) != kind else "")
+
+
+class PostgresCompiler(Compiler):
+    """One statement for PostgreSQL, with `$n` for each value."""
+
+    live = "NOT is_deleted"
+
+    def name(self, field: IndexField) -> str:
+        return quoted(column_name(field))
+
+    def bound(self, field: IndexField, value: ColumnValue) -> str:
+        return self.place(typed(field, value), KINDS[field.kind][0])
+
+    def bound_text(self, text: str) -> str:
+        return self.place(text, "text")
+
+    def place(self, value: Any, kind: str) -> str:
+        """Bind a value of this type."""
+        self.values.append(value)
+        return f"${len(self.values)}::{kind}"
+
+    def one_of(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
+        return f"{self.column(field)} = ANY({self._array(field, values)})"
+
+    def text_term(self, field: IndexField, operator: Operator, text: str) -> str:
+        column = self.column(field)
+        if operator is Operator.contains:
+            return f"strpos({column}, {self.bound_text(text)}) > 0"
+        if operator is Operator.icontains:
+            return f"strpos({quoted(folded_name(field))}, {self.bound_text(text)}) > 0"
+        if operator is Operator.regex:
+            return f"{column} ~ {self.bound_text(text)}"
+        return f"right({column}, {len(text)}) = {self.bound_text(text)}" if text else f"{column} IS NOT NULL"
+
+    def list_term(self, field: IndexField, operator: Operator, values: Sequence[ColumnValue]) -> str:
+        sign = "&&" if operator is Operator.contains_any else "@>"
+        return f"{self.column(field)} {sign} {self._array(field, values)}"
+
+    def matches(self, field: DocumentField, text: TextQuery) -> str:
+        terms = [f"{words_of(field)} @@ {self.place(_tsquery(text), 'text')}::tsquery"]
+        for clauses, sign in ((text.wanted, ">"), (text.unwanted, "=")):
+            # The words are not known by their places.
+            phrases = [clause for clause in clauses if len(clause.words) > 1]
+            terms += [f"strpos({self.name(field)}, {self.bound_text(clause.pattern)}) {sign} 0" for clause in phrases]
+        return f"({' AND '.join(terms)})"
+
+    def _array(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
+        return self.place([typed(field, value) for value in values], f"{KINDS[field.kind][0]}[]")

@@ -1,0 +1,125 @@
+"""The history of one model in PostgreSQL: a row per commit, what is to be erased, and the statements on these."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from autocrud.resource import CommitKind, RevisionStatus
+from autocrud.storage.metadata.sql.revisions import FOREVER, REWRITES, select_revisions
+from autocrud.storage.ports.types import Commit, RevisionSpan, Write
+
+COMMIT_COLUMNS = {
+    "resource_id": "text",
+    "version": "bigint",
+    "kind": "text",
+    "time": "timestamptz",
+    "by": "text",
+    "revision_id": "text",
+    "parent_revision_id": "text",
+    "status": "text",
+    "is_deleted": "boolean",
+    "schema_version": "integer",
+    "data_hash": "text",
+    "size": "bigint",
+    "locator": "text",
+    "total_revision_count": "bigint",
+    "record": "text",
+}
+COMMIT = ", ".join(f'"{name}"' for name in list(COMMIT_COLUMNS)[:-1])
+_FIRST_TIME, _LAST_TIME = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+
+
+class PostgresHistory:
+    """The statements for one model.
+
+    Args:
+        named: makes of a short name the table's, quoted and with its schema.
+    """
+
+    def __init__(self, named: Callable[[str], str], heads: str) -> None:
+        self._named = named
+        self.commits, self.erasures = named("commits"), named("erasures")
+        names = ", ".join(f'"{name}"' for name in COMMIT_COLUMNS)
+        casts = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(COMMIT_COLUMNS.values(), 1))
+        self.insert_commits = f"INSERT INTO {self.commits} ({names}) SELECT * FROM unnest({casts})"
+        self.purge = (
+            f"WITH gone AS (DELETE FROM {self.commits} WHERE resource_id = ANY($1::text[]) RETURNING record)"
+            f" INSERT INTO {self.erasures} (record, step, deferred)"
+            " SELECT record, 3, false FROM gone UNION SELECT unnest($2::text[]), 3, false"
+        )
+        # Lives of an id that began at the same time, as imports may have them, are told apart by their first records.
+        self.begun = (
+            f"SELECT DISTINCT ON (resource_id) resource_id, record FROM {self.commits}"
+            " WHERE resource_id = ANY($1::text[]) ORDER BY resource_id, version"
+        )
+        # The number of a revision stands behind the colon of its id; ids of resources have none.
+        self.prune = (
+            f"WITH old AS (SELECT DISTINCT c.resource_id, c.version, c.locator FROM {self.commits} c JOIN"
+            " unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[]) AS p (resource_id, number, current, version)"
+            " ON c.resource_id = p.resource_id AND c.version <= p.version"
+            " WHERE c.locator IS NOT NULL AND split_part(c.revision_id, ':', 2)::bigint <= p.number"
+            f" AND c.revision_id <> p.current), gone AS (UPDATE {self.commits} c SET locator = NULL FROM old"
+            " WHERE c.resource_id = old.resource_id AND c.version = old.version),"
+            f" noted AS (INSERT INTO {self.erasures} (record, step, deferred) SELECT locator, 3, true FROM old)"
+            " SELECT resource_id, version FROM old"
+        )
+        commits = f"SELECT {COMMIT} FROM {self.commits} WHERE resource_id = $1"
+        self.commits_of = f"{commits} AND version < $2 ORDER BY version DESC LIMIT $3"
+        some = f"SELECT {COMMIT} FROM {self.commits} WHERE resource_id = ANY($1::text[])"
+        self.all_commits_of = f"{some} ORDER BY resource_id, version"
+        self.commit_at = f"{commits} AND time <= $2 ORDER BY version DESC LIMIT 1"
+        revisions = select_revisions(self.commits, "$1", "$2")
+        self._revisions = (
+            f"{revisions} AND made.version < $3 AND made.time BETWEEN $4 AND $5 ORDER BY made.version DESC LIMIT $6"
+        )
+        # Revision n is made by commit n or a later one, so that the search begins where it most often ends.
+        self._revision = f"{revisions} AND made.version >= $3 AND made.revision_id = $4 ORDER BY made.version LIMIT 1"
+        self.outdated = (
+            f"SELECT DISTINCT c.resource_id FROM {self.commits} c JOIN {heads} h USING (resource_id)"
+            " WHERE c.locator IS NOT NULL AND c.time < $1 AND c.revision_id <> h.current_revision_id"
+            " AND c.resource_id > $2 ORDER BY c.resource_id LIMIT $3"
+        )
+        self.pending = f"SELECT record, step FROM {self.erasures} WHERE deferred <= $1"
+        self.erased = f"DELETE FROM {self.erasures} WHERE record = ANY($1::text[])"
+
+    def indexes(self, *, retains: bool) -> list[str]:
+        """The statements that make the indexes: of the few rows that a look-up of revisions needs beside the key, and
+        of those that a retention looks for; without one, that would only cost.
+        """
+        wanted = {"commits_rewrites": f"(resource_id, revision_id, version) WHERE kind IN {REWRITES}"}
+        if retains:
+            wanted["commits_held"] = "(resource_id, version) WHERE locator IS NOT NULL"
+        names = {short: self._named(short).rpartition(".")[2] for short in wanted}
+        return [
+            f"CREATE INDEX IF NOT EXISTS {names[short]} ON {self.commits} {columns}"
+            for short, columns in wanted.items()
+        ]
+
+    def revisions(self, resource_id: str, span: RevisionSpan) -> tuple[str, list[Any]]:
+        """The statement for revisions, newest first, and its arguments."""
+        before = FOREVER if span.before is None else span.before
+        since, until = span.since or _FIRST_TIME, span.until or _LAST_TIME
+        return self._revisions, [resource_id, FOREVER, before, since, until, span.limit]
+
+    def revision(self, resource_id: str, number: int, version: int | None) -> tuple[str, list[Any]]:
+        """The statement for one revision, as of a version, and its arguments."""
+        return self._revision, [resource_id, version or FOREVER, number, f"{resource_id}:{number}"]
+
+
+def commit_of_row(row: Iterable[Any]) -> Commit:
+    """A row of `commits_of` or `commit_at`."""
+    resource_id, version, kind, time, by, revision_id, parent, status, *rest = row
+    return Commit(resource_id, version, CommitKind(kind), time, by, revision_id, parent, RevisionStatus(status), *rest)
+
+
+def commit_row(write: Write, locator: str | None, record: str) -> tuple[Any, ...]:
+    """A row for `insert_commits`."""
+    meta, revision = write.meta, write.revision
+    parent, data_hash, size = (
+        (None, None, None) if revision is None else (revision.parent_revision_id, revision.data_hash, revision.size)
+    )
+    return (
+        meta.resource_id, meta.version, write.kind.value, meta.updated_time, meta.updated_by, meta.current_revision_id,
+        parent, meta.status.value, meta.is_deleted, meta.schema_version, data_hash, size, locator,
+        meta.total_revision_count, record,
+    )  # fmt: skip

@@ -1,0 +1,261 @@
+"""Brings the index columns and the indexes of existing tables in PostgreSQL in line with the model, as it is now.
+
+Readers and writers go on meanwhile. No lock of a session is used, which a pooler in transaction mode would lose: nodes
+take turns by locks of transactions.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from autocrud.errors import ConfigurationError
+from autocrud.schema.index_field import IndexField
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.unique_constraints import UniqueSet
+from autocrud.storage.index_backfill.column_state import signature
+from autocrud.storage.index_backfill.runner import FillEngine, NotUnique, Progress, large_values, values_of
+from autocrud.storage.metadata.postgres.compiler import fitting, quoted
+from autocrud.storage.metadata.postgres.connection import PostgresPool, Raced
+from autocrud.storage.metadata.postgres.index_state import columns_of_field, furthest_behind, values_of_field
+from autocrud.storage.metadata.postgres.record_store import PostgresRecords
+from autocrud.storage.metadata.postgres.schema import MARK, key_of, lock_of, present_indexes, wanted_indexes
+from autocrud.storage.metadata.postgres.tables import PostgresTables
+
+logger = logging.getLogger(__name__)
+
+_LOCK_WAIT = "1s"  # for readers to end; whoever comes meanwhile waits behind
+_ATTEMPTS, _PAUSE = 30, 1.0  # seconds between two
+_LONG = 86400.0  # seconds
+_KEEP_ALIVE = 10.0  # seconds
+
+
+class PostgresFillEngine(FillEngine):
+    """Fills in short transactions, of which one node at a time has one, and builds indexes beside them."""
+
+    def __init__(
+        self, spec: ModelSpec[Any], pool: PostgresPool, tables: PostgresTables, records: PostgresRecords
+    ) -> None:
+        self._spec = spec
+        self._pool = pool
+        self._tables = tables
+        self._records = records
+
+    async def begin(self) -> None:
+        try:
+            for attempt in range(_ATTEMPTS):
+                try:
+                    async with self._pool.connection() as connection:
+                        return await self._match_columns(connection, last=attempt + 1 == _ATTEMPTS)
+                except _LockTimeout:
+                    logger.warning("%s: a column cannot be added while others read; trying again", self._spec.name)
+                    await asyncio.sleep(_PAUSE)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise ConfigurationError(f"PostgreSQL refuses: {error}", argument="postgres_url") from error
+
+    async def begin_again(self) -> None:
+        async with self._pool.connection() as connection:
+            await connection.execute(self._tables.index_states.begin_again, timeout=_LONG)
+
+    async def progress(self) -> list[Progress]:
+        async with self._pool.connection() as connection:
+            states = await self._tables.index_states.pending(connection)
+        return [Progress(state.column, state.done, state.total) for state in states]
+
+    async def fill(self, fields: Sequence[IndexField], rows: int) -> bool:
+        try:
+            async with self._pool.connection() as connection, connection.transaction():
+                lock = key_of(f"{self._tables.heads}:fill")
+                if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", lock):
+                    return False
+                await self._fill(connection, fields, rows)
+        except Raced as error:
+            logger.info("%s: a batch of filling begins again: %s", self._spec.name, error)
+        return True
+
+    async def index(self, postponed: Collection[str]) -> bool:
+        later = {fitting(f"{self._tables.heads_name}_{column}") for column in postponed}
+        wanted = wanted_indexes(self._spec, self._tables)
+        async with self._pool.connection() as connection:
+            present = await present_indexes(connection, self._tables)
+        if not _unwanted(present, wanted) and all(name in present or name in later for name in wanted):
+            return True
+        try:
+            async with self._pool.alone() as guard, guard.transaction():
+                if not await guard.fetchval(
+                    "SELECT pg_try_advisory_xact_lock($1)", key_of(f"{self._tables.heads}:index")
+                ):
+                    return False
+                # Ends the portal of the statement before, whose snapshot the build would wait for, and that for ever.
+                await guard.execute("SELECT 1")
+                async with self._pool.alone() as builder:
+                    task = asyncio.ensure_future(self._match_indexes(builder, wanted, later))
+                    try:
+                        # Or a timeout of idle transactions would end the one that keeps other nodes out.
+                        while not (await asyncio.wait([task], timeout=_KEEP_ALIVE))[0]:
+                            await guard.execute("SELECT 1")
+                        await task
+                    finally:
+                        task.cancel()
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise ConfigurationError(f"PostgreSQL refuses: {error}", argument="postgres_url") from error
+        return True
+
+    async def _match_columns(self, connection: Any, *, last: bool) -> None:
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", lock_of(self._tables))
+            try:
+                await match_columns(connection, self._spec, self._tables)
+            except asyncpg.LockNotAvailableError as error:
+                if last:
+                    raise
+                raise _LockTimeout from error
+
+    async def _fill(self, connection: Any, fields: Sequence[IndexField], rows: int) -> None:
+        tables, states = self._tables, self._tables.index_states
+        behind, after = furthest_behind(await states.pending(connection), fields)
+        if not behind:
+            return
+        found = await connection.fetch(
+            f"SELECT resource_id, version, head, head_locator FROM {tables.heads} WHERE resource_id > $1"
+            " ORDER BY resource_id LIMIT $2",
+            after,
+            rows,
+        )
+        places = [(resource_id, locator) for resource_id, _, head, locator in found if head is None]
+        large = await large_values(self._spec, behind, places, self._records.data)
+        values = []
+        for resource_id, version, head, locator in found:
+            if head is not None:
+                mine = values_of(self._spec, behind, resource_id, head)
+            else:
+                known = large[resource_id, locator]
+                if isinstance(known, Exception):
+                    if await self._has_moved(connection, resource_id, version):
+                        continue
+                    raise known
+                mine = known
+            columns = [
+                part for field, value in zip(behind, mine, strict=True) for part in values_of_field(field, value)
+            ]
+            values.append((resource_id, version, *columns))
+        await self._set(connection, behind, values)
+        reached = found[-1][0] if len(found) == rows else None
+        await connection.execute(states.reach, reached, len(found), [field.column for field in behind])
+
+    async def _set(self, connection: Any, fields: Sequence[IndexField], values: Sequence[tuple[Any, ...]]) -> None:
+        """Set the columns of rows that are as they were read; what was written since has them."""
+        columns = {name: kind for field in fields for name, kind in columns_of_field(field).items()}
+        # A list comes as the text of an array.
+        pairs = [
+            (quoted(name), f"${number}::{'text::' * kind.endswith('[]')}{kind}")
+            for number, (name, kind) in enumerate(columns.items(), 3)
+        ]
+        assignments = ", ".join(f"{name} = {value}" for name, value in pairs)
+        # Rows that have these values already, most of them where it begins again, are not written.
+        differs = " OR ".join(f"{name} IS DISTINCT FROM {value}" for name, value in pairs)
+        update = (
+            f"UPDATE {self._tables.heads} SET {assignments} WHERE resource_id = $1 AND version = $2 AND ({differs})"
+        )
+        try:
+            # In the order of the ids, in which writers lock too.
+            await connection.executemany(update, values)
+        except asyncpg.UniqueViolationError as error:
+            _, unique = wanted_indexes(self._spec, self._tables).get(error.constraint_name or "", ("", None))
+            if unique is None:
+                raise
+            raise NotUnique(unique) from error
+
+    async def _has_moved(self, connection: Any, resource_id: str, version: int) -> bool:
+        current = await connection.fetchval(
+            f"SELECT version FROM {self._tables.heads} WHERE resource_id = $1", resource_id
+        )
+        return bool(current != version)
+
+    async def _match_indexes(
+        self, connection: Any, wanted: Mapping[str, tuple[str, UniqueSet | None]], later: Collection[str]
+    ) -> None:
+        schema = quoted(self._tables.schema)
+        present = await present_indexes(connection, self._tables)
+        for name in _unwanted(present, wanted):
+            await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quoted(name)}", timeout=_LONG)
+            present.pop(name)
+        for name, (sql, unique) in wanted.items():
+            if name in present or name in later:
+                continue
+            logger.info("%s: building the index %s", self._spec.name, name)
+            try:
+                await connection.execute(sql.replace("INDEX ", "INDEX CONCURRENTLY ", 1), timeout=_LONG)
+            except asyncpg.UniqueViolationError as error:
+                await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quoted(name)}", timeout=_LONG)
+                if unique is None:
+                    raise
+                raise NotUnique(unique) from error
+            comment = (MARK + sql).replace("'", "''")
+            await connection.execute(f"COMMENT ON INDEX {schema}.{quoted(name)} IS '{comment}'")
+
+
+async def match_columns(connection: Any, spec: ModelSpec[Any], tables: PostgresTables) -> None:
+    """Add the missing index columns, empty, in the open transaction, and begin to fill what is not of the model.
+
+    Columns of another type are replaced. Those that were there before states were kept are filled.
+
+    Raises:
+        asyncpg.LockNotAvailableError: others read for too long.
+    """
+    fields = tables.index_states
+    were_there = not await connection.fetchval("SELECT to_regclass($1)::text", fields.table)
+    if were_there:
+        await connection.execute(fields.create)
+    existing = await _existing_columns(connection, tables)
+    states = await fields.states(connection)
+    stale = [field for field in spec.index_fields if not fields.is_current(states.get(field.column), field)]
+    lacking = {
+        field.column: [name for name, kind in columns_of_field(field).items() if existing.get(name) != _shown(kind)]
+        for field in spec.index_fields
+    }
+    begun = [field for field in spec.index_fields if field in stale or lacking[field.column]]
+    if not begun:
+        return
+    # Before the lock, which is held to the end of the transaction.
+    total = await connection.fetchval(f"SELECT count(*) FROM {tables.heads}", timeout=_LONG)
+    await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
+    for field in begun:
+        is_filled = not total or (were_there and not lacking[field.column])
+        after = None if is_filled else ""
+        await connection.execute(fields.begin, field.column, signature(field), after, total)
+        for name in lacking[field.column]:
+            kind = columns_of_field(field)[name]
+            collation = ' COLLATE "C"' if kind in ("text", "text[]") else ""
+            if name in existing:
+                await connection.execute(f"ALTER TABLE {tables.heads} DROP COLUMN {quoted(name)}")
+            await connection.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quoted(name)} {kind}{collation}")
+    await connection.execute("SET LOCAL lock_timeout = 0")
+
+
+async def _existing_columns(connection: Any, tables: PostgresTables) -> dict[str, str]:
+    rows = await connection.fetch(
+        "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute"
+        " WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped",
+        tables.heads,
+    )
+    return {name: kind.replace(" with time zone", "") for name, kind in rows}
+
+
+def _shown(kind: str) -> str:
+    return kind.replace("timestamptz", "timestamp")
+
+
+def _unwanted(present: Mapping[str, str | None], wanted: Mapping[str, tuple[str, UniqueSet | None]]) -> list[str]:
+    """Indexes of ours that are not as they are wanted, and what a crash has left of one."""
+    return [
+        name
+        for name, made in present.items()
+        if (made is None and name in wanted) or (made is not None and wanted.get(name, (None, None))[0] != made)
+    ]
+
+
+class _LockTimeout(Exception):
+    """Somebody reads for longer than others are to wait."""

@@ -1,0 +1,126 @@
+"""Creates the table of the states of a temporal model in PostgreSQL, and fills it from the commits and their data."""
+
+import logging
+from itertools import groupby
+from typing import Any
+
+from autocrud.resource import ResourceMeta
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.metadata.postgres.history_tables import commit_of_row
+from autocrud.storage.metadata.postgres.record_store import PostgresRecords
+from autocrud.storage.metadata.postgres.tables import PostgresTables, columns_of, declared
+from autocrud.storage.point_in_time import meta_then, states_of, values_of
+
+logger = logging.getLogger(__name__)
+
+_RESOURCES = 200  # at a time
+
+# Of these columns with their types those that the table lacks, or has as another type.
+_DIFFERING = (
+    "SELECT name, attname IS NOT NULL FROM unnest($1::text[], $2::text[]) AS wanted (name, kind)"
+    " LEFT JOIN pg_attribute ON attrelid = to_regclass($3) AND attname = name AND NOT attisdropped"
+    " WHERE atttypid IS DISTINCT FROM kind::regtype"
+)
+_INDEXES = "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_regclass($1) AND NOT indisprimary"
+
+
+async def begin_states(connection: Any, tables: PostgresTables) -> None:
+    """Bring the table to the model, and empty it where it does not hold what was written, so that it is filled.
+
+    Nodes of other versions go on writing to it, and say that they pass by what they do not know. So columns come, and
+    none goes; and where the model keeps no states, the table stays, empty.
+    """
+    states, fields = tables.states, tables.index_states
+    exists = bool(await connection.fetchval("SELECT to_regclass($1)::text", states.table))
+    if not states.temporal:
+        if exists and await connection.fetchval(f"SELECT EXISTS (SELECT 1 FROM {states.table})"):
+            await _lock_writers(connection, tables)
+            await _empty(connection, tables)
+        return
+    kinds = {**states.columns, "until": "timestamptz"}
+    differing = await connection.fetch(_DIFFERING, list(kinds), list(kinds.values()), states.table)
+    if not differing and await fields.hold_states(connection):
+        return
+    await _lock_writers(connection, tables)
+    if any(is_there for _, is_there in differing):  # as another type: its values could not be written
+        await connection.execute(f"DROP TABLE {states.table}")
+        exists = False
+    if exists:
+        for name, _ in differing:
+            column = declared({name: kinds[name]}, nullable=True)
+            await connection.execute(f"ALTER TABLE {states.table} ADD COLUMN {column}")
+        await _empty(connection, tables)
+    else:
+        columns = ", ".join(
+            declared({name: kind}, nullable=name in tables.index_columns) for name, kind in kinds.items()
+        )
+        await connection.execute(f"CREATE TABLE {states.table} ({columns}, PRIMARY KEY (resource_id, version))")
+    await fields.begin_states(connection)
+
+
+async def _lock_writers(connection: Any, tables: PostgresTables) -> None:
+    """Wait for the batches that are under way, and keep others from beginning."""
+    # Which each of them locks first: whoever comes later notes what he passes by, and nobody waits for us in a ring.
+    await connection.execute(f"LOCK TABLE {tables.heads} IN EXCLUSIVE MODE")
+
+
+async def _empty(connection: Any, tables: PostgresTables) -> None:
+    await connection.execute(f"TRUNCATE {tables.states.table}")
+    for (name,) in await connection.fetch(_INDEXES, tables.states.table):
+        await connection.execute(f"DROP INDEX {name}")
+
+
+async def fill_states(connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords) -> None:
+    """Fill the table, some resources at a time, and create its indexes, which say that it is filled.
+
+    Raises:
+        ConfigurationError: stored data does not fit a column.
+    """
+    if not spec.temporal:
+        return
+    lacking = [
+        sql
+        for name, sql in tables.states.indexes().items()
+        if not await connection.fetchval("SELECT to_regclass($1)::text", name)
+    ]
+    if not lacking:
+        return
+    # Who writes waits: he needs the states before his own.
+    await connection.execute(f"LOCK TABLE {tables.states.table} IN ACCESS EXCLUSIVE MODE")
+    after: str | None = ""
+    done = 0
+    while after is not None:
+        after, some = await _fill_some(connection, spec, tables, records, after)
+        done += some
+        if some:
+            logger.info("%s: filled the states of %d resources", spec.name, done)
+    for sql in lacking:
+        await connection.execute(sql)
+
+
+async def _fill_some(
+    connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords, after: str
+) -> tuple[str | None, int]:
+    """Fill some resources; the id to go on behind, None at the end, and how many they were."""
+    states = tables.states
+    rows = await connection.fetch(
+        f"SELECT resource_id, meta, head FROM {tables.heads} h WHERE resource_id > $1"
+        f" AND NOT EXISTS (SELECT 1 FROM {states.table} s WHERE s.resource_id = h.resource_id AND s.version = 1)"
+        f" ORDER BY resource_id LIMIT {_RESOURCES}",
+        after,
+    )
+    if not rows:
+        return None, 0
+    born = {resource_id: ResourceMeta.model_validate_json(meta) for resource_id, meta, _ in rows}
+    found = await connection.fetch(tables.history.all_commits_of, list(born))
+    commits = [commit_of_row(row) for row in found]
+    values = await values_of(spec, commits, records.data, {resource_id: data for resource_id, _, data in rows})
+    nothing = (None,) * len(spec.index_fields)
+    entered = []
+    for resource_id, group in groupby(commits, key=lambda commit: commit.resource_id):
+        for state in states_of(list(group), values.get(resource_id, {}), nothing):
+            meta = meta_then(state.commit, born[resource_id])
+            entered.append(states.row(meta, state.until, tables.index_row(state.index)))
+    await connection.execute(states.purge, list(born))
+    await connection.execute(states.insert, *columns_of(entered))
+    return rows[-1][0], len(rows)

@@ -1,0 +1,292 @@
+"""Rebuilds the tables of a model from its records alone (invariant 6)."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass, field
+from itertools import groupby
+from typing import Any
+
+from autocrud.errors import DataCorrupted
+from autocrud.resource import CommitKind, revision_number
+from autocrud.schema.index_field import IndexField
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.commit_log.locator import parse_locator
+from autocrud.storage.commit_log.record_codec import data_span, decode_record, parse_record
+from autocrud.storage.index_backfill.column_state import signature
+from autocrud.storage.metadata.postgres.history_tables import commit_row
+from autocrud.storage.metadata.postgres.record_store import PostgresRecords
+from autocrud.storage.metadata.postgres.tables import PostgresTables, columns_of
+from autocrud.storage.ports.types import Blob, Write, follow_up_of
+
+logger = logging.getLogger(__name__)
+
+_ROWS = 200
+_STAGE = "autocrud_rebuild"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A record where it was found."""
+
+    place: str
+    after: str | None
+    begun: str | None
+    created_time: str
+    write: Write
+
+
+async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords) -> None:
+    """Fill empty tables from the records, within the open transaction.
+
+    Records of transactions that were rolled back may be among them. Where two claim one version of a resource, that
+    one counts which a later record names as the one that it follows, else the one in the later object.
+
+    Raises:
+        DataCorrupted: a line is not a record.
+    """
+    if not await _stage(connection, tables, records):
+        return
+    done, after = 0, ""
+    released: set[str] = set()
+    misfits: set[IndexField] = set()
+    while ids := await _next_ids(connection, after):
+        found = await connection.fetch(
+            f"SELECT resource_id, place, line FROM {_STAGE} WHERE resource_id = ANY($1::text[])"
+            " ORDER BY resource_id, version, place",
+            ids,
+        )
+        rebuilt = _Rebuilt()
+        for _, group in groupby(found, key=lambda row: row[0]):
+            items = [_found(spec, place, line, misfits) for _, place, line in group]
+            rebuilt.add(tables, *_history(items))
+            # Also what was rolled back: to follow up what did not happen does nothing.
+            rebuilt.pending += [astuple(follow_up_of(item.write)) for item in items if item.write.follow_up]
+        await rebuilt.store(connection, tables)
+        released.update(rebuilt.released)
+        done, after = done + len(ids), ids[-1]
+        logger.info("%s: rebuilt %d resources from their records", spec.name, done)
+    # Not before all references are known.
+    await connection.execute(tables.registry.orphan, list(released), False)
+    await connection.execute(f"DROP TABLE {_STAGE}")
+    for unfit in misfits:  # whether what stands now does not fit, filling tells
+        await connection.execute(tables.index_states.begin, unfit.column, signature(unfit), "", done)
+
+
+@dataclass
+class _Rebuilt:
+    """Rows for the tables, of some resources."""
+
+    heads: list[tuple[Any, ...]] = field(default_factory=list)
+    commits: list[tuple[Any, ...]] = field(default_factory=list)
+    states: list[tuple[Any, ...]] = field(default_factory=list)
+    references: list[tuple[str, int, str]] = field(default_factory=list)
+    keys: list[tuple[str, str, str, str]] = field(default_factory=list)
+    erasures: list[tuple[str, bool]] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    pending: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def add(self, tables: PostgresTables, history: Sequence[_Found], dead: Sequence[_Found]) -> None:
+        """Add one resource: the commits that it has, and the records of lives that were purged."""
+        self.erasures += [(item.place, False) for item in dead]
+        self.released += [file_id for item in dead for file_id in item.write.blobs]
+        if not history:
+            return
+        self.heads.append(_head_row(tables, history))
+        pruned = _pruned(history)
+        self.states += _state_rows(tables, history, pruned)
+        for item in history:
+            write, locator = item.write, _locator(item)
+            if write.meta.version in pruned:
+                self.released += write.blobs
+                if locator is not None:
+                    self.erasures.append((locator, True))
+                    locator = None
+            else:
+                self.references += [(write.meta.resource_id, write.meta.version, file_id) for file_id in write.blobs]
+            self.commits.append(commit_row(write, locator, item.place))
+            if write.key:
+                self.keys.append((write.key.key, write.key.fingerprint, write.key.expires, write.meta.resource_id))
+
+    async def store(self, connection: Any, tables: PostgresTables) -> None:
+        """Insert the rows."""
+        erasures = f"INSERT INTO {tables.history.erasures} SELECT unnest($1::text[]), 3, unnest($2::boolean[])"
+        for sql, values in (
+            (tables.insert, self.heads),
+            (tables.history.insert_commits, self.commits),
+            (tables.states.insert, self.states),
+            (tables.registry.insert_references, self.references),
+            (f"{tables.registry.insert_keys} ON CONFLICT DO NOTHING", self.keys),
+            (tables.registry.follow_ups.insert, self.pending),
+            (erasures, self.erasures),
+        ):
+            if values:
+                await connection.execute(sql, *columns_of(values))
+
+
+def _state_rows(tables: PostgresTables, history: Sequence[_Found], pruned: set[int]) -> Iterator[tuple[Any, ...]]:
+    """The states of a temporal model, one for each commit."""
+    nothing = (None,) * len(tables.fields)
+    index: tuple[Any, ...] = nothing
+    for number, item in enumerate(history if tables.states.temporal else ()):
+        meta = item.write.meta
+        if item.write.revision is not None:  # the commits that follow leave the data as it is
+            index = nothing if meta.version in pruned else item.write.index
+        until = history[number + 1].write.meta.updated_time if number + 1 < len(history) else None
+        yield tables.states.row(meta, until, tables.index_row(index))
+
+
+def _pruned(history: Sequence[_Found]) -> set[int]:
+    """The versions whose data was given up."""
+    held: dict[int, str] = {}
+    pruned: set[int] = set()
+    for item in history:
+        write, meta = item.write, item.write.meta
+        if write.revision is not None:
+            held[meta.version] = write.revision.revision_id
+        if write.prunes:
+            gone = {
+                version
+                for version, revision_id in held.items()
+                if revision_number(meta.resource_id, revision_id) <= write.prunes
+                and revision_id != meta.current_revision_id
+            }
+            pruned |= gone
+            held = {version: revision_id for version, revision_id in held.items() if version not in gone}
+    return pruned
+
+
+async def _stage(connection: Any, tables: PostgresTables, records: PostgresRecords) -> bool:
+    """Gather all records in a temporary table, so that those of one resource come together."""
+    await connection.execute(
+        f'CREATE TEMPORARY TABLE {_STAGE} (resource_id text COLLATE "C", version bigint, place text COLLATE "C",'
+        " line bytea) ON COMMIT DROP"
+    )
+    some = False
+    blobs: dict[str, tuple[Any, ...]] = {}
+    async for lines in records.lines():
+        values = []
+        for place, line in lines:
+            try:
+                record = parse_record(line)
+                if "blob" in record:
+                    blob = Blob(**record["blob"])
+                    blobs[blob.key] = (blob.file_id, blob.size, blob.key, blob.created_time, place)
+                    continue
+                meta = record["meta"]
+                values.append((meta["resource_id"], meta["version"], place, line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataCorrupted(f"{place} is not a record.") from error
+        if values:
+            some = True
+            insert = f"INSERT INTO {_STAGE} SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[])"
+            await connection.execute(insert, *columns_of(values))
+    await connection.execute(f"CREATE INDEX ON {_STAGE} (resource_id)")
+    # A blob whose object is gone was given up, or never came to be.
+    standing = [blobs[key] async for key in records.blob_keys() if key in blobs] if blobs else []
+    if standing:
+        await connection.execute(f"{tables.registry.insert_blobs} ON CONFLICT DO NOTHING", *columns_of(standing))
+    return some
+
+
+async def _next_ids(connection: Any, after: str) -> list[str]:
+    sql = f"SELECT DISTINCT resource_id FROM {_STAGE} WHERE resource_id > $1 ORDER BY resource_id LIMIT {_ROWS}"
+    return [resource_id for (resource_id,) in await connection.fetch(sql, after)]
+
+
+def _found(spec: ModelSpec[Any], place: str, line: bytes, misfits: set[IndexField]) -> _Found:
+    try:
+        write = decode_record(spec, line, misfits)
+        record = parse_record(line)
+    except (ValueError, LookupError) as error:
+        raise DataCorrupted(f"{place} is not a record.") from error
+    if isinstance(write, Blob):
+        raise DataCorrupted(f"{place} is a blob's record.")
+    return _Found(place, record.get("after"), record.get("begun"), record["meta"]["created_time"], write)
+
+
+def _history(found: Sequence[_Found]) -> tuple[list[_Found], list[_Found]]:
+    """One resource's history, the oldest first, and the records of what was purged.
+
+    An id that was purged and given again has had several lives.
+    """
+    dead: list[_Found] = []
+    alive: list[list[_Found]] = []
+    for life in _lives(found):
+        chain = _chain(life)
+        if _is_ended(chain, life):
+            dead += [item for item in life if item.write.kind is not CommitKind.purge]
+        else:
+            alive.append(chain)
+    # Two that live: one of them was created by a transaction that was rolled back, and is in one object for ever.
+    return max(alive, key=lambda chain: (len(set(map(_object_of, chain))) > 1, chain[-1].place), default=[]), dead
+
+
+def _lives(found: Sequence[_Found]) -> Iterator[list[_Found]]:
+    """The lives of an id, told apart by the time of their creation, and where an import has given that again, by the
+    first record: each names the one before it, and a purge the first one. What leads nowhere was purged in part.
+    """
+    by_time: dict[str, list[_Found]] = {}
+    for item in found:
+        by_time.setdefault(item.created_time, []).append(item)
+    for items in by_time.values():
+        purges = [item for item in items if item.write.kind is CommitKind.purge]
+        if not purges or any(item.begun is None for item in purges):
+            yield items
+            continue
+        firsts: dict[str, str] = {}
+        lives: dict[str, list[_Found]] = {}
+        for item in sorted(items, key=lambda item: item.write.meta.version):
+            first = item.begun or (firsts.get(item.after or "", "") if item.write.follows else item.place)
+            firsts[item.place] = first
+            lives.setdefault(first, []).append(item)
+        if "" in lives:
+            lives[""].append(purges[0])
+        yield from lives.values()
+
+
+def _object_of(item: _Found) -> str:
+    return parse_locator(item.place)[0]
+
+
+def _is_ended(chain: Sequence[_Found], life: Sequence[_Found]) -> bool:
+    """Whether a life was purged. One that was not, and lacks versions, has lost records.
+
+    Raises:
+        DataCorrupted: it has.
+    """
+    if chain[-1].write.kind is CommitKind.purge:
+        return True
+    first = chain[0].write
+    versions = [item.write.meta.version for item in chain]
+    if first.follows == 0 and versions == list(range(first.meta.version, first.meta.version + len(chain))):
+        return False
+    # What a purge has blanked is missing too, and a record that was rolled back may stand above the purge.
+    if any(item.write.kind is CommitKind.purge for item in life):
+        return True
+    resource_id = chain[-1].write.meta.resource_id
+    raise DataCorrupted(f"Of {resource_id!r} there are records up to {chain[-1].place}, and not all of those before.")
+
+
+def _chain(items: Iterable[_Found]) -> list[_Found]:
+    """From the newest version down, each time the record that the one above it follows."""
+    by_version: dict[int, dict[str, _Found]] = {}
+    for item in items:
+        by_version.setdefault(item.write.meta.version, {})[item.place] = item
+    chain: list[_Found] = []
+    for version in sorted(by_version, reverse=True):
+        claims = by_version[version]
+        named = claims.get(chain[-1].after or "") if chain else None
+        chain.append(named or claims[max(claims)])
+    return chain[::-1]
+
+
+def _head_row(tables: PostgresTables, history: Sequence[_Found]) -> tuple[Any, ...]:
+    last = history[-1].write
+    data = next(item for item in reversed(history) if item.write.data is not None)
+    return tables.head_row(last.meta, last.meta_json, data.write, _locator(data) or "")
+
+
+def _locator(item: _Found) -> str | None:
+    key, offset, length = parse_locator(item.place)
+    start, size = data_span(item.write, length)
+    return f"{key}:{offset + start}:{size}" if size else None

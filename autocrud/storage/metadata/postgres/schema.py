@@ -1,0 +1,169 @@
+"""Creates the tables of a model in PostgreSQL, or brings those of an earlier layout up to this one."""
+
+import hashlib
+from typing import Any
+
+import asyncpg
+
+from autocrud.errors import ConfigurationError
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.search_document import DocumentField
+from autocrud.schema.unique_constraints import UniqueSet
+from autocrud.storage.index_backfill.column_state import signature
+from autocrud.storage.metadata.postgres.compiler import column_name, fitting, quoted, words_of
+from autocrud.storage.metadata.postgres.history_tables import COMMIT_COLUMNS
+from autocrud.storage.metadata.postgres.point_in_time_backfill import begin_states, fill_states
+from autocrud.storage.metadata.postgres.rebuild import rebuild
+from autocrud.storage.metadata.postgres.record_store import PostgresRecords
+from autocrud.storage.metadata.postgres.tables import DATA_COLUMNS, META_COLUMNS, PostgresTables, declared
+
+_LONG = 86400.0  # seconds, for what is built of all rows
+MARK = "autocrud: "  # begins the comment on each index of ours, which tells how it was made
+
+
+async def prepare(connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords) -> None:
+    """Create what is missing, then fill the states, each in a transaction; nodes that start together take turns.
+
+    Tables that are not there are rebuilt from the records (invariant 6).
+
+    Raises:
+        ConfigurationError: records do not fit the model, or the user may not do what has to be done.
+    """
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", lock_of(tables))
+            await _create_schema(connection, tables)
+            created = await _create_tables(connection, tables)
+            if created:
+                await _create_columns(connection, spec, tables)
+            await begin_states(connection, tables)
+            if created:
+                await rebuild(connection, spec, tables, records)
+                await _create_indexes(connection, spec, tables)
+            for statement in tables.history.indexes(retains=spec.retention is not None):
+                await connection.execute(statement)
+        # In a second one: who writes past the states must have noted it before the commits are read.
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", lock_of(tables))
+            await fill_states(connection, spec, tables, records)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConfigurationError(f"PostgreSQL refuses: {error}", argument="postgres_url") from error
+
+
+async def _create_schema(connection: Any, tables: PostgresTables) -> None:
+    # Asked first: IF NOT EXISTS needs the right to create one even where there is one.
+    if not await connection.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", tables.schema):
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", key_of(tables.schema))
+        await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(tables.schema)}")
+
+
+async def _create_tables(connection: Any, tables: PostgresTables) -> bool:
+    """Create the tables without the columns of index fields; says whether there were none."""
+    history, registry = tables.history, tables.registry
+    if await connection.fetchval("SELECT to_regclass($1)::text", tables.heads):
+        await _upgrade(connection, tables)
+        return False
+    heads = declared({"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS})
+    await connection.execute(f"CREATE TABLE {tables.heads} ({heads}, PRIMARY KEY (resource_id))")
+    await connection.execute(f"DROP TABLE IF EXISTS {history.commits}, {history.erasures}, {tables.states.table}")
+    await connection.execute(registry.drop)
+    commits = f"{declared(COMMIT_COLUMNS)}, PRIMARY KEY (resource_id, version)"
+    erasures = "record text PRIMARY KEY, step integer NOT NULL, deferred boolean NOT NULL"
+    await connection.execute(f"CREATE TABLE {history.commits} ({commits})")
+    await connection.execute(f"CREATE TABLE {history.erasures} ({erasures})")
+    for statement in registry.create():
+        await connection.execute(statement)
+    return True
+
+
+async def _upgrade(connection: Any, tables: PostgresTables) -> None:
+    """Add what tables of the first layout lack: there were neither drafts nor blobs, and each revision was the last."""
+    history = tables.history
+    for statement in tables.registry.create():
+        await connection.execute(statement)
+    columns = "SELECT 1 FROM pg_attribute WHERE attrelid = $1::regclass AND attname = 'total_revision_count'"
+    if await connection.fetchval(columns, history.commits):
+        return
+    count = "split_part(revision_id, ':', 2)::bigint"
+    for statement in (
+        f"ALTER TABLE {history.commits} ADD COLUMN total_revision_count bigint",
+        f"UPDATE {history.commits} SET total_revision_count = {count}",
+        f"ALTER TABLE {history.commits} ALTER COLUMN total_revision_count SET NOT NULL",
+        f"ALTER TABLE {history.erasures} ADD COLUMN step integer NOT NULL DEFAULT 3",
+        f"ALTER TABLE {history.erasures} ADD COLUMN deferred boolean NOT NULL DEFAULT false",
+    ):
+        await connection.execute(statement)
+
+
+async def _create_columns(connection: Any, spec: ModelSpec[Any], tables: PostgresTables) -> None:
+    """Give a new table the columns of the index fields, which are filled as the rows come."""
+    states = tables.index_states
+    await connection.execute(f"DROP TABLE IF EXISTS {states.table}")
+    await connection.execute(states.create)
+    for name, kind in tables.index_columns.items():
+        collation = ' COLLATE "C"' if kind in ("text", "text[]") else ""
+        await connection.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quoted(name)} {kind}{collation}")
+    for field in spec.index_fields:
+        await connection.execute(states.begin, field.column, signature(field), None, 0)
+
+
+async def _create_indexes(connection: Any, spec: ModelSpec[Any], tables: PostgresTables) -> None:
+    for name, (sql, unique) in wanted_indexes(spec, tables).items():
+        try:
+            await connection.execute(sql, timeout=_LONG)
+        except asyncpg.UniqueViolationError as error:
+            if unique is None:
+                raise
+            raise unique.refused(spec.type_name) from error
+        comment = (MARK + sql).replace("'", "''")
+        await connection.execute(f"COMMENT ON INDEX {quoted(tables.schema)}.{quoted(name)} IS '{comment}'")
+
+
+async def present_indexes(connection: Any, tables: PostgresTables) -> dict[str, str | None]:
+    """The statement that made each index of the heads by its name; None where it is not ours, or was not finished."""
+    rows = await connection.fetch(
+        "SELECT c.relname, obj_description(c.oid, 'pg_class'), i.indisvalid FROM pg_index i"
+        " JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = $1::regclass",
+        tables.heads,
+    )
+    return {
+        name: comment.removeprefix(MARK) if is_valid and comment and comment.startswith(MARK) else None
+        for name, comment, is_valid in rows
+    }
+
+
+def wanted_indexes(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str, tuple[str, UniqueSet | None]]:
+    """The statement that makes each index, by the index's name, with the set that it keeps unique."""
+    order, live = "(created_time, resource_id)", "WHERE NOT is_deleted"
+    found: dict[str, tuple[str, UniqueSet | None]] = {
+        f"{tables.heads_name}_all": (order, None),
+        f"{tables.heads_name}_live": (f"{order} {live}", None),
+    }
+    for field in spec.index_fields:
+        name, column = fitting(f"{tables.heads_name}_{field.column}"), quoted(column_name(field))
+        if field.is_list:
+            # Of what is deleted, too, for which there is no other one; readers do not pay for what writers put off.
+            found[name] = (f"USING gin ({column}) WITH (fastupdate = off)", None)
+        elif isinstance(field, DocumentField):
+            found[name] = (f"USING gin (({words_of(field)}))", None)
+        else:
+            found[name] = (f"({column}, created_time, resource_id) {live}", None)
+    for unique in spec.unique_sets:
+        # That of one field serves its filters too, and stands in place of its other one.
+        kind = "ix" if len(unique.fields) == 1 else "un"
+        columns = ", ".join(quoted(column_name(field)) for field in unique.fields)
+        found[fitting(f"{tables.heads_name}_{kind}_{unique.name}")] = (f"({columns}) {live}", unique)
+    return {
+        name: (f"CREATE {'UNIQUE ' * (unique is not None)}INDEX {quoted(name)} ON {tables.heads} {columns}", unique)
+        for name, (columns, unique) in found.items()
+    }
+
+
+def lock_of(tables: PostgresTables) -> int:
+    """The number of the lock of who changes the tables."""
+    return key_of(tables.heads)
+
+
+def key_of(name: str) -> int:
+    """The number of an advisory lock."""
+    return int.from_bytes(hashlib.sha256(f"autocrud:{name}".encode()).digest()[:8], "big", signed=True)

@@ -1,0 +1,51 @@
+"""What the tables of a model hold at one moment, read page by page while others write."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from autocrud.query.conditions import Query
+from autocrud.storage.metadata.postgres.compiler import PostgresCompiler
+from autocrud.storage.metadata.postgres.connection import PostgresPool
+from autocrud.storage.metadata.postgres.history_tables import COMMIT, commit_of_row
+from autocrud.storage.metadata.postgres.tables import HEAD, PostgresTables, head_of, live
+from autocrud.storage.ports.types import Past, Seen
+
+_PAGE = 200
+_PATIENT = "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0"
+_SECONDS = 600.0  # for a page: the first one may need a sort of all
+
+
+async def picture(
+    pool: PostgresPool, tables: PostgresTables, query: Query, history: bool
+) -> AsyncIterator[Sequence[Seen]]:
+    """What a query selects, as of now, in a transaction that keeps a connection of the pool until it ends."""
+    compiler = PostgresCompiler()
+    sql = (_pasts if history else _heads)(compiler, tables, query)
+    seen = _past if history else head_of
+    moment = {"isolation": "repeatable_read", "readonly": True}
+    async with pool.pictures, pool.connection() as connection, connection.transaction(**moment):
+        # Whoever reads slowly is idle in between, and no statement takes long but for the first.
+        await connection.execute(_PATIENT)
+        cursor = await connection.cursor(sql, *compiler.values)
+        while rows := await cursor.fetch(_PAGE, timeout=_SECONDS):
+            yield [seen(row) for row in rows]
+
+
+def _heads(compiler: PostgresCompiler, tables: PostgresTables, query: Query) -> str:
+    where = f"{live(query)} AND {compiler.where(query.where)}"
+    return f"SELECT {HEAD} FROM {tables.heads} WHERE {where} ORDER BY resource_id"
+
+
+def _pasts(compiler: PostgresCompiler, tables: PostgresTables, query: Query) -> str:
+    chosen = f"SELECT resource_id FROM {tables.heads} WHERE {live(query)} AND {compiler.where(query.where)}"
+    columns = ", ".join(f"c.{name}" for name in COMMIT.split(", "))
+    joined = f"{tables.history.commits} c JOIN {tables.heads} h ON h.resource_id = c.resource_id"
+    where = f"c.resource_id IN ({chosen})"
+    return (
+        f"SELECT h.created_time, h.created_by, {columns} FROM {joined} WHERE {where} ORDER BY c.resource_id, c.version"
+    )
+
+
+def _past(row: Any) -> Seen:
+    created_time, created_by, *commit = row
+    return Past(commit_of_row(commit), created_time, created_by)

@@ -1,0 +1,113 @@
+"""Aggregates as SQL, for both engines: groups within, and around them their order and the page."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from autocrud.query.aggregation import Aggregation, Function, GroupRow, Metric, average, total
+from autocrud.schema.column_types import ColumnKind, ColumnValue
+from autocrud.schema.index_field import IndexField
+from autocrud.storage.metadata.sql.compiler import Compiler
+
+
+class AggregateCompiler(Compiler):
+    """One statement that aggregates. Each metric is one or more columns: its parts, and what orders by it."""
+
+    @abstractmethod
+    def item(self, field: IndexField, place: int) -> tuple[str, str]:
+        """For a list field: a join that gives a row for each item, or one without, and the item."""
+
+    @abstractmethod
+    def sums(self, field: IndexField) -> list[str]:
+        """The parts of a sum."""
+
+    @abstractmethod
+    def whole(self, field: IndexField, parts: Sequence[Any]) -> Any:
+        """A sum, from its parts."""
+
+    @abstractmethod
+    def mean(self, field: IndexField, names: Sequence[str]) -> str:
+        """What orders by an average, of which these columns are the parts."""
+
+    @abstractmethod
+    def extreme(self, function: str, field: IndexField) -> str:
+        """The least or the greatest value, as the column has it."""
+
+    @abstractmethod
+    def held(self, kind: ColumnKind, value: Any) -> ColumnValue:
+        """A value that the engine gave, as columns hold it on every backend."""
+
+    def statement(self, heads: str, asked: Aggregation, live: str) -> str:
+        """The statement for one page of groups, and one group more where there is a next page."""
+        joins, keys = [], []
+        for place, field in enumerate(asked.group_by):
+            join, key = self.item(field, place) if field.is_list else ("", self.column(field))
+            joins.append(join)
+            keys.append(f"{key} AS k{place}")
+        figures = [
+            f"{part} AS m{number}_{place}"
+            for number, metric in enumerate(asked.metrics)
+            for place, part in enumerate(self._parts(metric))
+        ]
+        group = f" GROUP BY {', '.join(str(place + 1) for place in range(len(keys)))}" if keys else ""
+        where = f"{live} AND {self.where(asked.where)}"
+        inner = f"SELECT {', '.join([*keys, *figures])} FROM {heads}{''.join(joins)} WHERE {where}{group}"
+        behind = "true" if asked.after is None else self._behind_keys(asked.group_by, asked.after)
+        order = ", ".join([*self._by_metric(asked), *(f"k{place} IS NULL, k{place}" for place in range(len(keys)))])
+        ordered = f" ORDER BY {order}" if order else ""
+        return f"SELECT * FROM ({inner}) AS groups WHERE {behind}{ordered} LIMIT {asked.limit + 1}"
+
+    def group(self, asked: Aggregation, row: Sequence[Any]) -> GroupRow:
+        """A row as a group."""
+        rest = iter(row)
+        keys = tuple(self.held(field.kind, next(rest)) for field in asked.group_by)
+        figures = []
+        for metric in asked.metrics:
+            parts = [next(rest) for _ in self._parts(metric)]
+            figures.append(self._figure(metric, parts))
+        return GroupRow(keys, tuple(figures))
+
+    def _parts(self, metric: Metric) -> list[str]:
+        field = metric.field
+        if field is None:
+            return ["count(*)"]
+        column = self.column(field)
+        match metric.function:
+            case Function.count_:
+                return [f"count({column})"]
+            case Function.distinct:
+                return [f"count(DISTINCT {column})"]
+            case Function.sum:
+                return self.sums(field)
+            case Function.avg:
+                return [*self.sums(field), f"count({column})"]
+        return [self.extreme(metric.function.value, field)]
+
+    def _figure(self, metric: Metric, parts: Sequence[Any]) -> Any:
+        if metric.field is None or metric.function in (Function.count_, Function.distinct):
+            return int(parts[0])
+        if metric.function is Function.sum:
+            return total(metric, self.whole(metric.field, parts))
+        if metric.function is Function.avg:
+            return average(metric, self.whole(metric.field, parts[:-1]), int(parts[-1]))
+        return self.held(metric.field.kind, parts[0])
+
+    def _by_metric(self, asked: Aggregation) -> list[str]:
+        if asked.by_metric is None:
+            return []
+        metric, direction = asked.metrics[asked.by_metric], "DESC" if asked.descending else "ASC"
+        names = [f"m{asked.by_metric}_{place}" for place in range(len(self._parts(metric)))]
+        columns = [self.mean(metric.field, names)] if metric.function is Function.avg and metric.field else names
+        return [f"{names[0]} IS NULL", *(f"{column} {direction}" for column in columns)]
+
+    def _behind_keys(self, fields: Sequence[IndexField], values: Sequence[ColumnValue]) -> str:
+        """Whether a group is behind these keys; nulls come last."""
+        condition = "false"
+        for place in reversed(range(len(fields))):
+            name, value = f"k{place}", values[place]
+            if value is None:
+                condition = f"({name} IS NULL AND {condition})"
+            else:
+                mark = self.bound(fields[place], value)
+                condition = f"({name} > {mark} OR {name} IS NULL OR ({name} = {mark} AND {condition}))"
+        return condition

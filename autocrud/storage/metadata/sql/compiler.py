@@ -1,0 +1,185 @@
+"""What the compilers of both engines share: conditions and places in an order as SQL, with every value bound."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from autocrud.query.conditions import And, Condition, Matches, Not, Or, Query, Term
+from autocrud.query.operators import Operator
+from autocrud.query.text_search import RankField, TextQuery
+from autocrud.schema.column_types import ColumnValue
+from autocrud.schema.index_field import IndexField
+from autocrud.schema.search_document import DocumentField
+
+_COMPARISONS = {
+    Operator.eq: "=", Operator.gt: ">", Operator.gte: ">=", Operator.lt: "<", Operator.lte: "<=",
+}  # fmt: skip
+_NEGATED = {Operator.ne: Operator.eq, Operator.not_in: Operator.in_}
+_SURROGATES = 0xD800, 0xE000
+_LAST = 0x10FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of an order, within a segment."""
+
+    field: IndexField
+    descending: bool
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of an order: the resources whose first key is null, or those whose first key is not.
+
+    Nulls come last, and no index of an engine has them there in both directions.
+
+    Attributes:
+        keys: those that still order it.
+        after: their values in the resource that stands just before it.
+    """
+
+    condition: str
+    keys: tuple[Key, ...]
+    after: tuple[ColumnValue, ...] | None
+
+
+class Compiler(ABC):
+    """One statement: its conditions as text, and the values that are bound in it.
+
+    Attributes:
+        live: what holds for a row that is not deleted, as partial indexes have it.
+    """
+
+    live: str
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+
+    def column(self, field: IndexField) -> str:
+        """The field's column, quoted, or what stands in the place of one."""
+        if isinstance(field, RankField):
+            return field.sql(self.name(field.document), self.bound_text)
+        return self.name(field)
+
+    @abstractmethod
+    def name(self, field: IndexField) -> str:
+        """The name of the field's column, quoted."""
+
+    @abstractmethod
+    def bound(self, field: IndexField, value: ColumnValue) -> str:
+        """Bind a value of the field's column; its place in the statement."""
+
+    @abstractmethod
+    def bound_text(self, text: str) -> str:
+        """Bind a text; its place in the statement."""
+
+    @abstractmethod
+    def one_of(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
+        """Whether the column is one of these."""
+
+    @abstractmethod
+    def text_term(self, field: IndexField, operator: Operator, text: str) -> str:
+        """`contains`, `icontains`, `ends_with` and `regex`, on a text."""
+
+    @abstractmethod
+    def list_term(self, field: IndexField, operator: Operator, values: Sequence[ColumnValue]) -> str:
+        """`contains`, `contains_any` and `contains_all`, on a list."""
+
+    @abstractmethod
+    def matches(self, field: DocumentField, text: TextQuery) -> str:
+        """Whether the document answers a text query."""
+
+    def where(self, condition: Condition | None) -> str:
+        """The condition, true for exactly the rows for which it holds; for others it is false or null."""
+        match condition:
+            case None:
+                return "true"
+            case And(parts):
+                return f"({' AND '.join(map(self.where, parts))})"
+            case Or(parts):
+                return f"({' OR '.join(map(self.where, parts))})"
+            case Not(part):
+                return f"({self.where(part)}) IS NOT TRUE"
+            case Term(field, operator, value):
+                return self._term(field, operator, value)
+            case Matches(field, text):
+                return self.matches(field, text)
+        raise TypeError(f"{condition!r} is not a condition of terms")
+
+    def order_by(self, keys: Sequence[Key]) -> str:
+        """The keys of an order, nulls last."""
+        terms = []
+        for key in keys:
+            column = self.column(key.field)
+            terms += [f"{column} IS NULL"] if key.nullable else []
+            terms.append(f"{column} {'DESC' if key.descending else 'ASC'}")
+        return ", ".join(terms)
+
+    def behind(self, segment: Segment) -> str:
+        """The condition of the rows behind the segment's place."""
+        return "true" if segment.after is None else self._behind(segment.keys, segment.after)
+
+    def segments(self, query: Query) -> Iterator[Segment]:
+        """The parts of a query's order, one after the other, that are not before its place."""
+        keys = tuple(Key(key.field, key.descending, key.field.nullable) for key in query.order)
+        first, rest = keys[0], keys[1:]
+        after = None if query.after is None else query.after.values
+        if not first.nullable:
+            yield Segment("true", keys, after)
+            return
+        column = self.column(first.field)
+        if after is None or after[0] is not None:
+            yield Segment(f"{column} IS NOT NULL", (replace(first, nullable=False), *rest), after)
+        yield Segment(f"{column} IS NULL", rest, after[1:] if after and after[0] is None else None)
+
+    def _term(self, field: IndexField, operator: Operator, value: Any) -> str:
+        if operator in _NEGATED:
+            return f"({self._term(field, _NEGATED[operator], value)}) IS NOT TRUE"
+        column = self.column(field)
+        if operator is Operator.is_null:
+            return f"{column} IS {'' if value else 'NOT '}NULL"
+        if field.is_list:
+            return self.list_term(field, operator, value if isinstance(value, tuple) else (value,))
+        if operator in _COMPARISONS:
+            return f"{column} {_COMPARISONS[operator]} {self.bound(field, value)}"
+        if operator is Operator.between:
+            return f"{column} BETWEEN {self.bound(field, value[0])} AND {self.bound(field, value[1])}"
+        if operator is Operator.in_:
+            return self.one_of(field, value)
+        if operator is Operator.starts_with:
+            # As a range, for which an index will do.
+            end = _behind_prefix(value)
+            upper = "" if end is None else f" AND {column} < {self.bound_text(end)}"
+            return f"({column} >= {self.bound_text(value)}{upper})"
+        return self.text_term(field, operator, value)
+
+    def _behind(self, keys: Sequence[Key], values: Sequence[ColumnValue]) -> str:
+        if not keys:
+            return "false"
+        if len({key.descending for key in keys}) == 1 and not any(key.nullable for key in keys):
+            # A row of values, which both engines look up in an index.
+            columns = ", ".join(self.column(key.field) for key in keys)
+            places = ", ".join(self.bound(key.field, value) for key, value in zip(keys, values, strict=True))
+            return f"({columns}) {'<' if keys[0].descending else '>'} ({places})"
+        first, value = keys[0], values[0]
+        column, sign = self.column(first.field), "<" if first.descending else ">"
+        if value is None:
+            return f"({column} IS NULL AND {self._behind(keys[1:], values[1:])})"
+        # Where there are no nulls it is said twice, so that the engine sees where to begin in an index.
+        start = "true" if first.nullable else f"{column} {sign}= {self.bound(first.field, value)}"
+        beyond = f"{column} {sign} {self.bound(first.field, value)}"
+        nulls = f" OR {column} IS NULL" if first.nullable else ""
+        same = f"{column} = {self.bound(first.field, value)} AND {self._behind(keys[1:], values[1:])}"
+        return f"({start} AND ({beyond}{nulls} OR ({same})))"
+
+
+def _behind_prefix(prefix: str) -> str | None:
+    """The first text, by code points, behind all that start with a prefix; None where there is none."""
+    while prefix:
+        last = ord(prefix[-1]) + 1
+        if last <= _LAST:
+            return prefix[:-1] + chr(_SURROGATES[1] if last == _SURROGATES[0] else last)
+        prefix = prefix[:-1]
+    return None

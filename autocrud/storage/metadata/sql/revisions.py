@@ -1,0 +1,48 @@
+"""Where revisions stand among the commits: one piece of SQL for every engine, and its rows."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from autocrud.resource import RevisionInfo
+from autocrud.storage.ports.types import Revision
+
+# A revision is made by one commit, and its data is what the last modify or switch to it wrote, if there was any.
+MAKES = "('create', 'update')"
+REWRITES = "('modify', 'switch')"
+FOREVER = 2**62  # no version is this high
+
+
+def select_revisions(commits: str, resource_id: str, until: str) -> str:
+    """A SELECT of the revisions that have their data, as of a version, to go on with AND.
+
+    Args:
+        commits: the table.
+        resource_id, until: the marks of two arguments, the resource and the version.
+    """
+    rewritten = (
+        f"SELECT max(version) FROM {commits} later WHERE later.resource_id = made.resource_id"
+        f" AND later.revision_id = made.revision_id AND later.kind IN {REWRITES} AND later.version <= {until}"
+    )
+    return (
+        "SELECT made.version, held.version, made.revision_id, made.parent_revision_id, made.time, made.by,"
+        " held.schema_version, held.status, held.data_hash, held.size, held.locator"
+        f" FROM {commits} made JOIN {commits} held"
+        f" ON held.resource_id = made.resource_id AND held.version = coalesce(({rewritten}), made.version)"
+        f" WHERE made.resource_id = {resource_id} AND made.kind IN {MAKES} AND held.locator IS NOT NULL"
+    )
+
+
+def revision_of(row: Iterable[Any]) -> Revision:
+    """A row of `select_revisions`."""
+    version, written, revision_id, parent, time, by, schema_version, status, data_hash, size, locator = row
+    info = RevisionInfo(
+        revision_id=revision_id,
+        parent_revision_id=parent,
+        created_time=time,
+        created_by=by,
+        schema_version=schema_version,
+        status=status,
+        data_hash=data_hash,
+        size=size,
+    )
+    return Revision(info, version, written, locator)

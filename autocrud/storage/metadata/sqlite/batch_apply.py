@@ -1,0 +1,56 @@
+"""Writes that come in numbers go into SQLite by few calls: each call costs as much as the row that it brings."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from sqlite3 import Connection, IntegrityError
+from typing import Any
+
+from autocrud.resource import CommitKind
+from autocrud.storage.metadata.sqlite.tables import SqliteTables
+from autocrud.storage.ports.types import Item, Outcome, Write
+
+# What was applied, the locator of its data, and the place of its record.
+Entered = tuple[Item, str | None, str]
+
+
+def apply_all(tables: SqliteTables, db: Connection, items: Sequence[Item]) -> list[Outcome]:
+    """Apply the items in order, each accepted or refused on its own, as `SqliteTables.apply` has it."""
+    outcomes: list[Outcome] = []
+    for plain, run in groupby(items, lambda item: _is_plain_creation(tables, item)):
+        together = list(run)
+        outcomes += _create(tables, db, together) if plain else [tables.apply(db, item) for item in together]
+    return outcomes
+
+
+def record_all(tables: SqliteTables, db: Connection, entries: Iterable[Entered]) -> None:
+    """Enter what was applied into the history, in order."""
+    for simple, run in groupby(entries, lambda entered: tables.is_simple(entered[0])):
+        if simple:
+            tables.history.enter_all(db, run)
+        else:
+            for item, locator, record in run:
+                tables.record(db, item, locator, record)
+
+
+def _is_plain_creation(tables: SqliteTables, item: Item) -> bool:
+    """Whether nothing but the row of its resource can speak against it."""
+    return isinstance(item, Write) and item.kind is CommitKind.create and tables.registry.is_spared_by(item)
+
+
+def _create(tables: SqliteTables, db: Connection, writes: Sequence[Any]) -> list[Outcome]:
+    outcomes: list[Outcome] = [None] * len(writes)
+    taken = 0
+
+    def rows() -> Iterator[tuple[Any, ...]]:
+        nonlocal taken
+        for write in writes[taken:]:
+            taken += 1
+            yield tables.insert_row(write)
+
+    while taken < len(writes):
+        try:
+            db.executemany(tables.insert, rows())
+        except IntegrityError as error:
+            # SQLite has undone the row that it took last, and kept those before it.
+            outcomes[taken - 1] = tables.refusal(db, writes[taken - 1], str(error))
+    return outcomes

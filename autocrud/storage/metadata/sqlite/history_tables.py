@@ -1,0 +1,193 @@
+"""The history of one model in SQLite: a row per commit, what is to be erased, and every SQL statement on these."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from sqlite3 import Connection
+from typing import Any, NamedTuple
+
+from autocrud.resource import CommitKind, RevisionStatus, timestamp
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.commit_log.locator import parse_locator
+from autocrud.storage.metadata.sql.revisions import FOREVER, REWRITES, revision_of, select_revisions
+from autocrud.storage.ports.types import Commit, Revision, RevisionSpan, Write
+
+_COLUMNS = {
+    "resource_id": "TEXT NOT NULL",
+    "version": "INTEGER NOT NULL",
+    "kind": "TEXT NOT NULL",
+    "time": "TEXT NOT NULL",
+    "by": "TEXT",
+    "revision_id": "TEXT NOT NULL",
+    "parent_revision_id": "TEXT",
+    "status": "TEXT NOT NULL",
+    "is_deleted": "INTEGER NOT NULL",
+    "schema_version": "INTEGER NOT NULL",
+    "data_hash": "TEXT",
+    "size": "INTEGER",
+    "locator": "TEXT",
+    "total_revision_count": "INTEGER NOT NULL",
+    "record": "TEXT NOT NULL",
+}
+COMMIT = ", ".join(list(_COLUMNS)[:-1])
+_FIRST_TIME, _LAST_TIME = "", "~"
+
+
+class Erasure(NamedTuple):
+    """Something to erase, for good.
+
+    Attributes:
+        place: an object's key, or `sequence:offset:length` within the log.
+        step: objects go first (1), then their records (2), then other records (3): what a crash leaves can be replayed.
+        purged: the entry that gave it up; no snapshot from before it may remain.
+    """
+
+    place: str
+    step: int
+    purged: int
+
+
+class SqliteHistory:
+    """The statements for one model."""
+
+    def __init__(self, spec: ModelSpec[Any], base: str) -> None:
+        self._retains = spec.retention is not None
+        self.heads = f"{base}_resources"
+        self.commits = f"{base}_commits"
+        self.erasures = f"{base}_erasures"
+        self._insert = f"INSERT INTO {self.commits} VALUES ({', '.join('?' for _ in _COLUMNS)})"
+        self._revisions = select_revisions(self.commits, ":id", ":until")
+
+    def create_tables(self, db: Connection) -> None:
+        """Create the tables that are missing, and the index of the few rows that a revision's look-up needs."""
+        columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
+        erasures = "place TEXT PRIMARY KEY NOT NULL, step INTEGER NOT NULL, purged INTEGER NOT NULL, deferred INTEGER"
+        rewrites = f"CREATE INDEX IF NOT EXISTS {self.commits}_rewrites"
+        held = f"CREATE INDEX IF NOT EXISTS {self.commits}_held ON {self.commits} (resource_id, version)"
+        for statement in (
+            f"CREATE TABLE IF NOT EXISTS {self.commits} ({columns}, PRIMARY KEY (resource_id, version)) WITHOUT ROWID",
+            f"CREATE TABLE IF NOT EXISTS {self.erasures} ({erasures}) WITHOUT ROWID",
+            f"{rewrites} ON {self.commits} (resource_id, revision_id, version) WHERE kind IN {REWRITES}",
+            f"{held} WHERE locator IS NOT NULL" if self._retains else f"DROP INDEX IF EXISTS {self.commits}_held",
+        ):
+            db.execute(statement)
+
+    def enter(self, db: Connection, write: Write, locator: str | None, record: str) -> None:
+        """Enter an applied write, now that it is known where its record stands."""
+        db.execute(self._insert, _row(write, locator, record))
+
+    def enter_all(self, db: Connection, writes: Iterable[tuple[Any, str | None, str]]) -> None:
+        """Enter applied writes, each with its data's locator and the place of its record."""
+        db.executemany(self._insert, [_row(*entered) for entered in writes])
+
+    def forget(self, db: Connection, resource_id: str, purged: int) -> None:
+        """Drop a resource's commits, and note that their records are to be erased."""
+        records = f"SELECT record, 3, ?, 0 FROM {self.commits} WHERE resource_id = ?"
+        db.execute(f"INSERT OR IGNORE INTO {self.erasures} {records}", (purged, resource_id))
+        db.execute(f"DELETE FROM {self.commits} WHERE resource_id = ?", (resource_id,))
+
+    def prune(self, db: Connection, write: Write, purged: int) -> list[int]:
+        """Give up the data of old revisions, and note that it is to be erased; the versions whose data it was."""
+        resource_id = write.meta.resource_id
+        number = f"CAST(substr(revision_id, {len(resource_id) + 2}) AS INTEGER)"
+        rows = db.execute(
+            f"SELECT version, record, locator FROM {self.commits} WHERE resource_id = ? AND locator IS NOT NULL"
+            f" AND {number} <= ? AND revision_id <> ?",
+            (resource_id, write.prunes, write.meta.current_revision_id),
+        ).fetchall()
+        for version, record, locator in rows:
+            _, offset, length = parse_locator(locator)
+            erasure = Erasure(f"{record.partition(':')[0]}:{offset}:{length}", 3, purged)
+            self.erase_later(db, erasure, deferred=True)
+            drop = f"UPDATE {self.commits} SET locator = NULL WHERE resource_id = ? AND version = ?"
+            db.execute(drop, (resource_id, version))
+        return [version for version, _, _ in rows]
+
+    def erase_later(self, db: Connection, erasure: Erasure, *, deferred: bool) -> None:
+        """Note that something is to be erased: as part of what asked for it, or when there is time."""
+        db.execute(f"INSERT OR IGNORE INTO {self.erasures} VALUES (?, ?, ?, ?)", (*erasure, deferred))
+
+    def pending_erasures(self, db: Connection, deferred: bool) -> list[Erasure]:
+        """What is still to be erased; what was deferred only if it is asked for."""
+        rows = db.execute(f"SELECT place, step, purged FROM {self.erasures} WHERE deferred <= ?", (deferred,))
+        return [Erasure(*row) for row in rows]
+
+    def forget_erasures(self, db: Connection, erasures: Iterable[Erasure]) -> None:
+        """Note that these are erased."""
+        db.executemany(f"DELETE FROM {self.erasures} WHERE place = ?", [(erasure.place,) for erasure in erasures])
+
+    def commits_of(self, db: Connection, resource_id: str, before: int | None, limit: int) -> list[Commit]:
+        """Commits, newest first."""
+        where = "resource_id = ? AND version < ? ORDER BY version DESC LIMIT ?"
+        values = (resource_id, FOREVER if before is None else before, limit)
+        return [commit_of_row(row) for row in db.execute(f"SELECT {COMMIT} FROM {self.commits} WHERE {where}", values)]
+
+    def all_commits_of(self, db: Connection, resource_ids: Sequence[str]) -> list[Commit]:
+        """All commits of some resources, one resource after the other, the oldest first."""
+        where = "resource_id IN (SELECT value FROM json_each(?)) ORDER BY resource_id, version"
+        sql = f"SELECT {COMMIT} FROM {self.commits} WHERE {where}"
+        return [commit_of_row(row) for row in db.execute(sql, (json.dumps(resource_ids),))]
+
+    def commit_at(self, db: Connection, resource_id: str, time: datetime) -> Commit | None:
+        """The last commit that is not after the time."""
+        where = "resource_id = ? AND time <= ? ORDER BY version DESC LIMIT 1"
+        sql = f"SELECT {COMMIT} FROM {self.commits} WHERE {where}"
+        return next(map(commit_of_row, db.execute(sql, (resource_id, timestamp(time)))), None)
+
+    def revisions(self, db: Connection, resource_id: str, span: RevisionSpan) -> list[Revision]:
+        """Revisions, newest first."""
+        sql = (
+            f"{self._revisions} AND made.version < :before AND made.time BETWEEN :since AND :since_until"
+            " ORDER BY made.version DESC LIMIT :limit"
+        )
+        values = {
+            "id": resource_id,
+            "until": FOREVER,
+            "before": FOREVER if span.before is None else span.before,
+            "since": _FIRST_TIME if span.since is None else timestamp(span.since),
+            "since_until": _LAST_TIME if span.until is None else timestamp(span.until),
+            "limit": span.limit,
+        }
+        return [revision_of(row) for row in db.execute(sql, values)]
+
+    def revision(self, db: Connection, resource_id: str, number: int, version: int | None) -> Revision | None:
+        """One revision, as of a version."""
+        # Revision n is made by commit n or a later one, so that the search begins where it most often ends.
+        sql = f"{self._revisions} AND made.version >= :number AND made.revision_id = :revision_id LIMIT 1"
+        values = {
+            "id": resource_id,
+            "until": FOREVER if version is None else version,
+            "number": number,
+            "revision_id": f"{resource_id}:{number}",
+        }
+        return next(map(revision_of, db.execute(sql, values)), None)
+
+    def outdated(self, db: Connection, before: datetime, after: str, limit: int) -> list[str]:
+        """Resources with data of revisions from before the time, but for the current ones."""
+        sql = (
+            f"SELECT DISTINCT c.resource_id FROM {self.commits} c JOIN {self.heads} h USING (resource_id)"
+            " WHERE c.locator IS NOT NULL AND c.time < ? AND c.revision_id <> h.current_revision_id"
+            " AND c.resource_id > ? ORDER BY c.resource_id LIMIT ?"
+        )
+        return [resource_id for (resource_id,) in db.execute(sql, (timestamp(before), after, limit))]
+
+
+def commit_of_row(row: Sequence[Any]) -> Commit:
+    """A row of the columns of `COMMIT`."""
+    resource_id, version, kind, time, by, revision_id, parent, status, is_deleted, *rest = row
+    return Commit(
+        resource_id, version, CommitKind(kind), datetime.fromisoformat(time), by, revision_id, parent,
+        RevisionStatus(status), bool(is_deleted), *rest,
+    )  # fmt: skip
+
+
+def _row(write: Write, locator: str | None, record: str) -> tuple[Any, ...]:
+    meta, revision = write.meta, write.revision
+    parent, data_hash, size = (
+        (None, None, None) if revision is None else (revision.parent_revision_id, revision.data_hash, revision.size)
+    )
+    return (
+        meta.resource_id, meta.version, write.kind, timestamp(meta.updated_time), meta.updated_by,
+        meta.current_revision_id, parent, meta.status, meta.is_deleted, meta.schema_version, data_hash, size, locator,
+        meta.total_revision_count, record,
+    )  # fmt: skip

@@ -1,0 +1,191 @@
+"""Keeps a SQLite file in step with its log: replays what is missing, and erases what was purged."""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from sqlite3 import Connection
+from typing import TYPE_CHECKING, Any
+
+from autocrud.errors import DataCorrupted
+from autocrud.resource import CommitKind
+from autocrud.schema.index_field import IndexField
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.commit_log.locator import parse_locator
+from autocrud.storage.commit_log.log import EMPTY, Entry, Log, Tail
+from autocrud.storage.commit_log.record_codec import data_span, decode_record
+from autocrud.storage.metadata.sqlite.batch_apply import Entered, record_all
+from autocrud.storage.metadata.sqlite.connection import SqliteThread, begin, in_transaction, truncate_wal
+from autocrud.storage.metadata.sqlite.full_text import forget_words
+from autocrud.storage.metadata.sqlite.history_tables import Erasure
+from autocrud.storage.metadata.sqlite.index_migration import match_columns
+from autocrud.storage.metadata.sqlite.point_in_time_backfill import fill_states
+from autocrud.storage.metadata.sqlite.tables import SqliteTables
+from autocrud.storage.ports.types import Item, Write
+
+if TYPE_CHECKING:  # it needs a library that a disk does not
+    from autocrud.storage.metadata.sqlite.snapshots import Snapshots
+
+logger = logging.getLogger(__name__)
+
+_REPLAY_ENTRIES = 500  # of one transaction, at least
+
+
+class LogFollower:
+    """One SQLite file behind one log. Who calls a coroutine of it holds the store's lock.
+
+    Args:
+        writer: the connection that writes, opened by the caller.
+        snapshots: where copies of the file are, which erasing must reach too.
+
+    Attributes:
+        tail: the last entry that the file is known to hold.
+        pictures: how many long readers this process has, for which SQLite keeps what others erase.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec[Any],
+        tables: SqliteTables,
+        log: Log,
+        writer: SqliteThread,
+        snapshots: "Snapshots | None",
+    ) -> None:
+        self._spec = spec
+        self._tables = tables
+        self._log = log
+        self._path = Path()
+        self._writer = writer
+        self._snapshots = snapshots
+        self.tail = EMPTY
+        self.pictures = 0
+        self._blanked: set[Erasure] = set()
+
+    async def prepare(self, path: Path) -> None:
+        """Bring the file, which the writer has open, to the model and to the log as they are now."""
+        self._path = path
+        # The indexes come later: a rebuild must not meet a new unique index.
+        await self._writer.run(partial(in_transaction, self._tables.create_tables))
+        await self._check_tail()
+        await self._writer.run(partial(in_transaction, partial(match_columns, self._spec, self._tables)))
+        await fill_states(self._writer, self._spec, self._tables, self._log.data)
+        await self.catch_up(announce=True)
+
+    async def catch_up(self, *, announce: bool = False) -> None:
+        """Apply the log's entries that the file does not hold.
+
+        Raises:
+            DataCorrupted: they do not follow what it holds.
+        """
+        caught_up = False
+        while not caught_up:
+            await self._writer.run(begin)
+            try:
+                caught_up = await self._replay()
+                await self._writer.run(Connection.commit)
+            except BaseException:
+                await self._writer.run(Connection.rollback)
+                raise
+            self.tail = await self._writer.run(self._tables.tail)
+            if announce and not caught_up:
+                logger.info("%s: replayed the log up to entry %d", self._spec.name, self.tail.sequence)
+        await self.erase()
+
+    def enter(self, db: Connection, entry: Entry, items: Sequence[Item | None]) -> None:
+        """Enter what was applied into the history, each with the place of its record in the entry."""
+        entered: list[Entered] = []
+        for item, (offset, line) in zip(items, entry.lines, strict=True):
+            if item is None or line is None:
+                continue
+            start, size = data_span(item, len(line))
+            locator = self._log.locator(entry, offset + start, size) if size else None
+            entered.append((item, locator, f"{entry.tail.sequence}:{offset}:{len(line)}"))
+        record_all(self._tables, db, entered)
+        self._tables.set_tail(db, entry.tail)
+
+    async def erase(self, *, deferred: bool = False) -> bool:
+        """Erase what was purged, and leave no copy of it in SQLite's files or in snapshots.
+
+        While there are pictures, it is erased from the log alone, and the rest when they have ended.
+        Says whether all is done.
+
+        Args:
+            deferred: also what was pruned, for which there is time.
+        """
+        history = self._tables.history
+        found = await self._writer.run(lambda db: history.pending_erasures(db, deferred))
+        if not found or (self.pictures and self._blanked.issuperset(found)):
+            return not found
+        # Under the write lock: two processes that rewrite one entry must not undo each other's blanks.
+        await self._writer.run(begin)
+        try:
+            pending = await self._writer.run(lambda db: history.pending_erasures(db, deferred))
+            await self._erase(pending)
+        finally:
+            await self._writer.run(Connection.rollback)
+        self._blanked.update(pending)
+        if self.pictures:
+            return False
+        await self._writer.run(partial(in_transaction, forget_words))
+        await self._writer.run(truncate_wal)
+        if self._snapshots is not None and pending:
+            await self._snapshots.supersede(self._path, max(erasure.purged for erasure in pending))
+        await self._writer.run(lambda db: history.forget_erasures(db, pending))
+        self._blanked.difference_update(pending)
+        return True
+
+    async def _erase(self, pending: Sequence[Erasure]) -> None:
+        """Step by step: whatever a crash leaves is replayed to the same end."""
+        for erasure in pending:
+            if erasure.step == 1:
+                await self._log.remove(erasure.place)
+        for step in (2, 3):
+            places = [parse_locator(erasure.place) for erasure in pending if erasure.step == step]
+            await self._log.erase([(int(sequence), offset, length) for sequence, offset, length in places])
+
+    async def _replay(self) -> bool:
+        """Apply entries within the open transaction; says whether the log ended."""
+        tail = await self._writer.run(self._tables.tail)
+        first = tail.sequence
+        async for entries in self._log.entries(first):
+            await self._writer.run(partial(self._apply_entries, entries, tail))
+            tail = entries[-1].tail
+            if tail.sequence - first >= _REPLAY_ENTRIES:
+                return False
+        return True
+
+    def _apply_entries(self, entries: Sequence[Entry], tail: Tail, db: Connection) -> None:
+        misfits: set[IndexField] = set()
+        for entry in entries:
+            if entry.previous != tail.nonce:
+                raise DataCorrupted(f"{entry.key} does not follow entry {tail.sequence} that {self._path} has applied.")
+            self._apply_entry(entry, db, misfits)
+            tail = entry.tail
+        # Whether what stands now does not fit, filling tells.
+        self._tables.begin_fields(db, misfits)
+
+    def _apply_entry(self, entry: Entry, db: Connection, misfits: set[IndexField]) -> None:
+        try:
+            writes = [None if line is None else decode_record(self._spec, line, misfits) for _, line in entry.lines]
+        except (ValueError, LookupError) as error:
+            raise DataCorrupted(f"{entry.key} holds a line that is not a record.") from error
+        for write in writes:
+            if isinstance(write, Write) and write.kind is CommitKind.purge:
+                # Some or all of what it purged is blank by now, so there may be less of it, or nothing.
+                self._tables.remove(db, write)
+                continue
+            refused = None if write is None else self._tables.apply(db, write, accepted=True)
+            if refused is not None:
+                raise DataCorrupted(f"{entry.key} does not fit what came before it: {refused}")
+        self.enter(db, entry, writes)
+
+    async def _check_tail(self) -> None:
+        tail = await self._writer.run(self._tables.tail)
+        if tail == EMPTY:
+            return
+        entry = await self._log.read(tail.sequence)
+        if entry is None or entry.tail != tail:
+            raise DataCorrupted(
+                f"{self._path} has applied entry {tail.sequence}, which its log does not hold. Put the log back; or, to"
+                " take the log as it is, remove the SQLite file."
+            )

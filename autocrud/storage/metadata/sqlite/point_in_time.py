@@ -1,0 +1,209 @@
+"""What the resources of one model were at some time, in SQLite.
+
+Of a temporal model there is a table with a row for each state: what a commit left, the index values of then, and until
+when. Triggers on the heads and the commits keep it, so that whatever writes to these, writes to it.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from sqlite3 import Connection
+from typing import Any
+
+from autocrud.query.conditions import Query
+from autocrud.query.operators import Operator
+from autocrud.resource import timestamp
+from autocrud.schema.column_types import ColumnValue
+from autocrud.schema.index_field import IndexField
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.search_document import DocumentField
+from autocrud.storage.metadata.sql.point_in_time import PastQueries, StateQueries, state_of
+from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler, quoted, stored
+from autocrud.storage.metadata.sqlite.history_tables import commit_of_row
+from autocrud.storage.point_in_time import State
+from autocrud.storage.ports.types import Head
+
+_WANTED = (
+    "(SELECT json_extract(value, '$[0]') AS resource_id, json_extract(value, '$[1]') AS version, key AS place"
+    " FROM json_each(?)) AS wanted"
+)
+_FOREVER = "~"  # behind every time
+
+
+class SqliteStates:
+    """The statements for one model.
+
+    Args:
+        meta_columns: those of the heads that hold the metadata, with their types.
+        index_columns: those that hold index values.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec[Any],
+        base: str,
+        commits: str,
+        meta_columns: Mapping[str, str],
+        index_columns: Mapping[str, str],
+    ) -> None:
+        self._spec = spec
+        self._heads, self._commits = f"{base}_resources", commits
+        self.table = f"{base}_states"
+        self._index = [quoted(name) for name in index_columns]
+        kinds = {name: kind for name, kind in meta_columns.items() if name != "meta"}
+        self._meta = list(kinds)
+        kinds |= dict(zip(self._index, index_columns.values(), strict=True))
+        declared = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+        self._columns = ["resource_id", *kinds]
+        # With numbers for its rows, which an index names in few bytes, and are looked up only where the index says so.
+        self._create = (
+            f"CREATE TABLE {self.table} (row INTEGER PRIMARY KEY, resource_id TEXT NOT NULL, {declared},"
+            " until TEXT NOT NULL, UNIQUE (resource_id, version))"
+        )
+        self._past = PastQueries(self._heads, commits)
+        self._current = StateQueries(self.table)
+        self._select = self._past.states(_WANTED, "CROSS JOIN")
+
+    def search(self, db: Connection, query: Query) -> list[Head]:
+        """The heads of one page as they were, and one more where there is a next page."""
+        db.execute("BEGIN")  # so that all statements see one state of the file
+        try:
+            places = json.dumps(self._places(db, query))
+            return [state_of(row, commit_of_row) for row in db.execute(self._select, (places,))]
+        finally:
+            db.rollback()
+
+    def count(self, db: Connection, query: Query) -> int:
+        """How many resources the query selects."""
+        compiler = _StatesCompiler()
+        queries = self._past if query.where is None else self._current
+        sql = queries.count(compiler, query)
+        return int(db.execute(sql, compiler.values).fetchone()[0])
+
+    def drop_stale(self, db: Connection, *, holds: bool) -> None:
+        """Drop the table and its triggers where they are not what the model wants, or the table does not hold it."""
+        present = self._present(db)
+        wanted = {self.table: self._create, **self._triggers()} if self._spec.temporal else {}
+        if present.items() == wanted.items() and (holds or not wanted):
+            return
+        for name in present.keys() - {self.table}:
+            db.execute(f"DROP TRIGGER {name}")
+        db.execute(f"DROP TABLE IF EXISTS {self.table}")
+
+    def create(self, db: Connection) -> bool:
+        """Create the table and the triggers, if they are not there; says whether it did."""
+        if not self._spec.temporal or self._present(db):
+            return False
+        for statement in (self._create, *self._triggers().values()):
+            db.execute(statement)
+        return True
+
+    def lack(self, db: Connection) -> bool:
+        """Whether there may be states to fill in."""
+        return self._spec.temporal and not self._indexes().keys() <= self._names(db)
+
+    def create_indexes(self, db: Connection) -> None:
+        """Create the indexes, which say that the table is filled."""
+        names = self._names(db)
+        for name, sql in self._indexes().items():
+            if name not in names:
+                db.execute(sql)
+
+    def unfilled(self, db: Connection, after: str, limit: int) -> list[tuple[str, str, str | None, bytes | None]]:
+        """Resources behind an id that lack their first states: id, when and by whom it was created, the inline data."""
+        sql = (
+            f"SELECT resource_id, created_time, created_by, head FROM {self._heads} h WHERE resource_id > ?"
+            f" AND NOT EXISTS (SELECT 1 FROM {self.table} s WHERE s.resource_id = h.resource_id AND s.version = 1)"
+            " ORDER BY resource_id LIMIT ?"
+        )
+        return db.execute(sql, (after, limit)).fetchall()
+
+    def fill(self, db: Connection, created: Mapping[str, tuple[str, str | None]], states: Iterable[State]) -> None:
+        """Enter all states of some resources, of which is told when and by whom they were created."""
+        delete = f"DELETE FROM {self.table} WHERE resource_id = ?"
+        db.executemany(delete, [(resource_id,) for resource_id in created])
+        marks = ", ".join("?" for _ in range(len(self._columns) + 1))
+        insert = f"INSERT INTO {self.table} ({', '.join(self._columns)}, until) VALUES ({marks})"
+        db.executemany(insert, (self._row(state, *created[state.commit.resource_id]) for state in states))
+
+    def _row(self, state: State, created_time: str, created_by: str | None) -> tuple[Any, ...]:
+        commit = state.commit
+        values = {
+            "version": commit.version,
+            "current_revision_id": commit.revision_id,
+            "total_revision_count": commit.total_revision_count,
+            "is_deleted": commit.is_deleted,
+            "created_time": created_time,
+            "updated_time": timestamp(commit.time),
+            "created_by": created_by,
+            "updated_by": commit.by,
+            "schema_version": commit.schema_version,
+            "status": commit.status,
+        }
+        until = _FOREVER if state.until is None else timestamp(state.until)
+        return (commit.resource_id, *(values[name] for name in self._meta), *map(stored, state.index), until)
+
+    def _queries(self, query: Query) -> PastQueries | StateQueries:
+        """What does not ask for what changes is answered by the heads, of which there are fewer."""
+        return self._current if query.asks_what_changes else self._past
+
+    def _places(self, db: Connection, query: Query) -> list[tuple[str, int]]:
+        found: list[tuple[str, int]] = []
+        for segment in SqliteCompiler().segments(query):
+            compiler = _StatesCompiler()
+            limit = compiler.place(query.limit + 1 - len(found))
+            found += db.execute(self._queries(query).page(compiler, query, segment, limit), compiler.values).fetchall()
+            if len(found) > query.limit:
+                break
+        return found
+
+    def _triggers(self) -> dict[str, str]:
+        into = f"INSERT INTO {self.table} ({', '.join(self._columns)}, until)"
+        new = [f"NEW.{name}" for name in self._columns]
+        # A commit without data leaves the values as they were: those of the head may still have to be filled in.
+        kept = "CASE WHEN NEW.revision_info IS OLD.revision_info THEN s.{0} ELSE NEW.{0} END"
+        meta = new[: len(new) - len(self._index)]
+        then = [*meta, *(kept.format(name) for name in self._index)]
+        old = "resource_id = OLD.resource_id AND version = OLD.version"
+        bodies = {
+            "insert": f"AFTER INSERT ON {self._heads} BEGIN {into} VALUES ({', '.join(new)}, '{_FOREVER}'); END",
+            "update": f"AFTER UPDATE OF version ON {self._heads} WHEN NEW.version <> OLD.version BEGIN"
+            f" UPDATE {self.table} SET until = NEW.updated_time WHERE {old};"
+            f" {into} SELECT {', '.join(then)}, '{_FOREVER}' FROM {self.table} s WHERE {old}; END",
+            "delete": f"AFTER DELETE ON {self._heads}"
+            f" BEGIN DELETE FROM {self.table} WHERE resource_id = OLD.resource_id; END",
+        }
+        if self._index:
+            nothing = ", ".join(f"{name} = NULL" for name in self._index)
+            of_revision = "resource_id = NEW.resource_id AND current_revision_id = NEW.revision_id"
+            pruned = f"AFTER UPDATE OF locator ON {self._commits} WHEN NEW.locator IS NULL AND OLD.locator IS NOT NULL"
+            bodies["prune"] = f"{pruned} BEGIN UPDATE {self.table} SET {nothing} WHERE {of_revision}; END"
+        return {f"{self.table}_{name}": f"CREATE TRIGGER {self.table}_{name} {body}" for name, body in bodies.items()}
+
+    def _indexes(self) -> dict[str, str]:
+        # With the span of time in them, so that the states of other times are passed over without being read.
+        behind = "created_time, resource_id, updated_time, until, is_deleted"
+        found = {f"{self.table}_all": f"({behind})"}
+        for field in self._spec.index_fields:
+            if not (field.is_list or isinstance(field, DocumentField)):  # texts are searched as they are now
+                found[f"{self.table}_{field.column}"] = f"({quoted(field.column)}, {behind})"
+        return {name: f"CREATE INDEX {quoted(name)} ON {self.table} {columns}" for name, columns in found.items()}
+
+    def _present(self, db: Connection) -> dict[str, str]:
+        """The table and its triggers, as they were made."""
+        names = json.dumps([self.table, *(f"{self.table}_{name}" for name in _TRIGGERS)])
+        of_these = "type IN ('table', 'trigger') AND name IN (SELECT value FROM json_each(?))"
+        return dict(db.execute(f"SELECT name, sql FROM sqlite_master WHERE {of_these}", (names,)))
+
+    def _names(self, db: Connection) -> set[str]:
+        sql = "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = ?"
+        return {name for (name,) in db.execute(sql, (self.table,))}
+
+
+_TRIGGERS = ("insert", "update", "delete", "prune")
+
+
+class _StatesCompiler(SqliteCompiler):
+    """What stands beside the heads knows nothing of other times."""
+
+    def list_term(self, field: IndexField, operator: Operator, values: Sequence[ColumnValue]) -> str:
+        return self.in_column(field, operator, values)

@@ -1,0 +1,75 @@
+"""Fills the states of a model that became temporal, or got an index field, from its commits and their data."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from itertools import groupby
+from sqlite3 import Connection
+from typing import Any
+
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.metadata.sqlite.connection import SqliteThread, begin, in_transaction
+from autocrud.storage.metadata.sqlite.tables import SqliteTables
+from autocrud.storage.point_in_time import State, states_of, values_of
+
+logger = logging.getLogger(__name__)
+
+_RESOURCES = 200  # of one transaction
+
+
+async def fill_states(
+    writer: SqliteThread, spec: ModelSpec[Any], tables: SqliteTables, read: Callable[[str], Awaitable[bytes]]
+) -> None:
+    """Create what a temporal model needs, and fill it, some resources at a time; what a crash interrupts goes on.
+
+    Args:
+        read: the data that a locator names.
+
+    Raises:
+        ConfigurationError: stored data does not fit a column.
+    """
+
+    def create(db: Connection) -> None:
+        if tables.states.create(db):
+            tables.fields.begin_states(db)
+
+    await writer.run(partial(in_transaction, create))
+    if not await writer.run(tables.states.lack):
+        return
+    after: str | None = ""
+    done = 0
+    while after is not None:
+        await writer.run(begin)
+        try:
+            after, some = await _fill_some(writer, spec, tables, read, after)
+            await writer.run(Connection.commit)
+        except BaseException:
+            await writer.run(Connection.rollback)
+            raise
+        done += some
+        if some:
+            logger.info("%s: filled the states of %d resources", spec.name, done)
+    await writer.run(partial(in_transaction, tables.states.create_indexes))
+
+
+async def _fill_some(
+    writer: SqliteThread,
+    spec: ModelSpec[Any],
+    tables: SqliteTables,
+    read: Callable[[str], Awaitable[bytes]],
+    after: str,
+) -> tuple[str | None, int]:
+    """Fill some resources; the id to go on behind, None at the end, and how many they were."""
+    rows = await writer.run(lambda db: tables.states.unfilled(db, after, _RESOURCES))
+    if not rows:
+        return None, 0
+    heads = {resource_id: data for resource_id, _, _, data in rows}
+    commits = await writer.run(lambda db: tables.history.all_commits_of(db, list(heads)))
+    values = await values_of(spec, commits, read, heads)
+    nothing = (None,) * len(spec.index_fields)
+    states: list[State] = []
+    for resource_id, group in groupby(commits, key=lambda commit: commit.resource_id):
+        states += states_of(list(group), values.get(resource_id, {}), nothing)
+    created = {resource_id: (time, by) for resource_id, time, by, _ in rows}
+    await writer.run(lambda db: tables.states.fill(db, created, states))
+    return rows[-1][0], len(rows)

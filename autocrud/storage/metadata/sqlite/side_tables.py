@@ -1,0 +1,139 @@
+"""What stands beside the resources of one model in SQLite: blobs, references to them, request keys, follow-ups."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from sqlite3 import Connection
+
+from autocrud.resource import timestamp
+from autocrud.storage.ports.types import Blob, FollowUp, Repeated, UnknownBlob, Write, follow_up_of
+
+Orphan = tuple[str, str | None]  # a blob's object, and the place of its record
+
+
+class SqliteRegistry:
+    """The statements for one model."""
+
+    def __init__(self, base: str) -> None:
+        self.blobs = f"{base}_blobs"
+        self.references = f"{base}_blob_references"
+        self.keys = f"{base}_keys"
+        self.pending = f"{base}_pending"
+
+    def create_tables(self, db: Connection) -> None:
+        """Create the tables that are missing."""
+        blobs = "file_id TEXT PRIMARY KEY NOT NULL, size INTEGER, key TEXT NOT NULL, created_time TEXT, record TEXT"
+        references = "resource_id TEXT NOT NULL, version INTEGER NOT NULL, file_id TEXT NOT NULL"
+        keys = "key TEXT PRIMARY KEY NOT NULL, fingerprint TEXT NOT NULL, expires TEXT, resource_id TEXT NOT NULL"
+        primary = "PRIMARY KEY (resource_id, version, file_id)"
+        pending = "resource_id TEXT NOT NULL, time TEXT NOT NULL, by TEXT, PRIMARY KEY (resource_id, time)"
+        for statement in (
+            f"CREATE TABLE IF NOT EXISTS {self.blobs} ({blobs}) WITHOUT ROWID",
+            f"CREATE TABLE IF NOT EXISTS {self.references} ({references}, {primary}) WITHOUT ROWID",
+            f"CREATE INDEX IF NOT EXISTS {self.references}_by_file ON {self.references} (file_id)",
+            f"CREATE TABLE IF NOT EXISTS {self.keys} ({keys}) WITHOUT ROWID",
+            f"CREATE INDEX IF NOT EXISTS {self.keys}_by_resource ON {self.keys} (resource_id)",
+            f"CREATE TABLE IF NOT EXISTS {self.pending} ({pending}) WITHOUT ROWID",
+        ):
+            db.execute(statement)
+
+    def refusal(self, db: Connection, write: Write) -> Repeated | UnknownBlob | None:
+        """What speaks against a write that is new."""
+        if write.key is not None:
+            find = f"SELECT resource_id, fingerprint FROM {self.keys} WHERE key = ? AND expires > ?"
+            found = db.execute(find, (write.key.key, timestamp(write.meta.updated_time))).fetchone()
+            if found is not None:
+                return Repeated(*found)
+        for file_id in write.blobs:
+            if self.blob(db, file_id) is None:
+                return UnknownBlob(file_id)
+        return None
+
+    def is_spared_by(self, write: Write) -> bool:
+        """Whether `refusal` has nothing to say of a write, and `enter` nothing to do for it."""
+        return write.key is None and not write.blobs and not write.follow_up
+
+    def enter(self, db: Connection, write: Write) -> None:
+        """Enter the key, the references and the follow-up of an accepted write."""
+        resource_id = write.meta.resource_id
+        self.mark(db, write)
+        if write.key is not None:
+            row = (write.key.key, write.key.fingerprint, write.key.expires, resource_id)
+            db.execute(f"INSERT OR REPLACE INTO {self.keys} VALUES (?, ?, ?, ?)", row)
+        rows = [(resource_id, write.meta.version, file_id) for file_id in write.blobs]
+        db.executemany(f"INSERT OR IGNORE INTO {self.references} VALUES (?, ?, ?)", rows)
+
+    def mark(self, db: Connection, write: Write) -> None:
+        """Enter the follow-up of a write, if it has one."""
+        if write.follow_up:
+            item = follow_up_of(write)
+            row = (item.resource_id, item.time, item.by)
+            db.execute(f"INSERT OR IGNORE INTO {self.pending} VALUES (?, ?, ?)", row)
+
+    def follow_ups(self, db: Connection, after: FollowUp | None, limit: int) -> list[FollowUp]:
+        """Those behind a place."""
+        sql = f"SELECT * FROM {self.pending} WHERE (resource_id, time) > (?, ?) ORDER BY resource_id, time LIMIT ?"
+        place = ("", "") if after is None else (after.resource_id, after.time)
+        return [FollowUp(*row) for row in db.execute(sql, (*place, limit))]
+
+    def settle(self, db: Connection, done: Iterable[FollowUp]) -> None:
+        """Forget follow-ups."""
+        rows = [(item.resource_id, item.time) for item in done]
+        db.executemany(f"DELETE FROM {self.pending} WHERE resource_id = ? AND time = ?", rows)
+
+    def register(self, db: Connection, blob: Blob) -> bool:
+        """Register a blob; says whether it was new."""
+        row = (blob.file_id, blob.size, blob.key, blob.created_time)
+        return bool(db.execute(f"INSERT OR IGNORE INTO {self.blobs} VALUES (?, ?, ?, ?, NULL)", row).rowcount)
+
+    def place(self, db: Connection, blob: Blob, record: str) -> None:
+        """Note where a blob's record stands."""
+        db.execute(f"UPDATE {self.blobs} SET record = ? WHERE file_id = ?", (record, blob.file_id))
+
+    def blob(self, db: Connection, file_id: str) -> Blob | None:
+        """A blob that is registered."""
+        sql = f"SELECT file_id, size, key, created_time FROM {self.blobs} WHERE file_id = ?"
+        row = db.execute(sql, (file_id,)).fetchone()
+        return None if row is None else Blob(*row)
+
+    def version_of_blob(self, db: Connection, resource_id: str, file_id: str) -> int | None:
+        """The last commit of a resource that refers to a blob."""
+        sql = f"SELECT max(version) FROM {self.references} WHERE resource_id = ? AND file_id = ?"
+        version: int | None = db.execute(sql, (resource_id, file_id)).fetchone()[0]
+        return version
+
+    def blobs_of(self, db: Connection, resource_id: str, version: int | None) -> list[str]:
+        """The blobs that a resource refers to, or one commit of it."""
+        where = "resource_id = ?" if version is None else "resource_id = ? AND version = ?"
+        values = (resource_id,) if version is None else (resource_id, version)
+        sql = f"SELECT DISTINCT file_id FROM {self.references} WHERE {where} ORDER BY file_id"
+        return [file_id for (file_id,) in db.execute(sql, values)]
+
+    def release(
+        self, db: Connection, resource_id: str, versions: Iterable[int] | None = None, kept: Iterable[str] = ()
+    ) -> list[Orphan]:
+        """Drop the references of a resource, or of some of its commits, and the blobs that nobody refers to any more.
+
+        Returns these blobs; those that are `kept` are not among them.
+        """
+        chosen: list[int | None] = [None] if versions is None else list(versions)
+        released = {file_id for version in chosen for file_id in self.blobs_of(db, resource_id, version)}
+        for version in chosen:
+            where = "resource_id = ? AND version = coalesce(?, version)"
+            db.execute(f"DELETE FROM {self.references} WHERE {where}", (resource_id, version))
+        orphans: list[Orphan] = []
+        for file_id in sorted(released.difference(kept)):
+            used = f"SELECT 1 FROM {self.references} r WHERE r.file_id = b.file_id"
+            sql = f"SELECT key, record FROM {self.blobs} b WHERE file_id = ? AND NOT EXISTS ({used})"
+            row = db.execute(sql, (file_id,)).fetchone()
+            if row is not None:
+                orphans.append(row)
+                db.execute(f"DELETE FROM {self.blobs} WHERE file_id = ?", (file_id,))
+        return orphans
+
+    def forget_keys(self, db: Connection, resource_id: str) -> None:
+        """Drop the keys of a resource that is no more."""
+        db.execute(f"DELETE FROM {self.keys} WHERE resource_id = ?", (resource_id,))
+
+    def drop_expired_keys(self, db: Connection) -> None:
+        """Drop the keys that nobody is held to any more."""
+        db.execute(f"DELETE FROM {self.keys} WHERE expires < ?", (timestamp(datetime.now(UTC)),))

@@ -1,0 +1,65 @@
+"""What a SQLite file holds at one moment, read page by page while others write."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from sqlite3 import Connection, Cursor
+from typing import Any
+
+from autocrud.query.conditions import Query
+from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler
+from autocrud.storage.metadata.sqlite.connection import SqliteThread
+from autocrud.storage.metadata.sqlite.history_tables import COMMIT, commit_of_row
+from autocrud.storage.metadata.sqlite.tables import SqliteTables, live
+from autocrud.storage.ports.types import Head, Past, Seen
+
+_PAGE = 200
+_HEAD = "resource_id, version, is_deleted, created_time, meta, revision_info, head, head_locator"
+
+
+async def picture(path: Path, tables: SqliteTables, query: Query, history: bool) -> AsyncIterator[Sequence[Seen]]:
+    """What a query selects, as of now. It has a connection of its own: the others go on with their work.
+
+    One statement, run once: SQLite keeps for it what writers replace meanwhile.
+    """
+    select = _pasts if history else _heads
+    seen = _past if history else _head
+    thread = SqliteThread(read_only=True)
+    await thread.open(path)
+    cursor: Cursor | None = None
+    try:
+        cursor = rows = await thread.run(lambda db: select(db, tables, query))
+        while page := await thread.run(lambda db: rows.fetchmany(_PAGE)):
+            yield [seen(row) for row in page]
+    finally:
+        if cursor is not None:
+            await thread.run(lambda db: rows.close())
+        await thread.close()
+
+
+def _heads(db: Connection, tables: SqliteTables, query: Query) -> Cursor:
+    compiler = SqliteCompiler()
+    where = f"{live(query)} AND {compiler.where(query.where)}"
+    return db.execute(f"SELECT {_HEAD} FROM {tables.heads} WHERE {where} ORDER BY resource_id", compiler.values)
+
+
+def _pasts(db: Connection, tables: SqliteTables, query: Query) -> Cursor:
+    compiler = SqliteCompiler()
+    chosen = f"{live(query)} AND {compiler.where(query.where)}"
+    columns = ", ".join(f"c.{name}" for name in COMMIT.split(", "))
+    # The commits come in the order of their key, and each finds its head by one look.
+    joined = f"{tables.history.commits} c CROSS JOIN {tables.heads} h ON h.resource_id = c.resource_id"
+    where = f"EXISTS (SELECT 1 FROM {tables.heads} s WHERE s.resource_id = c.resource_id AND {chosen})"
+    order = "ORDER BY c.resource_id, c.version"
+    sql = f"SELECT h.created_time, h.created_by, {columns} FROM {joined} WHERE {where} {order}"
+    return db.execute(sql, compiler.values)
+
+
+def _head(row: Sequence[Any]) -> Seen:
+    resource_id, version, is_deleted, *rest = row
+    return Head(resource_id, version, bool(is_deleted), *rest)
+
+
+def _past(row: Iterable[Any]) -> Seen:
+    created_time, created_by, *commit = row
+    return Past(commit_of_row(commit), datetime.fromisoformat(created_time), created_by)

@@ -1,0 +1,193 @@
+"""Snapshots: compressed copies of a SQLite file in an object store, from which another node starts.
+
+`<prefix>/snapshots/<sequence>-<hash>.sqlite.zst`, immutable: SQLite as of that log entry, and the SHA-256 of the
+compressed bytes. A snapshot saves time and nothing else: the log can do without.
+"""
+
+import asyncio
+import hashlib
+import logging
+import re
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from autocrud.errors import AutoCRUDError
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.metadata.sqlite.tables import SqliteTables
+from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
+
+logger = logging.getLogger(__name__)
+
+# Making a snapshot costs what the file is large, and a replay what was written since: so a snapshot is due after so
+# many entries as the file has of these bytes, or once it has grown by a quarter. Its share of the work stays the same.
+_BYTES_PER_ENTRY = 100_000
+_GROWTH, _LEAST_GROWTH = 1.25, 16 * 1024 * 1024
+_LOOK_EVERY = 64  # entries between two looks at how far it has grown
+_KEPT = 2
+_NAME = re.compile(r"(?P<sequence>\d{9,})-(?P<hash>[0-9a-f]{64})\.sqlite\.zst")
+_PIECE = 1024 * 1024
+_PROGRESS_BYTES = 64 * 1024 * 1024
+
+
+class Snapshots:
+    """The snapshots of one model.
+
+    Args:
+        objects: where they go.
+        every: log entries between two snapshots, at least.
+    """
+
+    def __init__(self, objects: ObjectStore, spec: ModelSpec[Any], *, every: int) -> None:
+        self._objects = objects
+        self._prefix = f"{spec.name}/snapshots/"
+        self._tables = SqliteTables(spec, 0)
+        self._every = every
+        self._newest = 0
+        self._size = 0  # of the file, when the newest snapshot was made or seen
+        self._task: asyncio.Task[None] | None = None
+
+    async def restore(self, path: Path) -> None:
+        """Make a file that nobody has open fit to go on from: one that is damaged, or that a snapshot is far ahead of,
+        is replaced by the newest snapshot that checks out, or removed.
+        """
+        await self._restore(path, await asyncio.to_thread(self._standing, path))
+        if self._newest:
+            self._size = await asyncio.to_thread(_size_of, path)
+
+    async def _restore(self, path: Path, beyond: int) -> None:
+        for name in reversed(await self._names()):
+            self._newest = max(self._newest, _sequence(name))
+            if _sequence(name) <= beyond + (self._every if beyond else 0):
+                return
+            logger.info("restoring %s%s", self._prefix, name)
+            if await self._download(name, path):
+                return
+            logger.error("%s%s is damaged, and is left aside", self._prefix, name)
+
+    def consider(self, path: Path, sequence: int) -> None:
+        """Make a snapshot in the background if it is time for one, now that the file holds this entry."""
+        if self._task is None and (sequence - self._newest >= self._every or sequence % _LOOK_EVERY == 0):
+            self._task = asyncio.create_task(self._make_if_due(path, sequence))
+
+    async def supersede(self, path: Path, sequence: int) -> None:
+        """Make sure that no snapshot ends before this entry, which the file holds."""
+        await self.drain()
+        old = [name for name in await self._names() if _sequence(name) < sequence]
+        if old:
+            await self._make(path)
+            for name in old:
+                await self._objects.delete(self._prefix + name)
+
+    async def drain(self) -> None:
+        """Return when no snapshot is under way."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _standing(self, path: Path) -> int:
+        """The last entry that a file holds; a file that is damaged is removed, and holds none."""
+        if not path.exists():
+            return 0
+        try:
+            with closing(sqlite3.connect(path)) as db:
+                (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+                if verdict == "ok":
+                    return self._tables.tail(db).sequence
+        except sqlite3.Error as error:
+            verdict = str(error)
+        logger.error("%s is damaged (%s), and is built again", path, verdict)
+        remove_file(path)
+        return 0
+
+    async def _make_if_due(self, path: Path, sequence: int) -> None:
+        try:
+            size = await asyncio.to_thread(_size_of, path)
+            if not self._is_due(size, sequence):
+                return
+            newest = max(map(_sequence, await self._names()), default=0)
+            if newest > self._newest:
+                self._newest, self._size = newest, size  # another node was there
+            if self._is_due(size, sequence):
+                await self._make(path)
+                self._size = size
+                for name in (await self._names())[:-_KEPT]:
+                    await self._objects.delete(self._prefix + name)
+        except (AutoCRUDError, OSError, sqlite3.Error) as error:
+            logger.warning("no snapshot of %s at entry %d: %s", path.name, sequence, error)
+        finally:
+            self._task = None
+
+    def _is_due(self, size: int, sequence: int) -> bool:
+        grown = size >= max(self._size * _GROWTH, self._size + _LEAST_GROWTH)
+        return grown or sequence - self._newest >= max(self._every, size // _BYTES_PER_ENTRY)
+
+    async def _make(self, path: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix="snapshot-") as folder:
+            packed = Path(folder) / "packed"
+            sequence, digest = await asyncio.to_thread(self._pack, path, Path(folder) / "copy", packed)
+            await self._objects.put_file(f"{self._prefix}{sequence:09}-{digest}.sqlite.zst", packed)
+        self._newest = max(self._newest, sequence)
+        logger.info("%s: snapshot at entry %d", path.name, sequence)
+
+    def _pack(self, path: Path, copy: Path, packed: Path) -> tuple[int, str]:
+        """Copy the file as it is at one moment, and compress the copy; its entry, and the hash of the result."""
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source, closing(sqlite3.connect(copy)) as db:
+            source.backup(db)
+            sequence = self._tables.tail(db).sequence
+        digest = hashlib.sha256()
+        compressor = zstandard.ZstdCompressor(level=1)
+        with copy.open("rb") as file, packed.open("wb") as output:
+            for piece in compressor.read_to_iter(file, read_size=_PIECE, write_size=_PIECE):
+                digest.update(piece)
+                output.write(piece)
+        return sequence, digest.hexdigest()
+
+    async def _download(self, name: str, path: Path) -> bool:
+        """Unpack a snapshot beside the file, and move it there if its hash is the one that its name has."""
+        digest, received = hashlib.sha256(), 0
+        fresh = path.with_suffix(".restoring")
+        decompressor = zstandard.ZstdDecompressor().decompressobj()
+        try:
+            with fresh.open("wb") as file:
+                async for piece in self._objects.stream(self._prefix + name):
+                    digest.update(piece)
+                    file.write(await asyncio.to_thread(decompressor.decompress, piece))
+                    if (received + len(piece)) // _PROGRESS_BYTES > received // _PROGRESS_BYTES:
+                        logger.info("%s%s: %d MiB so far", self._prefix, name, (received + len(piece)) // 2**20)
+                    received += len(piece)
+            if f"-{digest.hexdigest()}." not in name:
+                return False
+            await asyncio.to_thread(_replace, path, fresh)
+        except (zstandard.ZstdError, ObjectMissing):
+            return False
+        finally:
+            fresh.unlink(missing_ok=True)
+        return True
+
+    async def _names(self) -> list[str]:
+        """The snapshots that there are, the oldest first."""
+        found = [key.removeprefix(self._prefix) async for key in self._objects.keys(self._prefix)]
+        return sorted(filter(_NAME.fullmatch, found), key=_sequence)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a SQLite file, and what SQLite keeps beside it: a write-ahead log would be taken for its successor's."""
+    for suffix in ("-wal", "-shm", ""):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _replace(path: Path, fresh: Path) -> None:
+    remove_file(path)
+    fresh.replace(path)
+
+
+def _size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _sequence(name: str) -> int:
+    return int(name.partition("-")[0])

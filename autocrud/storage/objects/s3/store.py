@@ -1,0 +1,313 @@
+"""Objects in a bucket of an S3 server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import cache, partial
+from typing import Any, TypeVar
+
+import aioboto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from autocrud.errors import ConfigurationError, StorageUnavailable
+from autocrud.storage.objects.s3.errors import FAILURES, NOT_SENT, answer_of, diagnosed, reason, translated
+from autocrud.storage.objects.s3.multipart import PART_BYTES, S3Parts, body, parts_of
+from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, Part, PutUndecided
+
+R = TypeVar("R")
+
+_CONNECTIONS = 64
+_CONNECT_SECONDS = 2.0
+_ATTEMPTS = 3
+_PIECE = 4 * 1024 * 1024  # of a download; two are held, one that goes out and one that comes in
+
+
+@cache
+def _session() -> Any:
+    """What knows the S3 API, which takes a while to read, and the credentials that the environment has."""
+    return aioboto3.Session()
+
+
+def _send_at_once(params: dict[str, Any], **_: Any) -> None:
+    """To ask whether a body is welcome, as botocore does, costs a round trip on every commit."""
+    params["headers"].pop("Expect", None)
+
+
+class _PastTheEnd(Exception):
+    """The object ends before the span that was asked for."""
+
+
+class S3ObjectStore(ObjectStore):
+    """An object store over a bucket, or over the part of it under a prefix.
+
+    Args:
+        endpoint_url: of an S3 server; that of AWS if None.
+        access_key, secret_key: if None, botocore looks in the environment, the profile and the instance's role.
+        create_bucket: make the bucket where there is none.
+        timeout: seconds to wait for an answer.
+        public_url: of the server as clients reach it, for links; the same if None.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        endpoint_url: str | None = None,
+        prefix: str = "",
+        region: str | None = None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        create_bucket: bool = False,
+        timeout: float = 5.0,
+        public_url: str | None = None,
+    ) -> None:
+        self.bucket = bucket
+        self.name = f"s3 bucket {bucket}"
+        self.host = (endpoint_url or "AWS").rpartition("://")[2].rstrip("/")
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._create_bucket = create_bucket
+        self._timeout = timeout
+        self._where = {
+            "endpoint_url": endpoint_url,
+            "region_name": region,
+            "aws_access_key_id": access_key,
+            "aws_secret_access_key": secret_key,
+        }
+        self._public_url = public_url or endpoint_url
+        self._stack = AsyncExitStack()
+        self._client: Any = None  # repeats what failed, which for most calls does no harm
+        self._once: Any = None  # does not: a repeated conditional PUT is refused because of itself
+        self._public: Any = None  # signs links, and connects to nothing
+        self._parts = S3Parts(bucket, self.host, lambda: self._ready(self._client))
+
+    async def open(self) -> None:
+        if self._client is not None:
+            return
+        try:
+            self._client = await self._connect(_ATTEMPTS)
+            self._once = await self._connect(1)
+            self._public = await self._connect(1, self._public_url)
+            await self._find_bucket()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        self._client = self._once = self._public = None
+        await self._stack.aclose()
+
+    async def check(self) -> None:
+        """Say whether the bucket can be reached now.
+
+        Raises:
+            StorageUnavailable: it cannot.
+        """
+        await self._call(lambda: self._ready(self._once).head_bucket(Bucket=self.bucket))
+
+    async def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
+        target = {"Bucket": self.bucket, "Key": self._prefix + key}
+        if not if_absent:
+            await self._call(lambda: self._ready(self._client).put_object(**target, Body=body(data)))
+            return
+        try:
+            await self._ready(self._once).put_object(**target, Body=body(data), IfNoneMatch="*")
+        except ClientError as error:
+            status, code = answer_of(error)
+            if status == 412:
+                raise ObjectExists(key) from error
+            if status == 501:
+                raise ConfigurationError(
+                    f"S3 at {self.host} has no conditional PUT", argument="endpoint_url"
+                ) from error
+            # 409 decides nothing, and neither does a server in trouble.
+            if status in (409, 429) or status >= 500:
+                raise PutUndecided(f"S3 at {self.host} answered {status} {code}.") from error
+            raise translated(error, self.host) from error
+        except NOT_SENT as error:
+            raise translated(error, self.host) from error
+        except FAILURES as error:
+            raise PutUndecided(f"S3 at {self.host} did not answer: {reason(error)}.") from error
+
+    async def put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> None:
+        parts = parts_of(pieces)
+        first = await anext(parts, b"")
+        if len(first) < PART_BYTES:
+            await self.put(key, first)
+        else:
+            await self._parts.stream(self._prefix + key, first, parts)
+
+    async def begin_parts(self, key: str) -> str:
+        return await self._parts.begin(self._prefix + key)
+
+    async def put_part(self, key: str, upload: str, number: int, data: bytes) -> None:
+        await self._parts.put(self._prefix + key, upload, number, data)
+
+    async def parts(self, key: str, upload: str) -> list[Part]:
+        return await self._parts.list(self._prefix + key, upload)
+
+    async def join_parts(self, key: str, upload: str, parts: Sequence[Part]) -> None:
+        await self._parts.join(self._prefix + key, upload, parts)
+
+    async def drop_parts(self, key: str, upload: str) -> None:
+        await self._parts.drop(self._prefix + key, upload)
+
+    async def size(self, key: str) -> int:
+        return await self._parts.size(self._prefix + key)
+
+    async def link(self, key: str, seconds: int, headers: Mapping[str, str]) -> str | None:
+        names = {"content-type": "ResponseContentType", "content-disposition": "ResponseContentDisposition"}
+        answered = {names[name]: value for name, value in headers.items() if name in names}
+        url: str = await self._ready(self._public).generate_presigned_url(
+            "get_object", {"Bucket": self.bucket, "Key": self._prefix + key, **answered}, ExpiresIn=seconds
+        )
+        return url
+
+    async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        if end is not None and end <= start:
+            return b""
+        span = {} if end is None and start == 0 else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+        try:
+            content, _ = await self._read(key, span)
+        except _PastTheEnd:
+            return b""
+        return content
+
+    async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        content, size = await self._piece(key, start, end)
+        end = size if end is None else min(end, size)
+        while content:
+            start += len(content)
+            ahead = asyncio.create_task(self._piece(key, start, end)) if start < end else None
+            try:
+                yield content
+                content = (await ahead)[0] if ahead else b""
+            finally:
+                if ahead:
+                    ahead.cancel()
+
+    async def keys(self, prefix: str, after: str = "") -> AsyncIterator[str]:
+        start = {"StartAfter": self._prefix + after} if after else {}
+        while True:
+            request = {"Bucket": self.bucket, "Prefix": self._prefix + prefix, **start}
+            page = await self._call(partial(self._ready(self._client).list_objects_v2, **request))
+            for item in page.get("Contents", []):
+                yield item["Key"].removeprefix(self._prefix)
+            if not page.get("IsTruncated"):
+                return
+            start = {"StartAfter": page["Contents"][-1]["Key"]}
+
+    async def delete(self, key: str) -> None:
+        await self._call(lambda: self._ready(self._client).delete_object(Bucket=self.bucket, Key=self._prefix + key))
+
+    async def rewrite(self, key: str, edit: Callable[[bytes], bytes]) -> None:
+        while True:
+            before, answer = await self._read(key, {})
+            after = edit(before)
+            if after == before:
+                return
+            try:
+                await self._ready(self._once).put_object(
+                    Bucket=self.bucket, Key=self._prefix + key, Body=body(after), IfMatch=answer["ETag"]
+                )
+            except ClientError as error:
+                # 412 and 409: somebody else changed it meanwhile.
+                if answer_of(error)[0] not in (409, 412):
+                    raise translated(error, self.host) from error
+            except FAILURES as error:
+                raise translated(error, self.host) from error
+            else:
+                return
+
+    async def _piece(self, key: str, start: int, end: int | None) -> tuple[bytes, int]:
+        """Some bytes from there on, and the size of the whole."""
+        stop = start + _PIECE if end is None else min(start + _PIECE, end)
+        if stop <= start:
+            return b"", start
+        try:
+            content, answer = await self._read(key, {"Range": f"bytes={start}-{stop - 1}"})
+        except _PastTheEnd:
+            return b"", start
+        return content, int(answer["ContentRange"].rpartition("/")[2])
+
+    async def _read(self, key: str, span: dict[str, str]) -> tuple[bytes, dict[str, Any]]:
+        """An object's bytes and the answer that they came with; again where the body was cut short."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            answer = await self._get_object(key, span)
+            try:
+                async with answer["Body"] as body:
+                    content = await body.read()
+                if len(content) == answer["ContentLength"]:
+                    return content, answer
+            except FAILURES as error:
+                if attempt == _ATTEMPTS:
+                    raise translated(error, self.host) from error
+        raise StorageUnavailable(f"S3 at {self.host} cuts {key} short.")
+
+    async def _get_object(self, key: str, span: dict[str, str]) -> dict[str, Any]:
+        try:
+            request = self._ready(self._client).get_object(Bucket=self.bucket, Key=self._prefix + key, **span)
+            answer: dict[str, Any] = await request
+        except ClientError as error:
+            if answer_of(error)[1] in ("NoSuchKey", "404"):
+                raise ObjectMissing(key) from error
+            if answer_of(error)[0] == 416:
+                raise _PastTheEnd(key) from error
+            raise translated(error, self.host) from error
+        except FAILURES as error:
+            raise translated(error, self.host) from error
+        return answer
+
+    async def _call(self, request: Callable[[], Awaitable[R]]) -> R:
+        try:
+            return await request()
+        except (ClientError, *FAILURES) as error:
+            raise translated(error, self.host) from error
+
+    async def _connect(self, attempts: int, endpoint_url: str | None = None) -> Any:
+        config = Config(
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=self._timeout,
+            signature_version="s3v4",
+            max_pool_connections=_CONNECTIONS,
+            retries={"total_max_attempts": attempts, "mode": "standard"},
+            # Not every S3 server knows the checksums that botocore adds; the log has its own.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path"} if self._where["endpoint_url"] else {},
+        )
+        try:
+            where = self._where | ({"endpoint_url": endpoint_url} if endpoint_url else {})
+            client = _session().client("s3", config=config, **where)
+            connected = await self._stack.enter_async_context(client)
+        except (BotoCoreError, ValueError) as error:
+            raise ConfigurationError(f"S3 cannot be used: {error}", argument="endpoint_url") from error
+        connected.meta.events.register_last("before-call.s3", _send_at_once)
+        return connected
+
+    async def _find_bucket(self) -> None:
+        try:
+            await self._once.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
+        except ClientError as error:
+            if answer_of(error)[1] == "NoSuchBucket" and self._create_bucket:
+                await self._make_bucket()
+                return
+            raise diagnosed(error, self.host, self.bucket) from error
+        except (BotoCoreError, *FAILURES) as error:
+            raise diagnosed(error, self.host, self.bucket) from error
+
+    async def _make_bucket(self) -> None:
+        region = self._once.meta.region_name
+        where = {} if region in (None, "us-east-1", "aws-global") else {"LocationConstraint": region}
+        request = {"Bucket": self.bucket} | ({"CreateBucketConfiguration": where} if where else {})
+        try:
+            await self._once.create_bucket(**request)
+        except ClientError as error:
+            # Another node was faster.
+            if answer_of(error)[1] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                raise diagnosed(error, self.host, self.bucket) from error
+
+    def _ready(self, client: Any) -> Any:
+        if client is None:
+            raise StorageUnavailable(f"The store in {self.bucket} is not open.")
+        return client

@@ -1,0 +1,111 @@
+"""States: what each commit left of a resource, for what is asked as of some time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from autocrud.errors import ConfigurationError, InvalidData
+from autocrud.resource import ResourceMeta, RevisionInfo, timestamp
+from autocrud.schema.column_types import IndexValue
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.ports.types import Commit, Head
+
+_READS = 16  # at a time
+
+
+def meta_then(commit: Commit, born: ResourceMeta) -> ResourceMeta:
+    """The metadata of a resource as one of its commits left it, by that of any time."""
+    return born.model_copy(
+        update={
+            "version": commit.version,
+            "current_revision_id": commit.revision_id,
+            "total_revision_count": commit.total_revision_count,
+            "is_deleted": commit.is_deleted,
+            "updated_time": commit.time,
+            "updated_by": commit.by,
+            "schema_version": commit.schema_version,
+            "status": commit.status,
+        }
+    )
+
+
+def head_then(
+    commit: Commit, born: ResourceMeta, info: RevisionInfo, data: bytes | None = None, locator: str | None = None
+) -> Head:
+    """A resource as one of its commits left it.
+
+    Args:
+        born: the resource's metadata at any time, for what never changes.
+        info: the revision that was current then, as it was then.
+        data, locator: its data, and where that is; None where it is not at hand, or has been pruned.
+    """
+    then, created = meta_then(commit, born), timestamp(born.created_time)
+    meta, revision_info = then.__pydantic_serializer__.to_json(then), info.__pydantic_serializer__.to_json(info)
+    return Head(
+        commit.resource_id, commit.version, commit.is_deleted, created, meta, revision_info, data, locator or ""
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a commit left, until when, and the index values of then."""
+
+    commit: Commit
+    until: datetime | None
+    index: tuple[IndexValue, ...]
+
+
+def states_of(
+    commits: Sequence[Commit], values: Mapping[int, tuple[IndexValue, ...]], nothing: tuple[IndexValue, ...]
+) -> list[State]:
+    """The states of one resource.
+
+    Args:
+        commits: all of them, the oldest first.
+        values: the index values of those whose data there is, by their versions.
+        nothing: the index values of data that has been pruned.
+    """
+    found: list[State] = []
+    index = nothing
+    for number, commit in enumerate(commits):
+        if commit.size is not None:  # the commits that follow leave the data as it is
+            index = values.get(commit.version, nothing)
+        until = commits[number + 1].time if number + 1 < len(commits) else None
+        found.append(State(commit, until, index))
+    return found
+
+
+async def values_of(
+    spec: ModelSpec[Any],
+    commits: Iterable[Commit],
+    read: Callable[[str], Awaitable[bytes]],
+    known: Mapping[str, bytes | None],
+) -> dict[str, dict[int, tuple[IndexValue, ...]]]:
+    """The index values of the commits whose data there is, by resource and version; some are read at a time.
+
+    Args:
+        read: the data that a locator names.
+        known: for each resource the data of its last commit that has any, where it is at hand.
+
+    Raises:
+        ConfigurationError: stored data does not fit a column.
+    """
+    held = [commit for commit in commits if commit.locator is not None]
+    newest = {commit.resource_id: commit.version for commit in held}
+
+    async def one(commit: Commit) -> tuple[IndexValue, ...]:
+        data = known.get(commit.resource_id) if newest[commit.resource_id] == commit.version else None
+        try:
+            return spec.index_values(await read(commit.locator or "") if data is None else data)
+        except InvalidData as error:
+            reasons = "; ".join(f"{item.field} {item.message}" for item in error.errors)
+            raise ConfigurationError(f"{spec.type_name} {commit.revision_id!r}: {reasons}") from error
+
+    found: dict[str, dict[int, tuple[IndexValue, ...]]] = {}
+    for start in range(0, len(held), _READS):
+        some = held[start : start + _READS]
+        for commit, index in zip(some, await asyncio.gather(*map(one, some)), strict=True):
+            found.setdefault(commit.resource_id, {})[commit.version] = index
+    return found

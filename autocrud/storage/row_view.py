@@ -1,0 +1,33 @@
+"""A resource as the row that queries see: what each of its columns holds."""
+
+from typing import Any
+
+from pydantic_core import from_json
+
+from autocrud.query.conditions import Position, Query
+from autocrud.query.evaluate import value_in
+from autocrud.query.metadata_fields import META_FIELDS
+from autocrud.schema.column_types import IndexValue
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.ports.types import Head
+
+_ON_HEAD = {"created_time", "resource_id"}
+
+
+def row_of(spec: ModelSpec[Any], meta: bytes, index: tuple[IndexValue, ...]) -> dict[str, IndexValue]:
+    """The columns of a resource, from its metadata as JSON and its index values."""
+    values = from_json(meta)
+    row: dict[str, IndexValue] = {field.column: field.column_value(values[field.name]) for field in META_FIELDS}
+    return row | {field.column: value for field, value in zip(spec.index_fields, index, strict=True)}
+
+
+def position_of(spec: ModelSpec[Any], query: Query, head: Head) -> Position:
+    """The place of a head, with what data there is of it, in the order of a query."""
+    columns = [key.field.column for key in query.order]
+    if _ON_HEAD.issuperset(columns):
+        row: dict[str, Any] = {"created_time": head.created_time, "resource_id": head.resource_id}
+    else:
+        # What has been pruned has no values left.
+        index = spec.stored_values(head.data)[0] if head.data else (None,) * len(spec.index_fields)
+        row = row_of(spec, head.meta, index)
+    return Position(tuple(value_in(row, key.field) for key in query.order))

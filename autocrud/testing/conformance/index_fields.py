@@ -1,0 +1,206 @@
+"""Conformance of index fields: lists, paths, unions, and names of whatever characters."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from autocrud.query.builder import QB
+from autocrud.query.conditions import Query
+from autocrud.schema.column_types import ColumnKind
+from autocrud.schema.index_field import Index, Unique
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.ports.storage import IStorage, IStorageFactory
+from autocrud.testing.conformance.base import StorageTests, asking, ids, outcomes
+from autocrud.testing.sample_writes import creation, deletion, purge, restoration, sample, update
+
+HOSTILE = [
+    "'; DROP TABLE sample_resources; --", '"', "'", "\\", '\\"', "{", "}", ",", "{a,b}", "[]", '["a"]', "NULL", "null",
+    "", " ", " a", "a", "A", "a.b", "%", "?1", "$1", "\n", "\u00e9", "e\u0301", "\U0001f3ac", "1", "1.0", "true",
+]  # fmt: skip
+
+
+class Circle(BaseModel):
+    """A variant."""
+
+    shape: Literal["circle"]
+    size: Annotated[int, Index()]
+
+
+class Square(BaseModel):
+    """Another one, with one field less."""
+
+    shape: Literal["square"]
+    tags: list[str] = []
+
+
+class Group(BaseModel):
+    """Nested, and with others of its kind in it."""
+
+    code: Annotated[str | None, Unique()] = None
+    tags: Annotated[list[str], Index()] = []
+    main: Annotated[Circle | Square, Field(discriminator="shape")] | None = None
+    others: list[Circle | Square] = []
+
+
+class Nested(BaseModel):
+    """Fields that are reached by paths."""
+
+    group: Group | None = None
+
+
+class Hostile(BaseModel):
+    """Names that mean something else elsewhere."""
+
+    quoted: Annotated[str, Index()] = Field("", alias='a"b')
+    commanding: Annotated[int, Index()] = Field(0, alias="x'; DROP TABLE hostile_resources; --")
+    dotted: Annotated[str, Index()] = Field("", alias="group.name")
+    items: Annotated[list[str], Index()] = Field([], alias="l\"]'; DROP TABLE hostile_resources; --")
+    placed: Annotated[str, Index()] = Field("", alias="$1 ?1 %s {0} :a")
+    taken: Annotated[str | None, Unique()] = Field(None, alias="u\"'; --")
+    first: Annotated[list[str], Index()] = Field(
+        [], alias="a_name_that_goes_on_for_longer_than_the_63_bytes_of_postgresql_1"
+    )
+    second: Annotated[list[str], Index()] = Field(
+        [], alias="a_name_that_goes_on_for_longer_than_the_63_bytes_of_postgresql_2"
+    )
+
+
+class Shadow(BaseModel):
+    """Names that the metadata has, too."""
+
+    version: Annotated[int, Index()] = 0
+    status: Annotated[str, Index()] = ""
+    is_deleted: Annotated[bool, Index()] = False
+    created_time: Annotated[list[int], Index()] = []
+    meta: Annotated[str, Index()] = ""
+    head: Annotated[str, Index()] = ""
+    row: Annotated[int, Index()] = 0
+
+
+class FieldTests(StorageTests):
+    """Tests of what can be asked of which field."""
+
+    async def test_lists_are_asked_for_by_their_items(self, storage: IStorage) -> None:
+        """An empty list is not null; an item counts once; null has no items, and `~` turns all of that around."""
+        first = creation("ab", sample(tags=["a", "b", "a"]))
+        for write in (first, creation("b", sample(tags=["b"])), creation("empty", sample(tags=[]))):
+            await storage.commit(write)
+        await storage.commit(creation("null", sample()))
+        tags = QB["tags"]
+        for asked, found, others in (
+            (tags.contains("a"), ["ab"], ["null", "empty", "b"]),
+            (tags.contains("b"), ["b", "ab"], ["null", "empty"]),
+            (tags.contains_any(["a", "x"]), ["ab"], ["null", "empty", "b"]),
+            (tags.contains_any(["a", "b"]), ["b", "ab"], ["null", "empty"]),
+            (tags.contains_all(["a", "b"]), ["ab"], ["null", "empty", "b"]),
+            (tags.contains_all(["a", "a"]), ["ab"], ["null", "empty", "b"]),
+            (tags.contains_all(["a", "x"]), [], ["null", "empty", "b", "ab"]),
+            (tags.is_null(True), ["null"], ["empty", "b", "ab"]),
+        ):
+            assert await ids(storage, asked) == found, asked
+            assert await ids(storage, ~asked) == others, asked
+            assert await storage.count(Query(asking(asked))) == len(found)
+
+    async def test_items_follow_every_commit(self, storage: IStorage) -> None:
+        """Updates, deletions and restorations; a purged id that is given again has none of the old ones."""
+        has_a, has_b = QB["tags"].contains("a"), QB["tags"].contains("b")
+        first = creation("r", sample(tags=["a"]))
+        second = update(first, sample(tags=["b", "c"]))
+        gone = deletion(second)
+        await storage.commit(first)
+        assert await ids(storage, has_a) == ["r"]
+        await storage.commit(second)
+        assert (await ids(storage, has_a), await ids(storage, has_b)) == ([], ["r"])
+        await storage.commit(gone)
+        assert (await ids(storage, has_b), await ids(storage, has_b, include_deleted=True)) == ([], ["r"])
+        back = restoration(gone)
+        await storage.commit(back)
+        assert await ids(storage, has_b) == ["r"]
+        await storage.commit(purge(back))
+        await storage.commit(creation("r", sample(tags=["a"])))
+        assert (await ids(storage, has_a), await ids(storage, has_b, include_deleted=True)) == (["r"], [])
+
+    async def test_8_items_are_never_read_as_sql(self, storage: IStorage) -> None:
+        """Whatever is in an item, it is only ever equal to itself, alone and among others."""
+        writes = [creation(f"r{number}", sample(tags=[text])) for number, text in enumerate(HOSTILE)]
+        assert set(await outcomes(storage, [*writes, creation("all", sample(tags=HOSTILE))])) == {None}
+        for number, text in enumerate(HOSTILE):
+            assert await ids(storage, QB["tags"].contains(text)) == ["all", f"r{number}"]
+        assert await ids(storage, QB["tags"].contains_all(HOSTILE)) == ["all"]
+        assert len(await ids(storage, QB["tags"].contains_any(HOSTILE))) == len(HOSTILE) + 1
+
+    async def test_8_names_are_never_read_as_sql(self, factory: IStorageFactory) -> None:
+        """Whatever is in a field's name, it names that field; long names that begin alike are two."""
+        spec: ModelSpec[Any] = ModelSpec(Hostile)
+        storage = factory.build(spec)
+        await storage.open()
+        values = [
+            (field, ["v"] if field.is_list else 7 if field.kind is ColumnKind.integer else "v")
+            for field in spec.index_fields
+        ]
+        for number, (field, value) in enumerate(values):
+            data = spec.dump(spec.validate({field.name: value}))
+            await storage.commit(creation(f"r{number}", data, spec=spec))
+        for number, (field, value) in enumerate(values):
+            named = QB[field.name]
+            asked = named.contains("v") if field.is_list else named.eq(value)
+            assert await ids(storage, asked, spec=spec) == [f"r{number}"], field.name
+            if not field.is_list:
+                assert len(await ids(storage, sort=f"-{field.name}", spec=spec)) == len(values)
+        await storage.close()
+
+    async def test_paths_lead_through_records_lists_and_unions(self, factory: IStorageFactory) -> None:
+        """A way that ends early leads to null; a unique field is unique wherever it stands."""
+        spec = ModelSpec(Nested, indexed_fields=["group.main.shape", "group.others.shape", "group.others.tags"])
+        storage = factory.build(spec)
+        await storage.open()
+        circle, square = {"shape": "circle", "size": 3}, {"shape": "square", "tags": ["s", "t"]}
+        for name, group in {
+            "none": None,
+            "bare": {},
+            "circle": {"code": "c", "tags": ["x"], "main": circle, "others": [square, circle, square]},
+            "square": {"code": "d", "main": square, "others": [circle]},
+        }.items():
+            data = spec.dump(spec.validate({"group": group}))
+            await storage.commit(creation(name, data, spec=spec))
+        for asked, found in (
+            (QB["group.main.size"].gte(3), ["circle"]),
+            (QB["group.main.size"].is_null(True), ["square", "bare", "none"]),
+            (QB["group.main.shape"].eq("square"), ["square"]),
+            (QB["group.tags"].contains("x"), ["circle"]),
+            (QB["group.tags"].is_null(True), ["none"]),
+            (QB["group.others.shape"].contains_all(["circle", "square"]), ["circle"]),
+            (QB["group.others.size"].contains(3), ["square", "circle"]),
+            (QB["group.others.tags"].contains("t"), ["circle"]),
+            (QB["group.others.tags"].is_null(False), ["square", "circle", "bare"]),
+            (QB["group.code"].eq("c"), ["circle"]),
+        ):
+            assert await ids(storage, asked, spec=spec) == found, asked
+        await storage.close()
+
+    async def test_fields_may_have_names_of_the_metadata(self, factory: IStorageFactory) -> None:
+        """The model's field has the name, and the metadata's is `meta.` and the name."""
+        spec: ModelSpec[Any] = ModelSpec(Shadow)
+        storage = factory.build(spec)
+        await storage.open()
+        first = creation("a", spec.dump(Shadow(version=7, status="mine", row=9, created_time=[4])), spec=spec)
+        second = creation("b", spec.dump(Shadow(is_deleted=True, meta="m", head="h")), spec=spec)
+        for write in (first, second, update(first, first.data or b"", spec=spec), deletion(second)):
+            await storage.commit(write)
+        for asked, found in (
+            (QB["version"].eq(7), ["a"]),
+            (QB["meta.version"].eq(2), ["a"]),
+            (QB["status"].eq("mine"), ["a"]),
+            (QB["meta.status"].eq("stable"), ["a"]),
+            (QB["created_time"].contains(4), ["a"]),
+            (QB["meta.created_time"].gte("2020-01-01T00:00:00Z"), ["a"]),
+            (QB["is_deleted"].eq(False), ["a"]),
+            (QB["row"].eq(9), ["a"]),
+            (QB["head"].eq("h"), []),
+        ):
+            assert await ids(storage, asked, spec=spec) == found, asked
+        deleted = QB["meta.is_deleted"].eq(True) & QB["meta"].eq("m") & QB["is_deleted"].eq(True)
+        assert await ids(storage, deleted, spec=spec, include_deleted=True) == ["b"]
+        assert await ids(storage, sort="-version", spec=spec) == ["a"]
+        assert await ids(storage, sort="-meta.version,meta.created_time", spec=spec) == ["a"]
+        await storage.close()

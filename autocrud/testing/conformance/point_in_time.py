@@ -1,0 +1,127 @@
+"""Conformance of the collection as it was: lists, counts and pages at a time."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from math import ceil
+from random import Random
+
+from autocrud.query.builder import QB
+from autocrud.query.conditions import Query
+from autocrud.query.cursor import decode_cursor, encode_cursor
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.ports.storage import IStorage, IStorageFactory
+from autocrud.storage.ports.types import Head, Write
+from autocrud.testing.conformance.base import StorageTests, asking
+from autocrud.testing.history_oracle import START, Past, random_writes
+from autocrud.testing.random_queries import KINDS, TEMPORAL_KINDS, random_condition, random_order, random_values
+from autocrud.testing.sample_writes import Sample, creation, deletion, pruning, restoration, sample, switching, update
+from autocrud.testing.text_corpus import Article
+
+_BATCH = 40
+
+
+class TimeTests(StorageTests):
+    """Tests of what a reader would have seen."""
+
+    async def test_7_a_list_of_the_past_is_what_a_reader_would_have_seen(self, factory: IStorageFactory) -> None:
+        """Over random histories with deletions, switches, drafts, purges and prunes, by pages of any size."""
+        storage, past, chance = factory.build(KINDS), Past(KINDS), Random(3)
+        await storage.open()
+        await write_random_past(storage, past, chance)
+        for at in times_of(past):
+            query = Query(include_deleted=chance.random() < 0.5, limit=chance.choice([1, 4, 7, 100, 100]), at=at)
+            await compare(storage, past, query)
+        await storage.close()
+
+    async def test_7_any_query_of_the_past_means_what_it_means_in_python(self, factory: IStorageFactory) -> None:
+        """Of a temporal model: random conditions and orders at random times, nulls of what was pruned among them."""
+        storage, past = factory.build(TEMPORAL_KINDS), Past(TEMPORAL_KINDS)
+        await storage.open()
+        await write_random_past(storage, past, Random(5))
+        await compare_random_questions(storage, past)
+        await storage.close()
+
+    async def test_7_a_revision_that_comes_without_its_data_has_no_values(self, factory: IStorageFactory) -> None:
+        """As an import brings it that was pruned where it was; not those of the revision before it, which was kept."""
+        spec: ModelSpec[Sample] = ModelSpec(Sample, temporal=True)
+        storage = factory.build(spec)
+        await storage.open()
+        first = creation("a", sample(number=1), time=START, spec=spec)
+        second = update(first, sample(number=2), time=START + timedelta(hours=1), spec=spec)
+        pruned = replace(second, data=None, index=(None,) * len(spec.index_fields))
+        gone = deletion(pruned, time=START + timedelta(hours=1, minutes=1))
+        back = restoration(gone, time=START + timedelta(hours=1, minutes=2))
+        third = switching(back, first, time=START + timedelta(hours=2), spec=spec)
+        assert (
+            await storage.commit_all([first, pruned, gone, back, third, pruning(third, 2)], atomic=True) == [None] * 6
+        )
+        for hours, expected in {0.0: 1, 1.0: 0, 1.5: 0, 2.0: 1}.items():
+            at = START + timedelta(hours=hours)
+            assert await storage.count(Query(asking(QB["number"].eq(1), spec=spec), at=at)) == expected, hours
+            assert await storage.count(Query(asking(QB["number"].is_null(True), spec=spec), at=at)) == 1 - expected, (
+                hours
+            )
+        await storage.close()
+
+    async def test_7_a_temporal_model_keeps_texts_of_any_length(self, factory: IStorageFactory) -> None:
+        """Those that are searched, too, which no index of values could take."""
+        spec: ModelSpec[Article] = ModelSpec(Article, temporal=True)
+        storage, chance = factory.build(spec), Random(11)
+        await storage.open()
+        body = " ".join(f"{chance.getrandbits(64):x}" for _ in range(1000))
+        first = creation("a", spec.dump(Article(title="long", body=body)), time=START, spec=spec)
+        later = update(first, spec.dump(Article(title="longer", body=body)), time=START + timedelta(hours=1), spec=spec)
+        assert await storage.commit_all([first, later]) == [None] * 2
+        query = Query(asking(QB["title"].eq("long"), spec=spec), at=START)
+        assert [head.data for head in (await storage.search(query)).items] == [first.data]
+        await storage.close()
+
+
+def times_of(past: Past) -> list[datetime]:
+    """Times before, between, at and behind all commits."""
+    last = max(states[-1].write.meta.updated_time for states in past.states.values())
+    ticks = range(-1, 4 * ceil((last - START).total_seconds() + 1), 3)
+    times = [START + timedelta(seconds=tick // 4, microseconds=tick % 4) for tick in ticks]
+    return [*times, last, last + timedelta(days=1)]
+
+
+async def write_random_past(storage: IStorage, past: Past, chance: Random, steps: int = 240) -> None:
+    """A random history, or more of it, in a storage and in the oracle."""
+    await _commit(storage, random_writes(past, chance, lambda: _data(chance), resources=24, steps=steps))
+
+
+async def compare_random_questions(storage: IStorage, past: Past, count: int = 120) -> None:
+    """Random conditions, in random orders, at random times."""
+    times, chance = times_of(past), Random(9)
+    for _ in range(count):
+        condition = asking(random_condition(chance), spec=past.spec) if chance.random() < 0.8 else None
+        deleted, limit = chance.random() < 0.3, chance.choice([2, 5, 100, 100])
+        await compare(storage, past, Query(condition, random_order(chance), deleted, limit, at=chance.choice(times)))
+
+
+async def _commit(storage: IStorage, writes: Sequence[Write]) -> None:
+    """Some of them at once, so that a batch has several of one resource."""
+    for start in range(0, len(writes), _BATCH):
+        batch = writes[start : start + _BATCH]
+        assert await storage.commit_all(batch) == [None] * len(batch)
+    await storage.tidy()
+
+
+async def compare(storage: IStorage, past: Past, query: Query) -> None:
+    """A query finds in a storage, and counts there, what it finds in the oracle."""
+    expected, found = past.select(query), list[Head]()
+    assert await storage.count(query) == len(expected), query
+    while True:
+        page = await storage.search(query)
+        assert len(page.items) == query.limit or page.next is None
+        found += page.items
+        if page.next is None:
+            break
+        query = replace(query, after=decode_cursor(query, encode_cursor(query, page.next)))
+    told = [(head.meta, head.revision_info, head.data) for head in found]
+    assert told == [(state.write.meta_json, state.written.revision_json, state.data) for state in expected], query
+
+
+def _data(chance: Random) -> bytes:
+    return KINDS.dump(KINDS.validate(random_values(chance)))

@@ -1,0 +1,126 @@
+"""Writes as a manager would make them, for tests that speak to a storage directly."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from autocrud.resource import CommitKind, RevisionStatus
+from autocrud.schema.index_field import Index, Unique
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.ports.types import RequestKey, Write
+from autocrud.versioning import write_builder
+from autocrud.versioning.write_builder import Author, Encoded
+
+
+class Sample(BaseModel):
+    """What the conformance suite stores: one field of each sort that a backend treats in its own way."""
+
+    text: Annotated[str, Index(text=True)] = ""
+    number: Annotated[int | None, Index()] = None
+    flag: Annotated[bool | None, Index()] = None
+    tags: Annotated[list[str] | None, Index()] = None
+    code: Annotated[str | None, Unique()] = None
+    serial: Annotated[int | None, Unique()] = None
+    shelf: Annotated[str | None, Unique(group="spot")] = None
+    place: Annotated[int | None, Unique(group="spot")] = None
+    payload: str = ""
+
+
+SAMPLE: ModelSpec[Sample] = ModelSpec(Sample)
+_DRAFT, _STABLE = RevisionStatus.draft, RevisionStatus.stable
+
+
+def sample(**fields: Any) -> bytes:
+    """The stored JSON of a sample."""
+    return SAMPLE.dump(SAMPLE.parse(to_json(fields)))
+
+
+def creation(
+    resource_id: str,
+    data: bytes,
+    *,
+    time: datetime | None = None,
+    status: RevisionStatus = _STABLE,
+    key: RequestKey | None = None,
+    blobs: tuple[str, ...] = (),
+    spec: ModelSpec[Any] = SAMPLE,
+) -> Write:
+    """The first write of a resource."""
+    return write_builder.creation(spec, resource_id, Encoded(data, blobs), _ada(time or datetime.now(UTC)), status, key)
+
+
+def update(
+    before: Write,
+    data: bytes,
+    *,
+    time: datetime | None = None,
+    status: RevisionStatus = _STABLE,
+    prunes: int = 0,
+    blobs: tuple[str, ...] = (),
+    spec: ModelSpec[Any] = SAMPLE,
+) -> Write:
+    """A new revision on top of a write; at the same time, unless another is given."""
+    return write_builder.update(spec, before.meta, Encoded(data, blobs), _after(before, time), status, prunes)
+
+
+def modification(
+    before: Write,
+    of: Write,
+    data: bytes,
+    *,
+    time: datetime | None = None,
+    status: RevisionStatus = RevisionStatus.draft,
+    spec: ModelSpec[Any] = SAMPLE,
+) -> Write:
+    """The current revision, which another write made or rewrote, with other data."""
+    assert of.revision is not None
+    return write_builder.modification(spec, before.meta, of.revision, Encoded(data), _after(before, time), status)
+
+
+def switching(before: Write, to: Write, *, time: datetime | None = None, spec: ModelSpec[Any] = SAMPLE) -> Write:
+    """The revision that another write made or rewrote becomes the current one."""
+    assert to.revision is not None
+    assert to.data is not None
+    return write_builder.switching(spec, before.meta, to.revision, to.data, to.blobs, _after(before, time))
+
+
+def pruning(before: Write, prunes: int) -> Write:
+    """The data of all revisions up to a number is given up, but for the current one's."""
+    return write_builder.pruning(before.meta, prunes)
+
+
+def deletion(before: Write, *, time: datetime | None = None) -> Write:
+    """A soft delete on top of a write."""
+    return _moved(CommitKind.delete, before, time, True)
+
+
+def restoration(before: Write, *, time: datetime | None = None) -> Write:
+    """A restore on top of a write."""
+    return _moved(CommitKind.restore, before, time, False)
+
+
+def purge(before: Write) -> Write:
+    """An erasure on top of a write."""
+    return _moved(CommitKind.purge, before, None, True)
+
+
+def expecting(write: Write, version: int) -> Write:
+    """The same write, built by somebody who read another version."""
+    return replace(write, follows=version, meta=write.meta.model_copy(update={"version": version + 1}))
+
+
+def _moved(kind: CommitKind, before: Write, time: datetime | None, is_deleted: bool) -> Write:
+    return Write(
+        kind, before.meta.version, write_builder.moved(before.meta, _after(before, time), is_deleted=is_deleted)
+    )
+
+
+def _after(before: Write, time: datetime | None) -> Author:
+    return _ada(time or before.meta.updated_time)
+
+
+def _ada(time: datetime) -> Author:
+    return Author("ada", time)

@@ -1,0 +1,160 @@
+"""The history of one model's resources: revisions, what a reader saw at some time, and what a retention gives up."""
+
+import re
+import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import from_json
+
+from autocrud.errors import Deleted, InvalidParameter, NotFound, RevisionNotFound
+from autocrud.resource import ResourceMeta, revision_number
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.point_in_time import head_then
+from autocrud.storage.ports.storage import IStorage
+from autocrud.storage.ports.types import Commit, Head, Revision, RevisionSpan
+from autocrud.versioning.json_patch import difference
+from autocrud.versioning.stored_resource import Resource, RevisionPage
+
+
+class History:
+    """What was, of the resources of one model."""
+
+    def __init__(self, spec: ModelSpec[Any], storage: IStorage) -> None:
+        self._spec = spec
+        self._storage = storage
+
+    async def revision(self, resource_id: str, number: int) -> Revision:
+        """One revision.
+
+        Raises:
+            RevisionNotFound: there is none of this number, or it was pruned.
+        """
+        revision = await self._storage.revision(resource_id, number)
+        if revision is None:
+            raise RevisionNotFound(f"{resource_id}:{number}")
+        return revision
+
+    async def at_revision(self, head: Head, number: int) -> Resource[Any]:
+        """A resource with another of its revisions in the place of the current one."""
+        revision = await self.revision(head.resource_id, number)
+        data = await self._storage.data(revision)
+        return Resource(self._spec, replace(head, revision_info=_json(revision.info), data=data), number)
+
+    async def at_time(self, head: Head, time: datetime, include_deleted: bool) -> Resource[Any]:
+        """A resource as a reader would have seen it then.
+
+        Raises:
+            NotFound: it was not there yet.
+            Deleted: it was deleted then, and `include_deleted` is not set.
+            RevisionNotFound: its data of that time was pruned.
+        """
+        commit = await self._storage.commit_at(head.resource_id, time)
+        if commit is None:
+            raise NotFound(self._spec.name, head.resource_id)
+        if commit.is_deleted and not include_deleted:
+            raise Deleted(self._spec.name, head.resource_id)
+        return await self.at_commit(head, commit)
+
+    async def at_commit(self, head: Head, commit: Commit) -> Resource[Any]:
+        """A resource as one of its commits left it."""
+        number = revision_number(commit.resource_id, commit.revision_id)
+        revision = await self._storage.revision(commit.resource_id, number, version=commit.version)
+        if revision is None:
+            raise RevisionNotFound(commit.revision_id)
+        data = await self._storage.data(revision)
+        born = ResourceMeta.model_validate_json(head.meta)
+        return Resource(self._spec, head_then(commit, born, revision.info, data))
+
+    async def page(
+        self, head: Head, *, first: int | None, chain_only: bool, span: RevisionSpan, cursor: str | None, data: bool
+    ) -> RevisionPage:
+        """A page of revisions, newest first.
+
+        Args:
+            first: the number of the revision to begin with; if None the newest, or in a chain the current one.
+            chain_only: only those that lead to the first one: its parent, that one's parent, and so on.
+            span: within which times, and how many.
+            cursor: of the page before, of the same query.
+            data: whether to bring the stored JSON, too.
+
+        Raises:
+            RevisionNotFound: there is no `first` revision.
+            InvalidParameter: the cursor is not one of this query.
+        """
+        query = repr((head.resource_id, first, chain_only, span.since, span.until))
+        place = None if cursor is None else _read_cursor(query, cursor)
+        if chain_only:
+            current = ResourceMeta.model_validate_json(head.meta).current_revision_id
+            start = place or first or revision_number(head.resource_id, current)
+            found = [item async for item in self._chain(head.resource_id, start, span)]
+        else:
+            if place is None and first is not None:
+                place = (await self.revision(head.resource_id, first)).version + 1
+            found = await self._storage.revisions(head.resource_id, replace(span, before=place, limit=span.limit + 1))
+        following = None
+        if len(found) > span.limit:
+            last, after = found[span.limit - 1], found[span.limit]
+            number = revision_number(head.resource_id, after.info.revision_id)
+            following = _write_cursor(query, number if chain_only else last.version)
+        items = found[: span.limit]
+        try:
+            contents = [await self._storage.data(item) for item in items] if data else []
+        except RevisionNotFound:  # one of them was given up after they were listed
+            return await self.page(head, first=first, chain_only=chain_only, span=span, cursor=cursor, data=data)
+        return RevisionPage([item.info for item in items], contents, following)
+
+    async def difference(self, resource_id: str, first: int, second: int) -> list[dict[str, Any]]:
+        """A JSON Patch (RFC 6902) which, applied to the data of the one revision, gives that of the other."""
+        before, after = [from_json(await self._data(resource_id, number)) for number in (first, second)]
+        return difference(before, after)
+
+    async def _data(self, resource_id: str, number: int) -> bytes:
+        return await self._storage.data(await self.revision(resource_id, number))
+
+    async def _chain(self, resource_id: str, start: int, span: RevisionSpan) -> AsyncIterator[Revision]:
+        """A revision and its ancestors, one more than a page of them."""
+        revision: Revision | None = await self.revision(resource_id, start)
+        near: dict[str, Revision] = {}
+        count = 0
+        while revision is not None and count <= span.limit:
+            if span.since is not None and revision.info.created_time < span.since:
+                return
+            if span.until is None or revision.info.created_time <= span.until:
+                count += 1
+                yield revision
+            parent = revision.info.parent_revision_id
+            if parent is None:
+                return
+            if parent not in near:
+                # Most often the parent is among those that were made just before.
+                below = RevisionSpan(before=revision.version, limit=span.limit)
+                near = {item.info.revision_id: item for item in await self._storage.revisions(resource_id, below)}
+            revision = near.get(parent)
+            if revision is None:
+                revision = await self._storage.revision(resource_id, revision_number(resource_id, parent))
+
+
+def _json(model: Any) -> bytes:
+    content: bytes = model.__pydantic_serializer__.to_json(model)
+    return content
+
+
+def _write_cursor(query: str, place: int) -> str:
+    return urlsafe_b64encode(f"{place}/{zlib.crc32(query.encode()):08x}".encode()).decode().rstrip("=")
+
+
+def _read_cursor(query: str, cursor: str) -> int:
+    try:
+        text = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode()
+    except ValueError:
+        text = ""
+    match = re.fullmatch(r"(?P<place>[1-9]\d{0,17})/(?P<query>[0-9a-f]{8})", text)
+    if match is None:
+        raise InvalidParameter("cursor", "is not a cursor that this service gave out")
+    if match["query"] != f"{zlib.crc32(query.encode()):08x}":
+        raise InvalidParameter("cursor", "belongs to a query with other filters")
+    return int(match["place"])

@@ -1,0 +1,141 @@
+"""Changes: what each operation makes of a resource as it stands. Whoever reads, checks and commits calls them."""
+
+from collections.abc import Awaitable, Callable, Collection
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+from pydantic_core import from_json, to_json
+
+from autocrud.errors import NotDraft, PayloadTooLarge, PreconditionFailed
+from autocrud.resource import CommitKind, RevisionStatus, revision_number, timestamp
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.ports.storage import IStorage
+from autocrud.storage.ports.types import Head, Write
+from autocrud.versioning.encoder import Encoder
+from autocrud.versioning.history import History
+from autocrud.versioning.json_patch import Patch
+from autocrud.versioning.retention import prunable
+from autocrud.versioning.stored_resource import Resource
+from autocrud.versioning.write_builder import Author, Encoded, modification, moved, pruning, switching, update
+
+T = TypeVar("T")
+
+MAX_PATCHED = 4 * 1024 * 1024
+
+# The tags that a caller's precondition accepts; `ANY` accepts every state of an existing resource.
+Tags = Collection[str]
+ANY: Tags = ("*",)
+
+# Makes of a resource's state, and of who writes when, a write; None where nothing changes.
+Change = Callable[[Resource[T], Author], Awaitable[Write | None]]
+
+
+async def planned(current: Resource[T], if_match: Tags | None, by: str | None, change: Change[T]) -> Write | None:
+    """The write that a change comes to.
+
+    Raises:
+        PreconditionFailed: the resource's tag is not among those that are given.
+    """
+    if if_match is not None and current.tag not in if_match and "*" not in if_match:
+        raise PreconditionFailed(current.resource_id, current.tag)
+    # A clock may lag behind the one that wrote before; times follow the order of the commits.
+    return await change(current, Author(by, max(datetime.now(UTC), current.meta.updated_time)))
+
+
+def after(spec: ModelSpec[T], write: Write, before: Resource[T] | None) -> Resource[T]:
+    """The resource as this write left it."""
+    meta, old = write.meta, None if before is None else before.head
+    revision_json = write.revision_json or (old.revision_info if old else b"")
+    data = write.data if old is None or write.data is not None else old.data
+    created_time = timestamp(meta.created_time)
+    head = Head(meta.resource_id, meta.version, meta.is_deleted, created_time, write.meta_json, revision_json, data, "")
+    return Resource(spec, head)
+
+
+class Changes(Generic[T]):
+    """The changes of one model's resources."""
+
+    def __init__(self, spec: ModelSpec[T], storage: IStorage, encoder: Encoder[T], history: History) -> None:
+        self._spec = spec
+        self._storage = storage
+        self._encoder = encoder
+        self._history = history
+
+    def replace(self, encoded: Encoded, *, modify: bool = False, status: RevisionStatus | None = None) -> Change[T]:
+        """Other data."""
+
+        async def replace(current: Resource[T], author: Author) -> Write | None:
+            return await self._rewritten(current, encoded, author, modify, status)
+
+        return replace
+
+    def patch(
+        self,
+        patch: Patch,
+        *,
+        modify: bool = False,
+        status: RevisionStatus | None = None,
+        max_bytes: int = MAX_PATCHED,
+    ) -> Change[T]:
+        """The data with a patch applied, which may come to so many bytes."""
+
+        async def apply(current: Resource[T], author: Author) -> Write | None:
+            # NaN, which JSON lacks, must not become null on the way to the validator that refuses it.
+            patched = to_json(patch.apply(from_json(current.data_json), max_bytes), inf_nan_mode="constants")
+            if len(patched) > max_bytes:
+                raise PayloadTooLarge(max_bytes)
+            return await self._rewritten(current, await self._encoder.encode(patched), author, modify, status)
+
+        return apply
+
+    def switch(self, revision_id: str) -> Change[T]:
+        """Another revision as the current one."""
+
+        async def switch(current: Resource[T], author: Author) -> Write | None:
+            meta, number = current.meta, revision_number(current.resource_id, revision_id)
+            if meta.current_revision_id == f"{current.resource_id}:{number}":
+                return None
+            revision = await self._history.revision(current.resource_id, number)
+            data = await self._storage.data(revision)
+            blobs = await self._storage.blobs_of(current.resource_id, revision.written)
+            return switching(self._spec, meta, revision.info, data, blobs, author)
+
+        return switch
+
+    async def delete(self, current: Resource[T], author: Author) -> Write | None:
+        """A soft delete."""
+        meta = current.meta
+        return Write(CommitKind.delete, meta.version, moved(meta, author, is_deleted=True))
+
+    async def restore(self, current: Resource[T], author: Author) -> Write | None:
+        """The soft delete undone."""
+        meta = current.meta
+        if not meta.is_deleted:
+            return None
+        return Write(CommitKind.restore, meta.version, moved(meta, author, is_deleted=False))
+
+    async def purge(self, current: Resource[T], author: Author) -> Write | None:
+        """An erasure."""
+        meta = current.meta
+        return Write(CommitKind.purge, meta.version, moved(meta, author, is_deleted=True, created_by=None))
+
+    async def prune(self, current: Resource[T], author: Author) -> Write | None:
+        """Old data given up, as the model's retention has it."""
+        meta = current.meta
+        number = await prunable(self._storage, self._spec.retention, meta, meta.total_revision_count, author.now)
+        return pruning(meta, number) if number else None
+
+    async def _rewritten(
+        self, current: Resource[T], encoded: Encoded, author: Author, modify: bool, status: RevisionStatus | None
+    ) -> Write | None:
+        meta, same = current.meta, current.data_json == encoded.data
+        if modify and not same and meta.status is not RevisionStatus.draft:
+            raise NotDraft(meta.current_revision_id)
+        if modify or same:
+            wanted = status or meta.status
+            if same and wanted is meta.status:
+                return None
+            return modification(self._spec, meta, current.revision_info, encoded, author, wanted)
+        number = meta.total_revision_count + 1
+        prunes = await prunable(self._storage, self._spec.retention, meta, number, author.now)
+        return update(self._spec, meta, encoded, author, status or self._spec.default_status, prunes)

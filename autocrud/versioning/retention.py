@@ -1,0 +1,25 @@
+"""What a retention gives up."""
+
+from datetime import datetime
+
+from autocrud.resource import ResourceMeta, Retention, revision_number
+from autocrud.storage.ports.storage import IStorage
+from autocrud.storage.ports.types import RevisionSpan
+
+
+async def prunable(
+    storage: IStorage, retention: Retention | None, meta: ResourceMeta, count: int, now: datetime
+) -> int:
+    """The number of the newest revision that is given up, with all those below it; 0 for none.
+
+    Args:
+        count: how many revisions have been made.
+    """
+    if retention is None:
+        return 0
+    number = count if retention.keep_last is None else count - retention.keep_last
+    if retention.keep_for is not None and number > 0:
+        old = RevisionSpan(until=now - retention.keep_for, limit=1)
+        found = await storage.revisions(meta.resource_id, old)
+        number = min(number, revision_number(meta.resource_id, found[0].info.revision_id) if found else 0)
+    return max(number, 0)

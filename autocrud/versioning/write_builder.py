@@ -1,0 +1,183 @@
+"""How each operation on a resource becomes a write: which version, which revision, which status comes next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from autocrud.errors import InvalidParameter
+from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus, timestamp
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.ports.types import RequestKey, Write
+
+SCHEMA_VERSION = 1
+_MAX_KEY = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A value as it is stored: its JSON, and the blobs that it refers to."""
+
+    data: bytes
+    blobs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who writes, and when."""
+
+    by: str | None
+    now: datetime
+
+
+def creation(
+    spec: ModelSpec[Any],
+    resource_id: str,
+    encoded: Encoded,
+    author: Author,
+    status: RevisionStatus,
+    key: RequestKey | None,
+) -> Write:
+    """A new resource, with its first revision."""
+    revision = _revision(resource_id, 1, None, author, status, encoded.data)
+    meta = ResourceMeta.trusted(
+        resource_id=resource_id,
+        version=1,
+        current_revision_id=revision.revision_id,
+        total_revision_count=1,
+        is_deleted=False,
+        created_time=author.now,
+        updated_time=author.now,
+        created_by=author.by,
+        updated_by=author.by,
+        schema_version=SCHEMA_VERSION,
+        status=status,
+    )
+    index = spec.index_values(encoded.data)
+    return Write(CommitKind.create, 0, meta, index, revision, encoded.data, key=key, blobs=encoded.blobs)
+
+
+def update(
+    spec: ModelSpec[Any], meta: ResourceMeta, encoded: Encoded, author: Author, status: RevisionStatus, prunes: int
+) -> Write:
+    """A new revision on top of the current one."""
+    number = meta.total_revision_count + 1
+    revision = _revision(meta.resource_id, number, meta.current_revision_id, author, status, encoded.data)
+    changed = moved(meta, author, current_revision_id=revision.revision_id, total_revision_count=number, status=status)
+    index = spec.index_values(encoded.data)
+    return Write(CommitKind.update, meta.version, changed, index, revision, encoded.data, prunes, blobs=encoded.blobs)
+
+
+def modification(
+    spec: ModelSpec[Any],
+    meta: ResourceMeta,
+    revision: RevisionInfo,
+    encoded: Encoded,
+    author: Author,
+    status: RevisionStatus,
+) -> Write:
+    """The current revision with other data, or another status."""
+    data = encoded.data
+    edited = revision.model_copy(
+        update={"status": status, "data_hash": _hash(data), "size": len(data), "schema_version": SCHEMA_VERSION}
+    )
+    changed = moved(meta, author, status=status)
+    index = spec.index_values(data)
+    return Write(CommitKind.modify, meta.version, changed, index, edited, data, blobs=encoded.blobs)
+
+
+def switching(
+    spec: ModelSpec[Any], meta: ResourceMeta, revision: RevisionInfo, data: bytes, blobs: Sequence[str], author: Author
+) -> Write:
+    """Another revision becomes the current one."""
+    changed = moved(meta, author, current_revision_id=revision.revision_id, status=revision.status)
+    index = spec.index_values(data)
+    return Write(CommitKind.switch, meta.version, changed, index, revision, data, blobs=tuple(blobs))
+
+
+def arrival(spec: ModelSpec[Any], meta: ResourceMeta, revision: RevisionInfo, encoded: Encoded) -> list[Write]:
+    """A resource that was elsewhere, as it stood there, without its past.
+
+    Where something else than its revision was its last commit, two are needed, so that each has its time and author.
+    """
+    if (revision.created_time, revision.created_by) == (meta.updated_time, meta.updated_by):
+        return [imported(spec, CommitKind.create, 0, meta, revision, encoded)]
+    version = meta.version - 1
+    made = {"version": version, "updated_time": revision.created_time, "updated_by": revision.created_by}
+    first = imported(spec, CommitKind.create, 0, meta.model_copy(update=made), revision, encoded)
+    if meta.is_deleted:
+        return [first, imported(spec, CommitKind.delete, version, meta, None, None)]
+    return [first, imported(spec, CommitKind.modify, version, meta, revision, encoded)]
+
+
+def imported(
+    spec: ModelSpec[Any],
+    kind: CommitKind,
+    follows: int,
+    meta: ResourceMeta,
+    revision: RevisionInfo | None,
+    encoded: Encoded | None,
+) -> Write:
+    """A commit that was made elsewhere, as it was made; the hash is that of the data as it is stored here.
+
+    Args:
+        encoded: None for a revision whose data was pruned.
+    """
+    if revision is None:
+        return Write(kind, follows, meta)
+    if encoded is None:
+        return Write(kind, follows, meta, (None,) * len(spec.index_fields), revision)
+    data = encoded.data
+    stored = revision.model_copy(update={"data_hash": _hash(data), "size": len(data)})
+    return Write(kind, follows, meta, spec.index_values(data), stored, data, blobs=encoded.blobs)
+
+
+def removal(meta: ResourceMeta, author: Author, kept: Sequence[str]) -> Write:
+    """A resource is purged, and these blobs are not: what follows in the same group refers to them."""
+    return Write(
+        CommitKind.purge, meta.version, moved(meta, author, is_deleted=True, created_by=None), blobs=tuple(kept)
+    )
+
+
+def pruning(meta: ResourceMeta, prunes: int) -> Write:
+    """The data of old revisions is given up, and nothing else changes."""
+    return Write(CommitKind.prune, meta.version, meta.model_copy(update={"version": meta.version + 1}), prunes=prunes)
+
+
+def request_key(key: str, content: bytes, author: Author, lifetime: timedelta) -> RequestKey:
+    """What a request of this key and content is known by.
+
+    Raises:
+        InvalidParameter: it cannot be a key.
+    """
+    if not (0 < len(key) <= _MAX_KEY and key.isascii() and key.isprintable()):
+        raise InvalidParameter("Idempotency-Key", f"must be 1 to {_MAX_KEY} printable ASCII characters")
+    # Hashed, so that every key fits an index; and of its author, so that nobody gets the answer of somebody else.
+    hashed = sha256(f"{author.by or ''}\0{key}".encode()).hexdigest()
+    return RequestKey(hashed, sha256(content).hexdigest(), timestamp(author.now + lifetime))
+
+
+def moved(meta: ResourceMeta, author: Author, **changes: Any) -> ResourceMeta:
+    """The metadata one version on."""
+    common = {"version": meta.version + 1, "updated_time": author.now, "updated_by": author.by}
+    return meta.model_copy(update=common | changes)
+
+
+def _revision(
+    resource_id: str, number: int, parent: str | None, author: Author, status: RevisionStatus, data: bytes
+) -> RevisionInfo:
+    return RevisionInfo.trusted(
+        revision_id=f"{resource_id}:{number}",
+        parent_revision_id=parent,
+        created_time=author.now,
+        created_by=author.by,
+        schema_version=SCHEMA_VERSION,
+        status=status,
+        data_hash=_hash(data),
+        size=len(data),
+    )
+
+
+def _hash(data: bytes) -> str:
+    return f"sha256:{sha256(data).hexdigest()}"

@@ -1,0 +1,26 @@
+"""Groups of writes in the log: an entry is there as a whole, or not at all."""
+
+from pathlib import Path
+
+from autocrud.errors import Aborted
+from autocrud.storage.disk import DiskStorageFactory
+from autocrud.testing.sample_writes import creation, sample, update
+from tests.storage.backends import storage_on
+from tests.storage.full_scenario import picture
+
+
+async def test_2_a_rebuild_shows_of_atomic_groups_all_or_none(tmp_path: Path) -> None:
+    """One that was committed is one entry; one that was refused left none."""
+    log = tmp_path / "sample" / "log" / "000000"
+    async with storage_on(DiskStorageFactory(tmp_path)) as storage:
+        first = creation("a", sample(code="one"))
+        chain = [first, update(first, sample(code="two")), creation("b", sample(code="one"))]
+        assert await storage.commit_all(chain, atomic=True) == [None] * 3
+        refused = await storage.commit_all([creation("c", sample()), creation("a", sample())], atomic=True)
+        assert isinstance(refused[0], Aborted)
+        assert len(list(log.iterdir())) == 1
+        before = await picture(storage)
+    for file in (tmp_path / "sample").glob("metadata.sqlite*"):
+        file.unlink()
+    async with storage_on(DiskStorageFactory(tmp_path)) as storage:
+        assert await picture(storage) == before

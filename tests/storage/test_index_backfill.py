@@ -1,0 +1,392 @@
+"""Index fields that a model gets when it has resources already: what goes on meanwhile, and what a crash leaves."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from autocrud import AutoCRUD
+from autocrud.errors import ConfigurationError, IndexNotReady, UniqueViolation
+from autocrud.query.builder import QB
+from autocrud.query.conditions import Query
+from autocrud.schema.index_field import Index, Unique
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.disk import DiskStorageFactory
+from autocrud.storage.index_backfill.runner import Filling
+from autocrud.storage.metadata.postgres import index_migration
+from autocrud.storage.ports.storage import IStorage
+from autocrud.testing.conformance import ids, outcomes
+from autocrud.testing.conformance.base import asking
+from autocrud.testing.sample_writes import SAMPLE, Sample, creation, deletion, sample, update
+from tests.servers_real import postgres
+from tests.storage.backends import BACKENDS, postgres_factory, s3_factory, storage_on
+from tests.storage.backfill_probe import Gate, filled
+
+Opener = Callable[..., AbstractAsyncContextManager[IStorage]]
+Choices = dict[str, Callable[..., Any]]
+
+FACTORIES: Choices = {"disk": DiskStorageFactory, "s3": s3_factory, "postgres": postgres_factory}
+SHARED: Choices = {name: FACTORIES[name] for name in ("disk", "postgres")}
+BATCH = 10
+
+
+class Later(Sample):
+    """The samples, once their payload is an index field."""
+
+    payload: Annotated[str, Index()] = ""
+
+
+class Strict(Sample):
+    """The samples, once their payload must be unique."""
+
+    payload: Annotated[str, Unique()] = ""
+
+
+LATER: ModelSpec[Later] = ModelSpec(Later, name="sample")
+STRICT: ModelSpec[Strict] = ModelSpec(Strict, name="sample")
+# As it was, but that large data does not stand in the metadata.
+INLINE = {"inline_limit": 400}
+LARGE = "x" * 1000
+
+
+def opener(path: Path, factory: Callable[..., Any]) -> Opener:
+    """Opens storages in the test's place, for a model that is `SAMPLE` unless it is given."""
+
+    def open_storage(spec: ModelSpec[Any] = SAMPLE, **options: Any) -> Any:
+        return storage_on(factory(path, **INLINE | options), spec)
+
+    return open_storage
+
+
+@pytest.fixture(params=FACTORIES)
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    """On each backend whose metadata has columns."""
+    return opener(tmp_path, FACTORIES[request.param])
+
+
+@pytest.fixture(params=SHARED)
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    """On each backend where processes share the columns."""
+    return opener(tmp_path, SHARED[request.param])
+
+
+@pytest.fixture
+async def gate(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gate]:
+    """Holds the filling before each batch, of ten resources."""
+    gate = Gate()
+    monkeypatch.setattr(Filling, "rows", BATCH)
+    monkeypatch.setattr(Filling, "step", lambda filling, fields: gate.step(filling, fields))
+    yield gate
+    gate.open()
+
+
+async def fill_up(storage: IStorage, number: int = 35) -> list[Any]:
+    """Resources with three payloads in turn; one of them is large, and the last one is deleted."""
+    writes = [creation(f"r{one:02}", sample(payload=f"p{one % 3}", number=one)) for one in range(number - 1)]
+    writes.insert(5, creation("large", sample(payload=LARGE)))
+    for write in writes:  # one by one, so that rows stand in the order of the ids on each backend
+        await storage.commit(write)
+    await storage.commit(deletion(writes[-1]))
+    return writes
+
+
+async def with_payload(storage: IStorage, payload: str, spec: ModelSpec[Any] = LATER, **more: Any) -> list[str]:
+    """The ids of the resources with this payload."""
+    return sorted(await ids(storage, QB["payload"].eq(payload), spec=spec, **more))
+
+
+async def test_reads_and_writes_go_on_while_a_field_is_filled(opened: Opener, gate: Gate) -> None:
+    """Only what asks for the field is refused, with how far it is; what is written meanwhile keeps its new values."""
+    async with opened() as storage:
+        writes = await fill_up(storage)
+    async with opened(LATER) as storage:
+        await gate.let(2)
+        assert await storage.count(Query()) == 34
+        assert await ids(storage, QB["number"].lt(2)) == ["r01", "r00"]
+        for ask in (
+            storage.count(Query(asking(~QB["payload"].eq("p1"), spec=LATER))),
+            ids(storage, sort="payload", spec=LATER),
+        ):
+            with pytest.raises(IndexNotReady, match="payload of sample is not filled yet: 57 %"):
+                await ask
+        # Of one that is filled, one that is not, and one that is new.
+        assert (writes[0].meta.resource_id, writes[30].meta.resource_id) == ("r00", "r29")
+        for write in (writes[0], writes[30]):
+            await storage.commit(update(write, sample(payload="new"), spec=LATER))
+        await storage.commit(creation("r34", sample(payload="new"), spec=LATER))
+        await storage.commit(deletion(writes[31]))
+        assert await ids(storage, QB["number"].lt(2)) == ["r01"]
+        gate.open()
+        await filled()
+        assert await with_payload(storage, "new") == ["r00", "r29", "r34"]
+        assert await with_payload(storage, LARGE) == ["large"]
+        expected = [f"r{one:02}" for one in range(34) if one % 3 == 0 and one != 0]
+        assert await with_payload(storage, "p0", include_deleted=True) == expected
+        assert await with_payload(storage, "p0") == [one for one in expected if one not in ("r30", "r33")]
+
+
+async def test_what_a_crash_has_left_is_gone_on_with(
+    opened: Opener, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each batch is durable, with how far it is; the field is not there before all are done."""
+    caplog.set_level("INFO")
+    async with opened() as storage:
+        await fill_up(storage)
+    async with opened(LATER):
+        await gate.let(2)
+    assert "filled index fields of 0 of 35 resources: payload" in caplog.text
+    caplog.clear()
+    async with opened(LATER) as storage:
+        assert "filled index fields of 20 of 35 resources: payload" in caplog.text
+        with pytest.raises(IndexNotReady):
+            await with_payload(storage, "p1")
+        gate.open()
+        await filled()
+        assert len(await with_payload(storage, "p1")) == 11
+        assert await with_payload(storage, LARGE) == ["large"]
+    caplog.clear()
+    async with opened(LATER) as storage:
+        assert len(await with_payload(storage, "p1")) == 11
+    assert "filled" not in caplog.text
+
+
+async def test_nodes_that_start_together_share_the_work(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both come up, and both answer; each is told when the other has finished."""
+    monkeypatch.setattr(Filling, "rows", 2)
+    async with opened() as storage:
+        await fill_up(storage)
+
+    async def start(number: int) -> int:
+        # Nodes on S3 have no file in common.
+        async with opened(LATER) as storage:
+            await storage.commit(creation(f"new{number}", sample(payload="new"), spec=LATER))
+            await filled()
+            return len(await with_payload(storage, "p1"))
+
+    assert await asyncio.gather(*map(start, range(3))) == [11, 11, 11]
+
+
+async def test_unique_holds_from_the_first_write(opened: Opener, caplog: pytest.LogCaptureFixture) -> None:
+    """The start fills and indexes it before it returns; where values are shared, it is refused until they are not."""
+    async with opened() as storage:
+        one, two = creation("a", sample(payload="same")), creation("b", sample(payload="same"))
+        assert await outcomes(storage, [one, two]) == [None, None]
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=r"Strict\.payload cannot be unique: stored resources share"):
+            async with opened(STRICT):
+                pass
+    async with opened() as storage:
+        await storage.commit(update(two, sample(payload="other")))
+    async with opened(STRICT) as storage:
+        assert await with_payload(storage, "other", STRICT) == ["b"]
+        with pytest.raises(UniqueViolation):
+            await storage.commit(creation("c", sample(payload="other"), spec=STRICT))
+
+
+async def test_data_that_does_not_fit_is_named_and_stops_nothing_else(
+    shared: Opener, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The field stays away, with a message that says so; other new fields are filled. Unique would stop the start."""
+
+    class Two(Later):
+        extra: Annotated[str, Index()] = ""
+
+    two: ModelSpec[Two] = ModelSpec(Two, name="sample")
+    async with shared() as storage:
+        await storage.commit(creation("good", sample(payload="p")))
+        await storage.commit(creation("bad", sample(payload="x" * 2001)))
+    async with shared(two) as storage:
+        await filled()
+        assert await ids(storage, QB["extra"].is_null(True), spec=two) == ["bad", "good"]
+        with pytest.raises(IndexNotReady, match="payload of sample is not filled yet: stored data does not fit"):
+            await with_payload(storage, "p", two)
+    assert "sample: the index field payload cannot be filled: 'bad': payload an index field's text may" in caplog.text
+    with pytest.raises(ConfigurationError, match="Strict 'bad': payload an index field's text may"):
+        async with shared(STRICT):
+            pass
+    async with shared() as storage:
+        assert await ids(storage, QB["text"].eq("")) == ["bad", "good"]
+
+
+@pytest.mark.parametrize("backend", FACTORIES)
+async def test_6_what_does_not_fit_keeps_nothing_from_being_rebuilt(backend: str, tmp_path: Path) -> None:
+    """Neither a revision that was replaced since, nor a current one: then the field stays away, and nothing else."""
+    opened = opener(tmp_path, FACTORIES[backend])
+
+    async def lose() -> None:
+        if backend == "postgres":
+            connection = await asyncpg.connect(postgres().url)
+            await connection.execute(f'DROP TABLE "{tmp_path.name}".sample_resources')
+            await connection.close()
+        else:
+            assert _unlinked(tmp_path, "cache/**/*.sqlite*" if backend == "s3" else "sample/metadata.sqlite*")
+
+    first, bad = creation("a", sample(payload="x" * 2001)), creation("bad", sample(payload="x" * 2001))
+    async with opened() as storage:
+        for write in (first, update(first, sample(payload="p"))):
+            await storage.commit(write)
+    await lose()
+    async with opened(LATER) as storage:
+        await filled()
+        assert await with_payload(storage, "p") == ["a"]
+    async with opened() as storage:
+        await storage.commit(bad)
+    await lose()
+    async with opened(LATER) as storage:
+        await filled()
+        assert sorted(await ids(storage, sort="text", limit=1, spec=LATER)) == ["a", "bad"]
+        with pytest.raises(IndexNotReady, match="stored data does not fit"):
+            await with_payload(storage, "p")
+        await storage.commit(update(bad, sample(payload="q"), spec=LATER))
+    async with opened(LATER) as storage:
+        await filled()
+        assert await with_payload(storage, "q") == ["bad"]
+
+
+async def test_what_an_older_version_of_the_service_wrote_is_filled_again(shared: Opener) -> None:
+    """It knows nothing of the field, and says so in what it writes; housekeeping, or the next start, repairs it."""
+    async with shared() as old:
+        write = creation("a", sample(payload="p1"))
+        await old.commit(write)
+        async with shared(LATER) as new:
+            await filled()
+            assert await with_payload(new, "p1") == ["a"]
+            write = update(write, sample(payload="p2"))
+            await old.commit(write)
+            await old.commit(creation("b", sample(payload="p2")))
+            await new.tidy()
+            await filled()
+            assert await with_payload(new, "p2") == ["a", "b"]
+            assert await with_payload(new, "p1") == []
+        await old.commit(update(write, sample(payload="p3")))
+    async with shared(LATER) as new:
+        await filled()
+        assert await with_payload(new, "p3") == ["a"]
+
+
+async def test_a_kind_that_sqlite_stores_alike_is_filled_anew(tmp_path: Path, gate: Gate) -> None:
+    """Texts and times are both text there, and yet not the same values: only who wants times fills with them."""
+
+    class Texts(BaseModel):
+        when: Annotated[str, Index()] = ""
+
+    class Times(BaseModel):
+        when: Annotated[datetime | None, Index()] = None
+
+    texts: ModelSpec[Texts] = ModelSpec(Texts, name="sample")
+    times: ModelSpec[Times] = ModelSpec(Times, name="sample")
+    opened = opener(tmp_path, DiskStorageFactory)
+    async with opened(texts) as older:
+        await older.commit(creation("a", b'{"when":"2026-01-01T01:00:00+01:00"}', spec=texts))
+        async with opened(times) as storage:
+            await older.tidy()  # which leaves the column to the newer one
+            assert len([task for task in asyncio.all_tasks() if task.get_name() == "filling sample"]) == 1
+            gate.open()
+            await filled()
+            moment = datetime(2026, 1, 1, tzinfo=UTC)
+            assert await ids(storage, QB["when"].eq(moment), spec=times) == ["a"]
+
+
+async def test_a_snapshot_holds_how_far_it_is(tmp_path: Path, gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+    """A node that starts from one goes on from there."""
+    caplog.set_level("INFO")
+    opened = opener(tmp_path, s3_factory)
+    async with opened() as storage:
+        await fill_up(storage)
+    async with opened(LATER, snapshot_every=1) as storage:
+        await gate.let(2)
+        await storage.commit(creation("r99", sample(payload="p1"), spec=LATER))
+    caplog.clear()
+    async with opened(LATER, cache_dir=None) as storage:
+        assert "filled index fields of 20 of 35 resources: payload" in caplog.text
+        gate.open()
+        await filled()
+        assert len(await with_payload(storage, "p1")) == 12
+
+
+async def test_an_index_that_a_crash_left_invalid_is_built_again(tmp_path: Path) -> None:
+    """PostgreSQL keeps what it could not finish, and does not use it; and of a lost comment nobody knows the rest."""
+    opened = opener(tmp_path, postgres_factory)
+    async with opened() as storage:
+        for name in ("a", "b"):
+            await storage.commit(creation(name, sample(payload="p1", text="same")))
+    connection = await asyncpg.connect(postgres().url)
+    heads = f'"{tmp_path.name}".sample_resources'
+    valid = f"SELECT indexrelid::regclass::text, indisvalid FROM pg_index WHERE indrelid = '{heads}'::regclass"
+    try:
+        await connection.execute(f'DROP INDEX "{tmp_path.name}".sample_resources_ix_text')
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await connection.execute(f"CREATE UNIQUE INDEX CONCURRENTLY sample_resources_ix_text ON {heads} (ix_text)")
+        await connection.execute(f'COMMENT ON INDEX "{tmp_path.name}".sample_resources_ix_flag IS NULL')
+        assert not all(dict(await connection.fetch(valid)).values())
+        async with opened() as storage:
+            assert await ids(storage, QB["text"].eq("same")) == ["b", "a"]
+        found = dict(await connection.fetch(valid))
+        assert len(found) == 13
+        assert all(found.values())
+    finally:
+        await connection.close()
+
+
+async def test_a_long_reader_delays_the_start_and_not_other_readers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL's lock for a new column would have everybody wait behind it: it is given up, and tried again."""
+    opened = opener(tmp_path, postgres_factory)
+    async with opened() as storage:
+        await storage.commit(creation("a", sample(payload="p1")))
+    told = asyncio.Event()
+    monkeypatch.setattr(index_migration, "_LOCK_WAIT", "50ms")
+    monkeypatch.setattr(index_migration, "_PAUSE", 0.01)
+    monkeypatch.setattr(index_migration.logger, "warning", lambda *_: told.set())
+    reader = await asyncpg.connect(postgres().url)
+    reading = reader.transaction()
+    await reading.start()
+    await reader.fetch(f'SELECT * FROM "{tmp_path.name}".sample_resources')
+
+    async def start() -> list[str]:
+        async with opened(LATER) as storage:
+            await filled()
+            return await with_payload(storage, "p1")
+
+    starting = asyncio.create_task(start())
+    await told.wait()
+    await reading.commit()
+    await reader.close()
+    assert await starting == ["a"]
+
+
+async def test_over_http_the_answer_says_when_to_come_back(tmp_path: Path, gate: Gate) -> None:
+    """503 with `Retry-After`, and a detail that names the field and the share."""
+    async with opener(tmp_path, DiskStorageFactory)() as storage:
+        await fill_up(storage)
+    app, crud = FastAPI(), AutoCRUD(storage_factory=BACKENDS["disk"](tmp_path))
+    crud.add_model(Later, name="sample")
+    crud.apply(app)
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://t") as http:
+        await gate.let(1)
+        answer = await http.get("/sample", params={"payload": "p1"})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert answer.json()["code"] == "index_not_ready"
+        assert answer.json()["detail"] == "The index field payload of sample is not filled yet: 28 % are done."
+        assert (await http.get("/sample", params={"number": 3})).status_code == 200
+        gate.open()
+        await filled()
+        assert len((await http.get("/sample", params={"payload": "p1"})).json()["items"]) == 11
+
+
+def _unlinked(folder: Path, pattern: str) -> int:
+    """Remove files; how many there were."""
+    found = list(folder.glob(pattern))
+    for file in found:
+        file.unlink()
+    return len(found)

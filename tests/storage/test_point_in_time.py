@@ -1,0 +1,176 @@
+"""What a temporal model keeps, whatever becomes of the model and of what is kept."""
+
+import shutil
+import sqlite3
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any
+
+import asyncpg
+import pytest
+from pydantic import BaseModel
+
+from autocrud.errors import StorageUnavailable
+from autocrud.query.builder import QB
+from autocrud.query.conditions import Query
+from autocrud.schema.index_field import Index
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.commit_log.log import Log
+from autocrud.storage.disk import DiskStorageFactory
+from autocrud.storage.metadata.sqlite import point_in_time_backfill
+from autocrud.storage.ports.storage import IStorage, IStorageFactory
+from autocrud.testing.conformance import asking
+from autocrud.testing.conformance.point_in_time import compare_random_questions, write_random_past
+from autocrud.testing.history_oracle import START, Past
+from autocrud.testing.random_queries import KINDS, TEMPORAL_KINDS
+from autocrud.testing.sample_writes import Sample, creation, deletion, pruning, purge, sample, update
+from tests.servers_real import postgres
+from tests.storage.backends import postgres_factory, s3_factory, storage_on
+from tests.storage.backfill_probe import filled
+
+Lose = Callable[[Path], Awaitable[None]]
+
+
+async def _lose_files(path: Path) -> None:
+    for kept in ("metadata.sqlite", "metadata.sqlite-wal", "metadata.sqlite-shm"):
+        (path / "kinds" / kept).unlink(missing_ok=True)
+
+
+async def _lose_cache(path: Path) -> None:
+    shutil.rmtree(path / "cache")
+
+
+async def _lose_tables(path: Path) -> None:
+    connection = await asyncpg.connect(postgres().url)
+    await connection.execute(f'DROP TABLE "{path.name}".kinds_resources')
+    await connection.close()
+
+
+LOSE: dict[str, Lose] = {"disk": _lose_files, "s3": _lose_cache, "postgres": _lose_tables}
+FACTORIES: dict[str, Callable[..., IStorageFactory]] = {
+    "disk": DiskStorageFactory,
+    "s3": s3_factory,
+    "postgres": postgres_factory,
+}
+
+
+@pytest.fixture(params=sorted(LOSE))
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each backend that keeps something, by its name."""
+    name: str = request.param
+    return name
+
+
+async def test_6_states_are_those_of_the_records_whatever_happens(backend: str, tmp_path: Path) -> None:
+    """A model that becomes temporal later, stops to be, and is again; and one whose metadata is lost."""
+    past, chance = Past(TEMPORAL_KINDS), Random(13)
+
+    def opened(spec: ModelSpec[Any]) -> Any:
+        return storage_on(FACTORIES[backend](tmp_path), spec)
+
+    async with opened(KINDS) as storage:
+        await write_random_past(storage, past, chance, 120)
+    async with opened(TEMPORAL_KINDS) as storage:
+        await compare_random_questions(storage, past, 40)
+        await write_random_past(storage, past, chance, 80)
+        await compare_random_questions(storage, past, 40)
+    async with opened(KINDS) as storage:
+        await write_random_past(storage, past, chance, 80)
+    async with opened(TEMPORAL_KINDS) as storage:
+        await compare_random_questions(storage, past, 40)
+    await LOSE[backend](tmp_path)
+    async with opened(TEMPORAL_KINDS) as storage:
+        await compare_random_questions(storage, past, 40)
+        await write_random_past(storage, past, chance, 40)
+        await compare_random_questions(storage, past, 40)
+
+
+async def test_a_new_index_field_is_filled_for_all_times(backend: str, tmp_path: Path) -> None:
+    """From the data of then, small and large; what was pruned has none, and what was purged is not there."""
+
+    class Later(BaseModel):
+        payload: Annotated[str, Index()] = ""
+
+    later: ModelSpec[Later] = ModelSpec(Later, name="sample", temporal=True)
+    first = [creation(f"r{number}", sample(payload=f"p{number}"), time=START) for number in range(4)]
+    second = [update(write, sample(payload="q" * 1500), time=START + timedelta(hours=1)) for write in first[:3]]
+    third = [deletion(second[0], time=START + timedelta(hours=2)), pruning(second[1], 1), purge(first[3])]
+
+    async def told(storage: IStorage, hours: float, payload: str) -> list[str]:
+        query = Query(asking(QB["payload"].eq(payload), spec=later), at=START + timedelta(hours=hours))
+        return [head.resource_id for head in (await storage.search(query)).items]
+
+    factory = FACTORIES[backend](tmp_path, inline_limit=1000)
+    async with storage_on(factory, ModelSpec(Sample, temporal=True)) as storage:
+        for write in (*first, *second, *third):
+            await storage.commit(write)
+    async with storage_on(factory, later) as storage:
+        assert await told(storage, 0, "p0") == ["r0"]
+        assert await told(storage, 0, "p1") == await told(storage, 0, "p3") == await told(storage, 1, "p0") == []
+        assert await told(storage, 1, "q" * 1500) == ["r2", "r1", "r0"]
+        assert await told(storage, 2, "q" * 1500) == ["r2", "r1"]
+
+
+async def test_a_fill_that_is_cut_short_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the data of some commits cannot be read, the next start goes on with the resources that are not filled."""
+    past = Past(TEMPORAL_KINDS)
+    async with storage_on(DiskStorageFactory(tmp_path), KINDS) as storage:
+        await write_random_past(storage, past, Random(17), 120)
+    monkeypatch.setattr(point_in_time_backfill, "_RESOURCES", 5)
+    data, reads = Log.data, count()
+
+    async def fail(self: Log, locator: str) -> bytes:
+        if next(reads) == 20:
+            raise StorageUnavailable("input/output error")
+        return await data(self, locator)
+
+    monkeypatch.setattr(Log, "data", fail)
+    with pytest.raises(StorageUnavailable):
+        async with storage_on(DiskStorageFactory(tmp_path), TEMPORAL_KINDS):
+            pass
+    with sqlite3.connect(tmp_path / "kinds" / "metadata.sqlite") as database:
+        (filled,) = database.execute("SELECT count(DISTINCT resource_id) FROM kinds_states").fetchone()
+        assert 0 < filled < len(past.states)
+    async with storage_on(DiskStorageFactory(tmp_path), TEMPORAL_KINDS) as storage:
+        await compare_random_questions(storage, past, 40)
+
+
+@pytest.mark.parametrize("keeps_states", [False, True])
+@pytest.mark.parametrize("shared", ["disk", "postgres"])
+async def test_states_that_older_nodes_write_past_are_filled_at_the_next_start(
+    shared: str, keeps_states: bool, tmp_path: Path
+) -> None:
+    """Whether these keep none at all, or not the new field; and none keeps another from writing, even by a start."""
+
+    class Later(Sample):
+        payload: Annotated[str, Index()] = ""
+
+    older: ModelSpec[Sample] = ModelSpec(Sample, temporal=keeps_states)
+    newer: ModelSpec[Later] = ModelSpec(Later, name="sample", temporal=True)
+    hours = [START + timedelta(hours=hour) for hour in range(3)]
+
+    def opened(spec: ModelSpec[Any]) -> Any:
+        return storage_on(FACTORIES[shared](tmp_path), spec)
+
+    first, gone = (creation(name, sample(payload="p"), time=hours[0]) for name in ("a", "gone"))
+    second, other = update(first, sample(payload="q"), time=hours[1]), creation("b", sample(payload="p"), time=hours[1])
+    third = update(second, sample(payload="r"), time=hours[2], spec=newer)
+    async with opened(older) as old:
+        assert await old.commit_all([first, gone]) == [None] * 2
+        async with opened(newer) as new:
+            await filled()
+            for write in (second, other, purge(gone)):
+                await old.commit(write)
+            async with opened(older):
+                await new.commit(third)
+    told = [{"p": ["a"]}, {"p": ["b"], "q": ["a"]}, {"p": ["b"], "r": ["a"]}]
+    async with opened(newer) as new:
+        for at, expected in zip(hours, told, strict=True):
+            for payload in "pqr":
+                query = Query(asking(QB["payload"].eq(payload), spec=newer), at=at)
+                found = [head.resource_id for head in (await new.search(query)).items]
+                assert found == expected.get(payload, []), (at, payload)
+                assert await new.count(query) == len(found)

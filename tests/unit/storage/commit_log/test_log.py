@@ -1,0 +1,101 @@
+"""The log over an object store: entries, their checks, and answers that never came."""
+
+from typing import Any
+
+import pytest
+
+from autocrud.errors import DataCorrupted, StorageUnavailable
+from autocrud.storage.commit_log.locator import parse_locator
+from autocrud.storage.commit_log.log import EMPTY, Log, SlotTaken
+from autocrud.storage.objects.memory import MemoryObjectStore
+
+
+async def test_entries_follow_one_another() -> None:
+    """Each names the one before; reading past the end is None; a locator finds its bytes."""
+    log = Log(MemoryObjectStore(), "movie")
+    first = log.entry(EMPTY, [b'{"a":1}', b'{"b":22}'])
+    await log.append(first)
+    second = log.entry(first.tail, [b"{}"])
+    await log.append(second)
+    read = await log.read(1)
+    assert read is not None
+    assert (read.key, read.lines) == ("movie/log/000000/000001.ndjson", first.lines)
+    following = await log.read(2)
+    assert following is not None
+    assert (following.previous, following.tail) == (first.tail.nonce, second.tail)
+    assert await log.read(3) is None
+    offset, line = first.lines[1]
+    assert line is not None
+    assert await log.data(log.locator(first, offset, len(line))) == b'{"b":22}'
+
+
+async def test_keys_are_in_the_order_of_the_entries() -> None:
+    """Also past a million."""
+    log = Log(MemoryObjectStore(), "m")
+    keys = [log._key(number) for number in (1, 42, 999_999, 1_000_000, 123_456_789)]
+    assert keys == sorted(keys)
+    assert keys[1] == "m/log/000000/000042.ndjson"
+    assert keys[4] == "m/log/000123/456789.ndjson"
+
+
+async def test_a_place_is_taken_once() -> None:
+    """The second is told so; its own entry again is a success, as after an answer that was lost."""
+    log = Log(MemoryObjectStore(), "m")
+    mine, theirs = log.entry(EMPTY, [b"{}"]), log.entry(EMPTY, [b"[]"])
+    await log.append(mine)
+    await log.append(mine)
+    with pytest.raises(SlotTaken):
+        await log.append(theirs)
+
+
+async def test_an_answer_that_was_lost_is_settled_by_appending_again() -> None:
+    """The entry was created though the store said that it was away."""
+
+    class Losing(MemoryObjectStore):
+        async def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
+            await super().put(key, data, if_absent=if_absent)
+            raise StorageUnavailable("timed out")
+
+    log = Log(Losing(), "m")
+    entry = log.entry(EMPTY, [b"{}"])
+    with pytest.raises(StorageUnavailable):
+        await log.append(entry)
+    await log.append(entry)
+
+
+async def test_an_erased_line_is_told_from_a_damaged_one() -> None:
+    """Blank is erased; anything else that does not fit is damage, and named."""
+    objects = MemoryObjectStore()
+    log = Log(objects, "m")
+    entry = log.entry(EMPTY, [b'{"a":1}', b'{"b":2}'])
+    await log.append(entry)
+    offset, line = entry.lines[0]
+    assert line is not None
+    for _ in range(2):
+        await log.erase([(1, offset, len(line))])
+        read = await log.read(1)
+        assert read is not None
+        assert [text for _, text in read.lines] == [None, b'{"b":2}']
+    with pytest.raises(DataCorrupted):
+        await log.data(log.locator(entry, offset, len(line)))
+    objects.objects[entry.key] = objects.objects[entry.key].replace(b'{"b":2}', b'{"b":3}')
+    with pytest.raises(DataCorrupted, match=r"000001\.ndjson is damaged at byte"):
+        await log.read(1)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"[]", b"{}", b'{"autocrud":2}', b"\xff", b'{"autocrud":1,"sequence":7}']
+)
+async def test_what_is_no_entry_is_refused(content: bytes) -> None:
+    """A foreign file in the place of one."""
+    objects = MemoryObjectStore()
+    objects.objects["m/log/000000/000001.ndjson"] = content
+    with pytest.raises(DataCorrupted, match=r"000001\.ndjson"):
+        await Log(objects, "m").read(1)
+
+
+@pytest.mark.parametrize("locator", ["", "key", "key:1", "key:a:b", "a:b:1:2"])
+def test_what_is_no_locator_is_refused(locator: Any) -> None:
+    """Rather than read somewhere."""
+    with pytest.raises(DataCorrupted):
+        parse_locator(locator)
