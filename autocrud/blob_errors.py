@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from autocrud.errors import AutoCRUDError
 
-_SHOWN = 10
+_MAX_NAMES_IN_MESSAGE = 10
 
 
 class BlobNotFound(AutoCRUDError):
@@ -41,6 +41,8 @@ class UploadIncomplete(AutoCRUDError):
     code = "upload_incomplete"
 
     def __init__(self, upload_id: str, missing: Sequence[int]) -> None:
-        shown = ", ".join(map(str, missing[:_SHOWN])) + (", …" if len(missing) > _SHOWN else "")
+        shown = ", ".join(map(str, missing[:_MAX_NAMES_IN_MESSAGE])) + (
+            ", …" if len(missing) > _MAX_NAMES_IN_MESSAGE else ""
+        )
         super().__init__(f"Of the upload {upload_id!r} these parts are missing: {shown}.")
         self.missing = tuple(missing)

@@ -255,7 +255,7 @@ class AutoCRUD:
             built = storage if isinstance(storage, IStorage) else storage.build(registered.spec)
             registered.built = built
             registered.manager = ResourceManager(registered.spec, built, **self._limits)
-        graph = Graph([manager.peer for manager in self._managers()], self._shows)
+        graph = Graph([manager.node for manager in self._managers()], self._shows)
         if complete and graph.unknown:
             raise ConfigurationError(graph.unknown[0])
         for manager in self._managers() if new else ():
@@ -287,7 +287,7 @@ class AutoCRUD:
 
 async def _housekeep(manager: ResourceManager[Any]) -> None:
     try:
-        await manager.housekeep()
+        await manager.run_maintenance()
     except Exception:  # a task's boundary: it is tried again, and the service goes on
         logger.exception("housekeeping of %s failed", manager.spec.name)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-_SHOWN = 10
+_MAX_NAMES_IN_MESSAGE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,11 +255,13 @@ class Referenced(AutoCRUDError):
     code = "referenced"
 
     def __init__(self, holder: tuple[str, str], model: str, field: str, resource_ids: Sequence[str]) -> None:
-        shown = ", ".join(map(repr, resource_ids[:_SHOWN])) + (", …" if len(resource_ids) > _SHOWN else "")
+        shown = ", ".join(map(repr, resource_ids[:_MAX_NAMES_IN_MESSAGE])) + (
+            ", …" if len(resource_ids) > _MAX_NAMES_IN_MESSAGE else ""
+        )
         super().__init__(f"The {holder[0]} {holder[1]!r} is the {field} of {model} {shown}.")
         self.model = model
         self.field = field
-        self.resource_ids = tuple(resource_ids[:_SHOWN])
+        self.resource_ids = tuple(resource_ids[:_MAX_NAMES_IN_MESSAGE])
 
 
 class StorageUnavailable(AutoCRUDError):

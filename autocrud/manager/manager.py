@@ -12,7 +12,7 @@ from autocrud.errors import (
     NotFound,
 )
 from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS, ResourceBlobs
-from autocrud.manager.bulk.by_query import SelectedResult, SelectedWriter
+from autocrud.manager.bulk.by_query import ByQueryResult, ByQueryWriter
 from autocrud.manager.bulk.operation import BulkOp
 from autocrud.manager.bulk.writer import BulkWriter
 from autocrud.manager.reader import ResourceReader, Where
@@ -23,14 +23,14 @@ from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Head, Outcome, Repeated, Write
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.json_patch import Patch
-from autocrud.versioning.mutations import MAX_PATCHED, Change, Changes, Tags, after, planned
+from autocrud.versioning.mutations import MAX_PATCHED, Change, Mutations, Tags, apply_to, plan_write
 from autocrud.versioning.stored_resource import Resource
-from autocrud.versioning.write_builder import Author, creation, request_key
+from autocrud.versioning.write_builder import Author, create_write, request_key
 
 T = TypeVar("T")
 
 KEY_SECONDS = 86400.0
-_SWEPT = 200  # resources at a time
+_PAGE_SIZE = 200  # resources at a time
 
 
 class ResourceManager(ResourceReader[T]):
@@ -58,9 +58,9 @@ class ResourceManager(ResourceReader[T]):
         self.blobs = ResourceBlobs(spec, storage, self, max_bytes=max_blob_bytes, upload_seconds=upload_seconds)
         self._encoder = Encoder(spec, storage.blobs)
         self.transfer = Transfer(spec, storage, self, self._encoder, self.replace, self.blobs.max_bytes)
-        self._changes = Changes(spec, storage, self._encoder, self._history)
+        self._changes = Mutations(spec, storage, self._encoder, self._history)
         self.bulk = BulkWriter(spec, storage, self._encoder, self._changes, self._commit_all)
-        self._selected = SelectedWriter(self, self.bulk)
+        self._selected = ByQueryWriter(self, self.bulk)
         self._key_seconds = key_seconds
 
     async def create(
@@ -90,14 +90,14 @@ class ResourceManager(ResourceReader[T]):
         if idempotency_key is not None:
             content = value if isinstance(value, bytes) else encoded.data
             key = request_key(idempotency_key, content, author, timedelta(seconds=self._key_seconds))
-        write = creation(self.spec, resource_id, encoded, author, status or self.spec.default_status, key)
+        write = create_write(self.spec, resource_id, encoded, author, status or self.spec.default_status, key)
         try:
             await self.references.commit(write, None)
         except Repeated as repeated:
             if key is None or repeated.fingerprint != key.fingerprint:
                 raise KeyReused from repeated
             return await self._as_created(repeated.resource_id)
-        return after(self.spec, write, None)
+        return apply_to(self.spec, write, None)
 
     async def replace(
         self,
@@ -179,7 +179,7 @@ class ResourceManager(ResourceReader[T]):
 
         return await self._change(resource_id, if_match, by, self._changes.restore, include_deleted=True)
 
-    async def delete_where(self, where: Where, *, by: str | None = None, dry_run: bool = False) -> SelectedResult:
+    async def delete_where(self, where: Where, *, by: str | None = None, dry_run: bool = False) -> ByQueryResult:
         """Delete softly whatever a condition selects, however many that are; page by page, not at once.
 
         Args:
@@ -192,7 +192,7 @@ class ResourceManager(ResourceReader[T]):
         """
         return await self._selected.run(BulkOp.delete, where, by=by, dry_run=dry_run)
 
-    async def restore_where(self, where: Where, *, by: str | None = None, dry_run: bool = False) -> SelectedResult:
+    async def restore_where(self, where: Where, *, by: str | None = None, dry_run: bool = False) -> ByQueryResult:
         """Undo the soft delete of whatever is deleted and a condition selects. Otherwise as `delete_where`."""
         return await self._selected.run(BulkOp.restore, where, by=by, dry_run=dry_run)
 
@@ -208,17 +208,17 @@ class ResourceManager(ResourceReader[T]):
 
         await self._change(resource_id, if_match, by, self._changes.purge, include_deleted=True)
 
-    async def housekeep(self) -> None:
+    async def run_maintenance(self) -> None:
         """Finish deletes that others are to follow, give up and erase old revisions, and drop what has expired."""
         await self.references.finish()
         retention = self.spec.retention
         if retention is not None and retention.keep_for is not None:
-            before, after = datetime.now(UTC) - retention.keep_for, ""
-            while outdated := await self._storage.outdated(before, after, _SWEPT):
+            before, last_id = datetime.now(UTC) - retention.keep_for, ""
+            while outdated := await self._storage.expired_revisions(before, last_id, _PAGE_SIZE):
                 for resource_id in outdated:
                     await self._prune(resource_id)
-                after = outdated[-1]
-        await self._storage.tidy()
+                last_id = outdated[-1]
+        await self._storage.vacuum()
 
     async def _prune(self, resource_id: str) -> None:
         try:
@@ -249,11 +249,11 @@ class ResourceManager(ResourceReader[T]):
         while True:
             # As of now: what a stale read shows, somebody has changed, and a write must not be judged by it.
             current = Resource(self.spec, await self._head(resource_id, include_deleted, current=True))
-            write = await planned(current, if_match, by, change)
+            write = await plan_write(current, if_match, by, change)
             if write is None:
                 return current
             try:
                 await self.references.commit(write, current.head)
             except Conflict:
                 continue
-            return after(self.spec, write, current)
+            return apply_to(self.spec, write, current)

@@ -7,13 +7,13 @@ from typing import Any, Generic, TypeVar
 
 from autocrud.errors import Deleted, InvalidParameter, NotFound
 from autocrud.manager.aggregate import GroupPage, aggregate
-from autocrud.query.conditions import Condition, Query, Through, leaves
+from autocrud.query.conditions import Condition, Query, ReferenceFilter, leaves
 from autocrud.query.cursor import decode_cursor, encode_cursor
 from autocrud.query.resolver import Resolver, asks_for_deleted, both, ranked
 from autocrud.references.expand import Expanded, ReferrerPage, expanded, referrers
-from autocrud.references.graph import Edge, Graph, Peer
-from autocrud.references.integrity import ModelReferences
-from autocrud.references.reference_filters import reached
+from autocrud.references.graph import Graph, ModelNode, Reference
+from autocrud.references.integrity import ReferenceIntegrity
+from autocrud.references.reference_filters import resolve_reference_filters
 from autocrud.resource import check_resource_id, revision_number
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
@@ -38,17 +38,17 @@ class ResourceReader(Generic[T]):
         self.spec = spec
         self._storage = storage
         self._history = History(spec, storage)
-        self.peer = Peer(spec, storage)
-        self.link(Graph([self.peer]))
+        self.node = ModelNode(spec, storage)
+        self.link(Graph([self.node]))
 
     def link(self, graph: Graph) -> None:
         """Make the references between models known; without it, those of the model to itself are."""
         self.graph = graph
-        self.references = ModelReferences(self.peer, graph)
+        self.references = ReferenceIntegrity(self.node, graph)
         self.fields = Resolver(self.spec)
-        for edge in graph.outgoing(self.spec.name):
-            if edge.shows_target:
-                self.fields.targets[edge.field.name] = Resolver(edge.target.spec)
+        for reference in graph.outgoing(self.spec.name):
+            if reference.shows_target:
+                self.fields.targets[reference.field.name] = Resolver(reference.target.spec)
 
     async def get(
         self,
@@ -149,7 +149,7 @@ class ResourceReader(Generic[T]):
         query = self.query(where, include_deleted, at, sort, _checked(limit), text)
         if cursor is not None:
             query = replace(query, after=decode_cursor(query, cursor, self.spec.name))
-        page = await self._storage.search(await self.reached(query))
+        page = await self._storage.search(await self.resolve_reference_filters(query))
         following = None if page.next is None else encode_cursor(query, page.next, self.spec.name)
         return ResourcePage([Resource(self.spec, head) for head in page.items], following)
 
@@ -162,7 +162,9 @@ class ResourceReader(Generic[T]):
         at: datetime | None = None,
     ) -> int:
         """How many resources `search` would find on all its pages. Raises as it does."""
-        return await self._storage.count(await self.reached(self.query(where, include_deleted, at, text=text)))
+        return await self._storage.count(
+            await self.resolve_reference_filters(self.query(where, include_deleted, at, text=text))
+        )
 
     async def expanded(self, resources: Sequence[Resource[T]], fields: Sequence[str]) -> list[dict[str, Expanded]]:
         """What resources of the model refer to, for each of them by the names of the fields.
@@ -172,13 +174,13 @@ class ResourceReader(Generic[T]):
         Raises:
             InvalidParameter: a field is no reference.
         """
-        return await expanded([self._edge(name) for name in fields], resources)
+        return await expanded([self._reference(name) for name in fields], resources)
 
     async def referrers(
         self,
         resource_id: str,
         *,
-        edges: Sequence[Edge] | None = None,
+        references: Sequence[Reference] | None = None,
         limit: int = 20,
         cursor: str | None = None,
         include_deleted: bool = False,
@@ -193,21 +195,21 @@ class ResourceReader(Generic[T]):
             InvalidParameter, NotFound, Deleted.
         """
         await self._head(resource_id, include_deleted)
-        chosen = self.graph.incoming(self.spec.name) if edges is None else edges
+        chosen = self.graph.incoming(self.spec.name) if references is None else references
         return await referrers(
             chosen, resource_id, limit=_checked(limit), cursor=cursor, include_deleted=include_deleted
         )
 
-    def _edge(self, name: str) -> Edge:
-        for edge in self.graph.outgoing(self.spec.name):
-            if edge.field.name == name:
-                return edge
-        known = ", ".join(edge.field.name for edge in self.graph.outgoing(self.spec.name)) or "none"
+    def _reference(self, name: str) -> Reference:
+        for reference in self.graph.outgoing(self.spec.name):
+            if reference.field.name == name:
+                return reference
+        known = ", ".join(reference.field.name for reference in self.graph.outgoing(self.spec.name)) or "none"
         raise InvalidParameter("expand", f"{name!r} is not a reference of {self.spec.name}; these are: {known}")
 
-    async def reached(self, query: Query) -> Query:
+    async def resolve_reference_filters(self, query: Query) -> Query:
         """The query with what it asks through references found."""
-        return replace(query, where=await reached(query.where, self.graph.peers))
+        return replace(query, where=await resolve_reference_filters(query.where, self.graph.nodes))
 
     async def aggregate(
         self,
@@ -235,7 +237,7 @@ class ResourceReader(Generic[T]):
             self._storage,
             self.fields,
             query.where,
-            reached=(await self.reached(query)).where,
+            resolve_reference_filters=(await self.resolve_reference_filters(query)).where,
             group_by=group_by,
             metrics=metrics,
             sort=sort,
@@ -279,7 +281,7 @@ class ResourceReader(Generic[T]):
         if query.asks_what_changes and not self.spec.temporal:
             needed = "needs a model that was registered by add_model(temporal=True)"
             raise InvalidParameter("at", f"with filters or an order {needed}, which {self.spec.name} was not")
-        if any(isinstance(leaf, Through) for leaf in leaves(query.where)):
+        if any(isinstance(leaf, ReferenceFilter) for leaf in leaves(query.where)):
             raise InvalidParameter("at", "excludes filters through references, which lead to what is there now")
 
 

@@ -89,7 +89,7 @@ class Matches(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Through(Condition):
+class ReferenceFilter(Condition):
     """What is asked of the resources that a reference leads to. A search looks for these first.
 
     Attributes:
@@ -158,7 +158,7 @@ def all_of(*conditions: Condition) -> Condition | None:
     return And(conditions)
 
 
-def leaves(condition: Condition | None) -> Iterator[Compare | Term | Matches | Through]:
+def leaves(condition: Condition | None) -> Iterator[Compare | Term | Matches | ReferenceFilter]:
     """The leaves of a tree, from left to right."""
     match condition:
         case And(parts) | Or(parts):
@@ -166,7 +166,7 @@ def leaves(condition: Condition | None) -> Iterator[Compare | Term | Matches | T
                 yield from leaves(part)
         case Not(part):
             yield from leaves(part)
-        case Compare() | Term() | Matches() | Through():
+        case Compare() | Term() | Matches() | ReferenceFilter():
             yield condition
 
 

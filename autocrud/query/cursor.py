@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from autocrud.errors import InvalidParameter
-from autocrud.query.conditions import And, Condition, Matches, Not, Or, Position, Query, Term, Through
+from autocrud.query.conditions import And, Condition, Matches, Not, Or, Position, Query, ReferenceFilter, Term
 from autocrud.resource import timestamp
 from autocrud.schema.column_types import ColumnValue, is_column_value
 from autocrud.schema.index_field import IndexField
@@ -94,7 +94,7 @@ def _shape(condition: Condition | None) -> Any:
             return (field.column, operator.value, value)
         case Matches(field, text):
             return (field.column, text)
-        case Through(field, model, part):
+        case ReferenceFilter(field, model, part):
             # What was asked, and not what was found: that may change from page to page.
             return (field.column, model, _shape(part))
     return None

@@ -15,10 +15,10 @@ from autocrud.query.conditions import (
     Condition,
     Matches,
     Not,
+    ReferenceFilter,
     Sort,
     Term,
     TermValue,
-    Through,
     all_of,
     leaves,
     mapped,
@@ -248,12 +248,12 @@ def _reaching(reference: IndexField, model: str, term: Condition) -> Condition:
     """What is asked of a field beyond a reference, which is null where the reference leads nowhere."""
     match term:
         case Term(field, Operator.ne, value):
-            return Not(Through(reference, model, Term(field, Operator.eq, value)))
+            return Not(ReferenceFilter(reference, model, Term(field, Operator.eq, value)))
         case Term(field, Operator.not_in, value):
-            return Not(Through(reference, model, Term(field, Operator.in_, value)))
+            return Not(ReferenceFilter(reference, model, Term(field, Operator.in_, value)))
         case Term(field, Operator.is_null, 1):
-            return Not(Through(reference, model, Term(field, Operator.is_null, 0)))
-    return Through(reference, model, term)
+            return Not(ReferenceFilter(reference, model, Term(field, Operator.is_null, 0)))
+    return ReferenceFilter(reference, model, term)
 
 
 def _value(field: IndexField, operator: Operator, meaning: Meaning, value: Any) -> TermValue:

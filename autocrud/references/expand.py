@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 from autocrud.errors import InvalidParameter
 from autocrud.query.conditions import Query
 from autocrud.query.cursor import decode_cursor, encode_cursor
-from autocrud.references.graph import Edge, Peer
+from autocrud.references.graph import ModelNode, Reference
 from autocrud.versioning.stored_resource import Resource
 
 # What a reference leads to: None where there is nothing, or it is deleted; of a list, one for each item.
@@ -21,7 +21,7 @@ Expanded = Resource[Any] | None | list[Resource[Any] | None]
 class Referrer:
     """A resource that refers to another one, by a field of its model."""
 
-    edge: Edge
+    reference: Reference
     resource: Resource[Any]
 
 
@@ -33,76 +33,80 @@ class ReferrerPage:
     next_cursor: str | None
 
 
-async def expanded(edges: Sequence[Edge], resources: Sequence[Resource[Any]]) -> list[dict[str, Expanded]]:
+async def expanded(references: Sequence[Reference], resources: Sequence[Resource[Any]]) -> list[dict[str, Expanded]]:
     """What resources of one model refer to, by the names of the fields: one query for each model that they lead to."""
-    named = [_named(edges, resource) for resource in resources]
-    wanted: dict[Peer, set[str]] = {}
-    for edge in edges:
-        wanted.setdefault(edge.target, set()).update(name for ids in named for name in ids[edge.field.name])
-    found: dict[Peer, dict[str, Resource[Any]]] = {}
-    for peer, ids in wanted.items():
-        heads = await peer.storage.get_many(sorted(ids)) if ids else {}
-        found[peer] = {name: Resource(peer.spec, head) for name, head in heads.items() if not head.is_deleted}
+    named = [_named(references, resource) for resource in resources]
+    wanted: dict[ModelNode, set[str]] = {}
+    for reference in references:
+        wanted.setdefault(reference.target, set()).update(name for ids in named for name in ids[reference.field.name])
+    found: dict[ModelNode, dict[str, Resource[Any]]] = {}
+    for node, ids in wanted.items():
+        heads = await node.storage.get_many(sorted(ids)) if ids else {}
+        found[node] = {name: Resource(node.spec, head) for name, head in heads.items() if not head.is_deleted}
     return [
-        {edge.field.name: _reached(edge, ids[edge.field.name], found[edge.target]) for edge in edges} for ids in named
+        {
+            reference.field.name: _reached(reference, ids[reference.field.name], found[reference.target])
+            for reference in references
+        }
+        for ids in named
     ]
 
 
 async def referrers(
-    edges: Sequence[Edge], resource_id: str, *, limit: int, cursor: str | None, include_deleted: bool
+    references: Sequence[Reference], resource_id: str, *, limit: int, cursor: str | None, include_deleted: bool
 ) -> ReferrerPage:
     """One page of what refers to a resource, field by field, the newest first.
 
     Raises:
         InvalidParameter: the cursor is not one of this list.
     """
-    number, after = _place(edges, resource_id, cursor, include_deleted)
+    number, after = _place(references, resource_id, cursor, include_deleted)
     found: list[Referrer] = []
-    for edge in edges[number:]:
-        query = _query(edge, resource_id, include_deleted)
+    for reference in references[number:]:
+        query = _query(reference, resource_id, include_deleted)
         if len(found) == limit:
             # Full, at the end of a field: the next page begins with the first one that has something.
-            if (await edge.source.storage.search(query)).items:
-                return ReferrerPage(found, _cursor(edge, None))
+            if (await reference.source.storage.search(query)).items:
+                return ReferrerPage(found, _cursor(reference, None))
             continue
         query = replace(query, limit=limit - len(found))
         if after is not None:
             query, after = replace(query, after=decode_cursor(query, after)), None
-        page = await edge.source.storage.search(query)
-        found += [Referrer(edge, Resource(edge.source.spec, head)) for head in page.items]
+        page = await reference.source.storage.search(query)
+        found += [Referrer(reference, Resource(reference.source.spec, head)) for head in page.items]
         if page.next is not None:
-            return ReferrerPage(found, _cursor(edge, encode_cursor(query, page.next)))
+            return ReferrerPage(found, _cursor(reference, encode_cursor(query, page.next)))
     return ReferrerPage(found, None)
 
 
-def _named(edges: Sequence[Edge], resource: Resource[Any]) -> dict[str, tuple[str, ...]]:
+def _named(references: Sequence[Reference], resource: Resource[Any]) -> dict[str, tuple[str, ...]]:
     # As of a time whose data has been pruned, nobody knows any more what it referred to.
     index = () if resource.head.data is None else resource.spec.stored_values(resource.head.data)[0]
-    return {edge.field.name: edge.ids(index) for edge in edges}
+    return {reference.field.name: reference.ids(index) for reference in references}
 
 
-def _reached(edge: Edge, ids: Sequence[str], found: dict[str, Resource[Any]]) -> Expanded:
+def _reached(reference: Reference, ids: Sequence[str], found: dict[str, Resource[Any]]) -> Expanded:
     reached = [found.get(name) for name in ids]
-    return reached if edge.field.is_list else next(iter(reached), None)
+    return reached if reference.field.is_list else next(iter(reached), None)
 
 
-def _query(edge: Edge, resource_id: str, include_deleted: bool) -> Query:
-    return Query(edge.to([resource_id]), include_deleted=include_deleted, limit=1)
+def _query(reference: Reference, resource_id: str, include_deleted: bool) -> Query:
+    return Query(reference.to([resource_id]), include_deleted=include_deleted, limit=1)
 
 
-def _cursor(edge: Edge, inner: str | None) -> str:
-    return urlsafe_b64encode(to_json([edge.source.name, edge.field.name, inner])).decode().rstrip("=")
+def _cursor(reference: Reference, inner: str | None) -> str:
+    return urlsafe_b64encode(to_json([reference.source.name, reference.field.name, inner])).decode().rstrip("=")
 
 
 def _place(
-    edges: Sequence[Edge], resource_id: str, cursor: str | None, include_deleted: bool
+    references: Sequence[Reference], resource_id: str, cursor: str | None, include_deleted: bool
 ) -> tuple[int, str | None]:
     """With which field a page begins, and behind which place in it."""
     if cursor is None:
         return 0, None
     try:
         model, field, inner = from_json(urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
-        names = [(edge.source.name, edge.field.name) for edge in edges]
+        names = [(reference.source.name, reference.field.name) for reference in references]
         number = names.index((model, field))
     except (ValueError, TypeError) as error:
         raise InvalidParameter("cursor", "is not a cursor that this service gave out for this list") from error

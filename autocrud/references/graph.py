@@ -18,7 +18,7 @@ from autocrud.storage.ports.types import Page
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Peer:
+class ModelNode:
     """One model, and where its resources are."""
 
     spec: ModelSpec[Any]
@@ -31,7 +31,7 @@ class Peer:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Edge:
+class Reference:
     """A field by which resources of one model, the source, refer to those of another, or of the same.
 
     Attributes:
@@ -40,8 +40,8 @@ class Edge:
         shows_source: whether readers of the target may see what refers to it.
     """
 
-    source: Peer
-    target: Peer
+    source: ModelNode
+    target: ModelNode
     number: int
     field: IndexField
     ref: Ref
@@ -82,62 +82,62 @@ class Graph:
         ConfigurationError: a field cannot be a reference of its kind.
     """
 
-    def __init__(self, peers: Sequence[Peer], shows: Callable[[Ref, str, str], bool] = lambda *_: True) -> None:
-        self.peers: Mapping[str, Peer] = {peer.name: peer for peer in peers}
+    def __init__(self, nodes: Sequence[ModelNode], shows: Callable[[Ref, str, str], bool] = lambda *_: True) -> None:
+        self.nodes: Mapping[str, ModelNode] = {node.name: node for node in nodes}
         self.unknown: list[str] = []
-        self._from: dict[str, list[Edge]] = {name: [] for name in self.peers}
-        self._to: dict[str, list[Edge]] = {name: [] for name in self.peers}
-        for peer in peers:
-            for number, field in enumerate(peer.spec.index_fields):
+        self._from: dict[str, list[Reference]] = {name: [] for name in self.nodes}
+        self._to: dict[str, list[Reference]] = {name: [] for name in self.nodes}
+        for node in nodes:
+            for number, field in enumerate(node.spec.index_fields):
                 if field.ref is not None:
-                    _check(peer.spec, field, field.ref)
-                    self._add(peer, number, field, field.ref, shows)
+                    _check(node.spec, field, field.ref)
+                    self._add(node, number, field, field.ref, shows)
         self._restricted = self._lead_to_restrict()
 
-    def outgoing(self, model: str) -> Sequence[Edge]:
+    def outgoing(self, model: str) -> Sequence[Reference]:
         """The references of a model's resources to others."""
         return self._from.get(model, ())
 
-    def incoming(self, model: str) -> Sequence[Edge]:
+    def incoming(self, model: str) -> Sequence[Reference]:
         """The references of others to a model's resources."""
         return self._to.get(model, ())
 
-    def has_followers(self, model: str) -> bool:
+    def has_on_delete_actions(self, model: str) -> bool:
         """Whether others may follow where a resource of this model goes."""
-        return any(edge.ref.on_delete is not OnDelete.dangling for edge in self.incoming(model))
+        return any(reference.ref.on_delete is not OnDelete.dangling for reference in self.incoming(model))
 
     def leads_to_restrict(self, model: str) -> bool:
         """Whether a delete in this model may be refused for a reference to it, or to what it would take with it."""
         return model in self._restricted
 
     def _add(
-        self, peer: Peer, number: int, field: IndexField, ref: Ref, shows: Callable[[Ref, str, str], bool]
+        self, node: ModelNode, number: int, field: IndexField, ref: Ref, shows: Callable[[Ref, str, str], bool]
     ) -> None:
-        target = self.peers.get(ref.model)
+        target = self.nodes.get(ref.model)
         if target is None:
-            known = ", ".join(self.peers)
+            known = ", ".join(self.nodes)
             self.unknown.append(
-                f"{peer.spec.type_name}.{field.name} refers to {ref.model!r}, which is no model; these are: {known}"
+                f"{node.spec.type_name}.{field.name} refers to {ref.model!r}, which is no model; these are: {known}"
             )
             return
-        forth, back = shows(ref, peer.name, target.name), shows(ref, target.name, peer.name)
-        edge = Edge(peer, target, number, field, ref, forth, back)
-        self._from[peer.name].append(edge)
-        self._to[target.name].append(edge)
+        forth, back = shows(ref, node.name, target.name), shows(ref, target.name, node.name)
+        reference = Reference(node, target, number, field, ref, forth, back)
+        self._from[node.name].append(reference)
+        self._to[target.name].append(reference)
 
     def _lead_to_restrict(self) -> set[str]:
-        found = {name for name, edges in self._to.items() if _any(edges, OnDelete.restrict)}
+        found = {name for name, references in self._to.items() if _any(references, OnDelete.restrict)}
         waiting = list(found)
         while waiting:
-            for edge in self.outgoing(waiting.pop()):
-                if edge.ref.on_delete is OnDelete.cascade and edge.target.name not in found:
-                    found.add(edge.target.name)
-                    waiting.append(edge.target.name)
+            for reference in self.outgoing(waiting.pop()):
+                if reference.ref.on_delete is OnDelete.cascade and reference.target.name not in found:
+                    found.add(reference.target.name)
+                    waiting.append(reference.target.name)
         return found
 
 
-def _any(edges: Iterable[Edge], on_delete: OnDelete) -> bool:
-    return any(edge.ref.on_delete is on_delete for edge in edges)
+def _any(references: Iterable[Reference], on_delete: OnDelete) -> bool:
+    return any(reference.ref.on_delete is on_delete for reference in references)
 
 
 def _check(spec: ModelSpec[Any], field: IndexField, ref: Ref) -> None:

@@ -7,39 +7,39 @@ from dataclasses import replace
 from typing import Any
 
 from autocrud.errors import AutoCRUDError, Referenced, StorageUnavailable
-from autocrud.references.compensation import Undo
-from autocrud.references.graph import Edge, Graph, Peer
-from autocrud.references.on_delete import Followers, author, meta_of, missing, not_found
+from autocrud.references.compensation import Compensator
+from autocrud.references.graph import Graph, ModelNode, Reference
+from autocrud.references.on_delete import OnDeleteRunner, author, meta_of, missing, not_found
 from autocrud.resource import CommitKind
 from autocrud.schema.index_field import OnDelete
-from autocrud.storage.ports.types import Head, Outcome, Write, all_or_none, follow_up_of
-from autocrud.versioning.write_builder import moved
+from autocrud.storage.ports.types import Head, Outcome, Write, all_or_none, on_delete_task_of
+from autocrud.versioning.write_builder import next_meta
 
 logger = logging.getLogger(__name__)
 
-_PATIENCE = 10.0  # seconds for what is under way when the service stops; the rest is pending
-_TOGETHER = 200  # deletes that are followed together
+_CALL_TIMEOUT_S = 10.0  # seconds for what is under way when the service stops; the rest is pending
+_BATCH_SIZE = 200  # deletes that are followed together
 _COMING = (CommitKind.create, CommitKind.restore)
 _GOING = (CommitKind.delete, CommitKind.purge)
 _Asked = tuple[Write, Head | None]
-_Relying = tuple[int, Edge, str]  # the place of a write in its group, and what it newly refers to
+_Relying = tuple[int, Reference, str]  # the place of a write in its group, and what it newly refers to
 # A live resource with such a reference to what is not there must not be.
 _BINDING = (OnDelete.restrict, OnDelete.cascade)
 
 
-class ModelReferences:
+class ReferenceIntegrity:
     """The references from and to the resources of one model.
 
     Writer and deleter may work on different stores, with no transaction in common. So each looks, commits, and looks
     again: whichever commits later sees the other one.
     """
 
-    def __init__(self, peer: Peer, graph: Graph) -> None:
-        self._peer = peer
+    def __init__(self, node: ModelNode, graph: Graph) -> None:
+        self._node = node
         self._graph = graph
-        self._storage = peer.storage
-        self._followers = Followers(graph)
-        self._undo = Undo(peer, self._followers)
+        self._storage = node.storage
+        self._on_delete = OnDeleteRunner(graph)
+        self._compensator = Compensator(node, self._on_delete)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def commit(self, write: Write, before: Head | None) -> None:
@@ -57,7 +57,7 @@ class ModelReferences:
             await self._storage.commit(write)
             return
         if write.kind is CommitKind.purge and before is not None and not before.is_deleted:
-            write = await self._softly_first(write, before)
+            write = await self._soft_delete_first(write, before)
         (refused,) = await self.commit_all([(write, before)])
         if refused is not None:
             raise refused
@@ -72,7 +72,7 @@ class ModelReferences:
             writes: each with the resource as it found it; what is purged should be deleted already.
             atomic: where one is refused, also for a reference that went away while it was committed, none is made.
         """
-        if not (self._graph.outgoing(self._peer.name) or self._is_followed):
+        if not (self._graph.outgoing(self._node.name) or self._is_followed):
             return await self._storage.commit_all([write for write, _ in writes], atomic=atomic)
         outcomes: list[Outcome] = [None] * len(writes)
         await self._whole(self._commit_all(writes, outcomes, atomic))
@@ -80,12 +80,12 @@ class ModelReferences:
 
     async def finish(self) -> None:
         """Finish what a crash, or a failure, has left pending."""
-        await self._followers.finish(self._peer)
+        await self._on_delete.finish(self._node)
 
     async def drain(self) -> None:
         """Wait for what is under way, for a while; what is not finished then is pending."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_PATIENCE)
+            await asyncio.wait(self._tasks, timeout=_CALL_TIMEOUT_S)
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
@@ -93,28 +93,28 @@ class ModelReferences:
 
     @property
     def _is_followed(self) -> bool:
-        return self._graph.has_followers(self._peer.name)
+        return self._graph.has_on_delete_actions(self._node.name)
 
-    def _new(self, write: Write, before: Head | None) -> list[tuple[Edge, str]]:
+    def _new(self, write: Write, before: Head | None) -> list[tuple[Reference, str]]:
         """What a write refers to, and the resource before it did not. What is restored refers to all of it anew."""
-        edges = [edge for edge in self._graph.outgoing(self._peer.name) if edge.ref.must_exist]
+        references = [reference for reference in self._graph.outgoing(self._node.name) if reference.ref.must_exist]
         restores = write.kind is CommitKind.restore
-        if not edges or (write.data is None and not restores):
+        if not references or (write.data is None and not restores):
             return []
         if restores:
-            edges = [edge for edge in edges if edge.ref.on_delete is not OnDelete.dangling]
+            references = [reference for reference in references if reference.ref.on_delete is not OnDelete.dangling]
         old = self._index(before)
         new = old if restores else write.index
         own = write.meta.resource_id
         return [
-            (edge, name)
-            for edge in edges
-            for name in edge.ids(new)
-            if (restores or name not in edge.ids(old)) and not (edge.target is self._peer and name == own)
+            (reference, name)
+            for reference in references
+            for name in reference.ids(new)
+            if (restores or name not in reference.ids(old)) and not (reference.target is self._node and name == own)
         ]
 
     def _index(self, head: Head | None) -> tuple[Any, ...]:
-        return () if head is None else self._peer.spec.stored_values(head.data or b"")[0]
+        return () if head is None else self._node.spec.stored_values(head.data or b"")[0]
 
     async def _whole(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work to its end, also where whoever waits for it goes away."""
@@ -126,20 +126,20 @@ class ModelReferences:
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.debug("%s: %s", self._peer.name, error)
+            logger.debug("%s: %s", self._node.name, error)
 
     async def _commit_all(self, writes: Sequence[_Asked], outcomes: list[Outcome], atomic: bool) -> None:
         news = [self._new(write, before) for write, before in writes]
         # What the group makes itself is there when it is committed.
         made = {write.meta.resource_id for write, _ in writes if not write.meta.is_deleted}
         absent = set(await self._lost(news))
-        lost = {pair for pair in absent if not (pair[0].target is self._peer and pair[1] in made)}
+        lost = {pair for pair in absent if not (pair[0].target is self._node and pair[1] in made)}
         for number, ((write, _), new) in enumerate(zip(writes, news, strict=True)):
             fatal = [pair for pair in new if pair in lost and not _may_let_go(pair[0], write)]
-            outcomes[number] = not_found(self._peer.spec, fatal) if fatal else None
+            outcomes[number] = not_found(self._node.spec, fatal) if fatal else None
         asked = [(number, *pair) for number, new in enumerate(news) for pair in new if pair in absent]
         relying = [item for item in asked if not _may_let_go(item[1], writes[item[0]][0])]
-        self._refuse_behind(writes, outcomes, range(len(writes)), relying)
+        self._refuse_dependents(writes, outcomes, range(len(writes)), relying)
         await self._refuse_kept([write for write, _ in writes], outcomes)
         if atomic and any(outcomes):
             outcomes[:] = all_or_none(outcomes)
@@ -149,32 +149,32 @@ class ModelReferences:
         for number, refused in zip(numbers, committed, strict=True):
             outcomes[number] = refused
         if not all(outcomes):
-            await self._settle_all(writes, news, outcomes, atomic)
+            await self._recheck(writes, news, outcomes, atomic)
 
-    def _refuse_behind(
+    def _refuse_dependents(
         self, writes: Sequence[_Asked], outcomes: list[Outcome], numbers: Sequence[int], relying: Sequence[_Relying]
     ) -> None:
         """Refuse what relies on what others of the group, of these, do not bring after all, and what relies on that."""
-        behind: dict[str, list[tuple[int, Edge]]] = {}
-        for number, edge, name in relying:
-            if edge.target is self._peer:
-                behind.setdefault(name, []).append((number, edge))
+        behind: dict[str, list[tuple[int, Reference]]] = {}
+        for number, reference, name in relying:
+            if reference.target is self._node:
+                behind.setdefault(name, []).append((number, reference))
         refused = [number for number in numbers if outcomes[number] is not None]
         while refused:
             write = writes[refused.pop()][0]
             name = write.meta.resource_id
-            for number, edge in behind.pop(name, ()) if write.kind in _COMING else ():
+            for number, reference in behind.pop(name, ()) if write.kind in _COMING else ():
                 if outcomes[number] is None:
-                    outcomes[number] = not_found(self._peer.spec, [(edge, name)])
+                    outcomes[number] = not_found(self._node.spec, [(reference, name)])
                     refused.append(number)
 
     async def _refuse_kept(self, writes: Sequence[Write], outcomes: list[Outcome]) -> None:
         """Refuse to delete what others keep, and mark what others are to follow."""
         going = [number for number, write in enumerate(writes) if write.kind in _GOING and self._is_followed]
         leaving = [writes[number].meta.resource_id for number in going]
-        for start in range(0, len(going), _TOGETHER):
-            page = going[start : start + _TOGETHER]
-            if await self._refusal(leaving[start : start + _TOGETHER], leaving) is not None:
+        for start in range(0, len(going), _BATCH_SIZE):
+            page = going[start : start + _BATCH_SIZE]
+            if await self._refusal(leaving[start : start + _BATCH_SIZE], leaving) is not None:
                 for number in page:
                     outcomes[number] = await self._refusal([writes[number].meta.resource_id], leaving)
             for number in page:
@@ -182,15 +182,15 @@ class ModelReferences:
 
     async def _refusal(self, resource_ids: Sequence[str], leaving: Sequence[str]) -> Outcome:
         try:
-            await self._followers.refuse(self._peer, resource_ids, leaving)
+            await self._on_delete.refuse(self._node, resource_ids, leaving)
         except Referenced as error:
             return error
         return None
 
-    async def _settle_all(
+    async def _recheck(
         self,
         writes: Sequence[_Asked],
-        news: Sequence[Sequence[tuple[Edge, str]]],
+        news: Sequence[Sequence[tuple[Reference, str]]],
         outcomes: list[Outcome],
         atomic: bool,
     ) -> None:
@@ -202,12 +202,16 @@ class ModelReferences:
         for number in numbers:
             fatal = [pair for pair in news[number] if pair in lost and pair[0].ref.on_delete in _BINDING]
             name = writes[number][0].meta.resource_id
-            outcomes[number] = not_found(self._peer.spec, fatal) if fatal else kept.get(name)
+            outcomes[number] = not_found(self._node.spec, fatal) if fatal else kept.get(name)
         asked = [(number, *pair) for number in numbers for pair in news[number]]
-        self._refuse_behind(writes, outcomes, numbers, [item for item in asked if item[1].ref.on_delete in _BINDING])
+        self._refuse_dependents(
+            writes, outcomes, numbers, [item for item in asked if item[1].ref.on_delete in _BINDING]
+        )
         spoilt = atomic and any(outcomes)
         undone = [number for number in numbers if spoilt or outcomes[number] is not None]
-        await self._undo.all([(*writes[number], [edge for edge, _ in news[number]]) for number in undone])
+        await self._compensator.compensate(
+            [(*writes[number], [reference for reference, _ in news[number]]) for number in undone]
+        )
         if spoilt:
             outcomes[:] = all_or_none(outcomes)
             return
@@ -217,33 +221,33 @@ class ModelReferences:
                 write = writes[number][0]
                 await self._let_go(write, [pair for pair in news[number] if pair in lost])
                 gone += [number] if write.follow_up else []
-        for start in range(0, len(gone), _TOGETHER):
-            page = gone[start : start + _TOGETHER]
+        for start in range(0, len(gone), _BATCH_SIZE):
+            page = gone[start : start + _BATCH_SIZE]
             outcome = await self._follow([writes[number][0] for number in page])
             for number in page:
                 outcomes[number] = outcome
 
     async def _kept(self, deleted: Sequence[Write]) -> dict[str, Referenced]:
         kept: dict[str, Referenced] = {}
-        for start in range(0, len(deleted), _TOGETHER):
-            page = [follow_up_of(write) for write in deleted[start : start + _TOGETHER]]
-            kept |= await self._followers.late(self._peer, page)
+        for start in range(0, len(deleted), _BATCH_SIZE):
+            page = [on_delete_task_of(write) for write in deleted[start : start + _BATCH_SIZE]]
+            kept |= await self._on_delete.find_late_referrers(self._node, page)
         return kept
 
-    async def _let_go(self, write: Write, lost: Sequence[tuple[Edge, str]]) -> None:
+    async def _let_go(self, write: Write, lost: Sequence[tuple[Reference, str]]) -> None:
         """Make a resource let go at once of what was deleted while it began to refer to it."""
-        for edge, name in lost:
+        for reference, name in lost:
             head = await self._storage.get(write.meta.resource_id, current=True)
-            if head is not None and edge.ref.on_delete is OnDelete.set_null:
-                await self._followers.release(edge, head, [name], write.meta.updated_by)
+            if head is not None and reference.ref.on_delete is OnDelete.set_null:
+                await self._on_delete.set_null(reference, head, [name], write.meta.updated_by)
 
-    async def _lost(self, news: Sequence[Sequence[tuple[Edge, str]]]) -> list[tuple[Edge, str]]:
+    async def _lost(self, news: Sequence[Sequence[tuple[Reference, str]]]) -> list[tuple[Reference, str]]:
         return await missing(list(dict.fromkeys(pair for new in news for pair in new)))
 
-    async def _softly_first(self, purge: Write, before: Head) -> Write:
+    async def _soft_delete_first(self, purge: Write, before: Head) -> Write:
         """Delete what is to be purged, which can be undone where a reference to it came in; then it can be purged."""
         meta = meta_of(before)
-        after = moved(meta, author(purge.meta.updated_by, meta), is_deleted=True)
+        after = next_meta(meta, author(purge.meta.updated_by, meta), is_deleted=True)
         await self.commit(Write(CommitKind.delete, meta.version, after), before)
         changes = {"version": after.version + 1, "updated_time": max(after.updated_time, purge.meta.updated_time)}
         return replace(purge, follows=after.version, meta=purge.meta.model_copy(update=changes))
@@ -251,15 +255,15 @@ class ModelReferences:
     async def _follow(self, gone: Sequence[Write]) -> Outcome:
         """Make those follow that refer to what was deleted; what it comes to where some did not."""
         try:
-            await self._followers.follow(self._peer, [follow_up_of(write) for write in gone])
+            await self._on_delete.run(self._node, [on_delete_task_of(write) for write in gone])
         except AutoCRUDError as error:
-            logger.warning("%s: %s", self._peer.name, error)
+            logger.warning("%s: %s", self._node.name, error)
             return StorageUnavailable(
                 f"Deleted, but not all that refers to it has followed; the housekeeping finishes that. {error}"
             )
         return None
 
 
-def _may_let_go(edge: Edge, write: Write) -> bool:
+def _may_let_go(reference: Reference, write: Write) -> bool:
     """Whether a resource may come back though its reference leads nowhere, as it lets go of it then."""
-    return write.kind is CommitKind.restore and edge.ref.on_delete is OnDelete.set_null
+    return write.kind is CommitKind.restore and reference.ref.on_delete is OnDelete.set_null

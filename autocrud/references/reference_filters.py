@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from autocrud.errors import InvalidParameter
-from autocrud.query.conditions import And, Condition, Not, Or, Query, Term, Through, leaves
+from autocrud.query.conditions import And, Condition, Not, Or, Query, ReferenceFilter, Term, leaves
 from autocrud.query.operators import Operator
 from autocrud.query.resolver import asks_for_deleted
-from autocrud.references.graph import Peer
+from autocrud.references.graph import ModelNode
 
 MAX_REACHED = 10_000
 _PAGE = 1000
 
 
-async def reached(condition: Condition | None, peers: Mapping[str, Peer]) -> Condition | None:
+async def resolve_reference_filters(condition: Condition | None, nodes: Mapping[str, ModelNode]) -> Condition | None:
     """The same condition, of terms on the model's own columns.
 
     The other model may be in another store. What is deleted there is not reached, unless the condition asks for it.
@@ -21,28 +21,28 @@ async def reached(condition: Condition | None, peers: Mapping[str, Peer]) -> Con
     Raises:
         InvalidParameter: a part of it holds for too many resources.
     """
-    return None if condition is None else await _reached(condition, peers)
+    return None if condition is None else await _reached(condition, nodes)
 
 
-async def _reached(condition: Condition, peers: Mapping[str, Peer]) -> Condition:
+async def _reached(condition: Condition, nodes: Mapping[str, ModelNode]) -> Condition:
     match condition:
         case And(parts):
-            return And(tuple([await _reached(part, peers) for part in parts]))
+            return And(tuple([await _reached(part, nodes) for part in parts]))
         case Or(parts):
-            return Or(tuple([await _reached(part, peers) for part in parts]))
+            return Or(tuple([await _reached(part, nodes) for part in parts]))
         case Not(part):
-            return Not(await _reached(part, peers))
-        case Through(field, model):
-            ids = await _ids(condition, peers[model])
+            return Not(await _reached(part, nodes))
+        case ReferenceFilter(field, model):
+            ids = await _ids(condition, nodes[model])
             return Term(field, Operator.contains_any if field.is_list else Operator.in_, ids)
     return condition
 
 
-async def _ids(through: Through, peer: Peer) -> tuple[str, ...]:
+async def _ids(through: ReferenceFilter, node: ModelNode) -> tuple[str, ...]:
     found: list[str] = []
     query: Query | None = Query(through.part, include_deleted=asks_for_deleted(through.part), limit=_PAGE)
     while query is not None:
-        page = await peer.storage.search(query)
+        page = await node.storage.search(query)
         found += [head.resource_id for head in page.items]
         if len(found) > MAX_REACHED:
             names = ".".join(
@@ -50,7 +50,7 @@ async def _ids(through: Through, peer: Peer) -> tuple[str, ...]:
             )
             raise InvalidParameter(
                 names,
-                f"holds for more than {MAX_REACHED} {peer.name} resources: ask for fewer of them, or list these first,"
+                f"holds for more than {MAX_REACHED} {node.name} resources: ask for fewer of them, or list these first,"
                 f" and then ask for {through.field.name} by their ids",
             )
         query = None if page.next is None else replace(query, after=page.next)

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from autocrud.references.expand import Expanded
-from autocrud.references.graph import Edge
+from autocrud.references.graph import Reference
 from autocrud.routes.operation import ModelRoutes
 from autocrud.routes.request.etag import etag, is_known
 from autocrud.routes.request.query_parameters import PARTS, Parameter
@@ -28,12 +28,12 @@ class Expansion:
         self._routes = routes
         self._manager = routes.manager
         graph = routes.manager.graph
-        self._edges = [edge for edge in graph.outgoing(routes.spec.name) if edge.shows_target]
+        self._references = [reference for reference in graph.outgoing(routes.spec.name) if reference.shows_target]
 
     @property
     def parameters(self) -> list[Parameter]:
         """`expand`, where there is something to expand."""
-        names = [edge.field.name for edge in self._edges]
+        names = [reference.field.name for reference in self._references]
         if not names:
             return []
         one = f"({'|'.join(map(re.escape, names))})"
@@ -52,11 +52,14 @@ class Expansion:
     @property
     def model(self) -> type[BaseModel]:
         """The envelope, for OpenAPI."""
-        if not self._edges:
+        if not self._references:
             return self._routes.envelope
         fields: Any = {
-            f"reference_{number}": (_shown(edge), Field(None, alias=edge.field.name, json_schema_extra=without_default))
-            for number, edge in enumerate(self._edges)
+            f"reference_{number}": (
+                _shown(reference),
+                Field(None, alias=reference.field.name, json_schema_extra=without_default),
+            )
+            for number, reference in enumerate(self._references)
         }
         label = self._routes.spec.label
         doc = "What the references lead to that `expand` names."
@@ -89,9 +92,9 @@ class Expansion:
         return JsonResponse(_with(content, _json(expanded)), 200, headers)
 
 
-def _shown(edge: Edge) -> Any:
-    target: Any = envelope_model(edge.target.spec)
-    return list[target | None] if edge.field.is_list else target | None
+def _shown(reference: Reference) -> Any:
+    target: Any = envelope_model(reference.target.spec)
+    return list[target | None] if reference.field.is_list else target | None
 
 
 def _with(content: bytes, expanded: bytes) -> bytes:

@@ -14,20 +14,20 @@ from autocrud.query.conditions import Query
 from autocrud.resource import RevisionInfo, revision_number
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.blobs.store import BlobStore
-from autocrud.storage.commit_log.group_commit import Batcher
+from autocrud.storage.commit_log.group_commit import GroupCommit
 from autocrud.storage.ports.objects import ObjectStore
 from autocrud.storage.ports.storage import IStorage, MetaStore
 from autocrud.storage.ports.types import (
     Blob,
     Commit,
-    FollowUp,
     Head,
     Item,
+    OnDeleteTask,
     Outcome,
     Page,
     Revision,
     RevisionSpan,
-    Seen,
+    ScanItem,
     Write,
     WriteGroup,
 )
@@ -36,7 +36,7 @@ from autocrud.storage.row_view import position_of
 R = TypeVar("R")
 
 # An answer takes some turns to get out, and the next request to come in.
-_TURNS = 5
+_LOOP_YIELDS = 5
 
 # A batch is one object, held in memory until it is stored.
 _MAX_BATCH_BYTES = 8 * 1024 * 1024
@@ -46,10 +46,10 @@ _RECORD_BYTES = 1024  # about what a record has beside its data
 # Data up to this many bytes stands in the metadata, and is read with it.
 INLINE_LIMIT = 16 * 1024
 
-_READS = 16  # of a page of what was, at a time: most of it is small, and stands in the log alone
+_READ_CONCURRENCY = 16  # of a page of what was, at a time: most of it is small, and stands in the log alone
 
 # A caller that has waited this long, in seconds, is told that the storage is away. What is in flight goes on.
-_PATIENCE = 10.0
+_CALL_TIMEOUT_S = 10.0
 _BYTES_PER_SECOND = 1024 * 1024  # that a large group takes at the most, beyond that
 
 
@@ -62,17 +62,23 @@ class Storage(IStorage):
     """
 
     def __init__(
-        self, spec: ModelSpec[Any], meta: MetaStore, objects: ObjectStore, folder: str, *, patience: float = _PATIENCE
+        self,
+        spec: ModelSpec[Any],
+        meta: MetaStore,
+        objects: ObjectStore,
+        folder: str,
+        *,
+        patience: float = _CALL_TIMEOUT_S,
     ) -> None:
         self._spec = spec
         self._meta = meta
         self._patience = patience
-        self._writer: Batcher[WriteGroup, list[Outcome]] = Batcher(
+        self._writer: GroupCommit[WriteGroup, list[Outcome]] = GroupCommit(
             self._commit_groups,
             weight=_weight,
             max_weight=_MAX_BATCH_BYTES,
             alone=lambda group: group.atomic,
-            turns=_TURNS,
+            turns=_LOOP_YIELDS,
         )
         self.blobs = BlobStore(objects, folder, meta.blob, self._register)
 
@@ -108,7 +114,7 @@ class Storage(IStorage):
         while True:
             heads = await self._within(self._meta.search(query))
             more = len(heads) > query.limit
-            items = await self._completed(heads[: query.limit], 1 if query.at is None else _READS)
+            items = await self._completed(heads[: query.limit], 1 if query.at is None else _READ_CONCURRENCY)
             whole = [head for head in items if head is not None]
             if len(whole) == len(items):
                 return Page(whole, position_of(self._spec, query, whole[-1]) if more else None)
@@ -116,8 +122,8 @@ class Storage(IStorage):
     async def count(self, query: Query) -> int:
         return await self._within(self._meta.count(query))
 
-    async def picture(self, query: Query, *, history: bool = False) -> AsyncIterator[Seen]:
-        pages: Any = self._meta.picture(query, history)
+    async def snapshot_scan(self, query: Query, *, history: bool = False) -> AsyncIterator[ScanItem]:
+        pages: Any = self._meta.snapshot_scan(query, history)
         async with aclosing(pages):
             async for page in pages:
                 for seen in page:
@@ -159,17 +165,17 @@ class Storage(IStorage):
         found = await self._within(self._meta.commits(resource_id, version + 1, 1))
         return found[0] if found and found[0].version == version else None
 
-    async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
-        return await self._meta.outdated(before, after, limit)
+    async def expired_revisions(self, before: datetime, after: str, limit: int) -> list[str]:
+        return await self._meta.expired_revisions(before, after, limit)
 
-    async def pending(self, after: FollowUp | None, limit: int) -> list[FollowUp]:
-        return await self._within(self._meta.pending(after, limit))
+    async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
+        return await self._within(self._meta.pending_deletions(after, limit))
 
-    async def settle(self, done: Sequence[FollowUp]) -> None:
-        await self._within(self._meta.settle(done))
+    async def complete(self, done: Sequence[OnDeleteTask]) -> None:
+        await self._within(self._meta.complete(done))
 
-    async def tidy(self) -> None:
-        await self._meta.tidy()
+    async def vacuum(self) -> None:
+        await self._meta.vacuum()
         await self.blobs.uploads.expire()
 
     async def _submit(self, group: WriteGroup, longer: float) -> list[Outcome]:

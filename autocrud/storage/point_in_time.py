@@ -12,7 +12,7 @@ from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.types import Commit, Head
 
-_READS = 16  # at a time
+_READ_CONCURRENCY = 16  # at a time
 
 
 def meta_then(commit: Commit, born: ResourceMeta) -> ResourceMeta:
@@ -31,7 +31,7 @@ def meta_then(commit: Commit, born: ResourceMeta) -> ResourceMeta:
     )
 
 
-def head_then(
+def resource_at(
     commit: Commit, born: ResourceMeta, info: RevisionInfo, data: bytes | None = None, locator: str | None = None
 ) -> Head:
     """A resource as one of its commits left it.
@@ -49,7 +49,7 @@ def head_then(
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class PointInTimeRow:
     """What a commit left, until when, and the index values of then."""
 
     commit: Commit
@@ -57,9 +57,9 @@ class State:
     index: tuple[IndexValue, ...]
 
 
-def states_of(
+def rows_of_commits(
     commits: Sequence[Commit], values: Mapping[int, tuple[IndexValue, ...]], nothing: tuple[IndexValue, ...]
-) -> list[State]:
+) -> list[PointInTimeRow]:
     """The states of one resource.
 
     Args:
@@ -67,13 +67,13 @@ def states_of(
         values: the index values of those whose data there is, by their versions.
         nothing: the index values of data that has been pruned.
     """
-    found: list[State] = []
+    found: list[PointInTimeRow] = []
     index = nothing
     for number, commit in enumerate(commits):
         if commit.size is not None:  # the commits that follow leave the data as it is
             index = values.get(commit.version, nothing)
         until = commits[number + 1].time if number + 1 < len(commits) else None
-        found.append(State(commit, until, index))
+        found.append(PointInTimeRow(commit, until, index))
     return found
 
 
@@ -104,8 +104,8 @@ async def values_of(
             raise ConfigurationError(f"{spec.type_name} {commit.revision_id!r}: {reasons}") from error
 
     found: dict[str, dict[int, tuple[IndexValue, ...]]] = {}
-    for start in range(0, len(held), _READS):
-        some = held[start : start + _READS]
+    for start in range(0, len(held), _READ_CONCURRENCY):
+        some = held[start : start + _READ_CONCURRENCY]
         for commit, index in zip(some, await asyncio.gather(*map(one, some)), strict=True):
             found.setdefault(commit.resource_id, {})[commit.version] = index
     return found

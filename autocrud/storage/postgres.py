@@ -9,7 +9,7 @@ from autocrud.storage.composite import INLINE_LIMIT, Storage
 from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
 
 try:
-    from autocrud.storage.metadata.postgres.connection import PostgresPool
+    from autocrud.storage.metadata.postgres.connection import PostgresConnections
     from autocrud.storage.metadata.postgres.store import PostgresMetaStore
     from autocrud.storage.objects.s3.store import S3ObjectStore
 except ModuleNotFoundError as missing:
@@ -53,7 +53,7 @@ class PostgresStorageFactory(IStorageFactory):
         timeout: float = 5.0,
         public_url: str | None = None,
     ) -> None:
-        self._pool = PostgresPool(postgres_url, size=pool_size, statement_cache=statement_cache)
+        self._pool = PostgresConnections(postgres_url, size=pool_size, statement_cache=statement_cache)
         self._objects = S3ObjectStore(
             bucket,
             endpoint_url=endpoint_url,

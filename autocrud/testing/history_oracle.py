@@ -14,21 +14,21 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.types import Write
 from autocrud.storage.row_view import row_of
 from autocrud.testing.sample_writes import (
-    creation,
-    deletion,
-    modification,
-    pruning,
+    create_write,
+    delete_write,
+    modify_write,
+    prune_write,
     purge,
-    restoration,
-    switching,
-    update,
+    restore_write,
+    switch_write,
+    update_write,
 )
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
-class State:
+class HistoryState:
     """What a write left of a resource: the data and the index values that stand behind it, and who wrote these."""
 
     write: Write
@@ -43,11 +43,11 @@ class State:
 
 
 @dataclass
-class Past:
+class HistoryOracle:
     """All states of all resources that were not purged."""
 
     spec: ModelSpec[Any]
-    states: dict[str, list[State]] = field(default_factory=dict)
+    states: dict[str, list[HistoryState]] = field(default_factory=dict)
     ticks: int = 0  # of the clock
 
     def accept(self, write: Write) -> None:
@@ -58,10 +58,10 @@ class Past:
             return
         history = self.states.setdefault(name, [])
         if write.data is not None:
-            history.append(State(write, write, write.data, write.index))
+            history.append(HistoryState(write, write, write.data, write.index))
         else:
             last = history[-1]
-            history.append(State(write, last.written, last.data, last.index))
+            history.append(HistoryState(write, last.written, last.data, last.index))
         for state in history if write.prunes else ():
             if state.number <= write.prunes and state.number != history[-1].number:
                 state.data, state.index = None, (None,) * len(state.index)
@@ -70,7 +70,7 @@ class Past:
         """What last wrote each revision that has its data."""
         return list({state.number: state.written for state in self.states[name] if state.data is not None}.values())
 
-    def select(self, query: Query) -> list[State]:
+    def select(self, query: Query) -> list[HistoryState]:
         """All that a query finds, in its order."""
         found = []
         for history in self.states.values():
@@ -84,7 +84,9 @@ class Past:
         return [state for _, state in sorted(found, key=lambda pair: sort_key(query.order, pair[0]))]
 
 
-def random_writes(past: Past, chance: Random, data: Callable[[], bytes], *, resources: int, steps: int) -> list[Write]:
+def random_writes(
+    past: HistoryOracle, chance: Random, data: Callable[[], bytes], *, resources: int, steps: int
+) -> list[Write]:
     """Writes of all kinds, in the order of their times, many of which are the same; taken over into a past."""
     spec, writes, pool = past.spec, list[Write](), [f"r{number:02}" for number in range(resources)]
     ticks = past.ticks
@@ -93,7 +95,7 @@ def random_writes(past: Past, chance: Random, data: Callable[[], bytes], *, reso
         time, name = START + timedelta(seconds=ticks // 4, microseconds=ticks % 4), chance.choice(pool)
         status = chance.choice(list(RevisionStatus))
         if name not in past.states:
-            write = creation(name, data(), time=time, status=status, spec=spec)
+            write = create_write(name, data(), time=time, status=status, spec=spec)
             if chance.random() < 0.2:  # as an import has it, that tells when it was created elsewhere
                 earlier = {"created_time": time - timedelta(seconds=chance.randint(1, 9))}
                 write = replace(write, meta=write.meta.model_copy(update=earlier))
@@ -105,21 +107,21 @@ def random_writes(past: Past, chance: Random, data: Callable[[], bytes], *, reso
     return writes
 
 
-def _next(past: Past, name: str, time: datetime, chance: Random, data: Callable[[], bytes]) -> Write:
+def _next(past: HistoryOracle, name: str, time: datetime, chance: Random, data: Callable[[], bytes]) -> Write:
     last, status = past.states[name][-1], chance.choice(list(RevisionStatus))
     before, spec = last.write, past.spec
     roll = chance.random()
     if roll < 0.03:
         return purge(before)
     if roll < 0.13:
-        return pruning(before, chance.randint(1, before.meta.total_revision_count))
+        return prune_write(before, chance.randint(1, before.meta.total_revision_count))
     if before.meta.is_deleted:
-        return restoration(before, time=time)
+        return restore_write(before, time=time)
     if roll < 0.3:
-        return deletion(before, time=time)
+        return delete_write(before, time=time)
     if roll < 0.5:
-        return modification(before, last.written, data(), time=time, status=status, spec=spec)
+        return modify_write(before, last.written, data(), time=time, status=status, spec=spec)
     if roll < 0.65:
-        return switching(before, chance.choice(past.kept(name)), time=time, spec=spec)
+        return switch_write(before, chance.choice(past.kept(name)), time=time, spec=spec)
     prunes = before.meta.total_revision_count if chance.random() < 0.1 else 0
-    return update(before, data(), time=time, status=status, prunes=prunes, spec=spec)
+    return update_write(before, data(), time=time, status=status, prunes=prunes, spec=spec)

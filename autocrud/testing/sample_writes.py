@@ -38,7 +38,7 @@ def sample(**fields: Any) -> bytes:
     return SAMPLE.dump(SAMPLE.parse(to_json(fields)))
 
 
-def creation(
+def create_write(
     resource_id: str,
     data: bytes,
     *,
@@ -49,10 +49,12 @@ def creation(
     spec: ModelSpec[Any] = SAMPLE,
 ) -> Write:
     """The first write of a resource."""
-    return write_builder.creation(spec, resource_id, Encoded(data, blobs), _ada(time or datetime.now(UTC)), status, key)
+    return write_builder.create_write(
+        spec, resource_id, Encoded(data, blobs), _ada(time or datetime.now(UTC)), status, key
+    )
 
 
-def update(
+def update_write(
     before: Write,
     data: bytes,
     *,
@@ -63,10 +65,10 @@ def update(
     spec: ModelSpec[Any] = SAMPLE,
 ) -> Write:
     """A new revision on top of a write; at the same time, unless another is given."""
-    return write_builder.update(spec, before.meta, Encoded(data, blobs), _after(before, time), status, prunes)
+    return write_builder.update_write(spec, before.meta, Encoded(data, blobs), _after(before, time), status, prunes)
 
 
-def modification(
+def modify_write(
     before: Write,
     of: Write,
     data: bytes,
@@ -77,27 +79,27 @@ def modification(
 ) -> Write:
     """The current revision, which another write made or rewrote, with other data."""
     assert of.revision is not None
-    return write_builder.modification(spec, before.meta, of.revision, Encoded(data), _after(before, time), status)
+    return write_builder.modify_write(spec, before.meta, of.revision, Encoded(data), _after(before, time), status)
 
 
-def switching(before: Write, to: Write, *, time: datetime | None = None, spec: ModelSpec[Any] = SAMPLE) -> Write:
+def switch_write(before: Write, to: Write, *, time: datetime | None = None, spec: ModelSpec[Any] = SAMPLE) -> Write:
     """The revision that another write made or rewrote becomes the current one."""
     assert to.revision is not None
     assert to.data is not None
-    return write_builder.switching(spec, before.meta, to.revision, to.data, to.blobs, _after(before, time))
+    return write_builder.switch_write(spec, before.meta, to.revision, to.data, to.blobs, _after(before, time))
 
 
-def pruning(before: Write, prunes: int) -> Write:
+def prune_write(before: Write, prunes: int) -> Write:
     """The data of all revisions up to a number is given up, but for the current one's."""
-    return write_builder.pruning(before.meta, prunes)
+    return write_builder.prune_write(before.meta, prunes)
 
 
-def deletion(before: Write, *, time: datetime | None = None) -> Write:
+def delete_write(before: Write, *, time: datetime | None = None) -> Write:
     """A soft delete on top of a write."""
     return _moved(CommitKind.delete, before, time, True)
 
 
-def restoration(before: Write, *, time: datetime | None = None) -> Write:
+def restore_write(before: Write, *, time: datetime | None = None) -> Write:
     """A restore on top of a write."""
     return _moved(CommitKind.restore, before, time, False)
 
@@ -114,7 +116,7 @@ def expecting(write: Write, version: int) -> Write:
 
 def _moved(kind: CommitKind, before: Write, time: datetime | None, is_deleted: bool) -> Write:
     return Write(
-        kind, before.meta.version, write_builder.moved(before.meta, _after(before, time), is_deleted=is_deleted)
+        kind, before.meta.version, write_builder.next_meta(before.meta, _after(before, time), is_deleted=is_deleted)
     )
 
 

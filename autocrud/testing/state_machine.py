@@ -23,16 +23,16 @@ from autocrud.storage.ports.types import RevisionSpan, Write
 from autocrud.testing.conformance import asking, ids
 from autocrud.testing.sample_writes import (
     SAMPLE,
-    creation,
-    deletion,
+    create_write,
+    delete_write,
     expecting,
-    modification,
-    pruning,
+    modify_write,
+    prune_write,
     purge,
-    restoration,
+    restore_write,
     sample,
-    switching,
-    update,
+    switch_write,
+    update_write,
 )
 
 _IDS = st.sampled_from(["a", "b", "c", "d"])
@@ -174,21 +174,21 @@ class StorageMachine(RuleBasedStateMachine):
     def create(self, name: str, fields: Fields) -> None:
         """Create, whether or not it is there."""
         self.ticks += 1
-        self.commit(creation(name, _data(fields), time=_START + timedelta(microseconds=self.ticks)))
+        self.commit(create_write(name, _data(fields), time=_START + timedelta(microseconds=self.ticks)))
 
     @rule(name=_IDS, fields=_FIELDS)
-    def update(self, name: str, fields: Fields) -> None:
+    def update_write(self, name: str, fields: Fields) -> None:
         """Append a revision."""
         if name in self.oracle.last:
-            self.commit(update(self.oracle.last[name], _data(fields)))
+            self.commit(update_write(self.oracle.last[name], _data(fields)))
 
     @rule(name=_IDS, fields=_FIELDS, version=st.integers(1, 6))
     def update_of_any_version(self, name: str, fields: Fields, version: int) -> None:
         """Append a revision to what may not be the current version."""
         if name in self.oracle.last:
-            self.commit(expecting(update(self.oracle.last[name], _data(fields)), version))
+            self.commit(expecting(update_write(self.oracle.last[name], _data(fields)), version))
 
-    @rule(name=_IDS, step=st.sampled_from([deletion, restoration, purge]))
+    @rule(name=_IDS, step=st.sampled_from([delete_write, restore_write, purge]))
     def move(self, name: str, step: Callable[[Write], Write]) -> None:
         """Delete, restore or purge."""
         if name in self.oracle.last:
@@ -199,25 +199,25 @@ class StorageMachine(RuleBasedStateMachine):
         """Edit the current revision in place."""
         if name in self.oracle.last:
             current = self.oracle.revisions[name][self.oracle.current(name)]
-            self.commit(modification(self.oracle.last[name], current, _data(fields)))
+            self.commit(modify_write(self.oracle.last[name], current, _data(fields)))
 
     @rule(name=_IDS, choice=st.integers(0, 9))
     def switch(self, name: str, choice: int) -> None:
         """Make another revision the current one, or the same again."""
         if name in self.oracle.last:
             kept = list(self.oracle.revisions[name].values())
-            self.commit(switching(self.oracle.last[name], kept[choice % len(kept)]))
+            self.commit(switch_write(self.oracle.last[name], kept[choice % len(kept)]))
 
     @rule(name=_IDS, prunes=st.integers(1, 4))
     def prune(self, name: str, prunes: int) -> None:
         """Give up old revisions."""
         if name in self.oracle.last:
-            self.commit(pruning(self.oracle.last[name], prunes))
+            self.commit(prune_write(self.oracle.last[name], prunes))
 
     @rule()
-    def tidy(self) -> None:
+    def vacuum(self) -> None:
         """Erase what was given up."""
-        self.loop.run_until_complete(self.storage.tidy())
+        self.loop.run_until_complete(self.storage.vacuum())
 
     @rule(names=st.lists(_IDS, min_size=2, max_size=5), fields=_FIELDS)
     def create_at_once(self, names: list[str], fields: Fields) -> None:
@@ -225,7 +225,7 @@ class StorageMachine(RuleBasedStateMachine):
         writes = []
         for name in names:
             self.ticks += 1
-            writes.append(creation(name, _data(fields), time=_START + timedelta(microseconds=self.ticks)))
+            writes.append(create_write(name, _data(fields), time=_START + timedelta(microseconds=self.ticks)))
         expected = []
         for write in writes:
             expected.append(self.oracle.refusal(write))

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from autocrud.errors import Deleted, InvalidParameter, NotFound, RevisionNotFound
 from autocrud.resource import ResourceMeta, revision_number
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.point_in_time import head_then
+from autocrud.storage.point_in_time import resource_at
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Commit, Head, Revision, RevisionSpan
 from autocrud.versioning.json_patch import difference
@@ -67,7 +67,7 @@ class History:
             raise RevisionNotFound(commit.revision_id)
         data = await self._storage.data(revision)
         born = ResourceMeta.model_validate_json(head.meta)
-        return Resource(self._spec, head_then(commit, born, revision.info, data))
+        return Resource(self._spec, resource_at(commit, born, revision.info, data))
 
     async def page(
         self, head: Head, *, first: int | None, chain_only: bool, span: RevisionSpan, cursor: str | None, data: bool

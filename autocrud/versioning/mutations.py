@@ -14,9 +14,17 @@ from autocrud.storage.ports.types import Head, Write
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.history import History
 from autocrud.versioning.json_patch import Patch
-from autocrud.versioning.retention import prunable
+from autocrud.versioning.retention import next_prune_count
 from autocrud.versioning.stored_resource import Resource
-from autocrud.versioning.write_builder import Author, Encoded, modification, moved, pruning, switching, update
+from autocrud.versioning.write_builder import (
+    Author,
+    Encoded,
+    modify_write,
+    next_meta,
+    prune_write,
+    switch_write,
+    update_write,
+)
 
 T = TypeVar("T")
 
@@ -30,7 +38,7 @@ ANY: Tags = ("*",)
 Change = Callable[[Resource[T], Author], Awaitable[Write | None]]
 
 
-async def planned(current: Resource[T], if_match: Tags | None, by: str | None, change: Change[T]) -> Write | None:
+async def plan_write(current: Resource[T], if_match: Tags | None, by: str | None, change: Change[T]) -> Write | None:
     """The write that a change comes to.
 
     Raises:
@@ -42,7 +50,7 @@ async def planned(current: Resource[T], if_match: Tags | None, by: str | None, c
     return await change(current, Author(by, max(datetime.now(UTC), current.meta.updated_time)))
 
 
-def after(spec: ModelSpec[T], write: Write, before: Resource[T] | None) -> Resource[T]:
+def apply_to(spec: ModelSpec[T], write: Write, before: Resource[T] | None) -> Resource[T]:
     """The resource as this write left it."""
     meta, old = write.meta, None if before is None else before.head
     revision_json = write.revision_json or (old.revision_info if old else b"")
@@ -52,7 +60,7 @@ def after(spec: ModelSpec[T], write: Write, before: Resource[T] | None) -> Resou
     return Resource(spec, head)
 
 
-class Changes(Generic[T]):
+class Mutations(Generic[T]):
     """The changes of one model's resources."""
 
     def __init__(self, spec: ModelSpec[T], storage: IStorage, encoder: Encoder[T], history: History) -> None:
@@ -98,32 +106,34 @@ class Changes(Generic[T]):
             revision = await self._history.revision(current.resource_id, number)
             data = await self._storage.data(revision)
             blobs = await self._storage.blobs_of(current.resource_id, revision.written)
-            return switching(self._spec, meta, revision.info, data, blobs, author)
+            return switch_write(self._spec, meta, revision.info, data, blobs, author)
 
         return switch
 
     async def delete(self, current: Resource[T], author: Author) -> Write | None:
         """A soft delete."""
         meta = current.meta
-        return Write(CommitKind.delete, meta.version, moved(meta, author, is_deleted=True))
+        return Write(CommitKind.delete, meta.version, next_meta(meta, author, is_deleted=True))
 
     async def restore(self, current: Resource[T], author: Author) -> Write | None:
         """The soft delete undone."""
         meta = current.meta
         if not meta.is_deleted:
             return None
-        return Write(CommitKind.restore, meta.version, moved(meta, author, is_deleted=False))
+        return Write(CommitKind.restore, meta.version, next_meta(meta, author, is_deleted=False))
 
     async def purge(self, current: Resource[T], author: Author) -> Write | None:
         """An erasure."""
         meta = current.meta
-        return Write(CommitKind.purge, meta.version, moved(meta, author, is_deleted=True, created_by=None))
+        return Write(CommitKind.purge, meta.version, next_meta(meta, author, is_deleted=True, created_by=None))
 
     async def prune(self, current: Resource[T], author: Author) -> Write | None:
         """Old data given up, as the model's retention has it."""
         meta = current.meta
-        number = await prunable(self._storage, self._spec.retention, meta, meta.total_revision_count, author.now)
-        return pruning(meta, number) if number else None
+        number = await next_prune_count(
+            self._storage, self._spec.retention, meta, meta.total_revision_count, author.now
+        )
+        return prune_write(meta, number) if number else None
 
     async def _rewritten(
         self, current: Resource[T], encoded: Encoded, author: Author, modify: bool, status: RevisionStatus | None
@@ -135,7 +145,7 @@ class Changes(Generic[T]):
             wanted = status or meta.status
             if same and wanted is meta.status:
                 return None
-            return modification(self._spec, meta, current.revision_info, encoded, author, wanted)
+            return modify_write(self._spec, meta, current.revision_info, encoded, author, wanted)
         number = meta.total_revision_count + 1
-        prunes = await prunable(self._storage, self._spec.retention, meta, number, author.now)
-        return update(self._spec, meta, encoded, author, status or self._spec.default_status, prunes)
+        prunes = await next_prune_count(self._storage, self._spec.retention, meta, number, author.now)
+        return update_write(self._spec, meta, encoded, author, status or self._spec.default_status, prunes)

@@ -7,7 +7,7 @@ from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import RevisionSpan
 
 
-async def prunable(
+async def next_prune_count(
     storage: IStorage, retention: Retention | None, meta: ResourceMeta, count: int, now: datetime
 ) -> int:
     """The number of the newest revision that is given up, with all those below it; 0 for none.

@@ -31,7 +31,7 @@ class Author:
     now: datetime
 
 
-def creation(
+def create_write(
     spec: ModelSpec[Any],
     resource_id: str,
     encoded: Encoded,
@@ -58,18 +58,20 @@ def creation(
     return Write(CommitKind.create, 0, meta, index, revision, encoded.data, key=key, blobs=encoded.blobs)
 
 
-def update(
+def update_write(
     spec: ModelSpec[Any], meta: ResourceMeta, encoded: Encoded, author: Author, status: RevisionStatus, prunes: int
 ) -> Write:
     """A new revision on top of the current one."""
     number = meta.total_revision_count + 1
     revision = _revision(meta.resource_id, number, meta.current_revision_id, author, status, encoded.data)
-    changed = moved(meta, author, current_revision_id=revision.revision_id, total_revision_count=number, status=status)
+    changed = next_meta(
+        meta, author, current_revision_id=revision.revision_id, total_revision_count=number, status=status
+    )
     index = spec.index_values(encoded.data)
     return Write(CommitKind.update, meta.version, changed, index, revision, encoded.data, prunes, blobs=encoded.blobs)
 
 
-def modification(
+def modify_write(
     spec: ModelSpec[Any],
     meta: ResourceMeta,
     revision: RevisionInfo,
@@ -82,36 +84,36 @@ def modification(
     edited = revision.model_copy(
         update={"status": status, "data_hash": _hash(data), "size": len(data), "schema_version": SCHEMA_VERSION}
     )
-    changed = moved(meta, author, status=status)
+    changed = next_meta(meta, author, status=status)
     index = spec.index_values(data)
     return Write(CommitKind.modify, meta.version, changed, index, edited, data, blobs=encoded.blobs)
 
 
-def switching(
+def switch_write(
     spec: ModelSpec[Any], meta: ResourceMeta, revision: RevisionInfo, data: bytes, blobs: Sequence[str], author: Author
 ) -> Write:
     """Another revision becomes the current one."""
-    changed = moved(meta, author, current_revision_id=revision.revision_id, status=revision.status)
+    changed = next_meta(meta, author, current_revision_id=revision.revision_id, status=revision.status)
     index = spec.index_values(data)
     return Write(CommitKind.switch, meta.version, changed, index, revision, data, blobs=tuple(blobs))
 
 
-def arrival(spec: ModelSpec[Any], meta: ResourceMeta, revision: RevisionInfo, encoded: Encoded) -> list[Write]:
+def import_writes(spec: ModelSpec[Any], meta: ResourceMeta, revision: RevisionInfo, encoded: Encoded) -> list[Write]:
     """A resource that was elsewhere, as it stood there, without its past.
 
     Where something else than its revision was its last commit, two are needed, so that each has its time and author.
     """
     if (revision.created_time, revision.created_by) == (meta.updated_time, meta.updated_by):
-        return [imported(spec, CommitKind.create, 0, meta, revision, encoded)]
+        return [replay_write(spec, CommitKind.create, 0, meta, revision, encoded)]
     version = meta.version - 1
     made = {"version": version, "updated_time": revision.created_time, "updated_by": revision.created_by}
-    first = imported(spec, CommitKind.create, 0, meta.model_copy(update=made), revision, encoded)
+    first = replay_write(spec, CommitKind.create, 0, meta.model_copy(update=made), revision, encoded)
     if meta.is_deleted:
-        return [first, imported(spec, CommitKind.delete, version, meta, None, None)]
-    return [first, imported(spec, CommitKind.modify, version, meta, revision, encoded)]
+        return [first, replay_write(spec, CommitKind.delete, version, meta, None, None)]
+    return [first, replay_write(spec, CommitKind.modify, version, meta, revision, encoded)]
 
 
-def imported(
+def replay_write(
     spec: ModelSpec[Any],
     kind: CommitKind,
     follows: int,
@@ -133,14 +135,14 @@ def imported(
     return Write(kind, follows, meta, spec.index_values(data), stored, data, blobs=encoded.blobs)
 
 
-def removal(meta: ResourceMeta, author: Author, kept: Sequence[str]) -> Write:
+def purge_write(meta: ResourceMeta, author: Author, kept: Sequence[str]) -> Write:
     """A resource is purged, and these blobs are not: what follows in the same group refers to them."""
     return Write(
-        CommitKind.purge, meta.version, moved(meta, author, is_deleted=True, created_by=None), blobs=tuple(kept)
+        CommitKind.purge, meta.version, next_meta(meta, author, is_deleted=True, created_by=None), blobs=tuple(kept)
     )
 
 
-def pruning(meta: ResourceMeta, prunes: int) -> Write:
+def prune_write(meta: ResourceMeta, prunes: int) -> Write:
     """The data of old revisions is given up, and nothing else changes."""
     return Write(CommitKind.prune, meta.version, meta.model_copy(update={"version": meta.version + 1}), prunes=prunes)
 
@@ -158,7 +160,7 @@ def request_key(key: str, content: bytes, author: Author, lifetime: timedelta) -
     return RequestKey(hashed, sha256(content).hexdigest(), timestamp(author.now + lifetime))
 
 
-def moved(meta: ResourceMeta, author: Author, **changes: Any) -> ResourceMeta:
+def next_meta(meta: ResourceMeta, author: Author, **changes: Any) -> ResourceMeta:
     """The metadata one version on."""
     common = {"version": meta.version + 1, "updated_time": author.now, "updated_by": author.by}
     return meta.model_copy(update=common | changes)

@@ -32,7 +32,7 @@ async def test_a_cascade_survives_sigkill(tmp_path: Path, keeps_index: bool) -> 
     films, reviews = crud.manager("film"), crud.manager("review")
     async with crud.running():
         assert (await films.get("f", include_deleted=True)).meta.is_deleted
-        while [item for manager in (films, reviews) for item in await manager.peer.storage.pending(None, 1)]:
+        while [item for manager in (films, reviews) for item in await manager.node.storage.pending_deletions(None, 1)]:
             continue  # the housekeeping is at it
         assert await reviews.count() == 0
         assert await reviews.count(QB["updated_by"].eq("ada"), include_deleted=True) == REVIEWS + 100

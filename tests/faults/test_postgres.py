@@ -14,7 +14,7 @@ from autocrud.errors import StorageUnavailable
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.sample_writes import creation, deletion, purge, sample, update
+from autocrud.testing.sample_writes import create_write, delete_write, purge, sample, update_write
 from tests.servers_real import postgres
 from tests.storage.backends import postgres_factory, s3_options, storage_on
 
@@ -108,11 +108,11 @@ async def lost(forward: Callable[[], Awaitable[None]]) -> None:
 async def test_a_commit_whose_answer_is_lost_happens_once(node: Node, wire: Wire, tmp_path: Path, fault: Any) -> None:
     """What became of it is asked, and it is done again only if it was not done."""
     async with node(wire.url) as storage:
-        first = creation("a", sample(number=1))
+        first = create_write("a", sample(number=1))
         await storage.commit(first)
         wire.on_commit = fault
-        second = update(first, sample(number=2))
-        assert await outcomes(storage, [second, creation("b", sample())]) == [None, None]
+        second = update_write(first, sample(number=2))
+        assert await outcomes(storage, [second, create_write("b", sample())]) == [None, None]
         assert [commit.version for commit in await storage.commits("a")] == [2, 1]
         assert await ids(storage) == ["b", "a"]
         wire.on_commit = fault
@@ -136,7 +136,7 @@ async def test_a_connection_that_ends_behind_its_commit_doubles_nothing(
 
     async with node() as storage:
         monkeypatch.setattr(asyncpg.pool.Pool, "release", release_and_fail)
-        await storage.commit(creation("a", sample()))
+        await storage.commit(create_write("a", sample()))
         assert failures == 1
         assert [commit.version for commit in await storage.commits("a")] == [1]
 
@@ -144,14 +144,14 @@ async def test_a_connection_that_ends_behind_its_commit_doubles_nothing(
 async def test_connections_that_were_cut_are_made_anew(node: Node) -> None:
     """As after a restart of PostgreSQL: reads and writes go on, and nobody is told."""
     async with node() as storage:
-        before = creation("a", sample())
+        before = create_write("a", sample())
         await storage.commit(before)
         for _ in range(3):
             await _cut_all()
             head = await storage.get("a")
             assert head is not None
             await _cut_all()
-            before = update(before, sample(payload=f"after {before.meta.version}"))
+            before = update_write(before, sample(payload=f"after {before.meta.version}"))
             await storage.commit(before)
         assert [commit.version for commit in await storage.commits("a")] == [4, 3, 2, 1]
 
@@ -166,23 +166,23 @@ async def test_records_that_cannot_be_stored_fail_the_batch(node: Node, monkeypa
         with monkeypatch.context() as patch:
             patch.setattr(S3ObjectStore, "put", fail)
             with pytest.raises(StorageUnavailable):
-                await storage.commit(creation("a", sample(code="k")))
+                await storage.commit(create_write("a", sample(code="k")))
         assert await ids(storage) == []
-        await storage.commit(creation("b", sample(code="k")))
+        await storage.commit(create_write("b", sample(code="k")))
 
 
 async def test_values_that_change_hands_within_a_batch(node: Node) -> None:
     """Each write sees those before it, though the statements do not run in their order."""
     async with node() as storage:
-        a, b = creation("a", sample(code="k")), creation("b", sample(code="l"))
+        a, b = create_write("a", sample(code="k")), create_write("b", sample(code="l"))
         assert await outcomes(storage, [a, b]) == [None, None]
-        free = update(a, sample(code=None))
-        taken = update(b, sample(code="k"))
-        swapped = update(free, sample(code="l"))
+        free = update_write(a, sample(code=None))
+        taken = update_write(b, sample(code="k"))
+        swapped = update_write(free, sample(code="l"))
         assert await outcomes(storage, [free, taken, swapped]) == [None, None, None]
-        gone = deletion(taken)
-        c = creation("c", sample(code="k"))
-        again = [gone, purge(gone), c, purge(c), creation("c", sample(code="k")), creation("b", sample())]
+        gone = delete_write(taken)
+        c = create_write("c", sample(code="k"))
+        again = [gone, purge(gone), c, purge(c), create_write("c", sample(code="k")), create_write("b", sample())]
         assert await outcomes(storage, again) == [None] * 6
         heads = {name: await storage.get(name) for name in ("a", "b", "c")}
         assert {name: head.version for name, head in heads.items() if head} == {"a": 3, "b": 1, "c": 1}
@@ -195,8 +195,8 @@ async def test_nodes_that_race_for_the_same_values_settle_it(node: Node) -> None
             names = [f"{number}-{place}" for place in range(8)]
             data = [sample(code=name, shelf=name, place=1) for name in names[:4]]
             data += [sample(shelf=name, place=1) for name in names[4:]]
-            left = [creation(name, held) for name, held in zip(names, data, strict=True)]
-            right = [creation(f"{name}x", held) for name, held in zip(names[::-1], data[::-1], strict=True)]
+            left = [create_write(name, held) for name, held in zip(names, data, strict=True)]
+            right = [create_write(f"{name}x", held) for name, held in zip(names[::-1], data[::-1], strict=True)]
             results = await asyncio.gather(outcomes(one, left), outcomes(two, right))
             for place, (mine, theirs) in enumerate(zip(results[0], reversed(results[1]), strict=True)):
                 loser = mine or theirs

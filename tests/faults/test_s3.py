@@ -17,7 +17,7 @@ from autocrud.storage.ports.objects import ObjectStore
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Write
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.sample_writes import creation, purge, sample, update
+from autocrud.testing.sample_writes import create_write, purge, sample, update_write
 from tests.faults.proxy import Exchange, Proxy, honest
 from tests.servers_real import seaweed
 from tests.storage.backends import s3_factory, s3_options, storage_on
@@ -115,11 +115,11 @@ async def test_an_append_that_fails_is_decided_before_the_next(
 ) -> None:
     """Whatever befalls one PUT, its write is acknowledged, is there once, and the log has no hole."""
     async with node() as one, node(faulty=False) as other:
-        first = creation("a", sample(number=1))
+        first = create_write("a", sample(number=1))
         await one.commit(first)
         proxy.behave = Once(fault)
-        await one.commit(update(first, sample(number=2)))
-        await one.commit(creation("b", sample()))
+        await one.commit(update_write(first, sample(number=2)))
+        await one.commit(create_write("b", sample()))
         for storage in (one, other):
             assert [commit.version for commit in await storage.commits("a")] == [2, 1]
             assert await ids(storage) == ["b", "a"]
@@ -131,7 +131,7 @@ async def test_a_burst_of_503_is_waited_out(node: Node, proxy: Proxy, tmp_path: 
     """The same slot is tried until it is decided."""
     async with node() as storage:
         proxy.behave = Once(slow_down, times)
-        await storage.commit(creation("a", sample()))
+        await storage.commit(create_write("a", sample()))
         assert await ids(storage) == ["a"]
     assert await log_of(tmp_path) == ["000001.ndjson"]
 
@@ -139,12 +139,14 @@ async def test_a_burst_of_503_is_waited_out(node: Node, proxy: Proxy, tmp_path: 
 async def test_a_refusal_is_judged_by_what_is_current(node: Node) -> None:
     """A node that has not looked for a while refuses nothing that another node has made possible."""
     async with node(faulty=False, max_staleness=3600) as one, node(faulty=False) as other:
-        holder = creation("a", sample(code="k"))
+        holder = create_write("a", sample(code="k"))
         await one.commit(holder)
         await other.commit(purge(holder))
-        results = [await outcomes(one, [write]) for write in (creation("b", sample(code="k")), creation("a", sample()))]
+        results = [
+            await outcomes(one, [write]) for write in (create_write("b", sample(code="k")), create_write("a", sample()))
+        ]
         assert results == [[None], [None]]
-        (refused,) = await outcomes(one, [creation("c", sample(code="k"))])
+        (refused,) = await outcomes(one, [create_write("c", sample(code="k"))])
         assert isinstance(refused, UniqueViolation)
 
 
@@ -158,8 +160,8 @@ async def test_a_put_that_lands_late_happens_once(node: Node, proxy: Proxy, tmp_
 
     async with node() as one, node(faulty=False) as other:
         proxy.behave = Once(hold)
-        await one.commit(creation("a", sample()))
-        await other.commit(creation("b", sample()))
+        await one.commit(create_write("a", sample()))
+        await other.commit(create_write("b", sample()))
         answer = await late[0].forward()
         assert b" 412 " in answer.split(b"\r\n")[0]
         for storage in (one, other):
@@ -185,7 +187,7 @@ async def test_a_put_that_lands_while_the_slot_is_undecided_is_found(node: Node,
 
     async with node() as storage:
         proxy.behave = hold_then_refuse
-        await storage.commit(creation("a", sample()))
+        await storage.commit(create_write("a", sample()))
         assert [commit.version for commit in await storage.commits("a")] == [1]
     assert await log_of(tmp_path) == ["000001.ndjson"]
 
@@ -194,11 +196,11 @@ async def test_a_slot_that_another_node_took_is_left_to_it(node: Node, proxy: Pr
     """The PUT never arrived, and another node was there meanwhile: its entry is applied, and ours is the next."""
 
     async def overtaken(exchange: Exchange) -> None:
-        await other.commit(creation("b", sample(code="k")))
+        await other.commit(create_write("b", sample(code="k")))
 
     async with node() as one, node(faulty=False) as other:
         proxy.behave = Once(overtaken)
-        results = await outcomes(one, [creation("a", sample()), creation("c", sample(code="k"))])
+        results = await outcomes(one, [create_write("a", sample()), create_write("c", sample(code="k"))])
         assert [type(result).__name__ for result in results] == ["NoneType", "UniqueViolation"]
         assert sorted(await ids(one)) == sorted(await ids(other)) == ["a", "b"]
     assert await log_of(tmp_path) == ["000001.ndjson", "000002.ndjson"]
@@ -216,19 +218,19 @@ async def test_a_writer_paused_before_its_acknowledgement_goes_on(node: Node, pr
 
     async with node(timeout=60.0) as one, node(faulty=False, snapshot_every=5) as other:
         proxy.behave = pause
-        write = creation("a", sample(number=1))
+        write = create_write("a", sample(number=1))
         committing = asyncio.create_task(one.commit(write))
         await paused.wait()
-        newer = update(write, sample(number=2))
+        newer = update_write(write, sample(number=2))
         await other.commit(newer)
         for number in range(20):
-            await other.commit(creation(f"b{number}", sample()))
+            await other.commit(create_write(f"b{number}", sample()))
         proxy.behave = honest
         go_on.set()
         await committing
         with pytest.raises(Conflict):
-            await one.commit(update(write, sample(number=3)))
-        await one.commit(update(newer, sample(number=4)))
+            await one.commit(update_write(write, sample(number=3)))
+        await one.commit(update_write(newer, sample(number=4)))
         for storage in (one, other):
             assert [commit.version for commit in await storage.commits("a")] == [3, 2, 1]
             assert len(await ids(storage)) == 21
@@ -250,7 +252,7 @@ async def test_an_answer_cut_short_is_asked_for_again(node: Node, proxy: Proxy) 
             content = content[:-20]
         await exchange.answer(content)
 
-    large = creation("a", sample(payload="p" * 100_000))
+    large = create_write("a", sample(payload="p" * 100_000))
     async with node(faulty=False) as other, node(timeout=5.0) as one:
         await other.commit(large)
         proxy.behave = cut_short
@@ -265,15 +267,15 @@ async def test_while_nothing_answers_callers_are_told_in_time(node: Node, proxy:
     async with node() as one, node(faulty=False) as other:
         one._patience = 1.0  # type: ignore[attr-defined]  # not ten seconds of a test
         proxy.behave = stalled
-        results = await outcomes(one, [creation("a", sample())])
+        results = await outcomes(one, [create_write("a", sample())])
         assert [type(result) for result in results] == [StorageUnavailable]
         with pytest.raises(StorageUnavailable):
-            await one.commit(creation("b", sample()))
+            await one.commit(create_write("b", sample()))
         with pytest.raises(StorageUnavailable):
             await one.get("a")
         one._patience = 30.0  # type: ignore[attr-defined]
         proxy.behave = honest
-        await one.commit(creation("c", sample()))
+        await one.commit(create_write("c", sample()))
         assert sorted(await ids(one)) == sorted(await ids(other)) == ["a", "c"]
 
 
@@ -281,10 +283,10 @@ async def test_a_purge_reaches_snapshots_and_every_entry(node: Node, tmp_path: P
     """No object of the bucket holds what was purged, and other nodes and new ones answer alike."""
     marker = "MARKER-5b1d"
     async with node(faulty=False, snapshot_every=3) as one, node(faulty=False, snapshot_every=3) as other:
-        doomed = creation("a", sample(text=marker, payload=marker * 3000))
+        doomed = create_write("a", sample(text=marker, payload=marker * 3000))
         await one.commit(doomed)
         for number in range(10):
-            await (one, other)[number % 2].commit(creation(f"b{number}", sample(payload="kept")))
+            await (one, other)[number % 2].commit(create_write(f"b{number}", sample(payload="kept")))
         await one.commit(purge(doomed))
         assert len(await ids(other, include_deleted=True)) == 10
     async with bucket(tmp_path) as store:
@@ -330,7 +332,7 @@ async def _write_through(storage: IStorage, name: str) -> int:
     """Write eight versions; where an answer is unknown, read what became of it. How many there are in the end."""
     last: Write | None = None
     for number in range(8):
-        write = creation(name, sample(number=0)) if last is None else update(last, sample(number=number))
+        write = create_write(name, sample(number=0)) if last is None else update_write(last, sample(number=number))
         try:
             await storage.commit(write)
         except StorageUnavailable:

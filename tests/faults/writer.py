@@ -13,10 +13,10 @@ from sqlite3 import Connection
 from typing import Any
 
 from autocrud.storage.disk import DiskStorageFactory
-from autocrud.storage.metadata.sqlite.connection import SqliteThread
+from autocrud.storage.metadata.sqlite.connection import SqliteConnection
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Write
-from autocrud.testing.sample_writes import SAMPLE, creation, deletion, restoration, sample, update
+from autocrud.testing.sample_writes import SAMPLE, create_write, delete_write, restore_write, sample, update_write
 
 CLIENTS = 4
 
@@ -31,10 +31,10 @@ def next_write(before: Write | None, name: str, chance: random.Random) -> Write:
     """A random next step for a resource."""
     data = sample(number=chance.randrange(1000), payload="p" * chance.choice([0, 100, 20_000]))
     if before is None:
-        return creation(name, data)
+        return create_write(name, data)
     if before.meta.is_deleted:
-        return restoration(before)
-    return deletion(before) if chance.random() < 0.2 else update(before, data)
+        return restore_write(before)
+    return delete_write(before) if chance.random() < 0.2 else update_write(before, data)
 
 
 async def client(storage: IStorage, prefix: str, seed: int) -> None:
@@ -52,9 +52,9 @@ async def client(storage: IStorage, prefix: str, seed: int) -> None:
 
 def stall_after(commits: int) -> None:
     """Make the thread hang where it would commit a batch to SQLite, once that many are done."""
-    run, done = SqliteThread.run, 0
+    run, done = SqliteConnection.run, 0
 
-    async def run_or_hang(self: SqliteThread, work: Any) -> Any:
+    async def run_or_hang(self: SqliteConnection, work: Any) -> Any:
         nonlocal done
         if work is Connection.commit:
             done += 1
@@ -63,7 +63,7 @@ def stall_after(commits: int) -> None:
                 await asyncio.Event().wait()
         return await run(self, work)
 
-    SqliteThread.run = run_or_hang  # type: ignore[method-assign]  # the fault that is to be tested
+    SqliteConnection.run = run_or_hang  # type: ignore[method-assign]  # the fault that is to be tested
 
 
 async def main(directory: str, seed: int, stall: int | None) -> None:

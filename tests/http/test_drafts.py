@@ -111,7 +111,7 @@ async def test_what_is_older_is_given_up_in_time(backend: str, tmp_path: Path) -
         resource_id = (await books.create({"title": "MARKER-OLD"})).resource_id
         await books.replace(resource_id, {"title": "MARKER-NEW"})
         other = (await books.create({"title": "MARKER-ONLY"})).resource_id
-        await books.housekeep()
+        await books.run_maintenance()
         page = await books.revisions(resource_id)
         assert [info.revision_id for info in page.items] == [f"{resource_id}:2"]
         assert (await books.get(resource_id)).data.title == "MARKER-NEW"

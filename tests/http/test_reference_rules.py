@@ -26,7 +26,7 @@ from autocrud.storage.composite import Storage
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
 from autocrud.storage.ports.types import Head, Outcome, Write
-from autocrud.versioning.write_builder import Author, Encoded, creation, moved
+from autocrud.versioning.write_builder import Author, Encoded, create_write, next_meta
 from tests.http.conftest import serving
 from tests.http.reference_models import MODELS, Person, library, new
 
@@ -231,7 +231,7 @@ async def test_a_deleter_sees_that_a_reference_came_in(crud: AutoCRUD, monkeypat
     with pytest.raises(Referenced, match="is the director of film 'f'"):
         await people.purge(ann)
     assert not (await people.get(ann)).meta.is_deleted
-    assert await people.peer.storage.pending(None, 1) == []
+    assert await people.node.storage.pending_deletions(None, 1) == []
     await films.replace("f", {"producer": ann})
     meanwhile(monkeypatch, CommitKind.delete, lambda: films.replace("f", {"producer": ann, "title": "new"}))
     await people.delete(ann)
@@ -271,7 +271,7 @@ async def test_what_fails_is_pending_and_finished_later(crud: AutoCRUD, monkeypa
     with monkeypatch.context() as broken:
 
         async def fail(self: Storage, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
-            if self is reviews.peer.storage:
+            if self is reviews.node.storage:
                 raise StorageUnavailable("away")
             return await commit_all(self, writes, atomic=atomic)
 
@@ -280,12 +280,12 @@ async def test_what_fails_is_pending_and_finished_later(crud: AutoCRUD, monkeypa
             with pytest.raises(StorageUnavailable, match="Deleted, but not all"):
                 await films.delete(name)
     await films.restore("g")
-    assert [item.resource_id for item in await films.peer.storage.pending(None, 9)] == ["f", "g"]
-    await films.housekeep()
+    assert [item.resource_id for item in await films.node.storage.pending_deletions(None, 9)] == ["f", "g"]
+    await films.run_maintenance()
     assert [item.resource_id for item in (await reviews.search()).items] == ["d"]
     for manager in (films, reviews):
-        assert await manager.peer.storage.pending(None, 9) == []
-        await manager.housekeep()
+        assert await manager.node.storage.pending_deletions(None, 9) == []
+        await manager.run_maintenance()
     assert await reviews.count() == 1
 
 
@@ -333,7 +333,7 @@ def made(manager: ResourceManager[Any], resource_id: str, **fields: Any) -> tupl
     """The creation of a resource, for a group."""
     data = manager.spec.dump(manager.spec.validate(fields))
     now = Author(None, datetime.now(UTC))
-    return creation(manager.spec, resource_id, Encoded(data), now, RevisionStatus.stable, None), None
+    return create_write(manager.spec, resource_id, Encoded(data), now, RevisionStatus.stable, None), None
 
 
 async def gone(manager: ResourceManager[Any], resource_id: str) -> tuple[Write, Head]:
@@ -341,7 +341,7 @@ async def gone(manager: ResourceManager[Any], resource_id: str) -> tuple[Write, 
     head = (await manager.get(resource_id)).head
     meta = (await manager.get(resource_id)).meta
     author = Author(None, datetime.now(UTC))
-    return Write(CommitKind.delete, meta.version, moved(meta, author, is_deleted=True)), head
+    return Write(CommitKind.delete, meta.version, next_meta(meta, author, is_deleted=True)), head
 
 
 async def test_groups_of_writes_keep_to_references_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -476,7 +476,7 @@ async def test_references_may_stand_anywhere_in_a_record() -> None:
         (expanded,) = await plays.expanded([play], ["roles.person"])
         assert isinstance(expanded["roles.person"], list)
         assert [item.resource_id for item in expanded["roles.person"] if item] == ["ann", "ben"]
-        fields = [item.edge.field.name for item in (await people.referrers("ann")).items]
+        fields = [item.reference.field.name for item in (await people.referrers("ann")).items]
         assert fields == ["lead.person", "roles.person"]
         await people.delete("ann")
         stored = (await plays.get(play.resource_id)).data

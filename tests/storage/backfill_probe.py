@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from autocrud.storage.index_backfill.runner import Filling
+from autocrud.storage.index_backfill.runner import IndexBackfill
 
-_step = Filling.step
+_step = IndexBackfill.step
 
 
 async def filled(model: str = "sample") -> None:
@@ -24,7 +24,7 @@ class Gate:
         self._is_open = False
         self._waiting = asyncio.Event()
 
-    async def step(self, filling: Filling, fields: Sequence[Any]) -> bool:
+    async def step(self, filling: IndexBackfill, fields: Sequence[Any]) -> bool:
         """One batch, when it may."""
         if not self._is_open:
             self._waiting.set()

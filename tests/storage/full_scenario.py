@@ -14,15 +14,15 @@ from autocrud.storage.ports.types import Repeated, RequestKey, RevisionSpan
 from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.sample_writes import (
     SAMPLE,
-    creation,
-    deletion,
-    modification,
-    pruning,
+    create_write,
+    delete_write,
+    modify_write,
+    prune_write,
     purge,
-    restoration,
+    restore_write,
     sample,
-    switching,
-    update,
+    switch_write,
+    update_write,
 )
 
 CONTENTS = (
@@ -34,7 +34,7 @@ CONTENTS = (
 )
 
 
-async def picture(storage: IStorage) -> list[Any]:
+async def read_everything(storage: IStorage) -> list[Any]:
     """Everything that the storage can be asked."""
     everything = (await storage.search(Query(include_deleted=True, limit=1000))).items
     live = await ids(storage)
@@ -53,7 +53,7 @@ async def picture(storage: IStorage) -> list[Any]:
     keys = [await _holder(storage, key) for key in ("first", "second")]
     spot = await _refusal(storage, sample(shelf="s", place=9))
     count = await storage.count(Query())
-    pending = [(item, item.by) for item in await storage.pending(None, 100)]
+    pending = [(item, item.by) for item in await storage.pending_deletions(None, 100)]
     found = [everything, live, by_field, by_text, by_item, histories, data, revisions, bytes_of, references, blobs]
     return [*found, contents, keys, spot, pending, count]
 
@@ -61,26 +61,26 @@ async def picture(storage: IStorage) -> list[Any]:
 async def write_a_bit_of_everything(storage: IStorage) -> None:
     """All kinds of commits, in batches and alone, with data small and large, with blobs and with keys."""
     blobs = [(await storage.blobs.put_bytes(content)).file_id for content in CONTENTS]
-    writes = [creation(f"r{number}", _first(number)) for number in range(12)]
-    writes[5] = creation("r5", sample(), status=RevisionStatus.draft, blobs=(blobs[1], blobs[2]), key=_key("first"))
-    writes[6] = creation("r6", sample(), blobs=(blobs[0], blobs[2], blobs[4]))
-    writes[7] = creation("r7", sample(), blobs=(blobs[3],), key=_key("second"))
+    writes = [create_write(f"r{number}", _first(number)) for number in range(12)]
+    writes[5] = create_write("r5", sample(), status=RevisionStatus.draft, blobs=(blobs[1], blobs[2]), key=_key("first"))
+    writes[6] = create_write("r6", sample(), blobs=(blobs[0], blobs[2], blobs[4]))
+    writes[7] = create_write("r7", sample(), blobs=(blobs[3],), key=_key("second"))
     assert await outcomes(storage, writes) == [None] * 12
-    changed = [update(write, sample(text="y", tags=["c"], payload="p" * 20_000)) for write in writes[:5]]
-    changed.append(modification(writes[5], writes[5], sample(text="y", payload="d" * 20_000)))
-    changed.append(update(writes[6], sample(text="y"), blobs=(blobs[0],)))
+    changed = [update_write(write, sample(text="y", tags=["c"], payload="p" * 20_000)) for write in writes[:5]]
+    changed.append(modify_write(writes[5], writes[5], sample(text="y", payload="d" * 20_000)))
+    changed.append(update_write(writes[6], sample(text="y"), blobs=(blobs[0],)))
     assert await outcomes(storage, changed) == [None] * 7
-    gone, back = replace(deletion(changed[0]), follow_up=True), switching(changed[2], writes[2])
-    again = modification(changed[5], changed[5], sample(text="x"), status=RevisionStatus.stable)
-    branch = update(back, sample(text="y", number=3), prunes=1)
+    gone, back = replace(delete_write(changed[0]), follow_up=True), switch_write(changed[2], writes[2])
+    again = modify_write(changed[5], changed[5], sample(text="x"), status=RevisionStatus.stable)
+    branch = update_write(back, sample(text="y", number=3), prunes=1)
     # The first revision, which is the current one then, is kept, and stays when it no longer is.
-    kept = switching(changed[4], writes[4])
-    early = pruning(kept, 2)
-    later = update(early, sample(text="x", number=4))
+    kept = switch_write(changed[4], writes[4])
+    early = prune_write(kept, 2)
+    later = update_write(early, sample(text="x", number=4))
     for write in (
         gone,
-        replace(deletion(changed[1]), follow_up=True),
-        restoration(gone),
+        replace(delete_write(changed[1]), follow_up=True),
+        restore_write(gone),
         replace(purge(writes[11]), follow_up=True),
         back,
         branch,
@@ -90,10 +90,15 @@ async def write_a_bit_of_everything(storage: IStorage) -> None:
         later,
     ):
         await storage.commit(write)
-    for write in (pruning(changed[3], 1), pruning(changed[6], 1), update(again, sample(number=5)), purge(writes[7])):
+    for write in (
+        prune_write(changed[3], 1),
+        prune_write(changed[6], 1),
+        update_write(again, sample(number=5)),
+        purge(writes[7]),
+    ):
         await storage.commit(write)
-    await storage.tidy()
-    await storage.commit(creation("r11", sample(text="x")))
+    await storage.vacuum()
+    await storage.commit(create_write("r11", sample(text="x")))
 
 
 def _first(number: int) -> bytes:
@@ -106,7 +111,7 @@ def _key(key: str) -> RequestKey:
 
 async def _refusal(storage: IStorage, data: bytes) -> str | None:
     """Why a resource of this data cannot be."""
-    probe = creation("probe", data)
+    probe = create_write("probe", data)
     try:
         await storage.commit(probe)
     except UniqueViolation as error:
@@ -117,7 +122,7 @@ async def _refusal(storage: IStorage, data: bytes) -> str | None:
 
 async def _holder(storage: IStorage, key: str) -> str | None:
     """What a request of this key made."""
-    probe = creation("probe", sample(), key=_key(key))
+    probe = create_write("probe", sample(), key=_key(key))
     try:
         await storage.commit(probe)
     except Repeated as repeated:

@@ -23,10 +23,10 @@ from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.objects.local import LocalObjectStore
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.sample_writes import SAMPLE, Sample, creation, deletion, purge, sample, update
+from autocrud.testing.sample_writes import SAMPLE, Sample, create_write, delete_write, purge, sample, update_write
 from tests.storage.backends import storage_on
 from tests.storage.backfill_probe import filled
-from tests.storage.full_scenario import picture, write_a_bit_of_everything
+from tests.storage.full_scenario import read_everything, write_a_bit_of_everything
 
 Opener = Callable[..., AbstractAsyncContextManager[IStorage]]
 
@@ -45,33 +45,33 @@ async def test_6_the_log_alone_rebuilds_the_metadata(opened: Opener, tmp_path: P
     """With the SQLite files gone, every query answers as before."""
     async with opened() as storage:
         await write_a_bit_of_everything(storage)
-        before = await picture(storage)
+        before = await read_everything(storage)
     for path in (tmp_path / "sample").glob("metadata*"):
         path.unlink()
     async with opened() as storage:
-        assert await picture(storage) == before
+        assert await read_everything(storage) == before
 
 
 async def test_6_sqlite_of_the_past_catches_up_with_the_log(opened: Opener, tmp_path: Path) -> None:
     """A SQLite file that lost its last transactions, as after a power cut, follows the log again."""
     kept = tmp_path.with_name(tmp_path.name + "-kept")
     async with opened() as storage:
-        await storage.commit(creation("a", sample(text="x")))
+        await storage.commit(create_write("a", sample(text="x")))
     shutil.copytree(tmp_path / "sample", kept)
     async with opened() as storage:
         await write_a_bit_of_everything(storage)
-        before = await picture(storage)
+        before = await read_everything(storage)
     for path in (tmp_path / "sample").glob("metadata*"):
         path.unlink()
     shutil.copy(kept / "metadata.sqlite", tmp_path / "sample" / "metadata.sqlite")
     async with opened() as storage:
-        assert await picture(storage) == before
+        assert await read_everything(storage) == before
 
 
 async def test_2_an_entry_that_a_dead_process_left_is_seen_at_once(opened: Opener, tmp_path: Path) -> None:
     """An entry whose writer died before SQLite's commit is committed: open readers see it, without a write."""
     async with opened() as storage:
-        await storage.commit(creation("a", sample(text="x")))
+        await storage.commit(create_write("a", sample(text="x")))
         async with opened() as other:
             assert await ids(other) == ["a"]
             tail = _applied(tmp_path)
@@ -79,23 +79,23 @@ async def test_2_an_entry_that_a_dead_process_left_is_seen_at_once(opened: Opene
             assert _applied(tmp_path) == tail
             assert await ids(other) == ["b", "a"]
             assert await ids(storage, QB["text"].eq("left")) == ["b"]
-            await storage.commit(creation("c", sample()))
+            await storage.commit(create_write("c", sample()))
             assert await ids(other) == ["c", "b", "a"]
 
 
 async def test_2_a_writer_first_applies_what_a_dead_process_left(opened: Opener, tmp_path: Path) -> None:
     """A write that conflicts with the entry that was left is refused."""
     async with opened() as storage:
-        await storage.commit(creation("a", sample()))
+        await storage.commit(create_write("a", sample()))
         await _leave_entry(tmp_path, _applied(tmp_path))
-        results = await outcomes(storage, [creation("b", sample()), creation("c", sample())])
+        results = await outcomes(storage, [create_write("b", sample()), create_write("c", sample())])
         assert [type(result).__name__ for result in results] == ["AlreadyExists", "NoneType"]
 
 
 async def test_2_a_torn_file_is_never_an_entry(opened: Opener, tmp_path: Path) -> None:
     """What a crash leaves of a file that was being written stands under another name, and is swept away."""
     async with opened() as storage:
-        await storage.commit(creation("a", sample()))
+        await storage.commit(create_write("a", sample()))
     torn = tmp_path / ".tmp" / "torn"
     torn.write_bytes(b'{"autocrud":1,"writer"')
     os.utime(torn, (0, 0))
@@ -107,15 +107,15 @@ async def test_2_a_torn_file_is_never_an_entry(opened: Opener, tmp_path: Path) -
 async def test_batches_become_one_entry(opened: Opener, tmp_path: Path) -> None:
     """Writes that arrive while a batch is in flight share the next one's file."""
     async with opened() as storage:
-        await outcomes(storage, [creation(f"r{number}", sample()) for number in range(100)])
+        await outcomes(storage, [create_write(f"r{number}", sample()) for number in range(100)])
     assert len(_entries(tmp_path)) <= 3
 
 
 async def test_a_refused_batch_persists_nothing(opened: Opener, tmp_path: Path) -> None:
     """No entry is made of conflicts alone."""
     async with opened() as storage:
-        await storage.commit(creation("a", sample()))
-        await outcomes(storage, [creation("a", sample()) for _ in range(5)])
+        await storage.commit(create_write("a", sample()))
+        await outcomes(storage, [create_write("a", sample()) for _ in range(5)])
     assert len(_entries(tmp_path)) == 1
 
 
@@ -123,22 +123,22 @@ async def test_3_a_purge_erases_every_byte(opened: Opener, tmp_path: Path) -> No
     """Neither the log nor SQLite's files hold a marker afterwards; what was beside it is whole."""
     marker = "MARKER-7f3a"
     async with opened() as storage:
-        doomed = creation("a", sample(text=marker, tags=[marker], code=marker, payload=marker * 3000))
-        beside = creation("b", sample(text="x"))
+        doomed = create_write("a", sample(text=marker, tags=[marker], code=marker, payload=marker * 3000))
+        beside = create_write("b", sample(text="x"))
         assert await outcomes(storage, [doomed, beside]) == [None, None]
-        second = update(doomed, sample(text=marker, tags=["x", marker], payload=marker))
-        third = update(second, sample(text="no longer"))
-        for write in (second, third, deletion(third), purge(deletion(third))):
+        second = update_write(doomed, sample(text=marker, tags=["x", marker], payload=marker))
+        third = update_write(second, sample(text="no longer"))
+        for write in (second, third, delete_write(third), purge(delete_write(third))):
             await storage.commit(write)
         assert _files_with(tmp_path, marker) == []
         (commit,) = await storage.commits("b")
         assert await storage.data(commit) == beside.data
-        before = await picture(storage)
+        before = await read_everything(storage)
     assert _files_with(tmp_path, marker) == []
     for path in (tmp_path / "sample").glob("metadata*"):
         path.unlink()
     async with opened() as storage:
-        assert await picture(storage) == before
+        assert await read_everything(storage) == before
 
 
 async def test_a_purge_cut_short_is_finished_at_the_next_start(
@@ -147,7 +147,7 @@ async def test_a_purge_cut_short_is_finished_at_the_next_start(
     """Where bytes cannot be erased, the purge says so, and they are when the service starts again."""
     marker = "MARKER-91c0"
     async with opened() as storage:
-        doomed = creation("a", sample(text=marker, tags=[marker]))
+        doomed = create_write("a", sample(text=marker, tags=[marker]))
         await storage.commit(doomed)
 
         async def fail(self: Any, key: str, edit: Any) -> None:
@@ -167,7 +167,7 @@ async def test_a_purge_cut_short_is_finished_at_the_next_start(
 async def test_purges_by_two_processes_in_one_entry_do_not_undo_each_other(opened: Opener, tmp_path: Path) -> None:
     """Each rewrites the file that the other does, under the same lock."""
     async with opened() as one, opened() as two:
-        writes = [creation(f"r{number}", sample(text=f"MARKER-{number}")) for number in range(40)]
+        writes = [create_write(f"r{number}", sample(text=f"MARKER-{number}")) for number in range(40)]
         assert await outcomes(one, writes) == [None] * 40
         purges = (outcomes(storage, [purge(write)]) for storage, write in zip([one, two] * 20, writes, strict=True))
         assert await asyncio.gather(*purges) == [[None]] * 40
@@ -178,7 +178,7 @@ async def test_purges_by_two_processes_in_one_entry_do_not_undo_each_other(opene
 async def test_a_full_disk_refuses_and_then_recovers(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that cannot be written makes writes unavailable; reads go on, and so do writes once it can."""
     async with opened() as storage:
-        await storage.commit(creation("a", sample()))
+        await storage.commit(create_write("a", sample()))
 
         async def fail(self: Any, key: str, data: bytes, *, if_absent: bool = False) -> None:
             raise StorageUnavailable("no space left on device")
@@ -186,9 +186,9 @@ async def test_a_full_disk_refuses_and_then_recovers(opened: Opener, monkeypatch
         with monkeypatch.context() as patch:
             patch.setattr(LocalObjectStore, "put", fail)
             with pytest.raises(StorageUnavailable):
-                await storage.commit(creation("b", sample()))
+                await storage.commit(create_write("b", sample()))
             assert await ids(storage) == ["a"]
-        await storage.commit(creation("b", sample()))
+        await storage.commit(create_write("b", sample()))
         assert await ids(storage) == ["b", "a"]
 
 
@@ -204,9 +204,9 @@ async def test_a_write_whose_answer_was_lost_is_there(opened: Opener, monkeypatc
         with monkeypatch.context() as patch:
             patch.setattr(LocalObjectStore, "put", put_and_fail)
             with pytest.raises(StorageUnavailable):
-                await storage.commit(creation("a", sample()))
+                await storage.commit(create_write("a", sample()))
         assert await ids(storage) == ["a"]
-        await storage.commit(creation("b", sample()))
+        await storage.commit(create_write("b", sample()))
         assert await ids(storage) == ["b", "a"]
 
 
@@ -214,7 +214,7 @@ async def test_a_write_whose_answer_was_lost_is_there(opened: Opener, monkeypatc
 async def test_a_damaged_entry_is_refused_not_guessed(opened: Opener, tmp_path: Path, damage: str) -> None:
     """A rebuild over a damaged line stops, and names the entry."""
     async with opened() as storage:
-        await storage.commit(creation("a", sample(text="precious")))
+        await storage.commit(create_write("a", sample(text="precious")))
     (entry,) = _entries(tmp_path)
     content = entry.read_bytes()
     spoilt = {
@@ -233,8 +233,8 @@ async def test_a_damaged_entry_is_refused_not_guessed(opened: Opener, tmp_path: 
 async def test_a_log_shorter_than_sqlite_is_refused(opened: Opener, tmp_path: Path) -> None:
     """Lost log entries are data lost: the service does not start as if nothing had happened."""
     async with opened() as storage:
-        await storage.commit(creation("a", sample()))
-        await storage.commit(creation("b", sample()))
+        await storage.commit(create_write("a", sample()))
+        await storage.commit(create_write("b", sample()))
     _entries(tmp_path)[-1].unlink()
     with pytest.raises(DataCorrupted, match="which its log does not hold"):
         async with opened():
@@ -244,7 +244,7 @@ async def test_a_log_shorter_than_sqlite_is_refused(opened: Opener, tmp_path: Pa
 async def test_a_damaged_sqlite_file_is_named(opened: Opener, tmp_path: Path) -> None:
     """The message says what to remove, and removing it brings everything back."""
     async with opened() as storage:
-        await storage.commit(creation("a", sample()))
+        await storage.commit(create_write("a", sample()))
     path = tmp_path / "sample" / "metadata.sqlite"
     path.write_bytes(b"this is not a database" * 100)
     with pytest.raises(DataCorrupted, match="Remove it"):
@@ -266,7 +266,9 @@ async def test_a_new_index_field_is_filled_from_the_data(opened: Opener, tmp_pat
 
     spec: ModelSpec[Later] = ModelSpec(Later, name="sample")
     async with opened() as storage:
-        await outcomes(storage, [creation(f"r{number}", sample(payload=f"p{number % 3}")) for number in range(1200)])
+        await outcomes(
+            storage, [create_write(f"r{number}", sample(payload=f"p{number % 3}")) for number in range(1200)]
+        )
     async with opened(spec) as storage:
         assert await storage.count(Query()) == 1200
         await filled()
@@ -283,11 +285,11 @@ async def test_a_field_of_another_type_is_indexed_anew(opened: Opener) -> None:
         number: Annotated[str | None, Index()] = None
 
     async with opened() as storage:
-        await storage.commit(creation("a", sample(payload="first of all")))
-        await storage.commit(creation("b", sample(number=None)))
+        await storage.commit(create_write("a", sample(payload="first of all")))
+        await storage.commit(create_write("b", sample(number=None)))
     textual: ModelSpec[Textual] = ModelSpec(Textual, name="sample")
     async with opened(textual) as storage:
-        write = creation("c", b'{"number":"07"}')
+        write = create_write("c", b'{"number":"07"}')
         write.index = ("07",)
         await storage.commit(write)
         await filled()
@@ -303,7 +305,7 @@ async def test_a_field_that_cannot_become_unique_stops_the_start(opened: Opener)
 
     async with opened() as storage:
         for name in ("a", "b"):
-            await storage.commit(creation(name, sample(text="same")))
+            await storage.commit(create_write(name, sample(text="same")))
     with pytest.raises(ConfigurationError, match=r"Strict\.text cannot be unique"):
         async with opened(ModelSpec(Strict, name="sample")):
             pass
@@ -318,7 +320,7 @@ async def test_a_field_that_cannot_become_unique_stops_the_start(opened: Opener)
 async def test_the_tables_can_be_read_by_any_sql_tool(opened: Opener, tmp_path: Path) -> None:
     """Index fields are typed columns, and the commits are rows."""
     async with opened() as storage:
-        await storage.commit(creation("a", sample(text="x", number=7, flag=True)))
+        await storage.commit(create_write("a", sample(text="x", number=7, flag=True)))
     with sqlite3.connect(tmp_path / "sample" / "metadata.sqlite") as database:
         row = database.execute(
             "SELECT resource_id, version, ix_text, ix_number, ix_flag FROM sample_resources"
@@ -358,5 +360,5 @@ async def _leave_entry(root: Path, after: int) -> None:
     log = Log(objects, "sample")
     last = await log.read(after)
     assert last is not None
-    await log.append(log.entry(last.tail, [encode_record(creation("b", sample(text="left")))]))
+    await log.append(log.entry(last.tail, [encode_record(create_write("b", sample(text="left")))]))
     await objects.close()

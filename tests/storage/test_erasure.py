@@ -18,14 +18,14 @@ from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.sample_writes import (
     Sample,
-    creation,
-    deletion,
-    modification,
-    pruning,
+    create_write,
+    delete_write,
+    modify_write,
+    prune_write,
     purge,
     sample,
-    switching,
-    update,
+    switch_write,
+    update_write,
 )
 from tests.servers_real import postgres
 from tests.storage.backends import BACKENDS, s3_options, storage_on
@@ -96,21 +96,21 @@ async def test_a_purge_erases_all_of_a_resource(storage: IStorage, holding: Hold
     """Each state of each revision, large and small; its values in indexes; its blobs, and their names."""
     blob = await storage.blobs.put_bytes(f"the blob {MARKER}".encode())
     early = await storage.blobs.put_bytes(f"an early blob {MARKER}".encode())
-    first = creation(
+    first = create_write(
         "a", sample(text=MARKER, code=MARKER), status=RevisionStatus.draft, blobs=(early.file_id, blob.file_id)
     )
-    writes = [first, modification(first, first, sample(text=MARKER, payload=MARKER * 3000))]
-    writes.append(update(writes[-1], sample(payload=MARKER), blobs=(blob.file_id,)))
-    writes.append(update(writes[-1], sample(text="no longer"), prunes=1))
-    writes.append(switching(writes[-1], writes[2]))
-    writes.append(deletion(writes[-1]))
+    writes = [first, modify_write(first, first, sample(text=MARKER, payload=MARKER * 3000))]
+    writes.append(update_write(writes[-1], sample(payload=MARKER), blobs=(blob.file_id,)))
+    writes.append(update_write(writes[-1], sample(text="no longer"), prunes=1))
+    writes.append(switch_write(writes[-1], writes[2]))
+    writes.append(delete_write(writes[-1]))
     for write in writes:
         await storage.commit(write)
-    beside = creation("b", sample(text="beside"), blobs=((await storage.blobs.put_bytes(b"beside")).file_id,))
+    beside = create_write("b", sample(text="beside"), blobs=((await storage.blobs.put_bytes(b"beside")).file_id,))
     await storage.commit(beside)
     assert await holding()
     await storage.commit(purge(writes[-1]))
-    await storage.tidy()
+    await storage.vacuum()
     assert await holding() == set()
     (commit,) = await storage.commits("b")
     assert await storage.data(commit) == beside.data
@@ -119,13 +119,13 @@ async def test_a_purge_erases_all_of_a_resource(storage: IStorage, holding: Hold
 async def test_what_is_pruned_is_erased(storage: IStorage, holding: Holding) -> None:
     """Its data and its blobs, by the housekeeping."""
     blob = await storage.blobs.put_bytes(MARKER.encode())
-    first = creation("a", sample(text=MARKER, payload=MARKER * 3000), blobs=(blob.file_id,))
-    second = update(first, sample(text="no longer"))
-    for write in (first, second, pruning(second, 1)):
+    first = create_write("a", sample(text=MARKER, payload=MARKER * 3000), blobs=(blob.file_id,))
+    second = update_write(first, sample(text="no longer"))
+    for write in (first, second, prune_write(second, 1)):
         await storage.commit(write)
-    await storage.tidy()
+    await storage.vacuum()
     assert await holding() == set()
-    await storage.commit(update(pruning(second, 1), sample(text="goes on")))
+    await storage.commit(update_write(prune_write(second, 1), sample(text="goes on")))
 
 
 async def test_an_upload_that_is_given_up_is_erased(storage: IStorage, holding: Holding) -> None:
@@ -141,7 +141,7 @@ async def test_an_upload_that_is_given_up_is_erased(storage: IStorage, holding: 
             elif lifetime > timedelta(0):
                 await uploads.abort(upload)
     assert await holding()
-    await storage.tidy()
+    await storage.vacuum()
     left = await holding()
     # What an upload became stays, and so does the session that has not expired.
     assert len(left) == 2
@@ -151,15 +151,15 @@ async def test_what_is_purged_while_it_is_exported_is_erased_when_that_ends(
     storage: IStorage, holding: Holding
 ) -> None:
     """A long reader keeps SQLite from letting go of it, and the caller is told; nobody else waits for it meanwhile."""
-    first = creation("a", sample(text=MARKER, payload=MARKER))
-    await storage.commit_all([first, creation("b", sample(text="beside"))])
-    picture: Any = storage.picture(Query())
-    async with aclosing(picture):
-        assert (await anext(picture)).resource_id == "a"
+    first = create_write("a", sample(text=MARKER, payload=MARKER))
+    await storage.commit_all([first, create_write("b", sample(text="beside"))])
+    read_everything: Any = storage.snapshot_scan(Query())
+    async with aclosing(read_everything):
+        assert (await anext(read_everything)).resource_id == "a"
         with suppress(StorageUnavailable):
             await storage.commit(purge(first))
         assert await storage.get("a") is None
-        await storage.commit(creation("c", sample()))
-        await storage.tidy()
-        assert [seen.resource_id async for seen in picture] == ["b"]
+        await storage.commit(create_write("c", sample()))
+        await storage.vacuum()
+        assert [seen.resource_id async for seen in read_everything] == ["b"]
     assert await holding() == set()

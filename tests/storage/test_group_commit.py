@@ -4,23 +4,23 @@ from pathlib import Path
 
 from autocrud.errors import Aborted
 from autocrud.storage.disk import DiskStorageFactory
-from autocrud.testing.sample_writes import creation, sample, update
+from autocrud.testing.sample_writes import create_write, sample, update_write
 from tests.storage.backends import storage_on
-from tests.storage.full_scenario import picture
+from tests.storage.full_scenario import read_everything
 
 
 async def test_2_a_rebuild_shows_of_atomic_groups_all_or_none(tmp_path: Path) -> None:
     """One that was committed is one entry; one that was refused left none."""
     log = tmp_path / "sample" / "log" / "000000"
     async with storage_on(DiskStorageFactory(tmp_path)) as storage:
-        first = creation("a", sample(code="one"))
-        chain = [first, update(first, sample(code="two")), creation("b", sample(code="one"))]
+        first = create_write("a", sample(code="one"))
+        chain = [first, update_write(first, sample(code="two")), create_write("b", sample(code="one"))]
         assert await storage.commit_all(chain, atomic=True) == [None] * 3
-        refused = await storage.commit_all([creation("c", sample()), creation("a", sample())], atomic=True)
+        refused = await storage.commit_all([create_write("c", sample()), create_write("a", sample())], atomic=True)
         assert isinstance(refused[0], Aborted)
         assert len(list(log.iterdir())) == 1
-        before = await picture(storage)
+        before = await read_everything(storage)
     for file in (tmp_path / "sample").glob("metadata.sqlite*"):
         file.unlink()
     async with storage_on(DiskStorageFactory(tmp_path)) as storage:
-        assert await picture(storage) == before
+        assert await read_everything(storage) == before

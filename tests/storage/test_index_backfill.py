@@ -20,12 +20,12 @@ from autocrud.query.conditions import Query
 from autocrud.schema.index_field import Index, Unique
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.disk import DiskStorageFactory
-from autocrud.storage.index_backfill.runner import Filling
+from autocrud.storage.index_backfill.runner import IndexBackfill
 from autocrud.storage.metadata.postgres import index_migration
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.conformance.base import asking
-from autocrud.testing.sample_writes import SAMPLE, Sample, creation, deletion, sample, update
+from autocrud.testing.sample_writes import SAMPLE, Sample, create_write, delete_write, sample, update_write
 from tests.servers_real import postgres
 from tests.storage.backends import BACKENDS, postgres_factory, s3_factory, storage_on
 from tests.storage.backfill_probe import Gate, filled
@@ -82,19 +82,19 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
 async def gate(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gate]:
     """Holds the filling before each batch, of ten resources."""
     gate = Gate()
-    monkeypatch.setattr(Filling, "rows", BATCH)
-    monkeypatch.setattr(Filling, "step", lambda filling, fields: gate.step(filling, fields))
+    monkeypatch.setattr(IndexBackfill, "rows", BATCH)
+    monkeypatch.setattr(IndexBackfill, "step", lambda filling, fields: gate.step(filling, fields))
     yield gate
     gate.open()
 
 
 async def fill_up(storage: IStorage, number: int = 35) -> list[Any]:
     """Resources with three payloads in turn; one of them is large, and the last one is deleted."""
-    writes = [creation(f"r{one:02}", sample(payload=f"p{one % 3}", number=one)) for one in range(number - 1)]
-    writes.insert(5, creation("large", sample(payload=LARGE)))
+    writes = [create_write(f"r{one:02}", sample(payload=f"p{one % 3}", number=one)) for one in range(number - 1)]
+    writes.insert(5, create_write("large", sample(payload=LARGE)))
     for write in writes:  # one by one, so that rows stand in the order of the ids on each backend
         await storage.commit(write)
-    await storage.commit(deletion(writes[-1]))
+    await storage.commit(delete_write(writes[-1]))
     return writes
 
 
@@ -120,9 +120,9 @@ async def test_reads_and_writes_go_on_while_a_field_is_filled(opened: Opener, ga
         # Of one that is filled, one that is not, and one that is new.
         assert (writes[0].meta.resource_id, writes[30].meta.resource_id) == ("r00", "r29")
         for write in (writes[0], writes[30]):
-            await storage.commit(update(write, sample(payload="new"), spec=LATER))
-        await storage.commit(creation("r34", sample(payload="new"), spec=LATER))
-        await storage.commit(deletion(writes[31]))
+            await storage.commit(update_write(write, sample(payload="new"), spec=LATER))
+        await storage.commit(create_write("r34", sample(payload="new"), spec=LATER))
+        await storage.commit(delete_write(writes[31]))
         assert await ids(storage, QB["number"].lt(2)) == ["r01"]
         gate.open()
         await filled()
@@ -160,14 +160,14 @@ async def test_what_a_crash_has_left_is_gone_on_with(
 
 async def test_nodes_that_start_together_share_the_work(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both come up, and both answer; each is told when the other has finished."""
-    monkeypatch.setattr(Filling, "rows", 2)
+    monkeypatch.setattr(IndexBackfill, "rows", 2)
     async with opened() as storage:
         await fill_up(storage)
 
     async def start(number: int) -> int:
         # Nodes on S3 have no file in common.
         async with opened(LATER) as storage:
-            await storage.commit(creation(f"new{number}", sample(payload="new"), spec=LATER))
+            await storage.commit(create_write(f"new{number}", sample(payload="new"), spec=LATER))
             await filled()
             return len(await with_payload(storage, "p1"))
 
@@ -177,18 +177,18 @@ async def test_nodes_that_start_together_share_the_work(opened: Opener, monkeypa
 async def test_unique_holds_from_the_first_write(opened: Opener, caplog: pytest.LogCaptureFixture) -> None:
     """The start fills and indexes it before it returns; where values are shared, it is refused until they are not."""
     async with opened() as storage:
-        one, two = creation("a", sample(payload="same")), creation("b", sample(payload="same"))
+        one, two = create_write("a", sample(payload="same")), create_write("b", sample(payload="same"))
         assert await outcomes(storage, [one, two]) == [None, None]
     for _ in range(2):
         with pytest.raises(ConfigurationError, match=r"Strict\.payload cannot be unique: stored resources share"):
             async with opened(STRICT):
                 pass
     async with opened() as storage:
-        await storage.commit(update(two, sample(payload="other")))
+        await storage.commit(update_write(two, sample(payload="other")))
     async with opened(STRICT) as storage:
         assert await with_payload(storage, "other", STRICT) == ["b"]
         with pytest.raises(UniqueViolation):
-            await storage.commit(creation("c", sample(payload="other"), spec=STRICT))
+            await storage.commit(create_write("c", sample(payload="other"), spec=STRICT))
 
 
 async def test_data_that_does_not_fit_is_named_and_stops_nothing_else(
@@ -201,8 +201,8 @@ async def test_data_that_does_not_fit_is_named_and_stops_nothing_else(
 
     two: ModelSpec[Two] = ModelSpec(Two, name="sample")
     async with shared() as storage:
-        await storage.commit(creation("good", sample(payload="p")))
-        await storage.commit(creation("bad", sample(payload="x" * 2001)))
+        await storage.commit(create_write("good", sample(payload="p")))
+        await storage.commit(create_write("bad", sample(payload="x" * 2001)))
     async with shared(two) as storage:
         await filled()
         assert await ids(storage, QB["extra"].is_null(True), spec=two) == ["bad", "good"]
@@ -229,9 +229,9 @@ async def test_6_what_does_not_fit_keeps_nothing_from_being_rebuilt(backend: str
         else:
             assert _unlinked(tmp_path, "cache/**/*.sqlite*" if backend == "s3" else "sample/metadata.sqlite*")
 
-    first, bad = creation("a", sample(payload="x" * 2001)), creation("bad", sample(payload="x" * 2001))
+    first, bad = create_write("a", sample(payload="x" * 2001)), create_write("bad", sample(payload="x" * 2001))
     async with opened() as storage:
-        for write in (first, update(first, sample(payload="p"))):
+        for write in (first, update_write(first, sample(payload="p"))):
             await storage.commit(write)
     await lose()
     async with opened(LATER) as storage:
@@ -245,7 +245,7 @@ async def test_6_what_does_not_fit_keeps_nothing_from_being_rebuilt(backend: str
         assert sorted(await ids(storage, sort="text", limit=1, spec=LATER)) == ["a", "bad"]
         with pytest.raises(IndexNotReady, match="stored data does not fit"):
             await with_payload(storage, "p")
-        await storage.commit(update(bad, sample(payload="q"), spec=LATER))
+        await storage.commit(update_write(bad, sample(payload="q"), spec=LATER))
     async with opened(LATER) as storage:
         await filled()
         assert await with_payload(storage, "q") == ["bad"]
@@ -254,19 +254,19 @@ async def test_6_what_does_not_fit_keeps_nothing_from_being_rebuilt(backend: str
 async def test_what_an_older_version_of_the_service_wrote_is_filled_again(shared: Opener) -> None:
     """It knows nothing of the field, and says so in what it writes; housekeeping, or the next start, repairs it."""
     async with shared() as old:
-        write = creation("a", sample(payload="p1"))
+        write = create_write("a", sample(payload="p1"))
         await old.commit(write)
         async with shared(LATER) as new:
             await filled()
             assert await with_payload(new, "p1") == ["a"]
-            write = update(write, sample(payload="p2"))
+            write = update_write(write, sample(payload="p2"))
             await old.commit(write)
-            await old.commit(creation("b", sample(payload="p2")))
-            await new.tidy()
+            await old.commit(create_write("b", sample(payload="p2")))
+            await new.vacuum()
             await filled()
             assert await with_payload(new, "p2") == ["a", "b"]
             assert await with_payload(new, "p1") == []
-        await old.commit(update(write, sample(payload="p3")))
+        await old.commit(update_write(write, sample(payload="p3")))
     async with shared(LATER) as new:
         await filled()
         assert await with_payload(new, "p3") == ["a"]
@@ -285,9 +285,9 @@ async def test_a_kind_that_sqlite_stores_alike_is_filled_anew(tmp_path: Path, ga
     times: ModelSpec[Times] = ModelSpec(Times, name="sample")
     opened = opener(tmp_path, DiskStorageFactory)
     async with opened(texts) as older:
-        await older.commit(creation("a", b'{"when":"2026-01-01T01:00:00+01:00"}', spec=texts))
+        await older.commit(create_write("a", b'{"when":"2026-01-01T01:00:00+01:00"}', spec=texts))
         async with opened(times) as storage:
-            await older.tidy()  # which leaves the column to the newer one
+            await older.vacuum()  # which leaves the column to the newer one
             assert len([task for task in asyncio.all_tasks() if task.get_name() == "filling sample"]) == 1
             gate.open()
             await filled()
@@ -303,7 +303,7 @@ async def test_a_snapshot_holds_how_far_it_is(tmp_path: Path, gate: Gate, caplog
         await fill_up(storage)
     async with opened(LATER, snapshot_every=1) as storage:
         await gate.let(2)
-        await storage.commit(creation("r99", sample(payload="p1"), spec=LATER))
+        await storage.commit(create_write("r99", sample(payload="p1"), spec=LATER))
     caplog.clear()
     async with opened(LATER, cache_dir=None) as storage:
         assert "filled index fields of 20 of 35 resources: payload" in caplog.text
@@ -317,7 +317,7 @@ async def test_an_index_that_a_crash_left_invalid_is_built_again(tmp_path: Path)
     opened = opener(tmp_path, postgres_factory)
     async with opened() as storage:
         for name in ("a", "b"):
-            await storage.commit(creation(name, sample(payload="p1", text="same")))
+            await storage.commit(create_write(name, sample(payload="p1", text="same")))
     connection = await asyncpg.connect(postgres().url)
     heads = f'"{tmp_path.name}".sample_resources'
     valid = f"SELECT indexrelid::regclass::text, indisvalid FROM pg_index WHERE indrelid = '{heads}'::regclass"
@@ -342,7 +342,7 @@ async def test_a_long_reader_delays_the_start_and_not_other_readers(
     """PostgreSQL's lock for a new column would have everybody wait behind it: it is given up, and tried again."""
     opened = opener(tmp_path, postgres_factory)
     async with opened() as storage:
-        await storage.commit(creation("a", sample(payload="p1")))
+        await storage.commit(create_write("a", sample(payload="p1")))
     told = asyncio.Event()
     monkeypatch.setattr(index_migration, "_LOCK_WAIT", "50ms")
     monkeypatch.setattr(index_migration, "_PAUSE", 0.01)

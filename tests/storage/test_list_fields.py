@@ -22,7 +22,7 @@ from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.random_queries import KINDS, random_values
-from autocrud.testing.sample_writes import creation, deletion, purge, update
+from autocrud.testing.sample_writes import create_write, delete_write, purge, update_write
 from tests.servers_real import postgres
 from tests.storage.backends import BACKENDS, storage_on
 from tests.storage.backfill_probe import filled
@@ -74,10 +74,10 @@ async def _fill(storage: IStorage, count: int) -> None:
     def data() -> bytes:
         return KINDS.dump(KINDS.validate(random_values(chance)))
 
-    writes = [creation(f"r{number}", data(), spec=KINDS) for number in range(count)]
+    writes = [create_write(f"r{number}", data(), spec=KINDS) for number in range(count)]
     assert set(await outcomes(storage, writes)) == {None}
-    later = [update(write, data(), spec=KINDS) for write in writes[::3]]
-    later += [deletion(write) for write in writes[1::3]] + [purge(write) for write in writes[2::30]]
+    later = [update_write(write, data(), spec=KINDS) for write in writes[::3]]
+    later += [delete_write(write) for write in writes[1::3]] + [purge(write) for write in writes[2::30]]
     assert set(await outcomes(storage, later)) == {None}
 
 
@@ -85,9 +85,9 @@ async def test_list_fields_come_change_and_go(opened: Opener) -> None:
     """A new one is filled, also where its column had another type; a list that is none any more is let go."""
     data = b'{"tags":["a","b"],"amounts":["1.0","2"],"amount":"1.50"}'
     async with opened(spec_of(Unindexed)) as storage:
-        old = creation("old", data, spec=spec_of(Unindexed))
+        old = create_write("old", data, spec=spec_of(Unindexed))
         await storage.commit(old)
-        await storage.commit(creation("null", b'{"tags":null}', spec=spec_of(Unindexed)))
+        await storage.commit(create_write("null", b'{"tags":null}', spec=spec_of(Unindexed)))
     for model, amounts, amount in ((Indexed, "1.00", "1.5"), (Otherwise, "1.0", "1.50"), (Indexed, "1", "1.500")):
         spec = spec_of(model)
         async with opened(spec) as storage:
@@ -96,7 +96,7 @@ async def test_list_fields_come_change_and_go(opened: Opener) -> None:
             assert await ids(storage, QB["tags"].is_null(True), spec=spec) == ["null"]
             assert await ids(storage, QB["amounts"].contains(amounts), spec=spec) == ["old"]
             assert await ids(storage, QB["amount"].eq(amount), spec=spec) == ["old"]
-            gone = creation("gone", data, spec=spec)
+            gone = create_write("gone", data, spec=spec)
             await storage.commit(gone)
             assert await ids(storage, QB["tags"].contains("b"), spec=spec) == ["gone", "old"]
             await storage.commit(purge(gone))
@@ -105,7 +105,7 @@ async def test_list_fields_come_change_and_go(opened: Opener) -> None:
     whole = spec_of(Whole)
     async with opened(whole) as storage:
         await filled("thing")
-        await storage.commit(creation("new", b'{"tags":"a"}', spec=whole))
+        await storage.commit(create_write("new", b'{"tags":"a"}', spec=whole))
         assert await ids(storage, QB["tags"].eq("a"), spec=whole) == ["new"]
         assert await ids(storage, QB["tags"].is_null(True), spec=whole) == ["null"]
 

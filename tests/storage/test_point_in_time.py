@@ -24,9 +24,9 @@ from autocrud.storage.metadata.sqlite import point_in_time_backfill
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from autocrud.testing.conformance import asking
 from autocrud.testing.conformance.point_in_time import compare_random_questions, write_random_past
-from autocrud.testing.history_oracle import START, Past
+from autocrud.testing.history_oracle import START, HistoryOracle
 from autocrud.testing.random_queries import KINDS, TEMPORAL_KINDS
-from autocrud.testing.sample_writes import Sample, creation, deletion, pruning, purge, sample, update
+from autocrud.testing.sample_writes import Sample, create_write, delete_write, prune_write, purge, sample, update_write
 from tests.servers_real import postgres
 from tests.storage.backends import postgres_factory, s3_factory, storage_on
 from tests.storage.backfill_probe import filled
@@ -66,7 +66,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 async def test_6_states_are_those_of_the_records_whatever_happens(backend: str, tmp_path: Path) -> None:
     """A model that becomes temporal later, stops to be, and is again; and one whose metadata is lost."""
-    past, chance = Past(TEMPORAL_KINDS), Random(13)
+    past, chance = HistoryOracle(TEMPORAL_KINDS), Random(13)
 
     def opened(spec: ModelSpec[Any]) -> Any:
         return storage_on(FACTORIES[backend](tmp_path), spec)
@@ -95,9 +95,9 @@ async def test_a_new_index_field_is_filled_for_all_times(backend: str, tmp_path:
         payload: Annotated[str, Index()] = ""
 
     later: ModelSpec[Later] = ModelSpec(Later, name="sample", temporal=True)
-    first = [creation(f"r{number}", sample(payload=f"p{number}"), time=START) for number in range(4)]
-    second = [update(write, sample(payload="q" * 1500), time=START + timedelta(hours=1)) for write in first[:3]]
-    third = [deletion(second[0], time=START + timedelta(hours=2)), pruning(second[1], 1), purge(first[3])]
+    first = [create_write(f"r{number}", sample(payload=f"p{number}"), time=START) for number in range(4)]
+    second = [update_write(write, sample(payload="q" * 1500), time=START + timedelta(hours=1)) for write in first[:3]]
+    third = [delete_write(second[0], time=START + timedelta(hours=2)), prune_write(second[1], 1), purge(first[3])]
 
     async def told(storage: IStorage, hours: float, payload: str) -> list[str]:
         query = Query(asking(QB["payload"].eq(payload), spec=later), at=START + timedelta(hours=hours))
@@ -116,7 +116,7 @@ async def test_a_new_index_field_is_filled_for_all_times(backend: str, tmp_path:
 
 async def test_a_fill_that_is_cut_short_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the data of some commits cannot be read, the next start goes on with the resources that are not filled."""
-    past = Past(TEMPORAL_KINDS)
+    past = HistoryOracle(TEMPORAL_KINDS)
     async with storage_on(DiskStorageFactory(tmp_path), KINDS) as storage:
         await write_random_past(storage, past, Random(17), 120)
     monkeypatch.setattr(point_in_time_backfill, "_RESOURCES", 5)
@@ -155,9 +155,12 @@ async def test_states_that_older_nodes_write_past_are_filled_at_the_next_start(
     def opened(spec: ModelSpec[Any]) -> Any:
         return storage_on(FACTORIES[shared](tmp_path), spec)
 
-    first, gone = (creation(name, sample(payload="p"), time=hours[0]) for name in ("a", "gone"))
-    second, other = update(first, sample(payload="q"), time=hours[1]), creation("b", sample(payload="p"), time=hours[1])
-    third = update(second, sample(payload="r"), time=hours[2], spec=newer)
+    first, gone = (create_write(name, sample(payload="p"), time=hours[0]) for name in ("a", "gone"))
+    second, other = (
+        update_write(first, sample(payload="q"), time=hours[1]),
+        create_write("b", sample(payload="p"), time=hours[1]),
+    )
+    third = update_write(second, sample(payload="r"), time=hours[2], spec=newer)
     async with opened(older) as old:
         assert await old.commit_all([first, gone]) == [None] * 2
         async with opened(newer) as new:

@@ -18,11 +18,11 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.sample_writes import SAMPLE, Sample, creation, purge, sample, update
+from autocrud.testing.sample_writes import SAMPLE, Sample, create_write, purge, sample, update_write
 from tests.servers_real import postgres
 from tests.storage.backends import postgres_factory, s3_options, storage_on
 from tests.storage.backfill_probe import filled
-from tests.storage.full_scenario import picture, write_a_bit_of_everything
+from tests.storage.full_scenario import read_everything, write_a_bit_of_everything
 
 Opener = Callable[..., AbstractAsyncContextManager[IStorage]]
 
@@ -61,11 +61,11 @@ async def test_6_the_records_alone_rebuild_the_metadata(opened: Opener, tmp_path
     """Drop the tables, and every query answers as before."""
     async with opened() as storage:
         await write_a_bit_of_everything(storage)
-        before = await picture(storage)
+        before = await read_everything(storage)
     await sql(tmp_path, "DROP TABLE sample_resources")
     async with opened() as storage:
-        assert await picture(storage) == before
-        await storage.commit(creation("new", sample()))
+        assert await read_everything(storage) == before
+        await storage.commit(create_write("new", sample()))
 
 
 async def test_6_of_records_that_claim_one_version_the_one_that_was_followed_counts(
@@ -73,28 +73,28 @@ async def test_6_of_records_that_claim_one_version_the_one_that_was_followed_cou
 ) -> None:
     """Records of a transaction that was rolled back, and could not be removed, are told from those that count."""
     async with opened() as storage:
-        first = creation("a", sample(number=1))
+        first = create_write("a", sample(number=1))
         await storage.commit(first)
-        second = update(first, sample(number=2))
+        second = update_write(first, sample(number=2))
         await storage.commit(second)
-        await storage.commit(update(second, sample(number=3)))
-        await storage.commit(creation("b", sample(code="kept")))
-        before = await picture(storage)
+        await storage.commit(update_write(second, sample(number=3)))
+        await storage.commit(create_write("b", sample(code="kept")))
+        before = await read_everything(storage)
     async with bucket(tmp_path) as objects:
         keys = [key async for key in objects.keys("sample/records/")]
         orphan = (await objects.get(keys[1])).replace(b'"number":2', b'"number":7')
         await objects.put("sample/records/ffffffff-ffff-7fff-bfff-ffffffffffff.ndjson", orphan)
     await sql(tmp_path, "DROP TABLE sample_resources")
     async with opened() as storage:
-        assert await picture(storage) == before
+        assert await read_everything(storage) == before
 
 
 async def test_6_records_that_were_lost_are_missed(opened: Opener, tmp_path: Path) -> None:
     """A rebuild without them stops, and names the resource; it does not leave it out."""
     async with opened() as storage:
-        first = creation("a", sample(number=1))
+        first = create_write("a", sample(number=1))
         await storage.commit(first)
-        await storage.commit(update(first, sample(number=2)))
+        await storage.commit(update_write(first, sample(number=2)))
     async with bucket(tmp_path) as objects:
         keys = [key async for key in objects.keys("sample/records/")]
         await objects.delete(keys[0])
@@ -107,17 +107,17 @@ async def test_6_records_that_were_lost_are_missed(opened: Opener, tmp_path: Pat
 async def test_6_an_id_that_was_purged_and_given_again_has_its_second_life(opened: Opener, tmp_path: Path) -> None:
     """Also where the first was not erased yet."""
     async with opened() as storage:
-        first = creation("a", sample(number=1))
+        first = create_write("a", sample(number=1))
         await storage.commit(first)
         await storage.commit(purge(first))
-        await storage.commit(creation("a", sample(number=2)))
-        await storage.commit(creation("gone", sample()))
+        await storage.commit(create_write("a", sample(number=2)))
+        await storage.commit(create_write("gone", sample()))
         gone = await storage.get("gone")
         assert gone is not None
-        before = await picture(storage)
+        before = await read_everything(storage)
     await sql(tmp_path, "DROP TABLE sample_resources")
     async with opened() as storage:
-        assert await picture(storage) == before
+        assert await read_everything(storage) == before
 
 
 async def test_a_purge_leaves_no_bytes_in_the_bucket(opened: Opener, tmp_path: Path) -> None:
@@ -125,8 +125,8 @@ async def test_a_purge_leaves_no_bytes_in_the_bucket(opened: Opener, tmp_path: P
     marker = "MARKER-2e11"
     async with opened() as storage:
         doomed, beside = (
-            creation("a", sample(text=marker, payload=marker * 3000)),
-            creation("b", sample(payload="kept")),
+            create_write("a", sample(text=marker, payload=marker * 3000)),
+            create_write("b", sample(payload="kept")),
         )
         assert await outcomes(storage, [doomed, beside]) == [None, None]
         await storage.commit(purge(doomed))
@@ -143,7 +143,7 @@ async def test_nodes_that_start_together_on_nothing_all_come_up(opened: Opener) 
 
     async def start(number: int) -> None:
         async with opened() as storage:
-            await storage.commit(creation(f"r{number}", sample()))
+            await storage.commit(create_write(f"r{number}", sample()))
 
     await asyncio.gather(*(start(number) for number in range(6)))
     async with opened() as storage:
@@ -167,7 +167,7 @@ async def test_tables_have_typed_columns_and_each_model_all_of_its_indexes(opene
     async with opened(), opened(ModelSpec(Other)), opened(spec) as storage:
         for number in range(2):
             data = spec.dump(spec.parse(b'{"%s":"x"}' % f"{long}{number}".encode()))
-            write = creation(f"r{number}", data)
+            write = create_write(f"r{number}", data)
             write.index = spec.index_values(data)
             await storage.commit(write)
         asked = [QB[f"{long}{number}"].eq("x") for number in range(2)]
@@ -203,8 +203,8 @@ async def test_a_new_index_field_is_filled_and_a_dropped_one_left_alone(opened: 
         code: Annotated[str | None, Unique()] = None
 
     async with opened() as storage:
-        writes = [creation(f"r{number}", sample(payload=f"p{number % 3}", number=None)) for number in range(600)]
-        writes.append(creation("large", sample(payload="p" * 1999, text="x" * 2000)))
+        writes = [create_write(f"r{number}", sample(payload=f"p{number % 3}", number=None)) for number in range(600)]
+        writes.append(create_write("large", sample(payload="p" * 1999, text="x" * 2000)))
         assert set(await outcomes(storage, writes)) == {None}
     await sql(tmp_path, "CREATE INDEX of_the_administrator ON sample_resources (updated_by)")
     later: ModelSpec[Later] = ModelSpec(Later, name="sample")
@@ -227,7 +227,7 @@ async def test_a_field_that_cannot_become_unique_stops_the_start(opened: Opener)
 
     async with opened() as storage:
         for name in ("a", "b"):
-            await storage.commit(creation(name, sample(text="same")))
+            await storage.commit(create_write(name, sample(text="same")))
     with pytest.raises(ConfigurationError, match=r"Strict\.text cannot be unique"):
         async with opened(ModelSpec(Strict, name="sample")):
             pass
@@ -258,7 +258,7 @@ async def test_a_batch_takes_a_constant_number_of_statements(
     counted: list[str] = []
 
     async with opened() as storage:
-        before = [creation(f"old{number}", sample(code=f"c{number}")) for number in range(batch)]
+        before = [create_write(f"old{number}", sample(code=f"c{number}")) for number in range(batch)]
         assert set(await outcomes(storage, before)) == {None}
         for name in ("fetch", "execute"):
             plain = getattr(asyncpg.Connection, name)
@@ -268,7 +268,9 @@ async def test_a_batch_takes_a_constant_number_of_statements(
                 return await plain(self, query, *arguments, **more)
 
             monkeypatch.setattr(asyncpg.Connection, name, counting)
-        writes = [update(write, sample(number=1)) for write in before[: batch // 2]]
-        writes += [creation(f"new{number}", sample(serial=number, shelf="s", place=number)) for number in range(batch)]
+        writes = [update_write(write, sample(number=1)) for write in before[: batch // 2]]
+        writes += [
+            create_write(f"new{number}", sample(serial=number, shelf="s", place=number)) for number in range(batch)
+        ]
         assert set(await outcomes(storage, writes)) == {None}
     assert len(counted) <= 9, counted

@@ -22,10 +22,10 @@ from autocrud.storage.ports.objects import ObjectExists, ObjectStore, PutUndecid
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.s3 import S3StorageFactory, main
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.sample_writes import SAMPLE, creation, purge, sample, update
+from autocrud.testing.sample_writes import SAMPLE, create_write, purge, sample, update_write
 from tests.servers_real import seaweed
 from tests.storage.backends import s3_factory, s3_options, storage_on
-from tests.storage.full_scenario import picture, write_a_bit_of_everything
+from tests.storage.full_scenario import read_everything, write_a_bit_of_everything
 
 Node = Callable[..., AbstractAsyncContextManager[IStorage]]
 
@@ -58,14 +58,14 @@ async def test_6_the_bucket_alone_rebuilds_the_metadata(node: Node, objects: Obj
     """From the log, and from a snapshot and the rest of the log, every query answers as before."""
     async with node(snapshot_every=4) as storage:
         await write_a_bit_of_everything(storage)
-        before = await picture(storage)
+        before = await read_everything(storage)
     assert await keys(objects, "sample/snapshots/")
     async with node(cache_dir=None, snapshot_every=4) as cold:
-        assert await picture(cold) == before
+        assert await read_everything(cold) == before
     for key in await keys(objects, "sample/snapshots/"):
         await objects.delete(key)
     async with node(cache_dir=None) as colder:
-        assert await picture(colder) == before
+        assert await read_everything(colder) == before
 
 
 async def test_a_warm_cache_is_gone_on_with(node: Node, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -73,9 +73,9 @@ async def test_a_warm_cache_is_gone_on_with(node: Node, tmp_path: Path, caplog: 
     caplog.set_level("INFO")
     async with node(snapshot_every=4) as storage:
         for number in range(9):
-            await storage.commit(creation(f"r{number}", sample()))
+            await storage.commit(create_write(f"r{number}", sample()))
     async with node(cache_dir=None) as other:
-        await other.commit(creation("later", sample()))
+        await other.commit(create_write("later", sample()))
         assert "restoring sample/snapshots/" in caplog.text
     caplog.clear()
     async with node() as storage:
@@ -87,7 +87,7 @@ async def test_a_warm_cache_is_gone_on_with(node: Node, tmp_path: Path, caplog: 
 async def test_a_corrupted_cache_is_thrown_away_and_rebuilt(node: Node, tmp_path: Path, damage: bytes) -> None:
     """The bucket has everything."""
     async with node() as storage:
-        await storage.commit(creation("a", sample()))
+        await storage.commit(create_write("a", sample()))
     (file,) = _caches(tmp_path)
     file.write_bytes(damage)
     async with node() as storage:
@@ -97,7 +97,7 @@ async def test_a_corrupted_cache_is_thrown_away_and_rebuilt(node: Node, tmp_path
 async def test_pages_of_a_cache_that_were_overwritten_are_noticed(node: Node, tmp_path: Path) -> None:
     """Not only a header."""
     async with node() as storage:
-        await outcomes(storage, [creation(f"r{number}", sample(payload="p" * 500)) for number in range(200)])
+        await outcomes(storage, [create_write(f"r{number}", sample(payload="p" * 500)) for number in range(200)])
     (file,) = _caches(tmp_path)
     content = bytearray(file.read_bytes())
     content[8192:40960] = b"\xa5" * (40960 - 8192)
@@ -116,7 +116,7 @@ async def test_a_node_stops_at_what_a_node_of_an_older_model_has_written(node: N
     older: ModelSpec[Older] = ModelSpec(Older, name="sample")
     async with node() as new, node(older, cache_dir=None) as old:
         for name in ("a", "b"):
-            await old.commit(creation(name, sample(shelf="s", place=1), spec=older))
+            await old.commit(create_write(name, sample(shelf="s", place=1), spec=older))
         with pytest.raises(DataCorrupted, match=r"000002.* does not fit .*'a', has the same shelf and place"):
             await new.get("b")
         assert await ids(old, QB["place"].eq(1), spec=older) == ["b", "a"]
@@ -126,7 +126,7 @@ async def test_a_damaged_snapshot_is_left_aside(node: Node, objects: ObjectStore
     """The one before it, or the log, will do."""
     async with node(snapshot_every=3) as storage:
         for number in range(12):
-            await storage.commit(creation(f"r{number}", sample()))
+            await storage.commit(create_write(f"r{number}", sample()))
     newest = (await keys(objects, "sample/snapshots/"))[-1]
     await objects.put(newest, (await objects.get(newest))[:-10] + b"\0" * 10)
     async with node(cache_dir=None) as cold:
@@ -137,7 +137,7 @@ async def test_only_the_newest_snapshots_are_kept_and_no_entry_goes(node: Node, 
     """A freed slot of the log would be written again, and acknowledged, and read by nobody."""
     async with node(snapshot_every=2) as storage:
         for number in range(20):
-            await storage.commit(creation(f"r{number}", sample()))
+            await storage.commit(create_write(f"r{number}", sample()))
     assert 1 <= len(await keys(objects, "sample/snapshots/")) <= 3
     assert len(await keys(objects, "sample/log/")) == 20
 
@@ -146,7 +146,7 @@ async def test_a_lost_entry_is_refused_not_guessed(node: Node, objects: ObjectSt
     """The cache knows of an entry that the log does not have."""
     async with node() as storage:
         for number in range(3):
-            await storage.commit(creation(f"r{number}", sample()))
+            await storage.commit(create_write(f"r{number}", sample()))
     await objects.delete((await keys(objects, "sample/log/"))[-1])
     with pytest.raises(DataCorrupted, match="which its log does not hold"):
         async with node():
@@ -156,15 +156,15 @@ async def test_a_lost_entry_is_refused_not_guessed(node: Node, objects: ObjectSt
 async def test_a_node_that_was_away_catches_up(node: Node) -> None:
     """Thousands of commits and several snapshots later it answers right, whether it slept or was stopped."""
     async with node(snapshot_every=150) as busy, node() as asleep:
-        first = creation("a", sample(number=0))
+        first = create_write("a", sample(number=0))
         await busy.commit(first)
         assert await ids(asleep) == ["a"]
         async with node():
             pass
         last = first
         for batch in range(400):
-            writes = [creation(f"r{batch}-{number}", sample(text=str(batch % 7))) for number in range(5)]
-            last = update(last, sample(number=batch))
+            writes = [create_write(f"r{batch}-{number}", sample(text=str(batch % 7))) for number in range(5)]
+            last = update_write(last, sample(number=batch))
             assert await outcomes(busy, [*writes, last]) == [None] * 6
         expected = [
             await busy.count(Query()),
@@ -181,13 +181,13 @@ async def test_a_node_that_was_away_catches_up(node: Node) -> None:
 async def test_nodes_see_each_others_writes_at_once(node: Node) -> None:
     """Reads are linearizable, unless a staleness is allowed; then they may be behind, and writes are not."""
     async with node() as one, node() as two, node(max_staleness=3600) as stale:
-        write = creation("a", sample(number=1))
+        write = create_write("a", sample(number=1))
         await one.commit(write)
         assert [await ids(storage) for storage in (two, stale)] == [["a"], ["a"]]
-        await one.commit(creation("b", sample()))
+        await one.commit(create_write("b", sample()))
         assert [await ids(storage) for storage in (two, stale)] == [["b", "a"], ["a"]]
         assert await stale.get("b", current=True) is not None
-        await one.commit(update(write, sample(number=2)))
+        await one.commit(update_write(write, sample(number=2)))
         head = await stale.get("a", current=True)
         assert head is not None
         assert head.version == 2
@@ -196,7 +196,7 @@ async def test_nodes_see_each_others_writes_at_once(node: Node) -> None:
 async def test_processes_share_a_cache_directory(node: Node, tmp_path: Path) -> None:
     """Each has a folder of its own in it, and finds it again."""
     async with node() as one, node() as two:
-        await one.commit(creation("a", sample()))
+        await one.commit(create_write("a", sample()))
         assert await ids(two) == ["a"]
     assert len(_caches(tmp_path)) == 2
     async with node() as again:
@@ -208,10 +208,10 @@ async def test_a_purge_of_one_node_is_finished_by_another(node: Node, objects: O
     """A node that died between the purge and the erasing leaves no bytes, once another has read."""
     marker = "MARKER-77aa"
     async with node(snapshot_every=2) as one:
-        doomed = creation("a", sample(text=marker))
+        doomed = create_write("a", sample(text=marker))
         await one.commit(doomed)
-        await one.commit(creation("b", sample()))
-        await one.commit(creation("c", sample()))
+        await one.commit(create_write("b", sample()))
+        await one.commit(create_write("c", sample()))
 
         async def die(*_: Any) -> None:
             raise asyncio.CancelledError

@@ -21,7 +21,7 @@ from autocrud.testing.conformance import ids
 from autocrud.testing.sample_writes import SAMPLE
 from tests.servers_real import postgres
 from tests.storage.backends import BACKENDS, storage_on
-from tests.storage.full_scenario import picture, write_a_bit_of_everything
+from tests.storage.full_scenario import read_everything, write_a_bit_of_everything
 
 Lines = list[bytes]
 
@@ -120,10 +120,10 @@ async def test_6_what_was_imported_is_rebuilt_as_it_is(backend: str, tmp_path: P
         await imported(storage, [state.replace(b'"r5', b'"r3'), *histories[:1]], **overwrite)
         await manager.purge("r9")
         await manager.delete("r10")
-        before, lines = await picture(storage), await exported(storage, history=True)
+        before, lines = await read_everything(storage), await exported(storage, history=True)
     await LOSING[backend](tmp_path)
     async with storage_on(BACKENDS[backend](tmp_path)) as storage:
-        assert await picture(storage) == before
+        assert await read_everything(storage) == before
         assert await exported(storage, history=True) == lines
         assert (await ResourceManager(SAMPLE, storage).replace("r3", {"text": "y"})).meta.version > 1
 

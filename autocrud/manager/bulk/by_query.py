@@ -13,11 +13,11 @@ from autocrud.query.resolver import asks_for_deleted
 from autocrud.versioning.stored_resource import Resource
 
 _PAGE = 500
-_SHOWN = 20
+_MAX_NAMES_IN_MESSAGE = 20
 
 
 @dataclass(slots=True)
-class SelectedResult:
+class ByQueryResult:
     """How many resources a condition selected, and how many of them changed; who refused, for the first ones."""
 
     matched: int = 0
@@ -25,14 +25,14 @@ class SelectedResult:
     refused: list[tuple[str, AutoCRUDError]] = field(default_factory=list)
 
 
-class SelectedWriter:
+class ByQueryWriter:
     """Changes what a condition selects: page by page, each resource only in a state in which the condition holds."""
 
     def __init__(self, reader: ResourceReader[Any], bulk: BulkWriter[Any]) -> None:
         self._reader = reader
         self._bulk = bulk
 
-    async def run(self, op: BulkOp, where: Where, *, by: str | None, dry_run: bool) -> SelectedResult:
+    async def run(self, op: BulkOp, where: Where, *, by: str | None, dry_run: bool) -> ByQueryResult:
         """Delete or restore what the condition selects.
 
         Raises:
@@ -44,8 +44,8 @@ class SelectedWriter:
         if op is BulkOp.restore or asks_for_deleted(self._reader.fields.condition(asked)):
             asked &= QB[self._named("is_deleted")].eq(op is BulkOp.restore)
         if dry_run:
-            return SelectedResult(await self._reader.count(asked))
-        found, cursor = SelectedResult(), None
+            return ByQueryResult(await self._reader.count(asked))
+        found, cursor = ByQueryResult(), None
         while True:
             page = await self._reader.search(asked, limit=_PAGE, cursor=cursor)
             await self._change(op, asked, page.items, by, found)
@@ -54,7 +54,7 @@ class SelectedWriter:
                 return found
 
     async def _change(
-        self, op: BulkOp, asked: Condition, resources: list[Resource[Any]], by: str | None, found: SelectedResult
+        self, op: BulkOp, asked: Condition, resources: list[Resource[Any]], by: str | None, found: ByQueryResult
     ) -> None:
         while resources:
             found.matched += len(resources)
@@ -67,7 +67,7 @@ class SelectedWriter:
                     late.append(result.resource_id or "")
                 elif isinstance(result.error, Deleted | NotFound):
                     found.matched -= 1
-                elif len(found.refused) < _SHOWN:
+                elif len(found.refused) < _MAX_NAMES_IN_MESSAGE:
                     found.refused.append((result.resource_id or "", result.error))
             found.matched -= len(late)
             # They moved on meanwhile: whether they are still selected is asked anew.

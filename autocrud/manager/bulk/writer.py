@@ -28,9 +28,9 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Head, Outcome, Write
 from autocrud.versioning.encoder import Encoder
-from autocrud.versioning.mutations import MAX_PATCHED, Change, Changes, after, planned
+from autocrud.versioning.mutations import MAX_PATCHED, Change, Mutations, apply_to, plan_write
 from autocrud.versioning.stored_resource import Resource
-from autocrud.versioning.write_builder import Author, creation
+from autocrud.versioning.write_builder import Author, create_write
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class BulkWriter(Generic[T]):
     """
 
     def __init__(
-        self, spec: ModelSpec[T], storage: IStorage, encoder: Encoder[T], changes: Changes[T], commit_all: CommitAll
+        self, spec: ModelSpec[T], storage: IStorage, encoder: Encoder[T], changes: Mutations[T], commit_all: CommitAll
     ) -> None:
         self._spec = spec
         self._storage = storage
@@ -192,7 +192,7 @@ class BulkWriter(Generic[T]):
                 encoded = await self._encoder.encode(operation.value)
                 result.resource_id = resource_id or str(uuid7())
                 status = self._spec.default_status
-                step.write = creation(self._spec, result.resource_id, encoded, author, status, None)
+                step.write = create_write(self._spec, result.resource_id, encoded, author, status, None)
                 step.size = len(encoded.data)
                 result.created = True
             elif resource_id is None:
@@ -249,7 +249,7 @@ class BulkWriter(Generic[T]):
                     step.refuse(error)
                     continue
             if step.write is not None:
-                states[resource_id] = after(self._spec, step.write, current)
+                states[resource_id] = apply_to(self._spec, step.write, current)
             elif current is not None:
                 step.settle(current.head.version, current.head.created_time)
 
@@ -261,7 +261,7 @@ class BulkWriter(Generic[T]):
             raise NotFound(self._spec.name, operation.resource_id or "")
         if current.head.is_deleted and operation.op is not BulkOp.restore:
             raise Deleted(self._spec.name, current.resource_id)
-        return await planned(current, operation.if_match, by, change)
+        return await plan_write(current, operation.if_match, by, change)
 
     async def _settle(self, writing: list[tuple[_Step, Write]], outcomes: list[Outcome]) -> list[_Step]:
         """Note what became of the writes; those that were late, and have no precondition, come back."""

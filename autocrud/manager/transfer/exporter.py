@@ -15,7 +15,7 @@ from autocrud.resource import ResourceMeta, RevisionInfo
 from autocrud.schema.binary import references
 from autocrud.storage.ports.objects import ObjectMissing
 from autocrud.storage.ports.storage import IStorage
-from autocrud.storage.ports.types import Blob, Commit, Head, Past
+from autocrud.storage.ports.types import Blob, Commit, CommitEntry, Head
 
 _PIECE = 1024 * 1024  # bytes of a blob in a line
 _CHUNK = 64 * 1024  # bytes of lines that go out together
@@ -63,15 +63,15 @@ class Exporter:
         yield b'%s{"end":true,"resources":%d,"lines":%d}\n' % (b"".join(held), self._resources, self._lines)
 
     async def _states(self, query: Query) -> AsyncIterator[_Line]:
-        picture: Any = self._storage.picture(query)
+        picture: Any = self._storage.snapshot_scan(query)
         async with aclosing(picture):
             async for seen in picture:
                 yield self._head(seen)
 
     async def _told(self, query: Query) -> AsyncIterator[_Line]:
         """Commits, whose data is read in advance: some at once, as far as they are small."""
-        picture: Any = self._storage.picture(query, history=True)
-        ahead: list[Past] = []
+        picture: Any = self._storage.snapshot_scan(query, history=True)
+        ahead: list[CommitEntry] = []
         size = 0
         async with aclosing(picture):
             async for seen in picture:
@@ -85,7 +85,7 @@ class Exporter:
             for line in await self._pasts(ahead):
                 yield line
 
-    async def _pasts(self, pasts: Sequence[Past]) -> list[_Line]:
+    async def _pasts(self, pasts: Sequence[CommitEntry]) -> list[_Line]:
         contents = await asyncio.gather(*(self._data(past.commit) for past in pasts))
         return [self._past(past, data) for past, data in zip(pasts, contents, strict=True)]
 
@@ -94,7 +94,7 @@ class Exporter:
         data = head.data
         return b'{"meta":%s,"revision_info":%s,"data":%s}\n' % (head.meta, head.revision_info, data), data
 
-    def _past(self, past: Past, data: bytes | None) -> _Line:
+    def _past(self, past: CommitEntry, data: bytes | None) -> _Line:
         commit = past.commit
         if commit.resource_id != self._resource_id:
             self._resource_id, self._made = commit.resource_id, {}
@@ -160,7 +160,7 @@ async def _pieces(blob: Blob, stream: AsyncIterator[bytes]) -> AsyncIterator[byt
     yield b'%s%d,"data":"%s"}\n' % (start, offset, b64encode(held))
 
 
-def _meta(past: Past) -> bytes:
+def _meta(past: CommitEntry) -> bytes:
     """The metadata of a resource as a commit left it."""
     commit = past.commit
     return _json(

@@ -16,7 +16,7 @@ from autocrud.resource import CommitKind, ResourceMeta, revision_number
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Commit, Head, Write, commit_of
-from autocrud.versioning.write_builder import Author, Encoded, arrival, creation, imported, removal
+from autocrud.versioning.write_builder import Author, Encoded, create_write, import_writes, purge_write, replay_write
 
 
 class OnDuplicate(StrEnum):
@@ -134,9 +134,9 @@ class Planner:
         if line.encoded is None:
             raise TypeError("a state has data")
         if line.meta is not None and line.revision is not None:
-            return arrival(self._spec, line.meta, line.revision, line.encoded)
+            return import_writes(self._spec, line.meta, line.revision, line.encoded)
         author, resource_id = Author(self._by, datetime.now(UTC)), line.resource_id or str(uuid7())
-        return [creation(self._spec, resource_id, line.encoded, author, self._spec.default_status, None)]
+        return [create_write(self._spec, resource_id, line.encoded, author, self._spec.default_status, None)]
 
     def _duplicate(self, steps: Sequence[Step], head: Head) -> Plan:
         """For an id that is taken. Where it is overwritten, its history goes with it."""
@@ -149,7 +149,7 @@ class Planner:
             return Plan().refuse(lines, AlreadyExists(head.resource_id))
         meta = ResourceMeta.model_validate_json(head.meta)
         kept = {file_id for step in steps for write in step.writes for file_id in write.blobs}
-        gone = removal(meta, Author(self._by, max(datetime.now(UTC), meta.updated_time)), sorted(kept))
+        gone = purge_write(meta, Author(self._by, max(datetime.now(UTC), meta.updated_time)), sorted(kept))
         return Plan(Fate.overwritten, list(steps), [gone], atomic=True)
 
     async def _history(self, lines: Sequence[Line], head: Head | None) -> Plan:
@@ -235,7 +235,7 @@ def _replay(spec: ModelSpec[Any], line: Line) -> Write:
         raise TypeError("a commit has metadata")
     encoded: Encoded | None = line.encoded
     follows = 0 if line.kind is CommitKind.create else line.meta.version - 1
-    return imported(spec, line.kind, follows, line.meta, line.revision, encoded)
+    return replay_write(spec, line.kind, follows, line.meta, line.revision, encoded)
 
 
 def _is_same(step: Step, head: Head, known: dict[int, Commit]) -> bool:

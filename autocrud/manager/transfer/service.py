@@ -99,7 +99,7 @@ class Transfer:
         ).load(body, start)
 
     async def _exported(self, query: Query, exporter: Exporter) -> AsyncIterator[bytes]:
-        lines: Any = exporter.export(await self._reader.reached(query))
+        lines: Any = exporter.export(await self._reader.resolve_reference_filters(query))
         async with aclosing(lines):
             async for some in lines:
                 yield some

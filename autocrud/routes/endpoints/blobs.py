@@ -17,7 +17,7 @@ from autocrud.routes.operation import HEAD_ONLY, ModelRoutes, Operation
 from autocrud.routes.request.byte_ranges import Span, http_date, is_unchanged_since, ranges_of
 from autocrud.routes.request.etag import etag, is_known
 from autocrud.routes.request.query_parameters import IF_NONE_MATCH, INCLUDE_DELETED, RESOURCE_ID, Parameter, header
-from autocrud.routes.request.upload_stream import incoming_file
+from autocrud.routes.request.upload_stream import upload_stream
 from autocrud.routes.response.envelope import JsonResponse
 from autocrud.schema.binary import EXAMPLE, FILE_ID_PATTERN, FILENAME_PATTERN, Binary
 
@@ -62,7 +62,7 @@ def _upload(routes: ModelRoutes) -> Operation:
         Equal bytes are stored once. They can be read once a resource refers to them.
         """
         filename = query.read(request)[0]["filename"]
-        file = await incoming_file(request, blobs.max_bytes, filename)
+        file = await upload_stream(request, blobs.max_bytes, filename)
         binary = await blobs.upload(file.pieces, content_type=file.content_type, filename=file.filename)
         return JsonResponse(binary.model_dump_json().encode(), 201)
 

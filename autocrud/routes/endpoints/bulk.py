@@ -29,7 +29,7 @@ from autocrud.routes.request.etag import etag
 from autocrud.routes.request.query_parameters import PREFER, Parameter, prefers_minimal
 from autocrud.routes.response.envelope import JsonResponse
 from autocrud.routes.response.problems import STATUSES, Problem, problem_of, problem_response
-from autocrud.routes.response.spool import Spool
+from autocrud.routes.response.spool import SpooledBuffer
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class BulkResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the lines as the client takes them; a client that goes away ends them."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        spool = Spool()
+        spool = SpooledBuffer()
         filling = asyncio.ensure_future(self._fill(spool))
         try:
             while lines := await spool.get():
@@ -90,7 +90,7 @@ class BulkResponse(Response):
             await spool.close()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _fill(self, spool: Spool) -> None:
+    async def _fill(self, spool: SpooledBuffer) -> None:
         try:
             async for lines in self._lines:
                 await spool.put(lines)

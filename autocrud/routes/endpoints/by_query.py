@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import from_json
 from starlette.responses import JSONResponse, Response
 
-from autocrud.manager.bulk.by_query import SelectedResult
+from autocrud.manager.bulk.by_query import ByQueryResult
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.request.current_user import user_of
 from autocrud.routes.request.filters import QB
@@ -25,7 +25,7 @@ class RefusedItem(BaseModel):
     problem: Problem
 
 
-class SelectedAnswer(BaseModel):
+class ByQueryAnswer(BaseModel):
     """How many resources the filter selected, and how many of them changed."""
 
     matched: int = Field(examples=[42])
@@ -76,12 +76,12 @@ def _operation(
     verb = family.partition("_")[0].title()
     return Operation(
         family, method, path, handler, documented,
-        f"{verb} the {routes.spec.label} resources of a filter", 200, SelectedAnswer, {"matched": 42, "changed": 42},
+        f"{verb} the {routes.spec.label} resources of a filter", 200, ByQueryAnswer, {"matched": 42, "changed": 42},
         (), (400,), filters=True,
     )  # fmt: skip
 
 
-def _answer(found: SelectedResult, dry_run: bool) -> Response:
+def _answer(found: ByQueryResult, dry_run: bool) -> Response:
     content: dict[str, Any] = {"matched": found.matched}
     if not dry_run:
         content["changed"] = found.changed

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from autocrud.references.expand import Referrer
-from autocrud.references.graph import Edge
+from autocrud.references.graph import Reference
 from autocrud.resource import ResourceMeta, RevisionInfo
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.request.query_parameters import (
@@ -46,11 +46,13 @@ class ReferrersPage(BaseModel):
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
     """The family `referrers`, of models that something refers to which their readers may see."""
     manager = routes.manager
-    edges = [edge for edge in manager.graph.incoming(routes.spec.name) if edge.shows_source]
-    if not edges:
+    references = [reference for reference in manager.graph.incoming(routes.spec.name) if reference.shows_source]
+    if not references:
         return
-    models = _choice("model", "Only resources of this model.", [edge.source.name for edge in edges])
-    fields = _choice("field", "Only those that refer by this field.", [edge.field.name for edge in edges])
+    models = _choice("model", "Only resources of this model.", [reference.source.name for reference in references])
+    fields = _choice(
+        "field", "Only those that refer by this field.", [reference.field.name for reference in references]
+    )
     query = routes.query([models, fields, LIMIT, CURSOR, RETURNS, INCLUDE_DELETED])
 
     async def referrers(request: Request) -> Response:
@@ -59,7 +61,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         resource_id = request.path_params["resource_id"]
         page = await manager.referrers(
             resource_id,
-            edges=_chosen(edges, values["model"], values["field"]),
+            references=_chosen(references, values["model"], values["field"]),
             limit=values["limit"],
             cursor=values["cursor"],
             include_deleted=values["include_deleted"],
@@ -80,15 +82,15 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         f"List what refers to a {routes.spec.label}",
         200,
         ReferrersPage,
-        _example(routes, edges[0]),
+        _example(routes, references[0]),
         ("Link",),
         (400, 404, 410),
     )
 
 
-def _example(routes: ModelRoutes, edge: Edge) -> dict[str, Any]:
+def _example(routes: ModelRoutes, reference: Reference) -> dict[str, Any]:
     resource_id = routes.envelope_example["meta"]["resource_id"]
-    item = {"model": edge.source.name, "field": edge.field.name, "resource_id": resource_id}
+    item = {"model": reference.source.name, "field": reference.field.name, "resource_id": resource_id}
     return {"items": [item], "next_cursor": None}
 
 
@@ -98,14 +100,18 @@ def _choice(name: str, description: str, values: Sequence[str]) -> Parameter:
     return Parameter(name, Annotated[str, StringConstraints(pattern=pattern)], None, description, known[0])
 
 
-def _chosen(edges: Sequence[Edge], model: str | None, field: str | None) -> list[Edge]:
-    return [edge for edge in edges if model in (None, edge.source.name) and field in (None, edge.field.name)]
+def _chosen(references: Sequence[Reference], model: str | None, field: str | None) -> list[Reference]:
+    return [
+        reference
+        for reference in references
+        if model in (None, reference.source.name) and field in (None, reference.field.name)
+    ]
 
 
 def _item(item: Referrer, returns: Any) -> bytes:
     names = {
-        "model": item.edge.source.name,
-        "field": item.edge.field.name,
+        "model": item.reference.source.name,
+        "field": item.reference.field.name,
         "resource_id": item.resource.resource_id,
     }
     parts = envelope(item.resource, returns, {})

@@ -22,7 +22,7 @@ from autocrud.routes.request.current_user import user_of
 from autocrud.routes.request.filters import QB
 from autocrud.routes.request.query_parameters import INCLUDE_DELETED, Parameter
 from autocrud.routes.response.problems import problem_of
-from autocrud.routes.response.spool import Spool
+from autocrud.routes.response.spool import SpooledBuffer
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class _ImportResponse(NdjsonResponse):
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        spool = Spool()
+        spool = SpooledBuffer()
         work = asyncio.create_task(self._work(spool))
         try:
             await self._start(send)
@@ -100,7 +100,7 @@ class _ImportResponse(NdjsonResponse):
             await spool.close()
         await _send(send, b"", more=False)
 
-    async def _work(self, spool: Spool) -> None:
+    async def _work(self, spool: SpooledBuffer) -> None:
         try:
             async with aclosing(self.lines):
                 async for line in self.lines:

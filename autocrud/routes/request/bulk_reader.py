@@ -21,7 +21,7 @@ from autocrud.versioning.encoder import Parsed
 from autocrud.versioning.json_patch import MergePatch, OperationsPatch, Patch
 
 _DATA = "autocrud-data"
-_SHOWN = 20
+_MAX_NAMES_IN_MESSAGE = 20
 _OBJECT = '{"operations": [...]}, or the array alone'
 
 

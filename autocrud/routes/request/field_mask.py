@@ -90,7 +90,7 @@ def _tail(pattern: str) -> str:
     return f"(\\.{pattern})?" if pattern else ""
 
 
-def sparse(data: bytes, tree: Tree) -> bytes:
+def field_mask(data: bytes, tree: Tree) -> bytes:
     """The JSON cut to the tree."""
     return to_json(_cut(from_json(data), tree), inf_nan_mode="constants")
 

@@ -16,7 +16,7 @@ _FORM_BYTES = 64 * 1024
 
 
 @dataclass
-class IncomingFile:
+class UploadStream:
     """What is known before the first byte, and the bytes."""
 
     content_type: str
@@ -24,7 +24,7 @@ class IncomingFile:
     pieces: AsyncIterator[bytes]
 
 
-async def incoming_file(request: Request, limit: int, filename: str | None) -> IncomingFile:
+async def upload_stream(request: Request, limit: int, filename: str | None) -> UploadStream:
     """The file that a request brings: its body, or the one file of a `multipart/form-data` body.
 
     Args:
@@ -41,7 +41,7 @@ async def incoming_file(request: Request, limit: int, filename: str | None) -> I
     is_form = given.lower().startswith("multipart/form-data")
     if announced.isdecimal() and int(announced) > limit + (_FORM_BYTES if is_form else 0):
         raise PayloadTooLarge(limit)
-    file = await _Form(request, given).file() if is_form else IncomingFile(given, filename, request.stream())
+    file = await _Form(request, given).file() if is_form else UploadStream(given, filename, request.stream())
     file.content_type = file.content_type.strip() or OCTETS
     if not re.fullmatch(CONTENT_TYPE_PATTERN, file.content_type):
         raise InvalidParameter("Content-Type", "is not a media type, as in image/png")
@@ -77,14 +77,14 @@ class _Form:
             },
         )
 
-    async def file(self) -> IncomingFile:
+    async def file(self) -> UploadStream:
         """The file, once its headers are there."""
         while not self._files:
             if not await self._feed():
                 raise MalformedBody("The form has no file.")
         options = parse_options_header(self._disposition)[1]
         name = options.get(b"filename", b"").decode("utf-8", "replace").replace("\\", "/").rpartition("/")[2]
-        return IncomingFile(self._content_type, name or None, self._pieces())
+        return UploadStream(self._content_type, name or None, self._pieces())
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         while True:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from autocrud.resource import ResourceMeta, RevisionInfo
 from autocrud.routes.request.etag import etag, is_known
-from autocrud.routes.request.field_mask import Tree, sparse
+from autocrud.routes.request.field_mask import Tree, field_mask
 from autocrud.routes.request.query_parameters import PARTS, prefers_minimal
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.versioning.stored_resource import Resource
@@ -38,7 +38,7 @@ def envelope(resource: Resource[Any], returns: AbstractSet[str], fields: Tree) -
     if head.data is None:  # as of a time whose data has been pruned
         returns, data = returns - {"data"}, b""
     else:
-        data = sparse(head.data, fields) if fields else head.data
+        data = field_mask(head.data, fields) if fields else head.data
     if len(returns) == len(PARTS):
         return b'{"data":%s,"meta":%s,"revision_info":%s}' % (data, head.meta, head.revision_info)
     parts = {"data": data, "meta": head.meta, "revision_info": head.revision_info}

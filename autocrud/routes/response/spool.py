@@ -14,7 +14,7 @@ _IN_FILE = 1024**3
 _PIECE = 256 * 1024
 
 
-class Spool:
+class SpooledBuffer:
     """Bytes in order, from one who makes them to one who sends them.
 
     Many clients send all of a request before they read any of the answer. Who would read no further than they do waits

@@ -9,7 +9,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Batcher(Generic[T, R]):
+class GroupCommit(Generic[T, R]):
     """Hands items over in batches, one batch at a time, in the order in which they arrived.
 
     Args:

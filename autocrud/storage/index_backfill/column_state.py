@@ -26,7 +26,7 @@ class FieldState(Generic[Reached]):
     after: Reached | None
     done: int
     total: int
-    passed_by: bool
+    stale: bool
 
 
 def signature(field: IndexField) -> str:

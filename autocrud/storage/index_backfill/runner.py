@@ -45,7 +45,7 @@ class Progress:
         return min(99, self.done * 100 // self.total) if self.total else 0
 
 
-class Misfit(Exception):
+class ConversionError(Exception):
     """The data of a stored resource does not fit the column of a field."""
 
     def __init__(self, field: IndexField, resource_id: str, reason: str) -> None:
@@ -61,7 +61,7 @@ class NotUnique(Exception):
         self.unique = unique
 
 
-class FillEngine(ABC):
+class BackfillEngine(ABC):
     """How the columns and indexes of one model are filled in one database."""
 
     @abstractmethod
@@ -99,7 +99,7 @@ class FillEngine(ABC):
         """
 
 
-class Filling:
+class IndexBackfill:
     """What is filled of one model, and what cannot be asked for meanwhile.
 
     Attributes:
@@ -108,7 +108,7 @@ class Filling:
 
     rows = 500
 
-    def __init__(self, spec: ModelSpec[Any], engine: FillEngine) -> None:
+    def __init__(self, spec: ModelSpec[Any], engine: BackfillEngine) -> None:
         self._spec = spec
         self._engine = engine
         self._pending: dict[str, Progress] = {}
@@ -128,7 +128,7 @@ class Filling:
         try:
             await self._fill(lambda: [field for field in self._open_fields() if field in unique])
             await self._index()
-        except Misfit as error:
+        except ConversionError as error:
             raise ConfigurationError(f"{self._spec.type_name} {error}") from error
         except NotUnique as error:
             raise error.unique.refused(self._spec.type_name) from error
@@ -186,7 +186,7 @@ class Filling:
                 await self._fill(self._open_fields)
                 await self._index()
                 await self._look()
-            except Misfit as error:
+            except ConversionError as error:
                 self._fail(error.field.name, str(error))
             except NotUnique as error:
                 for field in error.unique.fields:
@@ -263,7 +263,7 @@ def values_of(
         for field in fields:
             for wrong in error.errors:
                 if wrong.field == field.name:
-                    raise Misfit(field, resource_id, wrong.message) from error
+                    raise ConversionError(field, resource_id, wrong.message) from error
         raise
 
 
@@ -282,7 +282,7 @@ async def large_values(
         resource_id, locator = place
         try:
             return values_of(spec, fields, resource_id, await read(locator))
-        except (DataCorrupted, Misfit) as error:
+        except (DataCorrupted, ConversionError) as error:
             return error
 
     found: dict[tuple[str, str], tuple[IndexValue, ...] | Exception] = {}

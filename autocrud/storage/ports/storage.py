@@ -12,14 +12,14 @@ from autocrud.storage.blobs.store import BlobStore
 from autocrud.storage.ports.types import (
     Blob,
     Commit,
-    FollowUp,
     Head,
     Item,
+    OnDeleteTask,
     Outcome,
     Page,
     Revision,
     RevisionSpan,
-    Seen,
+    ScanItem,
     Write,
 )
 
@@ -104,7 +104,7 @@ class IStorage(ABC):
         """How many heads the query selects, on all pages together."""
 
     @abstractmethod
-    def picture(self, query: Query, *, history: bool = False) -> AsyncIterator[Seen]:
+    def snapshot_scan(self, query: Query, *, history: bool = False) -> AsyncIterator[ScanItem]:
         """All heads that a query selects, by their ids, as of one moment after the call, while writes go on.
 
         In constant memory, whatever the query's `limit`, and for as long as the caller takes; who stops before the end
@@ -151,22 +151,22 @@ class IStorage(ABC):
         """The last commit of a resource whose data refers to a blob; None where none does."""
 
     @abstractmethod
-    async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
+    async def expired_revisions(self, before: datetime, after: str, limit: int) -> list[str]:
         """Ids behind `after` of resources with data from before this time that is not the current revision's."""
 
     @abstractmethod
-    async def pending(self, after: FollowUp | None, limit: int) -> list[FollowUp]:
+    async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
         """The follow-ups behind `after` that are not settled, in order.
 
         They come from the commits, so that a rebuild brings those of long ago back: to follow up twice must do no harm.
         """
 
     @abstractmethod
-    async def settle(self, done: Sequence[FollowUp]) -> None:
+    async def complete(self, done: Sequence[OnDeleteTask]) -> None:
         """Forget these follow-ups. Where each node has its own metadata, each settles for itself."""
 
     @abstractmethod
-    async def tidy(self) -> None:
+    async def vacuum(self) -> None:
         """Erase what was pruned, and drop what has expired. Any number of processes may call it at once."""
 
 
@@ -229,7 +229,7 @@ class MetaStore(ABC):
     async def count(self, query: Query) -> int: ...
 
     @abstractmethod
-    def picture(self, query: Query, history: bool) -> AsyncIterator[Sequence[Seen]]: ...
+    def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]: ...
 
     @abstractmethod
     async def aggregate(self, asked: Aggregation) -> list[GroupRow]: ...
@@ -258,16 +258,16 @@ class MetaStore(ABC):
         """A blob that is registered."""
 
     @abstractmethod
-    async def outdated(self, before: datetime, after: str, limit: int) -> list[str]: ...
+    async def expired_revisions(self, before: datetime, after: str, limit: int) -> list[str]: ...
 
     @abstractmethod
-    async def pending(self, after: FollowUp | None, limit: int) -> list[FollowUp]: ...
+    async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]: ...
 
     @abstractmethod
-    async def settle(self, done: Sequence[FollowUp]) -> None: ...
+    async def complete(self, done: Sequence[OnDeleteTask]) -> None: ...
 
     @abstractmethod
-    async def tidy(self) -> None: ...
+    async def vacuum(self) -> None: ...
 
     @abstractmethod
     async def read(self, locator: str) -> bytes:

@@ -210,7 +210,7 @@ def commit_of(write: Write, locator: str | None) -> Commit:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class FollowUp:
+class OnDeleteTask:
     """A delete or a purge that others are to follow: of which resource, when, and by whom."""
 
     resource_id: str
@@ -218,9 +218,9 @@ class FollowUp:
     by: str | None = field(default=None, compare=False)
 
 
-def follow_up_of(write: Write) -> FollowUp:
+def on_delete_task_of(write: Write) -> OnDeleteTask:
     """What is pending once this write is committed."""
-    return FollowUp(write.meta.resource_id, timestamp(write.meta.updated_time), write.meta.updated_by)
+    return OnDeleteTask(write.meta.resource_id, timestamp(write.meta.updated_time), write.meta.updated_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +247,7 @@ class RevisionSpan:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class CommitEntry:
     """A commit among those of its resource, with what all of these have in common."""
 
     commit: Commit
@@ -255,7 +255,7 @@ class Past:
     created_by: str | None
 
 
-Seen = Head | Past
+ScanItem = Head | CommitEntry
 Item = Write | Blob
 Outcome = AutoCRUDError | None
 

@@ -12,7 +12,15 @@ from autocrud.errors import PayloadTooLarge
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Blob, UnknownBlob, Upload
 from autocrud.testing.conformance.base import StorageTests, present
-from autocrud.testing.sample_writes import creation, modification, pruning, purge, sample, switching, update
+from autocrud.testing.sample_writes import (
+    create_write,
+    modify_write,
+    prune_write,
+    purge,
+    sample,
+    switch_write,
+    update_write,
+)
 
 _PIECE = bytes(range(256)) * 4096  # a megabyte
 
@@ -70,16 +78,16 @@ class BlobTests(StorageTests):
         """By name, and it leaves nothing."""
         known = await storage.blobs.put_bytes(b"known")
         with pytest.raises(UnknownBlob) as caught:
-            await storage.commit(creation("a", sample(), blobs=(known.file_id, "0" * 64)))
+            await storage.commit(create_write("a", sample(), blobs=(known.file_id, "0" * 64)))
         assert caught.value.file_id == "0" * 64
         assert await storage.get("a") is None
 
     async def test_the_last_commit_that_refers_to_a_blob_is_told(self, storage: IStorage) -> None:
         """Of one resource, over all of its history."""
         one, two = [(await storage.blobs.put_bytes(content)).file_id for content in (b"one", b"two")]
-        first = creation("a", sample(), blobs=(one, two))
-        second = update(first, sample(text="x"), blobs=(two,))
-        back = switching(second, first)
+        first = create_write("a", sample(), blobs=(one, two))
+        second = update_write(first, sample(text="x"), blobs=(two,))
+        back = switch_write(second, first)
         for write in (first, second):
             await storage.commit(write)
         assert set(await storage.blobs_of("a", 1)) == {one, two}
@@ -97,28 +105,28 @@ class BlobTests(StorageTests):
     async def test_3_a_blob_goes_with_the_last_that_refers_to_it(self, storage: IStorage) -> None:
         """Purges and prunes; what another resource or another revision refers to stays."""
         own, shared = [await storage.blobs.put_bytes(content) for content in (b"own", b"shared")]
-        first = creation("a", sample(), blobs=(own.file_id, shared.file_id))
-        other = creation("b", sample(), blobs=(shared.file_id,))
-        later = update(other, sample(text="later"))
+        first = create_write("a", sample(), blobs=(own.file_id, shared.file_id))
+        other = create_write("b", sample(), blobs=(shared.file_id,))
+        later = update_write(other, sample(text="later"))
         for write in (first, other, later, purge(first)):
             await storage.commit(write)
         assert await storage.blobs.find(own.file_id) is None
         assert await _content(storage, shared) == b"shared"
-        await storage.commit(pruning(later, 1))
-        await storage.tidy()
+        await storage.commit(prune_write(later, 1))
+        await storage.vacuum()
         assert await storage.blobs.find(shared.file_id) is None
         assert await storage.commit_of_blob("b", shared.file_id) is None
         again = await storage.blobs.put_bytes(b"own")
         assert again.key != own.key
-        await storage.commit(creation("a", sample(), blobs=(again.file_id,)))
+        await storage.commit(create_write("a", sample(), blobs=(again.file_id,)))
         assert await _content(storage, again) == b"own"
 
     async def test_a_draft_holds_the_blobs_of_what_it_was(self, storage: IStorage) -> None:
         """Until that is pruned."""
         blob = await storage.blobs.put_bytes(b"in the first state")
-        first = creation("a", sample(), blobs=(blob.file_id,))
+        first = create_write("a", sample(), blobs=(blob.file_id,))
         await storage.commit(first)
-        await storage.commit(modification(first, first, sample(text="x")))
+        await storage.commit(modify_write(first, first, sample(text="x")))
         assert await storage.commit_of_blob("a", blob.file_id) is not None
         assert (await present(storage, "a")).version == 2
 
@@ -160,7 +168,7 @@ class BlobTests(StorageTests):
         ):
             with pytest.raises(UploadNotFound):
                 await uploads.get(upload_id, by)
-        await storage.tidy()
+        await storage.vacuum()
         assert (await uploads.get(upload.upload_id, "ada")).size == 5
         await uploads.abort(upload)
         with pytest.raises(UploadNotFound):

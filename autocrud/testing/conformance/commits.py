@@ -11,7 +11,15 @@ from autocrud.query.conditions import Query
 from autocrud.resource import CommitKind
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance.base import LARGE, StorageTests, ids, outcomes, present
-from autocrud.testing.sample_writes import creation, deletion, expecting, purge, restoration, sample, update
+from autocrud.testing.sample_writes import (
+    create_write,
+    delete_write,
+    expecting,
+    purge,
+    restore_write,
+    sample,
+    update_write,
+)
 
 
 class WritingTests(StorageTests):
@@ -19,7 +27,7 @@ class WritingTests(StorageTests):
 
     async def test_a_created_resource_reads_back_byte_for_byte(self, storage: IStorage) -> None:
         """What goes in comes out, metadata and data alike, Unicode and all."""
-        write = creation("a", sample(text="Grüße 🎬 \u2028", payload='"quoted"'))
+        write = create_write("a", sample(text="Grüße 🎬 \u2028", payload='"quoted"'))
         await storage.commit(write)
         head = await present(storage, "a")
         assert (head.data, head.meta, head.revision_info) == (write.data, write.meta_json, write.revision_json)
@@ -35,25 +43,25 @@ class WritingTests(StorageTests):
     async def test_data_of_any_size_reads_back(self, storage: IStorage) -> None:
         """Data too large for the head comes from elsewhere, in reads, in lists and in the history."""
         small, large = sample(text="small"), sample(text="large", payload=LARGE)
-        first = creation("a", large)
-        second = update(first, small)
-        third = deletion(second)
+        first = create_write("a", large)
+        second = update_write(first, small)
+        third = delete_write(second)
         await storage.commit(first)
         assert (await present(storage, "a")).data == large
         assert [head.data for head in (await storage.search(Query())).items] == [large]
         await storage.commit(second)
         assert (await present(storage, "a")).data == small
         await storage.commit(third)
-        await storage.commit(restoration(third))
+        await storage.commit(restore_write(third))
         assert (await present(storage, "a")).data == small
         history = await storage.commits("a")
         assert [await storage.data(commit) for commit in history[-2:]] == [small, large]
 
     async def test_3_revisions_are_immutable(self, storage: IStorage) -> None:
         """Every revision keeps its bytes, whatever comes after it."""
-        writes = [creation("a", sample(number=0))]
+        writes = [create_write("a", sample(number=0))]
         for number in range(1, 6):
-            writes.append(update(writes[-1], sample(number=number)))
+            writes.append(update_write(writes[-1], sample(number=number)))
         for write in writes:
             await storage.commit(write)
         history = await storage.commits("a")
@@ -63,9 +71,9 @@ class WritingTests(StorageTests):
 
     async def test_the_history_tells_every_kind_of_commit(self, storage: IStorage) -> None:
         """Deletes and restores are commits, with a time, an author and no data of their own."""
-        first = creation("a", sample())
-        second = deletion(first)
-        third = restoration(second)
+        first = create_write("a", sample())
+        second = delete_write(first)
+        third = restore_write(second)
         for write in (first, second, third):
             await storage.commit(write)
         history = await storage.commits("a")
@@ -79,21 +87,21 @@ class WritingTests(StorageTests):
 
     async def test_the_history_is_paged_newest_first(self, storage: IStorage) -> None:
         """`before` and `limit` cut it without a gap."""
-        write = creation("a", sample(number=0))
+        write = create_write("a", sample(number=0))
         await storage.commit(write)
         for number in range(1, 5):
-            write = update(write, sample(number=number))
+            write = update_write(write, sample(number=number))
             await storage.commit(write)
         assert [commit.version for commit in await storage.commits("a", limit=2)] == [5, 4]
         assert [commit.version for commit in await storage.commits("a", before=4, limit=2)] == [3, 2]
 
     async def test_4_a_stale_write_is_refused_and_leaves_nothing(self, storage: IStorage) -> None:
         """A write that follows another version than the current one is a Conflict."""
-        first = creation("a", sample(text="first"))
-        second = update(first, sample(text="second"))
+        first = create_write("a", sample(text="first"))
+        second = update_write(first, sample(text="second"))
         await storage.commit(first)
         await storage.commit(second)
-        for stale in (second, expecting(second, 7), deletion(first), purge(first)):
+        for stale in (second, expecting(second, 7), delete_write(first), purge(first)):
             with pytest.raises(Conflict):
                 await storage.commit(stale)
         assert (await present(storage, "a")).data == second.data
@@ -101,16 +109,16 @@ class WritingTests(StorageTests):
 
     async def test_4_a_write_to_nothing_is_refused(self, storage: IStorage) -> None:
         """Nothing can follow a resource that is not there."""
-        for write in (update(creation("a", sample()), sample()), deletion(creation("a", sample()))):
+        for write in (update_write(create_write("a", sample()), sample()), delete_write(create_write("a", sample()))):
             with pytest.raises(Conflict):
                 await storage.commit(write)
         assert await storage.get("a") is None
 
     async def test_4_of_many_writers_of_one_version_exactly_one_wins(self, storage: IStorage) -> None:
         """Forty tasks that read the same version: one acknowledgement, thirty-nine Conflicts."""
-        first = creation("a", sample())
+        first = create_write("a", sample())
         await storage.commit(first)
-        rivals = [update(first, sample(number=number)) for number in range(40)]
+        rivals = [update_write(first, sample(number=number)) for number in range(40)]
         results = await outcomes(storage, rivals)
         assert results.count(None) == 1
         assert sum(isinstance(result, Conflict) for result in results) == 39
@@ -118,7 +126,7 @@ class WritingTests(StorageTests):
 
     async def test_4_of_many_creators_of_one_id_exactly_one_wins(self, storage: IStorage) -> None:
         """Forty tasks that create the same id: one of them does."""
-        rivals = [creation("a", sample(number=number)) for number in range(40)]
+        rivals = [create_write("a", sample(number=number)) for number in range(40)]
         results = await outcomes(storage, rivals)
         assert results.count(None) == 1
         assert sum(isinstance(result, AlreadyExists) for result in results) == 39
@@ -126,24 +134,24 @@ class WritingTests(StorageTests):
 
     async def test_an_id_stays_taken_after_a_soft_delete(self, storage: IStorage) -> None:
         """A soft-deleted resource can come back, so nobody else may have its id."""
-        first = creation("a", sample())
+        first = create_write("a", sample())
         await storage.commit(first)
-        await storage.commit(deletion(first))
+        await storage.commit(delete_write(first))
         with pytest.raises(AlreadyExists):
-            await storage.commit(creation("a", sample()))
+            await storage.commit(create_write("a", sample()))
 
     async def test_a_taken_id_goes_before_a_taken_value(self, storage: IStorage) -> None:
         """A creation whose unique value is held by the very resource that has its id is told that the id is taken."""
-        await storage.commit(creation("a", sample(code="one")))
+        await storage.commit(create_write("a", sample(code="one")))
         with pytest.raises(AlreadyExists):
-            await storage.commit(creation("a", sample(code="one")))
+            await storage.commit(create_write("a", sample(code="one")))
 
     async def test_in_a_batch_each_write_stands_alone(self, storage: IStorage) -> None:
         """Writes that arrive together: those that are refused do not hurt the others."""
-        first = creation("a", sample(code="taken"))
+        first = create_write("a", sample(code="taken"))
         await storage.commit(first)
-        good = [creation(f"good-{number}", sample(number=number)) for number in range(10)]
-        bad = [creation("a", sample()), creation("b", sample(code="taken")), expecting(deletion(first), 9)]
+        good = [create_write(f"good-{number}", sample(number=number)) for number in range(10)]
+        bad = [create_write("a", sample()), create_write("b", sample(code="taken")), expecting(delete_write(first), 9)]
         results = await outcomes(storage, [good[0], bad[0], *good[1:5], bad[1], *good[5:], bad[2]])
         assert results.count(None) == 10
         assert {type(result) for result in results if result is not None} == {AlreadyExists, UniqueViolation, Conflict}
@@ -154,79 +162,79 @@ class WritingTests(StorageTests):
 
     async def test_5_a_unique_value_is_held_once(self, storage: IStorage) -> None:
         """Creating and updating into a value that a live resource holds is refused, by the field's name."""
-        first, second = creation("a", sample(code="one")), creation("b", sample(code="two"))
+        first, second = create_write("a", sample(code="one")), create_write("b", sample(code="two"))
         await storage.commit(first)
         await storage.commit(second)
-        for write in (creation("c", sample(code="one")), update(second, sample(code="one"))):
+        for write in (create_write("c", sample(code="one")), update_write(second, sample(code="one"))):
             with pytest.raises(UniqueViolation) as caught:
                 await storage.commit(write)
             assert caught.value.field == "code"
         assert (await present(storage, "b")).data == second.data
-        await storage.commit(update(first, sample(code="one", text="the holder itself may keep it")))
+        await storage.commit(update_write(first, sample(code="one", text="the holder itself may keep it")))
 
     async def test_5_of_many_claims_on_a_unique_value_exactly_one_wins(self, storage: IStorage) -> None:
         """Also where they arrive in one batch."""
-        results = await outcomes(storage, [creation(f"r{number}", sample(code="one")) for number in range(30)])
+        results = await outcomes(storage, [create_write(f"r{number}", sample(code="one")) for number in range(30)])
         assert results.count(None) == 1
         assert sum(isinstance(result, UniqueViolation) for result in results) == 29
         assert len(await ids(storage, QB["code"].eq("one"))) == 1
 
     async def test_5_of_several_taken_values_the_first_is_named(self, storage: IStorage) -> None:
         """In the order of the model's fields, on creation, update and restore."""
-        first = creation("a", sample(code="one", serial=1))
-        gone = deletion(first)
-        for write in (first, gone, creation("b", sample(serial=1)), creation("c", sample(code="one"))):
+        first = create_write("a", sample(code="one", serial=1))
+        gone = delete_write(first)
+        for write in (first, gone, create_write("b", sample(serial=1)), create_write("c", sample(code="one"))):
             await storage.commit(write)
-        other = creation("d", sample())
+        other = create_write("d", sample())
         await storage.commit(other)
         taken = sample(code="one", serial=1)
-        for write in (creation("e", taken), update(other, taken), restoration(gone)):
+        for write in (create_write("e", taken), update_write(other, taken), restore_write(gone)):
             with pytest.raises(UniqueViolation) as caught:
                 await storage.commit(write)
             assert caught.value.field == "code"
 
     async def test_5_nulls_and_deleted_resources_hold_no_unique_value(self, storage: IStorage) -> None:
         """Null is shared freely, and a value is free again once its holder is deleted."""
-        first = creation("a", sample(code="one"))
-        for write in (creation("x", sample()), creation("y", sample()), first, deletion(first)):
+        first = create_write("a", sample(code="one"))
+        for write in (create_write("x", sample()), create_write("y", sample()), first, delete_write(first)):
             await storage.commit(write)
-        await storage.commit(creation("b", sample(code="one")))
+        await storage.commit(create_write("b", sample(code="one")))
         with pytest.raises(UniqueViolation):
-            await storage.commit(restoration(deletion(first)))
+            await storage.commit(restore_write(delete_write(first)))
         assert (await present(storage, "a")).is_deleted
 
     async def test_a_purge_leaves_nothing(self, storage: IStorage) -> None:
         """No head, no history, no place in a list; and the id can be used anew, from version 1."""
-        first = creation("a", sample(code="one", payload=LARGE))
-        second = update(first, sample(code="one"))
+        first = create_write("a", sample(code="one", payload=LARGE))
+        second = update_write(first, sample(code="one"))
         for write in (first, second, purge(second)):
             await storage.commit(write)
         assert await storage.get("a") is None
         assert await storage.commits("a") == []
         assert await ids(storage, include_deleted=True) == []
-        again = creation("a", sample(code="one", text="again"))
+        again = create_write("a", sample(code="one", text="again"))
         await storage.commit(again)
         assert (await present(storage, "a")).data == again.data
         assert [commit.version for commit in await storage.commits("a")] == [1]
 
     async def test_4_who_read_what_was_purged_does_not_write_to_its_heir(self, storage: IStorage) -> None:
         """One of the same id and version, as an import that overwrites makes it, at once or in the same batch."""
-        first = creation("a", sample(text="first"))
+        first = create_write("a", sample(text="first"))
         await storage.commit(first)
         later = first.meta.created_time + timedelta(seconds=1)
-        heir = creation("a", sample(text="heir"), time=later)
-        late = update(first, sample(text="late"), time=later)
+        heir = create_write("a", sample(text="heir"), time=later)
+        late = update_write(first, sample(text="late"), time=later)
         results = await storage.commit_all([purge(first), heir, late])
         assert [type(result) for result in results] == [type(None), type(None), Conflict]
-        for write in (late, deletion(first, time=later), purge(first)):
+        for write in (late, delete_write(first, time=later), purge(first)):
             with pytest.raises(Conflict):
                 await storage.commit(write)
         assert (await present(storage, "a")).meta == heir.meta_json
-        await storage.commit(update(heir, sample(text="next")))
+        await storage.commit(update_write(heir, sample(text="next")))
 
     async def test_a_purge_spares_its_neighbours(self, storage: IStorage) -> None:
         """Others that were written in the same batch keep their bytes."""
-        writes = [creation(f"r{number}", sample(number=number, payload=LARGE)) for number in range(8)]
+        writes = [create_write(f"r{number}", sample(number=number, payload=LARGE)) for number in range(8)]
         assert await outcomes(storage, writes) == [None] * 8
         await storage.commit(purge(writes[3]))
         for number in (0, 1, 2, 4, 5, 6, 7):
@@ -236,7 +244,7 @@ class WritingTests(StorageTests):
 
     async def test_closing_finishes_what_was_begun(self, storage: IStorage) -> None:
         """Writes in flight are acknowledged, and closing twice does no harm."""
-        writes = [asyncio.ensure_future(storage.commit(creation(f"r{number}", sample()))) for number in range(20)]
+        writes = [asyncio.ensure_future(storage.commit(create_write(f"r{number}", sample()))) for number in range(20)]
         await asyncio.sleep(0)
         await storage.close()
         assert await asyncio.gather(*writes) == [None] * 20

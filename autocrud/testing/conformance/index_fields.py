@@ -11,7 +11,7 @@ from autocrud.schema.index_field import Index, Unique
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from autocrud.testing.conformance.base import StorageTests, asking, ids, outcomes
-from autocrud.testing.sample_writes import creation, deletion, purge, restoration, sample, update
+from autocrud.testing.sample_writes import create_write, delete_write, purge, restore_write, sample, update_write
 
 HOSTILE = [
     "'; DROP TABLE sample_resources; --", '"', "'", "\\", '\\"', "{", "}", ",", "{a,b}", "[]", '["a"]', "NULL", "null",
@@ -82,10 +82,10 @@ class FieldTests(StorageTests):
 
     async def test_lists_are_asked_for_by_their_items(self, storage: IStorage) -> None:
         """An empty list is not null; an item counts once; null has no items, and `~` turns all of that around."""
-        first = creation("ab", sample(tags=["a", "b", "a"]))
-        for write in (first, creation("b", sample(tags=["b"])), creation("empty", sample(tags=[]))):
+        first = create_write("ab", sample(tags=["a", "b", "a"]))
+        for write in (first, create_write("b", sample(tags=["b"])), create_write("empty", sample(tags=[]))):
             await storage.commit(write)
-        await storage.commit(creation("null", sample()))
+        await storage.commit(create_write("null", sample()))
         tags = QB["tags"]
         for asked, found, others in (
             (tags.contains("a"), ["ab"], ["null", "empty", "b"]),
@@ -104,26 +104,26 @@ class FieldTests(StorageTests):
     async def test_items_follow_every_commit(self, storage: IStorage) -> None:
         """Updates, deletions and restorations; a purged id that is given again has none of the old ones."""
         has_a, has_b = QB["tags"].contains("a"), QB["tags"].contains("b")
-        first = creation("r", sample(tags=["a"]))
-        second = update(first, sample(tags=["b", "c"]))
-        gone = deletion(second)
+        first = create_write("r", sample(tags=["a"]))
+        second = update_write(first, sample(tags=["b", "c"]))
+        gone = delete_write(second)
         await storage.commit(first)
         assert await ids(storage, has_a) == ["r"]
         await storage.commit(second)
         assert (await ids(storage, has_a), await ids(storage, has_b)) == ([], ["r"])
         await storage.commit(gone)
         assert (await ids(storage, has_b), await ids(storage, has_b, include_deleted=True)) == ([], ["r"])
-        back = restoration(gone)
+        back = restore_write(gone)
         await storage.commit(back)
         assert await ids(storage, has_b) == ["r"]
         await storage.commit(purge(back))
-        await storage.commit(creation("r", sample(tags=["a"])))
+        await storage.commit(create_write("r", sample(tags=["a"])))
         assert (await ids(storage, has_a), await ids(storage, has_b, include_deleted=True)) == (["r"], [])
 
     async def test_8_items_are_never_read_as_sql(self, storage: IStorage) -> None:
         """Whatever is in an item, it is only ever equal to itself, alone and among others."""
-        writes = [creation(f"r{number}", sample(tags=[text])) for number, text in enumerate(HOSTILE)]
-        assert set(await outcomes(storage, [*writes, creation("all", sample(tags=HOSTILE))])) == {None}
+        writes = [create_write(f"r{number}", sample(tags=[text])) for number, text in enumerate(HOSTILE)]
+        assert set(await outcomes(storage, [*writes, create_write("all", sample(tags=HOSTILE))])) == {None}
         for number, text in enumerate(HOSTILE):
             assert await ids(storage, QB["tags"].contains(text)) == ["all", f"r{number}"]
         assert await ids(storage, QB["tags"].contains_all(HOSTILE)) == ["all"]
@@ -140,7 +140,7 @@ class FieldTests(StorageTests):
         ]
         for number, (field, value) in enumerate(values):
             data = spec.dump(spec.validate({field.name: value}))
-            await storage.commit(creation(f"r{number}", data, spec=spec))
+            await storage.commit(create_write(f"r{number}", data, spec=spec))
         for number, (field, value) in enumerate(values):
             named = QB[field.name]
             asked = named.contains("v") if field.is_list else named.eq(value)
@@ -162,7 +162,7 @@ class FieldTests(StorageTests):
             "square": {"code": "d", "main": square, "others": [circle]},
         }.items():
             data = spec.dump(spec.validate({"group": group}))
-            await storage.commit(creation(name, data, spec=spec))
+            await storage.commit(create_write(name, data, spec=spec))
         for asked, found in (
             (QB["group.main.size"].gte(3), ["circle"]),
             (QB["group.main.size"].is_null(True), ["square", "bare", "none"]),
@@ -183,9 +183,9 @@ class FieldTests(StorageTests):
         spec: ModelSpec[Any] = ModelSpec(Shadow)
         storage = factory.build(spec)
         await storage.open()
-        first = creation("a", spec.dump(Shadow(version=7, status="mine", row=9, created_time=[4])), spec=spec)
-        second = creation("b", spec.dump(Shadow(is_deleted=True, meta="m", head="h")), spec=spec)
-        for write in (first, second, update(first, first.data or b"", spec=spec), deletion(second)):
+        first = create_write("a", spec.dump(Shadow(version=7, status="mine", row=9, created_time=[4])), spec=spec)
+        second = create_write("b", spec.dump(Shadow(is_deleted=True, meta="m", head="h")), spec=spec)
+        for write in (first, second, update_write(first, first.data or b"", spec=spec), delete_write(second)):
             await storage.commit(write)
         for asked, found in (
             (QB["version"].eq(7), ["a"]),

@@ -13,9 +13,18 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from autocrud.storage.ports.types import Head, Write
 from autocrud.testing.conformance.base import StorageTests, asking
-from autocrud.testing.history_oracle import START, Past, random_writes
+from autocrud.testing.history_oracle import START, HistoryOracle, random_writes
 from autocrud.testing.random_queries import KINDS, TEMPORAL_KINDS, random_condition, random_order, random_values
-from autocrud.testing.sample_writes import Sample, creation, deletion, pruning, restoration, sample, switching, update
+from autocrud.testing.sample_writes import (
+    Sample,
+    create_write,
+    delete_write,
+    prune_write,
+    restore_write,
+    sample,
+    switch_write,
+    update_write,
+)
 from autocrud.testing.text_corpus import Article
 
 _BATCH = 40
@@ -26,7 +35,7 @@ class TimeTests(StorageTests):
 
     async def test_7_a_list_of_the_past_is_what_a_reader_would_have_seen(self, factory: IStorageFactory) -> None:
         """Over random histories with deletions, switches, drafts, purges and prunes, by pages of any size."""
-        storage, past, chance = factory.build(KINDS), Past(KINDS), Random(3)
+        storage, past, chance = factory.build(KINDS), HistoryOracle(KINDS), Random(3)
         await storage.open()
         await write_random_past(storage, past, chance)
         for at in times_of(past):
@@ -36,7 +45,7 @@ class TimeTests(StorageTests):
 
     async def test_7_any_query_of_the_past_means_what_it_means_in_python(self, factory: IStorageFactory) -> None:
         """Of a temporal model: random conditions and orders at random times, nulls of what was pruned among them."""
-        storage, past = factory.build(TEMPORAL_KINDS), Past(TEMPORAL_KINDS)
+        storage, past = factory.build(TEMPORAL_KINDS), HistoryOracle(TEMPORAL_KINDS)
         await storage.open()
         await write_random_past(storage, past, Random(5))
         await compare_random_questions(storage, past)
@@ -47,14 +56,15 @@ class TimeTests(StorageTests):
         spec: ModelSpec[Sample] = ModelSpec(Sample, temporal=True)
         storage = factory.build(spec)
         await storage.open()
-        first = creation("a", sample(number=1), time=START, spec=spec)
-        second = update(first, sample(number=2), time=START + timedelta(hours=1), spec=spec)
+        first = create_write("a", sample(number=1), time=START, spec=spec)
+        second = update_write(first, sample(number=2), time=START + timedelta(hours=1), spec=spec)
         pruned = replace(second, data=None, index=(None,) * len(spec.index_fields))
-        gone = deletion(pruned, time=START + timedelta(hours=1, minutes=1))
-        back = restoration(gone, time=START + timedelta(hours=1, minutes=2))
-        third = switching(back, first, time=START + timedelta(hours=2), spec=spec)
+        gone = delete_write(pruned, time=START + timedelta(hours=1, minutes=1))
+        back = restore_write(gone, time=START + timedelta(hours=1, minutes=2))
+        third = switch_write(back, first, time=START + timedelta(hours=2), spec=spec)
         assert (
-            await storage.commit_all([first, pruned, gone, back, third, pruning(third, 2)], atomic=True) == [None] * 6
+            await storage.commit_all([first, pruned, gone, back, third, prune_write(third, 2)], atomic=True)
+            == [None] * 6
         )
         for hours, expected in {0.0: 1, 1.0: 0, 1.5: 0, 2.0: 1}.items():
             at = START + timedelta(hours=hours)
@@ -70,15 +80,17 @@ class TimeTests(StorageTests):
         storage, chance = factory.build(spec), Random(11)
         await storage.open()
         body = " ".join(f"{chance.getrandbits(64):x}" for _ in range(1000))
-        first = creation("a", spec.dump(Article(title="long", body=body)), time=START, spec=spec)
-        later = update(first, spec.dump(Article(title="longer", body=body)), time=START + timedelta(hours=1), spec=spec)
+        first = create_write("a", spec.dump(Article(title="long", body=body)), time=START, spec=spec)
+        later = update_write(
+            first, spec.dump(Article(title="longer", body=body)), time=START + timedelta(hours=1), spec=spec
+        )
         assert await storage.commit_all([first, later]) == [None] * 2
         query = Query(asking(QB["title"].eq("long"), spec=spec), at=START)
         assert [head.data for head in (await storage.search(query)).items] == [first.data]
         await storage.close()
 
 
-def times_of(past: Past) -> list[datetime]:
+def times_of(past: HistoryOracle) -> list[datetime]:
     """Times before, between, at and behind all commits."""
     last = max(states[-1].write.meta.updated_time for states in past.states.values())
     ticks = range(-1, 4 * ceil((last - START).total_seconds() + 1), 3)
@@ -86,12 +98,12 @@ def times_of(past: Past) -> list[datetime]:
     return [*times, last, last + timedelta(days=1)]
 
 
-async def write_random_past(storage: IStorage, past: Past, chance: Random, steps: int = 240) -> None:
+async def write_random_past(storage: IStorage, past: HistoryOracle, chance: Random, steps: int = 240) -> None:
     """A random history, or more of it, in a storage and in the oracle."""
     await _commit(storage, random_writes(past, chance, lambda: _data(chance), resources=24, steps=steps))
 
 
-async def compare_random_questions(storage: IStorage, past: Past, count: int = 120) -> None:
+async def compare_random_questions(storage: IStorage, past: HistoryOracle, count: int = 120) -> None:
     """Random conditions, in random orders, at random times."""
     times, chance = times_of(past), Random(9)
     for _ in range(count):
@@ -105,10 +117,10 @@ async def _commit(storage: IStorage, writes: Sequence[Write]) -> None:
     for start in range(0, len(writes), _BATCH):
         batch = writes[start : start + _BATCH]
         assert await storage.commit_all(batch) == [None] * len(batch)
-    await storage.tidy()
+    await storage.vacuum()
 
 
-async def compare(storage: IStorage, past: Past, query: Query) -> None:
+async def compare(storage: IStorage, past: HistoryOracle, query: Query) -> None:
     """A query finds in a storage, and counts there, what it finds in the oracle."""
     expected, found = past.select(query), list[Head]()
     assert await storage.count(query) == len(expected), query

@@ -13,7 +13,7 @@ from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from autocrud.storage.row_view import row_of
 from autocrud.testing.conformance.base import StorageTests, asking, ids, present
 from autocrud.testing.random_queries import KINDS, random_condition, random_order, random_values
-from autocrud.testing.sample_writes import creation, deletion, restoration, sample, update
+from autocrud.testing.sample_writes import create_write, delete_write, restore_write, sample, update_write
 
 _RANDOM_QUERIES = 250
 
@@ -50,10 +50,10 @@ class QueryTests(StorageTests):
 
     async def test_a_soft_delete_hides_and_a_restore_shows(self, storage: IStorage) -> None:
         """Lists and counts leave out what is deleted, unless they are asked not to; a read by id still finds it."""
-        first = creation("a", sample(text="t"))
-        second = deletion(first)
+        first = create_write("a", sample(text="t"))
+        second = delete_write(first)
         await storage.commit(first)
-        await storage.commit(creation("b", sample(text="t")))
+        await storage.commit(create_write("b", sample(text="t")))
         await storage.commit(second)
         assert await ids(storage) == await ids(storage, QB["text"].eq("t")) == ["b"]
         assert set(await ids(storage, include_deleted=True)) == {"a", "b"}
@@ -62,14 +62,19 @@ class QueryTests(StorageTests):
         assert await storage.count(Query(include_deleted=True)) == 2
         head = await present(storage, "a")
         assert (head.is_deleted, head.version, head.data) == (True, 2, first.data)
-        await storage.commit(restoration(second))
+        await storage.commit(restore_write(second))
         assert set(await ids(storage)) == {"a", "b"}
 
     async def test_filters_select_equal_values(self, storage: IStorage) -> None:
         """Of every kind of column, alone and together, over what the resource holds now."""
-        kept = creation("a", sample(text="Ab", number=2**40, flag=True))
-        moved = creation("b", sample(text="Ab", number=7, flag=False))
-        for write in (kept, moved, creation("c", sample(text="ab", flag=True)), update(moved, sample(text="zz"))):
+        kept = create_write("a", sample(text="Ab", number=2**40, flag=True))
+        moved = create_write("b", sample(text="Ab", number=7, flag=False))
+        for write in (
+            kept,
+            moved,
+            create_write("c", sample(text="ab", flag=True)),
+            update_write(moved, sample(text="zz")),
+        ):
             await storage.commit(write)
         assert await ids(storage, QB["text"].eq("Ab")) == ["a"]
         assert await ids(storage, QB["number"].eq(2**40)) == ["a"]
@@ -85,7 +90,7 @@ class QueryTests(StorageTests):
         """Whatever is in a value, it is only ever equal to itself."""
         hostile = ["'; DROP TABLE sample_resources; --", '"', "\\", "%", "_", "NULL", "\u00e9", "e\u0301", " x ", "x"]
         for number, text in enumerate(hostile):
-            await storage.commit(creation(f"r{number}", sample(text=text)))
+            await storage.commit(create_write(f"r{number}", sample(text=text)))
         for number, text in enumerate(hostile):
             assert await ids(storage, QB["text"].eq(text)) == [f"r{number}"]
 
@@ -93,24 +98,24 @@ class QueryTests(StorageTests):
         """By creation time, then by id; an update does not move a resource."""
         start = datetime(2026, 1, 1, tzinfo=UTC)
         writes = {
-            name: creation(name, sample(), time=start + timedelta(microseconds=tick))
+            name: create_write(name, sample(), time=start + timedelta(microseconds=tick))
             for name, tick in [("b", 5), ("a", 5), ("c", 4), ("z", 0), ("d", 1_000_000)]
         }
         for write in writes.values():
             await storage.commit(write)
-        await storage.commit(update(writes["z"], sample(number=1)))
+        await storage.commit(update_write(writes["z"], sample(number=1)))
         for limit in (1, 2, 3, 1000):
             assert await ids(storage, limit=limit) == ["d", "b", "a", "c", "z"]
 
     async def test_a_walk_over_the_pages_is_stable_while_others_write(self, storage: IStorage) -> None:
         """What was there is seen exactly once, though resources come and go between the pages."""
         for number in range(30):
-            await storage.commit(creation(f"old-{number:02}", sample()))
+            await storage.commit(create_write(f"old-{number:02}", sample()))
         query, seen, step = Query(limit=4), list[str](), 0
         while True:
             page = await storage.search(query)
             seen += [head.resource_id for head in page.items]
-            await storage.commit(creation(f"new-{step:02}", sample()))
+            await storage.commit(create_write(f"new-{step:02}", sample()))
             step += 1
             if page.next is None:
                 break
@@ -121,7 +126,7 @@ class QueryTests(StorageTests):
     async def test_the_last_page_says_that_it_is_the_last(self, storage: IStorage) -> None:
         """Also where the last page is full."""
         for number in range(4):
-            await storage.commit(creation(f"r{number}", sample()))
+            await storage.commit(create_write(f"r{number}", sample()))
         page = await storage.search(Query(limit=2))
         assert page.next is not None
         page = await storage.search(Query(limit=2, after=page.next))
@@ -131,7 +136,7 @@ class QueryTests(StorageTests):
         """By reads by id, lists and counts, under concurrent writes."""
 
         async def write_and_look(number: int) -> None:
-            await storage.commit(creation(f"r{number}", sample(number=number)))
+            await storage.commit(create_write(f"r{number}", sample(number=number)))
             assert (await present(storage, f"r{number}")).version == 1
             assert await ids(storage, QB["number"].eq(number)) == [f"r{number}"]
             assert await storage.count(Query(asking(QB["number"].eq(number)))) == 1
@@ -147,14 +152,14 @@ async def _filled(storage: IStorage) -> dict[str, Row]:
     for number in range(60):
         data = KINDS.dump(KINDS.validate(random_values(chance)))
         time = start + timedelta(seconds=chance.randrange(5), microseconds=chance.randrange(2))
-        last = first = creation(f"r{number:02}", data, time=time, spec=KINDS)
+        last = first = create_write(f"r{number:02}", data, time=time, spec=KINDS)
         await storage.commit(first)
         if chance.random() < 0.3:
-            last = update(first, KINDS.dump(KINDS.validate(random_values(chance))), spec=KINDS)
+            last = update_write(first, KINDS.dump(KINDS.validate(random_values(chance))), spec=KINDS)
             await storage.commit(last)
         index = last.index
         if chance.random() < 0.2:
-            last = deletion(last)
+            last = delete_write(last)
             await storage.commit(last)
         rows[last.meta.resource_id] = row_of(KINDS, last.meta_json, index)
     return rows

@@ -10,18 +10,18 @@ from autocrud.errors import Conflict, RevisionNotFound, UniqueViolation
 from autocrud.query.builder import QB
 from autocrud.resource import CommitKind, RevisionStatus, timestamp
 from autocrud.storage.ports.storage import IStorage
-from autocrud.storage.ports.types import FollowUp, Repeated, RequestKey, Revision, RevisionSpan, Write
+from autocrud.storage.ports.types import OnDeleteTask, Repeated, RequestKey, Revision, RevisionSpan, Write
 from autocrud.testing.conformance.base import LARGE, StorageTests, ids, outcomes, present
 from autocrud.testing.sample_writes import (
-    creation,
-    deletion,
-    modification,
-    pruning,
+    create_write,
+    delete_write,
+    modify_write,
+    prune_write,
     purge,
-    restoration,
+    restore_write,
     sample,
-    switching,
-    update,
+    switch_write,
+    update_write,
 )
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,10 +54,10 @@ class TimelineTests(StorageTests):
 
     async def test_revisions_are_cut_by_version_and_by_time(self, storage: IStorage) -> None:
         """Newest first; both ends of a time are within it."""
-        write = creation("a", sample(number=1), time=_START)
+        write = create_write("a", sample(number=1), time=_START)
         await storage.commit(write)
         for number in range(2, 6):
-            write = update(write, sample(number=number), time=_hours(number - 1))
+            write = update_write(write, sample(number=number), time=_hours(number - 1))
             await storage.commit(write)
         assert await _numbers(storage, "a") == [5, 4, 3, 2, 1]
         assert await _numbers(storage, "a", limit=2) == [5, 4]
@@ -74,9 +74,9 @@ class TimelineTests(StorageTests):
     async def test_3_the_earlier_state_of_a_draft_is_superseded_not_overwritten(self, storage: IStorage) -> None:
         """An edit makes no revision; what the draft was before can still be read, as of then."""
         draft = RevisionStatus.draft
-        first = creation("a", sample(text="one", code="c"), time=_START, status=draft)
-        second = modification(first, first, sample(text="two", payload=LARGE), time=_hours(1))
-        third = modification(second, second, sample(text="two", payload=LARGE), status=RevisionStatus.stable)
+        first = create_write("a", sample(text="one", code="c"), time=_START, status=draft)
+        second = modify_write(first, first, sample(text="two", payload=LARGE), time=_hours(1))
+        third = modify_write(second, second, sample(text="two", payload=LARGE), status=RevisionStatus.stable)
         await _committed(storage, first, second, third)
         head = await present(storage, "a")
         assert (head.version, head.data, head.revision_info) == (3, second.data, third.revision_json)
@@ -90,10 +90,10 @@ class TimelineTests(StorageTests):
 
     async def test_a_switch_moves_the_head_and_an_update_branches_from_there(self, storage: IStorage) -> None:
         """It makes no revision; data, index and status become those of the revision."""
-        first = creation("a", sample(text="one", payload=LARGE), status=RevisionStatus.draft)
-        second = update(first, sample(text="two"))
-        back = switching(second, first)
-        branch = update(back, sample(text="three"))
+        first = create_write("a", sample(text="one", payload=LARGE), status=RevisionStatus.draft)
+        second = update_write(first, sample(text="two"))
+        back = switch_write(second, first)
+        branch = update_write(back, sample(text="three"))
         await _committed(storage, first, second, back)
         head = await present(storage, "a")
         assert (head.version, head.data, head.revision_info) == (3, first.data, first.revision_json)
@@ -107,18 +107,18 @@ class TimelineTests(StorageTests):
 
     async def test_5_a_switch_may_not_take_what_another_holds(self, storage: IStorage) -> None:
         """A unique value that was given up, and is held by another resource now."""
-        first = creation("a", sample(code="one"))
-        second = update(first, sample(code="two"))
-        await _committed(storage, first, second, creation("b", sample(code="one")))
+        first = create_write("a", sample(code="one"))
+        second = update_write(first, sample(code="two"))
+        await _committed(storage, first, second, create_write("b", sample(code="one")))
         with pytest.raises(UniqueViolation):
-            await storage.commit(switching(second, first))
+            await storage.commit(switch_write(second, first))
         assert (await present(storage, "a")).data == second.data
 
     async def test_the_commit_of_a_time_is_the_last_one_that_is_not_after_it(self, storage: IStorage) -> None:
         """To the microsecond; nothing before the first one."""
-        first = creation("a", sample(), time=_START)
-        second = deletion(first, time=_hours(1))
-        third = restoration(second, time=_hours(1))
+        first = create_write("a", sample(), time=_START)
+        second = delete_write(first, time=_hours(1))
+        third = restore_write(second, time=_hours(1))
         await _committed(storage, first, second, third)
         tick = timedelta(microseconds=1)
         for time, version in ((_START, 1), (_hours(1) - tick, 1), (_hours(1), 3), (_hours(9), 3)):
@@ -130,18 +130,18 @@ class TimelineTests(StorageTests):
 
     async def test_what_is_pruned_is_gone_and_the_head_never_is(self, storage: IStorage) -> None:
         """Its data, with the update that gives it up or with a prune of its own; commits still tell that it was."""
-        writes = [creation("a", sample(number=1, payload=LARGE))]
+        writes = [create_write("a", sample(number=1, payload=LARGE))]
         for number in range(2, 5):
-            writes.append(update(writes[-1], sample(number=number), prunes=number - 3))
-        writes.append(switching(writes[-1], writes[1]))
-        writes.append(pruning(writes[-1], 4))
+            writes.append(update_write(writes[-1], sample(number=number), prunes=number - 3))
+        writes.append(switch_write(writes[-1], writes[1]))
+        writes.append(prune_write(writes[-1], 4))
         await _committed(storage, *writes[:4])
         assert await _numbers(storage, "a") == [4, 3, 2]
         assert await storage.revision("a", 1) is None
         listed = await _revision(storage, "a", 3)
         await _committed(storage, *writes[4:])
-        await storage.tidy()
-        await storage.tidy()
+        await storage.vacuum()
+        await storage.vacuum()
         assert await _numbers(storage, "a") == [2]
         assert (await present(storage, "a")).data == writes[1].data
         assert await storage.data(await _revision(storage, "a", 2)) == writes[1].data
@@ -149,17 +149,20 @@ class TimelineTests(StorageTests):
             await storage.data(listed)
         held = [commit.version for commit in await storage.commits("a") if commit.locator is not None]
         assert held == [5, 2]  # which gave the current revision its data
-        follower = update(writes[-1], sample(number=9))
+        follower = update_write(writes[-1], sample(number=9))
         await storage.commit(follower)
         assert await _numbers(storage, "a") == [5, 2]
 
     async def test_3_prunes_and_purges_spare_what_stands_beside_it(self, storage: IStorage) -> None:
         """Of many that were written together, some are given up; all the others read back."""
-        writes = [creation(f"r{number}", sample(number=number, payload=LARGE)) for number in range(6)]
+        writes = [create_write(f"r{number}", sample(number=number, payload=LARGE)) for number in range(6)]
         assert await outcomes(storage, writes) == [None] * 6
-        news = [update(write, sample(text="new"), prunes=1 if number % 2 else 0) for number, write in enumerate(writes)]
+        news = [
+            update_write(write, sample(text="new"), prunes=1 if number % 2 else 0)
+            for number, write in enumerate(writes)
+        ]
         assert await outcomes(storage, news) == [None] * 6
-        await storage.tidy()
+        await storage.vacuum()
         await storage.commit(purge(news[0]))
         for number in range(1, 6):
             assert await _numbers(storage, f"r{number}") == ([2] if number % 2 else [2, 1])
@@ -169,19 +172,21 @@ class TimelineTests(StorageTests):
     async def test_resources_with_old_data_are_told_in_order(self, storage: IStorage) -> None:
         """Those that hold data from before a time that is not the current revision's, in pages."""
         for name in ("a", "b", "c"):
-            first = creation(name, sample(), time=_START)
-            await _committed(storage, first, update(first, sample(number=1), time=_hours(2)))
-        await storage.commit(creation("only", sample(), time=_START))
-        assert await storage.outdated(_hours(1), "", 2) == ["a", "b"]
-        assert await storage.outdated(_hours(1), "b", 2) == ["c"]
-        assert await storage.outdated(_START, "", 10) == []
+            first = create_write(name, sample(), time=_START)
+            await _committed(storage, first, update_write(first, sample(number=1), time=_hours(2)))
+        await storage.commit(create_write("only", sample(), time=_START))
+        assert await storage.expired_revisions(_hours(1), "", 2) == ["a", "b"]
+        assert await storage.expired_revisions(_hours(1), "b", 2) == ["c"]
+        assert await storage.expired_revisions(_START, "", 10) == []
 
     async def test_a_write_of_a_key_happens_once(self, storage: IStorage) -> None:
         """Until the key expires, or what it made is purged; also of two at the same moment."""
         now = datetime.now(UTC)
 
         def keyed(name: str, time: datetime) -> Write:
-            return creation(name, sample(), time=time, key=RequestKey("k", "f", timestamp(time + timedelta(hours=1))))
+            return create_write(
+                name, sample(), time=time, key=RequestKey("k", "f", timestamp(time + timedelta(hours=1)))
+            )
 
         results = await outcomes(storage, [keyed("a", now), keyed("b", now), keyed("a", now)])
         assert [type(result) for result in results] == [type(None), Repeated, Repeated]
@@ -192,7 +197,7 @@ class TimelineTests(StorageTests):
         with pytest.raises(Repeated) as caught:
             await storage.commit(keyed("d", now + timedelta(minutes=62)))
         assert caught.value.resource_id == "c"
-        await storage.tidy()
+        await storage.vacuum()
         with pytest.raises(Repeated):
             await storage.commit(keyed("d", now + timedelta(minutes=62)))
         await storage.commit(purge(keyed("c", now + timedelta(minutes=61))))
@@ -201,33 +206,35 @@ class TimelineTests(StorageTests):
 
     async def test_reads_that_a_purge_overtakes_find_nothing(self, storage: IStorage) -> None:
         """What was named before it, and is fetched after it, is missing; it is not damaged."""
-        first = creation("a", sample(payload=LARGE))
+        first = create_write("a", sample(payload=LARGE))
         await storage.commit(first)
         (commit,), revision = await storage.commits("a"), await _revision(storage, "a", 1)
         await storage.commit(purge(first))
         for named in (commit, revision):
             with pytest.raises(RevisionNotFound):
                 await storage.data(named)
-        await storage.commit(creation("a", sample(payload=LARGE[:-1])))
+        await storage.commit(create_write("a", sample(payload=LARGE[:-1])))
         with pytest.raises(RevisionNotFound):
             await storage.data(revision)
 
     async def test_follow_ups_are_pending_until_they_are_settled(self, storage: IStorage) -> None:
         """Those of a delete and of a purge, in order and by pages; a write that is refused leaves none."""
-        made = {name: creation(name, sample()) for name in "abcd"}
+        made = {name: create_write(name, sample()) for name in "abcd"}
         await _committed(storage, *made.values())
-        assert await storage.pending(None, 10) == []
-        gone = {name: replace(deletion(made[name], time=_hours(1)), follow_up=True) for name in "cba"}
+        assert await storage.pending_deletions(None, 10) == []
+        gone = {name: replace(delete_write(made[name], time=_hours(1)), follow_up=True) for name in "cba"}
         purged = replace(purge(gone["b"]), follow_up=True)
-        await _committed(storage, *gone.values(), deletion(made["d"]), purged, restoration(gone["a"], time=_hours(2)))
-        (refused,) = await outcomes(storage, [replace(deletion(made["c"], time=_hours(3)), follow_up=True)])
+        await _committed(
+            storage, *gone.values(), delete_write(made["d"]), purged, restore_write(gone["a"], time=_hours(2))
+        )
+        (refused,) = await outcomes(storage, [replace(delete_write(made["c"], time=_hours(3)), follow_up=True)])
         assert isinstance(refused, Conflict)
-        early = [FollowUp(name, timestamp(_hours(1)), "ada") for name in "abc"]
-        first = await storage.pending(None, 2)
-        rest = await storage.pending(first[-1], 10)
+        early = [OnDeleteTask(name, timestamp(_hours(1)), "ada") for name in "abc"]
+        first = await storage.pending_deletions(None, 2)
+        rest = await storage.pending_deletions(first[-1], 10)
         assert [*first, *rest] == early  # what happened to one resource at one time is one
         assert {item.by for item in first + rest} == {"ada"}
-        await storage.settle([early[0], early[1]])
-        await storage.settle([early[0]])
-        await storage.settle([])
-        assert await storage.pending(None, 10) == early[2:]
+        await storage.complete([early[0], early[1]])
+        await storage.complete([early[0]])
+        await storage.complete([])
+        assert await storage.pending_deletions(None, 10) == early[2:]

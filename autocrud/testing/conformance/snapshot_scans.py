@@ -8,38 +8,38 @@ from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
 from autocrud.resource import CommitKind
 from autocrud.storage.ports.storage import IStorage
-from autocrud.storage.ports.types import Past, Seen
+from autocrud.storage.ports.types import CommitEntry, ScanItem
 from autocrud.testing.conformance.base import LARGE, StorageTests, asking, ids
-from autocrud.testing.sample_writes import creation, deletion, purge, sample, switching, update
+from autocrud.testing.sample_writes import create_write, delete_write, purge, sample, switch_write, update_write
 
 ALL = Query(include_deleted=True, limit=1)
 
 
-async def _picture(storage: IStorage, query: Query, **asked: Any) -> list[Seen]:
-    return [seen async for seen in storage.picture(query, **asked)]
+async def _picture(storage: IStorage, query: Query, **asked: Any) -> list[ScanItem]:
+    return [seen async for seen in storage.snapshot_scan(query, **asked)]
 
 
 class PictureTests(StorageTests):
-    """Tests of `picture`."""
+    """Tests of `snapshot_scan`."""
 
     async def test_a_picture_shows_one_moment_while_writes_go_on(self, storage: IStorage) -> None:
         """By ids, over several pages; what is erased meanwhile may be absent, and nothing else differs."""
-        writes = [creation(f"r{number:03}", sample(number=number)) for number in range(500)]
-        large = creation("s", sample(payload=LARGE))
-        gone = creation("t", sample(payload=LARGE))
+        writes = [create_write(f"r{number:03}", sample(number=number)) for number in range(500)]
+        large = create_write("s", sample(payload=LARGE))
+        gone = create_write("t", sample(payload=LARGE))
         await storage.commit_all([*writes[250:], *writes[:250], large, gone])
         before = await _picture(storage, ALL)
-        assert [seen.resource_id for seen in before if not isinstance(seen, Past)] == [
+        assert [seen.resource_id for seen in before if not isinstance(seen, CommitEntry)] == [
             *(write.meta.resource_id for write in writes), "s", "t",
         ]  # fmt: skip
-        pages: Any = storage.picture(ALL)
+        pages: Any = storage.snapshot_scan(ALL)
         async with aclosing(pages):
             found = [await anext(pages)]
-            await storage.commit(creation("r", sample()))
-            await storage.commit(creation("r2505", sample()))
-            await storage.commit(deletion(writes[490]))
-            await storage.commit(update(writes[499], sample(text="later")))
-            await storage.commit(update(large, sample(text="later")))
+            await storage.commit(create_write("r", sample()))
+            await storage.commit(create_write("r2505", sample()))
+            await storage.commit(delete_write(writes[490]))
+            await storage.commit(update_write(writes[499], sample(text="later")))
+            await storage.commit(update_write(large, sample(text="later")))
             with suppress(StorageUnavailable):  # it is purged, and erased when the picture ends
                 await storage.commit(purge(gone))
             found += [seen async for seen in pages]
@@ -48,26 +48,27 @@ class PictureTests(StorageTests):
 
     async def test_a_picture_has_what_its_query_selects(self, storage: IStorage) -> None:
         """Filters and soft deletion are as in lists; a limit is for pages alone."""
-        writes = [creation(f"r{number}", sample(number=number % 2)) for number in range(6)]
-        await storage.commit_all([*writes, deletion(writes[5])])
+        writes = [create_write(f"r{number}", sample(number=number % 2)) for number in range(6)]
+        await storage.commit_all([*writes, delete_write(writes[5])])
         odd = asking(QB["number"].eq(1))
-        assert [head.resource_id for head in await _picture(storage, Query(odd)) if not isinstance(head, Past)] == [
-            "r1", "r3",
-        ]  # fmt: skip
+        heads = [item for item in await _picture(storage, Query(odd)) if not isinstance(item, CommitEntry)]
+        assert [head.resource_id for head in heads] == ["r1", "r3"]
         with_deleted = await _picture(storage, Query(odd, include_deleted=True), history=True)
-        versions = [(seen.commit.resource_id, seen.commit.version) for seen in with_deleted if isinstance(seen, Past)]
+        versions = [
+            (seen.commit.resource_id, seen.commit.version) for seen in with_deleted if isinstance(seen, CommitEntry)
+        ]
         assert versions == [("r1", 1), ("r3", 1), ("r5", 1), ("r5", 2)]
 
     async def test_a_picture_of_histories_has_every_commit(self, storage: IStorage) -> None:
         """Oldest first, of one moment, each with when its resource was created, and by whom."""
-        first = creation("a", sample(text="1"))
-        second = update(first, sample(text="2", payload=LARGE))
-        third = switching(second, first)
-        await storage.commit_all([first, second, third, creation("b", sample())])
-        pages: Any = storage.picture(ALL, history=True)
+        first = create_write("a", sample(text="1"))
+        second = update_write(first, sample(text="2", payload=LARGE))
+        third = switch_write(second, first)
+        await storage.commit_all([first, second, third, create_write("b", sample())])
+        pages: Any = storage.snapshot_scan(ALL, history=True)
         async with aclosing(pages):
             found = [await anext(pages)]
-            await storage.commit(deletion(third))
+            await storage.commit(delete_write(third))
             found += [past async for past in pages]
         kinds = [(past.commit.resource_id, past.commit.kind) for past in found]
         made, changed, switched = CommitKind.create, CommitKind.update, CommitKind.switch
@@ -79,8 +80,8 @@ class PictureTests(StorageTests):
 
     async def test_a_picture_that_is_given_up_holds_nothing(self, storage: IStorage) -> None:
         """More of them than there are connections: each is let go of when it is closed."""
-        await storage.commit(creation("a", sample()))
+        await storage.commit(create_write("a", sample()))
         for _ in range(12):
-            pages: Any = storage.picture(ALL)
+            pages: Any = storage.snapshot_scan(ALL)
             assert (await anext(pages)).resource_id == "a"
             await pages.aclose()

@@ -17,7 +17,7 @@ from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from autocrud.storage.ports.types import Write
 from autocrud.storage.row_view import row_of
 from autocrud.testing.conformance.base import StorageTests
-from autocrud.testing.sample_writes import creation, deletion, purge, restoration, switching, update
+from autocrud.testing.sample_writes import create_write, delete_write, purge, restore_write, switch_write, update_write
 from autocrud.testing.text_corpus import ARTICLES, QUESTIONS, STORED, UNANSWERABLE, article, random_article, random_text
 
 _FIELDS = Resolver(ARTICLES)
@@ -66,9 +66,9 @@ class TextTests(StorageTests):
         storage = factory.build(ARTICLES)
         await storage.open()
         first, other = _created("a", title="old fox", number=1), _created("b", 1, body="a fox", notes=["x"], number=2)
-        second = update(first, article(title="new hen", number=3), spec=ARTICLES)
-        back = switching(second, first, spec=ARTICLES)
-        gone = deletion(back)
+        second = update_write(first, article(title="new hen", number=3), spec=ARTICLES)
+        back = switch_write(second, first, spec=ARTICLES)
+        gone = delete_write(back)
         for write in (first, other, second):
             await storage.commit(write)
         assert await answers(storage, question("fox")) == ["b"]
@@ -87,7 +87,7 @@ class TextTests(StorageTests):
         assert set(await answers(storage, question("fox", deleted=True))) == {"a", "b"}
         assert await storage.count(question("fox", deleted=True)) == 2
         assert await answers(storage, Query(Not(_FIELDS.text("fox")))) == []
-        restored = restoration(gone)
+        restored = restore_write(gone)
         await storage.commit(restored)
         assert set(await answers(storage, question("fox"))) == {"a", "b"}
         await storage.commit(purge(restored))
@@ -155,7 +155,7 @@ class TextTests(StorageTests):
 
 
 def _created(resource_id: str, tick: int = 0, **fields: object) -> Write:
-    return creation(resource_id, article(**fields), time=_START + timedelta(seconds=tick), spec=ARTICLES)
+    return create_write(resource_id, article(**fields), time=_START + timedelta(seconds=tick), spec=ARTICLES)
 
 
 async def _filled(storage: IStorage, chance: Random) -> dict[str, Row]:
@@ -163,7 +163,7 @@ async def _filled(storage: IStorage, chance: Random) -> dict[str, Row]:
     writes = {f"r{number:02}": _created(f"r{number:02}", number // 4, **random_article(chance)) for number in range(60)}
     await storage.commit_all(list(writes.values()))
     for name in chance.sample(sorted(writes), 20):
-        writes[name] = update(writes[name], article(**random_article(chance)), spec=ARTICLES)
+        writes[name] = update_write(writes[name], article(**random_article(chance)), spec=ARTICLES)
     await storage.commit_all([write for write in writes.values() if write.follows])
     return {name: row_of(ARTICLES, write.meta_json, write.index) for name, write in writes.items()}
 

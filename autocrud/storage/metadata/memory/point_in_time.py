@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo
-from autocrud.storage.point_in_time import head_then
+from autocrud.storage.point_in_time import resource_at
 from autocrud.storage.ports.types import Commit, Head
 
 MAKES = (CommitKind.create, CommitKind.update)
@@ -37,4 +37,4 @@ def state_at(history: Sequence[Commit], head: Head, time: datetime) -> Head | No
         return None
     made = next(made for made in history if made.kind in MAKES and made.revision_id == commit.revision_id)
     info, held = written(history, made, commit.version)
-    return head_then(commit, ResourceMeta.model_validate_json(head.meta), info, None, held.locator)
+    return resource_at(commit, ResourceMeta.model_validate_json(head.meta), info, None, held.locator)

@@ -18,26 +18,26 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.metadata.memory.aggregate import aggregate
 from autocrud.storage.metadata.memory.point_in_time import MAKES, state_at, written
 from autocrud.storage.metadata.memory.rows import Held, Place, Row, row_after
-from autocrud.storage.metadata.memory.snapshot_scan import picture
+from autocrud.storage.metadata.memory.snapshot_scan import snapshot_scan
 from autocrud.storage.ports.objects import ObjectStore
 from autocrud.storage.ports.storage import MetaStore
 from autocrud.storage.ports.types import (
     Blob,
     Commit,
-    FollowUp,
     Head,
     Item,
+    OnDeleteTask,
     Outcome,
     Repeated,
     RequestKey,
     Revision,
     RevisionSpan,
-    Seen,
+    ScanItem,
     UnknownBlob,
     Write,
     all_or_none,
     commit_of,
-    follow_up_of,
+    on_delete_task_of,
 )
 from autocrud.storage.row_view import row_of
 
@@ -60,7 +60,7 @@ class MemoryMetaStore(MetaStore):
         self._blobs: dict[str, Blob] = {}
         self._references: dict[str, dict[int, tuple[str, ...]]] = {}
         self._orphans: list[str] = []
-        self._pending: dict[FollowUp, None] = {}
+        self._pending: dict[OnDeleteTask, None] = {}
         self._serials = count()  # a locator is never used again
         self._order: list[Place] = []
         self._holders: dict[Held, str] = {}  # of unique values
@@ -102,8 +102,10 @@ class MemoryMetaStore(MetaStore):
     async def count(self, query: Query) -> int:
         return sum(1 for _ in self._selected(query, self._order))
 
-    def picture(self, query: Query, history: bool) -> AsyncIterator[Sequence[Seen]]:
-        return picture((row.head for row in self._selected(query, self._order)), self._commits if history else None)
+    def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:
+        return snapshot_scan(
+            (row.head for row in self._selected(query, self._order)), self._commits if history else None
+        )
 
     async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
         return aggregate(asked, (row.columns for row in self._selected(asked, self._order)))
@@ -143,7 +145,7 @@ class MemoryMetaStore(MetaStore):
     async def blob(self, file_id: str) -> Blob | None:
         return self._blobs.get(file_id)
 
-    async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
+    async def expired_revisions(self, before: datetime, after: str, limit: int) -> list[str]:
         return [
             resource_id
             for resource_id, history in sorted(self._commits.items())
@@ -154,13 +156,13 @@ class MemoryMetaStore(MetaStore):
             )
         ][:limit]
 
-    async def pending(self, after: FollowUp | None, limit: int) -> list[FollowUp]:
+    async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
         return sorted(item for item in self._pending if after is None or item > after)[:limit]
 
-    async def settle(self, done: Sequence[FollowUp]) -> None:
+    async def complete(self, done: Sequence[OnDeleteTask]) -> None:
         self._pending = dict.fromkeys(self._pending.keys() - set(done))
 
-    async def tidy(self) -> None:
+    async def vacuum(self) -> None:
         now = timestamp(datetime.now(UTC))
         self._keys = {key: held for key, held in self._keys.items() if held[0].expires >= now}
 
@@ -218,7 +220,7 @@ class MemoryMetaStore(MetaStore):
             for held in self._held(row):
                 del self._holders[held]
         if write.follow_up:
-            self._pending[follow_up_of(write)] = None
+            self._pending[on_delete_task_of(write)] = None
         if new is None:
             self._forget(resource_id, write.blobs)
         else:

@@ -10,11 +10,20 @@ from autocrud.resource import CommitKind, timestamp
 from autocrud.storage.commit_log.record_codec import data_span, encode_record
 from autocrud.storage.metadata.postgres.history_tables import commit_row
 from autocrud.storage.metadata.postgres.tables import Held, PostgresTables
-from autocrud.storage.ports.types import Blob, Item, Outcome, Repeated, UnknownBlob, Write, all_or_none, follow_up_of
+from autocrud.storage.ports.types import (
+    Blob,
+    Item,
+    Outcome,
+    Repeated,
+    UnknownBlob,
+    Write,
+    all_or_none,
+    on_delete_task_of,
+)
 
 
 @dataclass(slots=True)
-class State:
+class BatchState:
     """One resource as the batch leaves it so far.
 
     Attributes:
@@ -65,7 +74,7 @@ class Batch:
         self._items = items
         self._writes = [item for item in items if isinstance(item, Write)]
         self.key = key
-        self._states: dict[str, State] = {write.meta.resource_id: State() for write in self._writes}
+        self._states: dict[str, BatchState] = {write.meta.resource_id: BatchState() for write in self._writes}
         self._known_blobs: set[str] = set()
         self._keys: dict[str, tuple[str, str, str]] = {}
         self.blob_rows: list[tuple[Any, ...]] = []
@@ -86,12 +95,12 @@ class Batch:
         """Its records, as they are to be stored."""
         return b"".join(line + b"\n" for line in self.lines)
 
-    def load(
+    def add_row(
         self, resource_id: str, version: int, created_time: datetime, record: str | None, unique: Sequence[Any]
     ) -> None:
         """Take in a locked row; `unique` are its values of the fields of unique sets, in order."""
         held = self._tables.locked_claims(unique)
-        self._states[resource_id] = State(
+        self._states[resource_id] = BatchState(
             version, created_time, record, held, stored=True, version_before=version, base=version, held=held
         )
 
@@ -100,7 +109,7 @@ class Batch:
         """The resources that it may purge."""
         return [write.meta.resource_id for write in self._writes if write.kind is CommitKind.purge]
 
-    def begin(self, resource_id: str, record: str) -> None:
+    def add_first_record(self, resource_id: str, record: str) -> None:
         """Take in the place of a resource's first record."""
         self._states[resource_id].begun = record
 
@@ -123,12 +132,12 @@ class Batch:
         named = {file_id for write in self._writes for file_id in write.blobs}
         return sorted(named | {item.file_id for item in self._items if isinstance(item, Blob)})
 
-    def know(self, file_ids: Iterable[str], keys: Iterable[tuple[str, str, str, str]]) -> None:
+    def add_blobs_and_keys(self, file_ids: Iterable[str], keys: Iterable[tuple[str, str, str, str]]) -> None:
         """Take in the blobs that are registered, and the request keys that are held."""
         self._known_blobs = set(file_ids)
         self._keys = {key: (fingerprint, expires, holder) for key, fingerprint, expires, holder in keys}
 
-    def hold(self, held: Held, resource_id: str) -> None:
+    def add_holder(self, held: Held, resource_id: str) -> None:
         """Take in who holds a unique value."""
         self._holders[held] = resource_id
 
@@ -251,19 +260,19 @@ class Batch:
         self._accept(write, state, unique)
         return None
 
-    def _accept(self, write: Write, state: State, unique: list[Held]) -> None:
+    def _accept(self, write: Write, state: BatchState, unique: list[Held]) -> None:
         line = encode_record(write, state.record, state.begun if write.kind is CommitKind.purge else None)
         start, size = data_span(write, len(line))
         locator = f"{self.key}:{self._offset + start}:{size}" if size else None
         record = self._append(line)
         if write.follow_up:
-            self.pending.append(astuple(follow_up_of(write)))
+            self.pending.append(astuple(on_delete_task_of(write)))
         if write.kind is CommitKind.purge:
             self.erased += [row[-1] for row in state.commits]
             held = self._keys.items()
             self._keys = {key: row for key, row in held if row[2] != write.meta.resource_id}
             stored = state.stored
-            self._states[write.meta.resource_id] = State(last=write, stored=stored, purged=True)
+            self._states[write.meta.resource_id] = BatchState(last=write, stored=stored, purged=True)
             return
         state.version, state.record, state.begun = write.meta.version, record, state.begun or record
         state.created_time = write.meta.created_time

@@ -31,7 +31,7 @@ class Raced(Exception):
     """Another transaction was in the way: what was read is no longer so. The same again may succeed."""
 
 
-class PostgresPool:
+class PostgresConnections:
     """The connections that the models of one factory share.
 
     Args:

@@ -20,11 +20,11 @@ class PostgresFollowUps:
             f"INSERT INTO {self.table} (resource_id, time, by)"
             " SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING"
         )
-        self.pending = (
+        self.pending_deletions = (
             f"SELECT resource_id, time, by FROM {self.table} WHERE (resource_id, time) > ($1, $2)"
             " ORDER BY resource_id, time LIMIT $3"
         )
-        self.settle = (
+        self.complete = (
             f"DELETE FROM {self.table} p USING unnest($1::text[], $2::text[]) AS done (resource_id, time)"
             " WHERE p.resource_id = done.resource_id AND p.time = done.time"
         )

@@ -74,7 +74,7 @@ class PostgresHistory:
         )
         # Revision n is made by commit n or a later one, so that the search begins where it most often ends.
         self._revision = f"{revisions} AND made.version >= $3 AND made.revision_id = $4 ORDER BY made.version LIMIT 1"
-        self.outdated = (
+        self.expired_revisions = (
             f"SELECT DISTINCT c.resource_id FROM {self.commits} c JOIN {heads} h USING (resource_id)"
             " WHERE c.locator IS NOT NULL AND c.time < $1 AND c.revision_id <> h.current_revision_id"
             " AND c.resource_id > $2 ORDER BY c.resource_id LIMIT $3"

@@ -16,9 +16,9 @@ from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.unique_constraints import UniqueSet
 from autocrud.storage.index_backfill.column_state import signature
-from autocrud.storage.index_backfill.runner import FillEngine, NotUnique, Progress, large_values, values_of
+from autocrud.storage.index_backfill.runner import BackfillEngine, NotUnique, Progress, large_values, values_of
 from autocrud.storage.metadata.postgres.compiler import fitting, quoted
-from autocrud.storage.metadata.postgres.connection import PostgresPool, Raced
+from autocrud.storage.metadata.postgres.connection import PostgresConnections, Raced
 from autocrud.storage.metadata.postgres.index_state import columns_of_field, furthest_behind, values_of_field
 from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 from autocrud.storage.metadata.postgres.schema import MARK, key_of, lock_of, present_indexes, wanted_indexes
@@ -32,11 +32,11 @@ _LONG = 86400.0  # seconds
 _KEEP_ALIVE = 10.0  # seconds
 
 
-class PostgresFillEngine(FillEngine):
+class PostgresBackfillEngine(BackfillEngine):
     """Fills in short transactions, of which one node at a time has one, and builds indexes beside them."""
 
     def __init__(
-        self, spec: ModelSpec[Any], pool: PostgresPool, tables: PostgresTables, records: PostgresRecords
+        self, spec: ModelSpec[Any], pool: PostgresConnections, tables: PostgresTables, records: PostgresRecords
     ) -> None:
         self._spec = spec
         self._pool = pool

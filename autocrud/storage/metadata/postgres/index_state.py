@@ -76,7 +76,7 @@ class PostgresFields:
 
     def is_current(self, state: FieldState[str] | None, field: IndexField) -> bool:
         """Whether what the columns hold, or what has been filled of them, is of this field, and was not passed by."""
-        return state is not None and state.signature == signature(field) and not state.passed_by
+        return state is not None and state.signature == signature(field) and not state.stale
 
     def _is_own(self, state: FieldState[str]) -> bool:
         return self._own.get(state.column) == state.signature

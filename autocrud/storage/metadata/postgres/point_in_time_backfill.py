@@ -9,7 +9,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.metadata.postgres.history_tables import commit_of_row
 from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 from autocrud.storage.metadata.postgres.tables import PostgresTables, columns_of, declared
-from autocrud.storage.point_in_time import meta_then, states_of, values_of
+from autocrud.storage.point_in_time import meta_then, rows_of_commits, values_of
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ async def _fill_some(
     nothing = (None,) * len(spec.index_fields)
     entered = []
     for resource_id, group in groupby(commits, key=lambda commit: commit.resource_id):
-        for state in states_of(list(group), values.get(resource_id, {}), nothing):
+        for state in rows_of_commits(list(group), values.get(resource_id, {}), nothing):
             meta = meta_then(state.commit, born[resource_id])
             entered.append(states.row(meta, state.until, tables.index_row(state.index)))
     await connection.execute(states.purge, list(born))

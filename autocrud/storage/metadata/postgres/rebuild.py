@@ -16,7 +16,7 @@ from autocrud.storage.index_backfill.column_state import signature
 from autocrud.storage.metadata.postgres.history_tables import commit_row
 from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 from autocrud.storage.metadata.postgres.tables import PostgresTables, columns_of
-from autocrud.storage.ports.types import Blob, Write, follow_up_of
+from autocrud.storage.ports.types import Blob, Write, on_delete_task_of
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
             items = [_found(spec, place, line, misfits) for _, place, line in group]
             rebuilt.add(tables, *_history(items))
             # Also what was rolled back: to follow up what did not happen does nothing.
-            rebuilt.pending += [astuple(follow_up_of(item.write)) for item in items if item.write.follow_up]
+            rebuilt.pending += [astuple(on_delete_task_of(item.write)) for item in items if item.write.follow_up]
         await rebuilt.store(connection, tables)
         released.update(rebuilt.released)
         done, after = done + len(ids), ids[-1]

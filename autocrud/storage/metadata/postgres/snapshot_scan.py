@@ -5,19 +5,19 @@ from typing import Any
 
 from autocrud.query.conditions import Query
 from autocrud.storage.metadata.postgres.compiler import PostgresCompiler
-from autocrud.storage.metadata.postgres.connection import PostgresPool
+from autocrud.storage.metadata.postgres.connection import PostgresConnections
 from autocrud.storage.metadata.postgres.history_tables import COMMIT, commit_of_row
 from autocrud.storage.metadata.postgres.tables import HEAD, PostgresTables, head_of, live
-from autocrud.storage.ports.types import Past, Seen
+from autocrud.storage.ports.types import CommitEntry, ScanItem
 
 _PAGE = 200
 _PATIENT = "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0"
 _SECONDS = 600.0  # for a page: the first one may need a sort of all
 
 
-async def picture(
-    pool: PostgresPool, tables: PostgresTables, query: Query, history: bool
-) -> AsyncIterator[Sequence[Seen]]:
+async def snapshot_scan(
+    pool: PostgresConnections, tables: PostgresTables, query: Query, history: bool
+) -> AsyncIterator[Sequence[ScanItem]]:
     """What a query selects, as of now, in a transaction that keeps a connection of the pool until it ends."""
     compiler = PostgresCompiler()
     sql = (_pasts if history else _heads)(compiler, tables, query)
@@ -46,6 +46,6 @@ def _pasts(compiler: PostgresCompiler, tables: PostgresTables, query: Query) -> 
     )
 
 
-def _past(row: Any) -> Seen:
+def _past(row: Any) -> ScanItem:
     created_time, created_by, *commit = row
-    return Past(commit_of_row(commit), created_time, created_by)
+    return CommitEntry(commit_of_row(commit), created_time, created_by)

@@ -14,25 +14,35 @@ from autocrud.query.aggregation import Aggregation, GroupRow, too_large
 from autocrud.query.conditions import Query
 from autocrud.resource import timestamp
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.commit_log.group_commit import Batcher
-from autocrud.storage.index_backfill.runner import Filling
+from autocrud.storage.commit_log.group_commit import GroupCommit
+from autocrud.storage.index_backfill.runner import IndexBackfill
 from autocrud.storage.metadata.postgres.batch import Batch
 from autocrud.storage.metadata.postgres.batch_apply import apply
-from autocrud.storage.metadata.postgres.connection import ConnectionLost, PostgresPool, Raced
+from autocrud.storage.metadata.postgres.connection import ConnectionLost, PostgresConnections, Raced
 from autocrud.storage.metadata.postgres.history_tables import commit_of_row
-from autocrud.storage.metadata.postgres.index_migration import PostgresFillEngine
+from autocrud.storage.metadata.postgres.index_migration import PostgresBackfillEngine
 from autocrud.storage.metadata.postgres.point_in_time import heads_then
 from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 from autocrud.storage.metadata.postgres.schema import prepare
-from autocrud.storage.metadata.postgres.snapshot_scan import picture
+from autocrud.storage.metadata.postgres.snapshot_scan import snapshot_scan
 from autocrud.storage.metadata.postgres.tables import PostgresTables, columns_of, head_of
 from autocrud.storage.metadata.sql.revisions import revision_of
 from autocrud.storage.ports.storage import MetaStore
-from autocrud.storage.ports.types import Blob, Commit, FollowUp, Head, Item, Outcome, Revision, RevisionSpan, Seen
+from autocrud.storage.ports.types import (
+    Blob,
+    Commit,
+    Head,
+    Item,
+    OnDeleteTask,
+    Outcome,
+    Revision,
+    RevisionSpan,
+    ScanItem,
+)
 
 logger = logging.getLogger(__name__)
 
-_RACES = 5  # attempts at a batch as a whole, before its writes go one by one
+_MAX_RETRIES = 5  # attempts at a batch as a whole, before its writes go one by one
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds
 _PERSIST_SECONDS = 10.0  # rows are locked meanwhile
 
@@ -50,14 +60,20 @@ class PostgresMetaStore(MetaStore):
     """
 
     def __init__(
-        self, spec: ModelSpec[Any], pool: PostgresPool, records: PostgresRecords, *, schema: str, inline_limit: int
+        self,
+        spec: ModelSpec[Any],
+        pool: PostgresConnections,
+        records: PostgresRecords,
+        *,
+        schema: str,
+        inline_limit: int,
     ) -> None:
         self._spec = spec
         self._pool = pool
         self._records = records
         self._tables = PostgresTables(spec, schema, inline_limit)
-        self._filling = Filling(spec, PostgresFillEngine(spec, pool, self._tables, records))
-        self._gets: Batcher[str, Head | None] = Batcher(self._get)
+        self._filling = IndexBackfill(spec, PostgresBackfillEngine(spec, pool, self._tables, records))
+        self._gets: GroupCommit[str, Head | None] = GroupCommit(self._get)
 
     async def open(self) -> None:
         async with self._pool.connection() as connection:
@@ -71,7 +87,7 @@ class PostgresMetaStore(MetaStore):
 
     async def commit(self, batch: Sequence[Item], atomic: bool = False) -> list[Outcome]:
         lost = False
-        for _ in range(_RACES):
+        for _ in range(_MAX_RETRIES):
             try:
                 return await self._commit(batch, atomic)
             except Raced as error:
@@ -105,9 +121,9 @@ class PostgresMetaStore(MetaStore):
         sql, values = self._tables.count(query)
         return int((await self._pool.fetch(sql, *values))[0][0])
 
-    def picture(self, query: Query, history: bool) -> AsyncIterator[Sequence[Seen]]:
+    def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:
         self._filling.check(query)
-        return picture(self._pool, self._tables, query, history)
+        return snapshot_scan(self._pool, self._tables, query, history)
 
     async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
         self._filling.require(asked.fields)
@@ -149,22 +165,22 @@ class PostgresMetaStore(MetaStore):
         rows = await self._pool.fetch(self._tables.registry.blob, file_id)
         return Blob(*rows[0]) if rows else None
 
-    async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
-        rows = await self._pool.fetch(self._tables.history.outdated, before, after, limit)
+    async def expired_revisions(self, before: datetime, after: str, limit: int) -> list[str]:
+        rows = await self._pool.fetch(self._tables.history.expired_revisions, before, after, limit)
         return [resource_id for (resource_id,) in rows]
 
-    async def pending(self, after: FollowUp | None, limit: int) -> list[FollowUp]:
+    async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
         place = ("", "") if after is None else (after.resource_id, after.time)
-        rows = await self._pool.fetch(self._tables.registry.follow_ups.pending, *place, limit)
-        return [FollowUp(*row) for row in rows]
+        rows = await self._pool.fetch(self._tables.registry.follow_ups.pending_deletions, *place, limit)
+        return [OnDeleteTask(*row) for row in rows]
 
-    async def settle(self, done: Sequence[FollowUp]) -> None:
+    async def complete(self, done: Sequence[OnDeleteTask]) -> None:
         rows = [(item.resource_id, item.time) for item in done]
         async with self._pool.connection() as connection:
             if rows:
-                await connection.execute(self._tables.registry.follow_ups.settle, *columns_of(rows))
+                await connection.execute(self._tables.registry.follow_ups.complete, *columns_of(rows))
 
-    async def tidy(self) -> None:
+    async def vacuum(self) -> None:
         await self._erase(deferred=True)
         async with self._pool.connection() as connection:
             await connection.execute(self._tables.registry.drop_expired_keys, timestamp(datetime.now(UTC)))
@@ -226,20 +242,20 @@ class PostgresMetaStore(MetaStore):
         transaction_id: str = rows[0][0]
         for _, resource_id, version, created_time, record, *unique in rows:
             if resource_id is not None:
-                batch.load(resource_id, version, created_time, record, unique)
+                batch.add_row(resource_id, version, created_time, record, unique)
         if batch.purges:
             for resource_id, record in await connection.fetch(self._tables.history.begun, batch.purges):
-                batch.begin(resource_id, record)
+                batch.add_first_record(resource_id, record)
         wanted = self._tables.wanted_holders(batch.unique_values())
         if self._tables.holders is not None and any(wanted):
             arguments = self._tables.holders_arguments(wanted)
             for number, place, resource_id in await connection.fetch(self._tables.holders, *arguments):
-                batch.hold((number, wanted[number][place - 1]), resource_id)
+                batch.add_holder((number, wanted[number][place - 1]), resource_id)
         registry = self._tables.registry
         keys, blobs = batch.request_keys, batch.file_ids
         held = await connection.fetch(registry.held_keys, keys) if keys else []
         known = await connection.fetch(registry.share_blobs, blobs) if blobs else []
-        batch.know((file_id for (file_id,) in known), held)
+        batch.add_blobs_and_keys((file_id for (file_id,) in known), held)
         batch.decide()
         if batch.lines:
             await self._apply_and_persist(connection, batch)

@@ -9,7 +9,7 @@ from autocrud.query.metadata_fields import CREATED_TIME
 from autocrud.resource import ResourceMeta, timestamp
 from autocrud.storage.metadata.sql.compiler import Compiler, Segment
 from autocrud.storage.metadata.sql.revisions import MAKES, REWRITES, revision_of
-from autocrud.storage.point_in_time import head_then
+from autocrud.storage.point_in_time import resource_at
 from autocrud.storage.ports.types import Commit, Head
 
 # A driver takes the very last time for one that is behind all times, until which the current states are.
@@ -129,7 +129,7 @@ def state_of(row: Sequence[Any], commit_of: Callable[[Sequence[Any]], Commit]) -
         return Head(
             commit.resource_id, commit.version, commit.is_deleted, created, meta, current_info, data, revision.locator
         )
-    return head_then(commit, born, revision.info, data, revision.locator)
+    return resource_at(commit, born, revision.info, data, revision.locator)
 
 
 def _created(segment: Segment, at: str) -> str:

@@ -33,7 +33,7 @@ _CHECKPOINT_PAGES = 16384
 _WRITER_CACHE_KIB = 32 * 1024
 
 
-class SqliteThread:
+class SqliteConnection:
     """Runs functions on a connection, one after the other, each as a whole.
 
     Calls that wait together are run, and answered, in one hop to the thread and back: under load a hop costs many

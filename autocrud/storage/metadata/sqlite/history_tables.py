@@ -162,7 +162,7 @@ class SqliteHistory:
         }
         return next(map(revision_of, db.execute(sql, values)), None)
 
-    def outdated(self, db: Connection, before: datetime, after: str, limit: int) -> list[str]:
+    def expired_revisions(self, db: Connection, before: datetime, after: str, limit: int) -> list[str]:
         """Resources with data of revisions from before the time, but for the current ones."""
         sql = (
             f"SELECT DISTINCT c.resource_id FROM {self.commits} c JOIN {self.heads} h USING (resource_id)"

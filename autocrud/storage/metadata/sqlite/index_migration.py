@@ -11,9 +11,9 @@ from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import DocumentField
 from autocrud.schema.unique_constraints import UniqueSet
-from autocrud.storage.index_backfill.runner import FillEngine, NotUnique, Progress, large_values, values_of
+from autocrud.storage.index_backfill.runner import BackfillEngine, NotUnique, Progress, large_values, values_of
 from autocrud.storage.metadata.sqlite.compiler import quoted, stored
-from autocrud.storage.metadata.sqlite.connection import SqliteThread, in_transaction
+from autocrud.storage.metadata.sqlite.connection import SqliteConnection, in_transaction
 from autocrud.storage.metadata.sqlite.full_text import match_words
 from autocrud.storage.metadata.sqlite.index_state import furthest_behind
 from autocrud.storage.metadata.sqlite.list_items import drop_items, match_items
@@ -23,7 +23,7 @@ from autocrud.storage.metadata.sqlite.tables import SqliteTables
 _Large = dict[tuple[str, str], dict[str, IndexValue] | Exception]
 
 
-class SqliteFillEngine(FillEngine):
+class SqliteBackfillEngine(BackfillEngine):
     """Fills in transactions of the store's own writer, each as long as a batch of rows takes.
 
     Args:
@@ -35,8 +35,8 @@ class SqliteFillEngine(FillEngine):
         self,
         spec: ModelSpec[Any],
         tables: SqliteTables,
-        writer: SqliteThread,
-        reader: SqliteThread,
+        writer: SqliteConnection,
+        reader: SqliteConnection,
         lock: asyncio.Lock,
         read: Callable[[str], Awaitable[bytes]],
     ) -> None:

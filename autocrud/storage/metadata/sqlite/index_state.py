@@ -37,7 +37,7 @@ class SqliteFields:
         db.execute(f"CREATE TABLE {self.table} ({columns}, total INTEGER NOT NULL, passed_by INTEGER NOT NULL)")
         return True
 
-    def pass_by(self, db: Connection) -> None:
+    def mark_stale(self, db: Connection) -> None:
         """Say that rows were written without the columns that this process does not know."""
         db.execute(self._pass_by)
 
@@ -84,7 +84,7 @@ class SqliteFields:
 
     def is_current(self, state: FieldState[int] | None, field: IndexField) -> bool:
         """Whether what a column holds, or what has been filled of it, is of this field, and was not passed by."""
-        return state is not None and state.signature == signature(field) and not state.passed_by
+        return state is not None and state.signature == signature(field) and not state.stale
 
     def _is_own(self, state: FieldState[int]) -> bool:
         return self._own.get(state.column) == state.signature

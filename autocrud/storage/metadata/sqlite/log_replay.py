@@ -15,7 +15,7 @@ from autocrud.storage.commit_log.locator import parse_locator
 from autocrud.storage.commit_log.log import EMPTY, Entry, Log, Tail
 from autocrud.storage.commit_log.record_codec import data_span, decode_record
 from autocrud.storage.metadata.sqlite.batch_apply import Entered, record_all
-from autocrud.storage.metadata.sqlite.connection import SqliteThread, begin, in_transaction, truncate_wal
+from autocrud.storage.metadata.sqlite.connection import SqliteConnection, begin, in_transaction, truncate_wal
 from autocrud.storage.metadata.sqlite.full_text import forget_words
 from autocrud.storage.metadata.sqlite.history_tables import Erasure
 from autocrud.storage.metadata.sqlite.index_migration import match_columns
@@ -48,7 +48,7 @@ class LogFollower:
         spec: ModelSpec[Any],
         tables: SqliteTables,
         log: Log,
-        writer: SqliteThread,
+        writer: SqliteConnection,
         snapshots: "Snapshots | None",
     ) -> None:
         self._spec = spec

@@ -19,7 +19,7 @@ from autocrud.schema.search_document import DocumentField
 from autocrud.storage.metadata.sql.point_in_time import PastQueries, StateQueries, state_of
 from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler, quoted, stored
 from autocrud.storage.metadata.sqlite.history_tables import commit_of_row
-from autocrud.storage.point_in_time import State
+from autocrud.storage.point_in_time import PointInTimeRow
 from autocrud.storage.ports.types import Head
 
 _WANTED = (
@@ -117,7 +117,9 @@ class SqliteStates:
         )
         return db.execute(sql, (after, limit)).fetchall()
 
-    def fill(self, db: Connection, created: Mapping[str, tuple[str, str | None]], states: Iterable[State]) -> None:
+    def fill(
+        self, db: Connection, created: Mapping[str, tuple[str, str | None]], states: Iterable[PointInTimeRow]
+    ) -> None:
         """Enter all states of some resources, of which is told when and by whom they were created."""
         delete = f"DELETE FROM {self.table} WHERE resource_id = ?"
         db.executemany(delete, [(resource_id,) for resource_id in created])
@@ -125,7 +127,7 @@ class SqliteStates:
         insert = f"INSERT INTO {self.table} ({', '.join(self._columns)}, until) VALUES ({marks})"
         db.executemany(insert, (self._row(state, *created[state.commit.resource_id]) for state in states))
 
-    def _row(self, state: State, created_time: str, created_by: str | None) -> tuple[Any, ...]:
+    def _row(self, state: PointInTimeRow, created_time: str, created_by: str | None) -> tuple[Any, ...]:
         commit = state.commit
         values = {
             "version": commit.version,

@@ -8,9 +8,9 @@ from sqlite3 import Connection
 from typing import Any
 
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.metadata.sqlite.connection import SqliteThread, begin, in_transaction
+from autocrud.storage.metadata.sqlite.connection import SqliteConnection, begin, in_transaction
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
-from autocrud.storage.point_in_time import State, states_of, values_of
+from autocrud.storage.point_in_time import PointInTimeRow, rows_of_commits, values_of
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ _RESOURCES = 200  # of one transaction
 
 
 async def fill_states(
-    writer: SqliteThread, spec: ModelSpec[Any], tables: SqliteTables, read: Callable[[str], Awaitable[bytes]]
+    writer: SqliteConnection, spec: ModelSpec[Any], tables: SqliteTables, read: Callable[[str], Awaitable[bytes]]
 ) -> None:
     """Create what a temporal model needs, and fill it, some resources at a time; what a crash interrupts goes on.
 
@@ -53,7 +53,7 @@ async def fill_states(
 
 
 async def _fill_some(
-    writer: SqliteThread,
+    writer: SqliteConnection,
     spec: ModelSpec[Any],
     tables: SqliteTables,
     read: Callable[[str], Awaitable[bytes]],
@@ -67,9 +67,9 @@ async def _fill_some(
     commits = await writer.run(lambda db: tables.history.all_commits_of(db, list(heads)))
     values = await values_of(spec, commits, read, heads)
     nothing = (None,) * len(spec.index_fields)
-    states: list[State] = []
+    states: list[PointInTimeRow] = []
     for resource_id, group in groupby(commits, key=lambda commit: commit.resource_id):
-        states += states_of(list(group), values.get(resource_id, {}), nothing)
+        states += rows_of_commits(list(group), values.get(resource_id, {}), nothing)
     created = {resource_id: (time, by) for resource_id, time, by, _ in rows}
     await writer.run(lambda db: tables.states.fill(db, created, states))
     return rows[-1][0], len(rows)

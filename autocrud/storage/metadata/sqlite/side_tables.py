@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from sqlite3 import Connection
 
 from autocrud.resource import timestamp
-from autocrud.storage.ports.types import Blob, FollowUp, Repeated, UnknownBlob, Write, follow_up_of
+from autocrud.storage.ports.types import Blob, OnDeleteTask, Repeated, UnknownBlob, Write, on_delete_task_of
 
 Orphan = tuple[str, str | None]  # a blob's object, and the place of its record
 
@@ -65,17 +65,17 @@ class SqliteRegistry:
     def mark(self, db: Connection, write: Write) -> None:
         """Enter the follow-up of a write, if it has one."""
         if write.follow_up:
-            item = follow_up_of(write)
+            item = on_delete_task_of(write)
             row = (item.resource_id, item.time, item.by)
             db.execute(f"INSERT OR IGNORE INTO {self.pending} VALUES (?, ?, ?)", row)
 
-    def follow_ups(self, db: Connection, after: FollowUp | None, limit: int) -> list[FollowUp]:
+    def follow_ups(self, db: Connection, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
         """Those behind a place."""
         sql = f"SELECT * FROM {self.pending} WHERE (resource_id, time) > (?, ?) ORDER BY resource_id, time LIMIT ?"
         place = ("", "") if after is None else (after.resource_id, after.time)
-        return [FollowUp(*row) for row in db.execute(sql, (*place, limit))]
+        return [OnDeleteTask(*row) for row in db.execute(sql, (*place, limit))]
 
-    def settle(self, db: Connection, done: Iterable[FollowUp]) -> None:
+    def complete(self, db: Connection, done: Iterable[OnDeleteTask]) -> None:
         """Forget follow-ups."""
         rows = [(item.resource_id, item.time) for item in done]
         db.executemany(f"DELETE FROM {self.pending} WHERE resource_id = ? AND time = ?", rows)

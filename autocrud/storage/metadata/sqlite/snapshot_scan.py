@@ -8,23 +8,25 @@ from typing import Any
 
 from autocrud.query.conditions import Query
 from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler
-from autocrud.storage.metadata.sqlite.connection import SqliteThread
+from autocrud.storage.metadata.sqlite.connection import SqliteConnection
 from autocrud.storage.metadata.sqlite.history_tables import COMMIT, commit_of_row
 from autocrud.storage.metadata.sqlite.tables import SqliteTables, live
-from autocrud.storage.ports.types import Head, Past, Seen
+from autocrud.storage.ports.types import CommitEntry, Head, ScanItem
 
 _PAGE = 200
 _HEAD = "resource_id, version, is_deleted, created_time, meta, revision_info, head, head_locator"
 
 
-async def picture(path: Path, tables: SqliteTables, query: Query, history: bool) -> AsyncIterator[Sequence[Seen]]:
+async def snapshot_scan(
+    path: Path, tables: SqliteTables, query: Query, history: bool
+) -> AsyncIterator[Sequence[ScanItem]]:
     """What a query selects, as of now. It has a connection of its own: the others go on with their work.
 
     One statement, run once: SQLite keeps for it what writers replace meanwhile.
     """
     select = _pasts if history else _heads
     seen = _past if history else _head
-    thread = SqliteThread(read_only=True)
+    thread = SqliteConnection(read_only=True)
     await thread.open(path)
     cursor: Cursor | None = None
     try:
@@ -55,11 +57,11 @@ def _pasts(db: Connection, tables: SqliteTables, query: Query) -> Cursor:
     return db.execute(sql, compiler.values)
 
 
-def _head(row: Sequence[Any]) -> Seen:
+def _head(row: Sequence[Any]) -> ScanItem:
     resource_id, version, is_deleted, *rest = row
     return Head(resource_id, version, bool(is_deleted), *rest)
 
 
-def _past(row: Iterable[Any]) -> Seen:
+def _past(row: Iterable[Any]) -> ScanItem:
     created_time, created_by, *commit = row
-    return Past(commit_of_row(commit), datetime.fromisoformat(created_time), created_by)
+    return CommitEntry(commit_of_row(commit), datetime.fromisoformat(created_time), created_by)

@@ -18,27 +18,27 @@ from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.resource import CommitKind
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.commit_log.group_commit import Batcher
+from autocrud.storage.commit_log.group_commit import GroupCommit
 from autocrud.storage.commit_log.log import Entry, Log, SlotTaken, Tail
 from autocrud.storage.commit_log.record_codec import data_span, encode_record
-from autocrud.storage.index_backfill.runner import Filling
+from autocrud.storage.index_backfill.runner import IndexBackfill
 from autocrud.storage.metadata.sqlite.batch_apply import apply_all
-from autocrud.storage.metadata.sqlite.connection import SqliteThread, begin, in_transaction
-from autocrud.storage.metadata.sqlite.index_migration import SqliteFillEngine
+from autocrud.storage.metadata.sqlite.connection import SqliteConnection, begin, in_transaction
+from autocrud.storage.metadata.sqlite.index_migration import SqliteBackfillEngine
 from autocrud.storage.metadata.sqlite.log_replay import LogFollower
-from autocrud.storage.metadata.sqlite.snapshot_scan import picture
+from autocrud.storage.metadata.sqlite.snapshot_scan import snapshot_scan
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 from autocrud.storage.ports.storage import MetaStore
 from autocrud.storage.ports.types import (
     Blob,
     Commit,
-    FollowUp,
     Head,
     Item,
+    OnDeleteTask,
     Outcome,
     Revision,
     RevisionSpan,
-    Seen,
+    ScanItem,
     Write,
     all_or_none,
 )
@@ -92,17 +92,17 @@ class SqliteMetaStore(MetaStore):
         self._tables = SqliteTables(spec, inline_limit)
         self._log = log
         self._path = path
-        self._writer = SqliteThread()
-        self._readers = [SqliteThread(read_only=True) for _ in range(readers)]
+        self._writer = SqliteConnection()
+        self._readers = [SqliteConnection(read_only=True) for _ in range(readers)]
         self._lock = asyncio.Lock()
         self._follower = LogFollower(spec, self._tables, log, self._writer, snapshots)
-        engine = SqliteFillEngine(spec, self._tables, self._writer, self._readers[-1], self._lock, log.data)
-        self._filling = Filling(spec, engine)
+        engine = SqliteBackfillEngine(spec, self._tables, self._writer, self._readers[-1], self._lock, log.data)
+        self._filling = IndexBackfill(spec, engine)
         self._snapshots = snapshots
         self._max_staleness = max_staleness
         self._looked = -inf
-        self._freshness: Batcher[None, None] = Batcher(self._check_freshness)
-        self._gets: Batcher[tuple[str, bool], Head | None] = Batcher(self._get)
+        self._freshness: GroupCommit[None, None] = GroupCommit(self._check_freshness)
+        self._gets: GroupCommit[tuple[str, bool], Head | None] = GroupCommit(self._get)
 
     async def open(self) -> None:
         path = self._path()
@@ -164,11 +164,11 @@ class SqliteMetaStore(MetaStore):
         self._filling.check(query)
         return await self._fresh(self._readers[-1], lambda db: self._tables.count(db, query))
 
-    async def picture(self, query: Query, history: bool) -> AsyncIterator[Sequence[Seen]]:
+    async def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:
         self._filling.check(query)
         await self._freshness.submit(None)
         self._follower.pictures += 1
-        pages: Any = picture(self._path(), self._tables, query, history)
+        pages: Any = snapshot_scan(self._path(), self._tables, query, history)
         try:
             async with aclosing(pages):
                 async for page in pages:
@@ -207,20 +207,20 @@ class SqliteMetaStore(MetaStore):
         registry = self._tables.registry
         return await self._fresh(self._readers[0], lambda db: registry.blob(db, file_id), current=True)
 
-    async def outdated(self, before: datetime, after: str, limit: int) -> list[str]:
+    async def expired_revisions(self, before: datetime, after: str, limit: int) -> list[str]:
         history = self._tables.history
-        return await self._fresh(self._readers[-1], lambda db: history.outdated(db, before, after, limit))
+        return await self._fresh(self._readers[-1], lambda db: history.expired_revisions(db, before, after, limit))
 
-    async def pending(self, after: FollowUp | None, limit: int) -> list[FollowUp]:
+    async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
         registry = self._tables.registry
         return await self._fresh(self._readers[-1], lambda db: registry.follow_ups(db, after, limit), current=True)
 
-    async def settle(self, done: Sequence[FollowUp]) -> None:
+    async def complete(self, done: Sequence[OnDeleteTask]) -> None:
         async with self._lock:
-            settle = partial(self._tables.registry.settle, done=done)
+            settle = partial(self._tables.registry.complete, done=done)
             await self._writer.run(partial(in_transaction, settle))
 
-    async def tidy(self) -> None:
+    async def vacuum(self) -> None:
         async with self._lock:
             await self._follower.erase(deferred=True)
             # Within the lock, too: between two of a batch's steps its transaction is open.
@@ -289,7 +289,7 @@ class SqliteMetaStore(MetaStore):
         except AutoCRUDError as error:
             logger.warning("%s: what was purged is not erased yet: %s", self._path(), error)
 
-    async def _fresh(self, reader: SqliteThread, work: Callable[[Connection], R], *, current: bool = False) -> R:
+    async def _fresh(self, reader: SqliteConnection, work: Callable[[Connection], R], *, current: bool = False) -> R:
         """Read what is no older than the log was when the read began, or as old as the store is allowed to be."""
         if not current and self._max_staleness and monotonic() - self._looked <= self._max_staleness:
             return await reader.run(work)

@@ -123,7 +123,7 @@ class SqliteTables:
     def set_tail(self, db: Connection, tail: Tail) -> None:
         """Remember the last log entry that has been applied."""
         db.execute(f"UPDATE {self.log} SET sequence = ?, nonce = ?", (tail.sequence, tail.nonce))
-        self.fields.pass_by(db)
+        self.fields.mark_stale(db)
 
     def apply(self, db: Connection, item: Item, *, accepted: bool = False) -> Outcome:
         """Apply a write, or register a blob; what refuses it is returned, and leaves nothing behind.

@@ -2,12 +2,12 @@
 
 import asyncio
 
-from autocrud.routes.response.spool import Spool
+from autocrud.routes.response.spool import SpooledBuffer
 
 
 async def test_what_goes_in_comes_out_in_order() -> None:
     """By way of memory, of the file, and of memory again; however large the pieces are."""
-    spool = Spool(in_memory=100, in_file=10_000)
+    spool = SpooledBuffer(in_memory=100, in_file=10_000)
     for rounds in (1, 5, 200, 2):
         expected = found = b""
         for number in range(rounds):
@@ -24,7 +24,7 @@ async def test_what_goes_in_comes_out_in_order() -> None:
 
 async def test_who_makes_too_much_waits_for_who_takes_it() -> None:
     """And goes on with what is taken; together they lose nothing."""
-    spool = Spool(in_memory=10, in_file=50)
+    spool = SpooledBuffer(in_memory=10, in_file=50)
     made = 0
 
     async def make() -> None:

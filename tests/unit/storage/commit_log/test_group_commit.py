@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from autocrud.storage.commit_log.group_commit import Batcher
+from autocrud.storage.commit_log.group_commit import GroupCommit
 
 
 class Recorder:
@@ -30,7 +30,7 @@ class Recorder:
 async def test_those_who_wait_form_the_next_batch() -> None:
     """The first goes alone; the rest, who came during it, together and in order."""
     recorder = Recorder()
-    batcher: Batcher[int, int] = Batcher(recorder.flush)
+    batcher: GroupCommit[int, int] = GroupCommit(recorder.flush)
     recorder.gate.clear()
     first = asyncio.ensure_future(batcher.submit(1))
     await recorder.begun.wait()
@@ -44,7 +44,7 @@ async def test_those_who_wait_form_the_next_batch() -> None:
 async def test_batches_are_bounded_by_number_and_by_weight() -> None:
     """An item that is heavier than a whole batch still goes, alone."""
     recorder = Recorder()
-    batcher: Batcher[int, int] = Batcher(recorder.flush, max_items=3, weight=lambda item: item, max_weight=10)
+    batcher: GroupCommit[int, int] = GroupCommit(recorder.flush, max_items=3, weight=lambda item: item, max_weight=10)
     await asyncio.gather(*(batcher.submit(item) for item in (1, 1, 1, 1, 9, 5, 100, 1)))
     assert recorder.batches == [[1, 1, 1], [1, 9], [5, 100], [1]]
 
@@ -52,7 +52,7 @@ async def test_batches_are_bounded_by_number_and_by_weight() -> None:
 async def test_what_a_flush_raises_all_of_its_batch_raise() -> None:
     """And the next batch is not affected."""
     recorder = Recorder()
-    batcher: Batcher[int, int] = Batcher(recorder.flush, max_items=2)
+    batcher: GroupCommit[int, int] = GroupCommit(recorder.flush, max_items=2)
     results = await asyncio.gather(*(batcher.submit(item) for item in (12, 13, 14)), return_exceptions=True)
     assert [type(result) for result in results] == [LookupError, LookupError, int]
 
@@ -60,7 +60,7 @@ async def test_what_a_flush_raises_all_of_its_batch_raise() -> None:
 async def test_who_is_cancelled_hurts_nobody() -> None:
     """The item is handed over all the same, and the others get their results."""
     recorder = Recorder()
-    batcher: Batcher[int, int] = Batcher(recorder.flush)
+    batcher: GroupCommit[int, int] = GroupCommit(recorder.flush)
     recorder.gate.clear()
     submitted = [asyncio.ensure_future(batcher.submit(number)) for number in (1, 2)]
     await recorder.begun.wait()
@@ -75,7 +75,7 @@ async def test_who_is_cancelled_hurts_nobody() -> None:
 async def test_drain_waits_for_everything() -> None:
     """Also for what arrives meanwhile, and returns at once where there is nothing."""
     recorder = Recorder()
-    batcher: Batcher[int, int] = Batcher(recorder.flush, max_items=1)
+    batcher: GroupCommit[int, int] = GroupCommit(recorder.flush, max_items=1)
     await batcher.drain()
     submitted = [asyncio.ensure_future(batcher.submit(number)) for number in range(5)]
     await asyncio.sleep(0)
@@ -86,7 +86,7 @@ async def test_drain_waits_for_everything() -> None:
 async def test_what_goes_alone_makes_a_batch_of_its_own() -> None:
     """Those before it and those behind it are together, and the order stays; one that was given up counts for none."""
     recorder = Recorder()
-    batcher: Batcher[int, int] = Batcher(recorder.flush, alone=lambda item: item >= 100)
+    batcher: GroupCommit[int, int] = GroupCommit(recorder.flush, alone=lambda item: item >= 100)
     submitted = [asyncio.ensure_future(batcher.submit(number)) for number in (1, 2, 100, 3, 200, 4, 5, 300)]
     await asyncio.sleep(0)
     submitted[4].cancel()
