@@ -1,6 +1,6 @@
-"""What can go wrong, one class per thing that a caller can do about it.
+"""Errors: one class per thing that a caller can do about it.
 
-Each class has a stable `code`: clients may branch on it, and its HTTP status stands in `routes/problems.py` alone.
+Each class has a stable `code` for clients to branch on. `routes/response/problems.py` maps classes to HTTP statuses.
 """
 
 from collections.abc import Sequence
@@ -12,23 +12,22 @@ _MAX_NAMES_IN_MESSAGE = 10
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing wrong with one field, parameter or header, named as the client wrote it."""
+    """A fault of a field, parameter or header, named as the client wrote it."""
 
     field: str
     message: str
 
 
 class AutoCRUDError(Exception):
-    """The base of all errors that this package raises on purpose."""
+    """Base class of every error that this package raises on purpose."""
 
     code: ClassVar[str] = "error"
 
 
 class ConfigurationError(AutoCRUDError):
-    """A model, a factory or a setting is wrong: mend it and start again. Raised before anything is served.
+    """A model, a factory or a setting is wrong: correct it and start again. Raised before a request is served.
 
-    Args:
-        argument: the factory's argument that is at fault, where it is one, for whoever got it from elsewhere.
+    `argument` names the factory's argument at fault, so that a caller can name its own setting.
     """
 
     code = "configuration"
@@ -39,7 +38,7 @@ class ConfigurationError(AutoCRUDError):
 
 
 class InvalidInput(AutoCRUDError):
-    """Input that is refused, with the fields at fault. Nothing was stored."""
+    """The input is refused, and nothing was stored. `errors` names the fields at fault."""
 
     code = "invalid_input"
 
@@ -49,7 +48,7 @@ class InvalidInput(AutoCRUDError):
 
 
 class InvalidParameter(InvalidInput):
-    """A path, query or header parameter cannot be used as it is."""
+    """A path, query or header parameter has an invalid value."""
 
     code = "invalid_parameter"
 
@@ -58,29 +57,25 @@ class InvalidParameter(InvalidInput):
 
 
 class MalformedBody(InvalidInput):
-    """The body is not JSON, or not the form that it says it is."""
+    """The body cannot be parsed as its media type says."""
 
     code = "malformed_body"
 
 
 class InvalidData(InvalidInput):
-    """The body is JSON, but not what the model accepts."""
+    """The body is JSON, and the model does not accept it."""
 
     code = "invalid_data"
 
 
 class ReferenceNotFound(InvalidInput):
-    """The data refers to resources that are not there, or are deleted: create or restore them first."""
+    """The data refers to missing or deleted resources: create or restore them first."""
 
     code = "reference_not_found"
 
 
 class UnsupportedMediaType(InvalidInput):
-    """The body comes in a media type that this operation does not read.
-
-    Args:
-        accept_patch: the media types that a PATCH may have, where it is one.
-    """
+    """The body has a media type that this operation does not read. `accept_patch` lists the types of a PATCH."""
 
     code = "unsupported_media_type"
 
@@ -90,17 +85,13 @@ class UnsupportedMediaType(InvalidInput):
 
 
 class InvalidPatch(InvalidInput):
-    """The body is JSON, but not a patch."""
+    """The body is JSON, and not a valid patch."""
 
     code = "invalid_patch"
 
 
 class PatchFailed(AutoCRUDError):
-    """A patch does not fit the resource as it is: an operation of it found another value, or none.
-
-    Args:
-        index: the operation's, from 0.
-    """
+    """A patch operation does not apply to the current data. `index` is its position, from 0."""
 
     code = "patch_failed"
 
@@ -110,7 +101,7 @@ class PatchFailed(AutoCRUDError):
 
 
 class PayloadTooLarge(AutoCRUDError):
-    """The body is longer than the limit that is set: send less, or raise the limit."""
+    """The body is longer than the configured limit: send less, or raise the limit."""
 
     code = "payload_too_large"
 
@@ -120,12 +111,12 @@ class PayloadTooLarge(AutoCRUDError):
 
 
 class NotFound(AutoCRUDError):
-    """No resource has this id, and none can be restored under it."""
+    """No resource has this id, not even a deleted one."""
 
     code = "not_found"
 
     def __init__(self, model: str, resource_id: str) -> None:
-        super().__init__(f"There is no {model} with the id {resource_id!r}.")
+        super().__init__(f"No {model} has the id {resource_id!r}.")
 
 
 class Deleted(AutoCRUDError):
@@ -138,25 +129,25 @@ class Deleted(AutoCRUDError):
 
 
 class RevisionNotFound(AutoCRUDError):
-    """The resource has no such revision, or no longer: a retention may have pruned it."""
+    """The resource has no such revision, or the model's retention has pruned it."""
 
     code = "revision_not_found"
 
     def __init__(self, revision_id: str) -> None:
-        super().__init__(f"There is no revision {revision_id!r}.")
+        super().__init__(f"The revision {revision_id!r} does not exist, or was pruned.")
 
 
 class NotDraft(AutoCRUDError):
-    """The current revision is stable, and cannot be edited: make a new revision, or move it to draft first."""
+    """The current revision is stable and cannot be edited: append a revision, or change the status to draft first."""
 
     code = "not_draft"
 
     def __init__(self, revision_id: str) -> None:
-        super().__init__(f"The revision {revision_id!r} is stable, and only a draft can be edited in place.")
+        super().__init__(f"The revision {revision_id!r} is stable. Only a draft can be edited in place.")
 
 
 class KeyReused(AutoCRUDError):
-    """The Idempotency-Key was used for another request: take a new one."""
+    """The Idempotency-Key was used for another request: use a new key."""
 
     code = "idempotency_key_reused"
 
@@ -165,7 +156,7 @@ class KeyReused(AutoCRUDError):
 
 
 class AlreadyExists(AutoCRUDError):
-    """A resource, live or soft-deleted, has the id already."""
+    """A resource with this id exists, live or soft-deleted."""
 
     code = "already_exists"
 
@@ -175,7 +166,7 @@ class AlreadyExists(AutoCRUDError):
 
 
 class Conflict(AutoCRUDError):
-    """The resource moved on since the version that the write read: read it again."""
+    """Another write changed the resource after this write read it: read the resource again."""
 
     code = "conflict"
 
@@ -184,7 +175,7 @@ class Conflict(AutoCRUDError):
 
 
 class Aborted(AutoCRUDError):
-    """Nothing is wrong with this part of an atomic request, but another part of it was refused."""
+    """This write is valid, and another write of the same atomic request was refused."""
 
     code = "aborted"
 
@@ -193,17 +184,17 @@ class Aborted(AutoCRUDError):
 
 
 class BulkRefused(AutoCRUDError):
-    """An operation of an atomic request was refused, and nothing was stored; `results` tells of each operation."""
+    """An operation of an atomic request was refused, and nothing was stored. `results` has a result per operation."""
 
     code = "bulk_refused"
 
     def __init__(self, results: Sequence[object]) -> None:
-        super().__init__("An operation was refused, and so nothing was stored.")
+        super().__init__("An operation was refused, so nothing was stored.")
         self.results = results
 
 
 class PreconditionFailed(AutoCRUDError):
-    """The caller's `If-Match` or `If-None-Match` does not hold; `current` is the tag that would."""
+    """The caller's `If-Match` or `If-None-Match` does not match. `current` is the resource's current tag, or None."""
 
     code = "precondition_failed"
 
@@ -213,80 +204,121 @@ class PreconditionFailed(AutoCRUDError):
 
 
 class PreconditionRequired(AutoCRUDError):
-    """The model takes writes only with a precondition: read the resource, and send its `ETag` as `If-Match`."""
+    """The model requires a precondition on writes: read the resource and send its `ETag` as `If-Match`."""
 
     code = "precondition_required"
 
     def __init__(self, model: str) -> None:
-        super().__init__(f"Writes to a {model} need If-Match, so that no change of somebody else is lost.")
+        super().__init__(f"A write to a {model} needs If-Match, so that it cannot overwrite another client's change.")
 
 
 class UniqueViolation(AutoCRUDError):
-    """Another live resource holds a value that must be unique, or the values of fields that are unique together.
+    """Another live resource holds the values of a unique constraint.
 
     Args:
-        fields: one field, or those of the set.
-        holder: the id of the resource that has these values.
+        fields: names of the constraint's fields.
+        holder: id of the resource with these values.
 
     Attributes:
-        field: the fields as one text.
+        field: names of the fields, joined by commas.
     """
 
     code = "unique_violation"
 
     def __init__(self, fields: Sequence[str], holder: str) -> None:
         *first, last = fields
-        named = f"{', '.join(first)} and {last}" if first else last
-        super().__init__(f"Another resource, {holder!r}, has the same {named}.")
+        field_names = f"{', '.join(first)} and {last}" if first else last
+        super().__init__(f"Another resource, {holder!r}, has the same {field_names}.")
         self.fields = tuple(fields)
         self.field = ", ".join(fields)
         self.holder = holder
 
 
 class Referenced(AutoCRUDError):
-    """Other resources refer to this one, and keep it from being deleted: delete or change them first.
+    """Referrers with `on_delete=restrict` prevent the delete: delete or change the referrers first.
 
     Args:
-        holder: the model and the id of the one that is referred to.
-        model, field: which resources refer to it, and by which field.
-        resource_ids: some of them.
+        holder: model and id of the resource that was to be deleted.
+        model, field: model of the referrers, and their reference field.
+        resource_ids: ids of some referrers.
     """
 
     code = "referenced"
 
     def __init__(self, holder: tuple[str, str], model: str, field: str, resource_ids: Sequence[str]) -> None:
-        shown = ", ".join(map(repr, resource_ids[:_MAX_NAMES_IN_MESSAGE])) + (
-            ", …" if len(resource_ids) > _MAX_NAMES_IN_MESSAGE else ""
-        )
-        super().__init__(f"The {holder[0]} {holder[1]!r} is the {field} of {model} {shown}.")
+        super().__init__(f"The {holder[0]} {holder[1]!r} is the {field} of {model} {_enumerate(resource_ids)}.")
         self.model = model
         self.field = field
         self.resource_ids = tuple(resource_ids[:_MAX_NAMES_IN_MESSAGE])
 
 
 class StorageUnavailable(AutoCRUDError):
-    """A backend is away, full or too slow: the same request may succeed later."""
+    """A backend does not answer, is full or is too slow: the same request may succeed later."""
 
     code = "storage_unavailable"
 
 
 class IndexNotReady(StorageUnavailable):
-    """An index field that was added to the model is still being filled: ask for it later, or ask for others.
+    """An index field that was added to the model is still being filled: query it later, or query other fields.
 
     Args:
-        percent: of the resources; None where stored data does not fit the field, and somebody has to look.
+        percent: share of resources that are filled; None if stored data does not fit the field and needs an operator.
     """
 
     code = "index_not_ready"
 
     def __init__(self, model: str, field: str, percent: int | None) -> None:
-        state = "stored data does not fit it, and the log says which" if percent is None else f"{percent} % are done"
+        state = "stored data does not fit it; the log names the resource" if percent is None else f"{percent} % done"
         super().__init__(f"The index field {field} of {model} is not filled yet: {state}.")
         self.field = field
         self.percent = percent
 
 
 class DataCorrupted(AutoCRUDError):
-    """Stored bytes are not what was written. Nothing is guessed: somebody has to look."""
+    """Stored bytes are not the bytes that were written. An operator has to restore them."""
 
     code = "data_corrupted"
+
+
+class BlobNotFound(AutoCRUDError):
+    """No revision of the resource refers to this blob."""
+
+    code = "blob_not_found"
+
+    def __init__(self, resource_id: str, file_id: str) -> None:
+        super().__init__(f"{resource_id!r} has no blob {file_id}.")
+
+
+class RangeNotSatisfiable(AutoCRUDError):
+    """Every requested range begins behind the end of the blob. `size` is the blob's length in bytes."""
+
+    code = "range_not_satisfiable"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"The blob is {size} bytes long.")
+        self.size = size
+
+
+class UploadNotFound(AutoCRUDError):
+    """The caller has no such upload, or it expired: start a new upload."""
+
+    code = "upload_not_found"
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(f"The upload {upload_id!r} does not exist; it may have expired.")
+
+
+class UploadIncomplete(AutoCRUDError):
+    """Parts of the upload are missing: send them, then finish the upload again."""
+
+    code = "upload_incomplete"
+
+    def __init__(self, upload_id: str, missing: Sequence[int]) -> None:
+        super().__init__(f"The upload {upload_id!r} lacks these parts: {_enumerate(missing)}.")
+        self.missing = tuple(missing)
+
+
+def _enumerate(values: Sequence[object]) -> str:
+    """Return the first values as text, with "…" if there are more."""
+    texts = ", ".join(map(repr, values[:_MAX_NAMES_IN_MESSAGE]))
+    return f"{texts}, …" if len(values) > _MAX_NAMES_IN_MESSAGE else texts

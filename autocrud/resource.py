@@ -1,4 +1,4 @@
-"""A resource, its metadata and its revisions: the words that every layer shares."""
+"""Resources, their metadata and their revisions: the types that every layer shares."""
 
 import re
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from autocrud.errors import InvalidParameter, RevisionNotFound
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 _REVISION_ID = re.compile(_ID.pattern + r":[1-9][0-9]{0,17}")
 
-# Path segments of the collection itself, which would hide a resource of that id.
+# Path segments of the collection's own routes. A resource with such an id could not be reached.
 RESERVED_IDS = frozenset({"aggregate", "blobs", "bulk", "count", "export", "import"})
 
 
 def check_resource_id(resource_id: str) -> str:
-    """Return the id if it may name a resource: 1 to 128 unreserved URL characters (RFC 3986, 2.3).
+    """Return the id if it is valid: 1 to 128 unreserved URL characters (RFC 3986, 2.3), and no route's name.
 
     Raises:
-        InvalidParameter: it may not.
+        InvalidParameter: the id is not valid.
     """
     if not _ID.fullmatch(resource_id):
         raise InvalidParameter(
@@ -36,21 +36,21 @@ def check_resource_id(resource_id: str) -> str:
 
 
 def timestamp(moment: datetime) -> str:
-    """Write an aware time as UTC in RFC 3339 with six fractional digits, so that text order is time order."""
+    """Format an aware time as UTC in RFC 3339 with six fractional digits. Text order is time order."""
     return _timestamp(moment if moment.tzinfo is UTC else moment.astimezone(UTC))
 
 
 @lru_cache(maxsize=256)
 def _timestamp(moment: datetime) -> str:
-    # One write has the same time in half a dozen places.
+    # Cached because one write formats the same time half a dozen times.
     return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 @lru_cache(maxsize=256)
 def version_tag(version: int, created_time: str) -> str:
-    """The opaque tag of one state of one resource.
+    """Return the opaque tag of one version of one resource.
 
-    The creation time is in it because versions start again at 1 when an id is used anew after a purge.
+    The tag includes the creation time, because versions start again at 1 when an id is used anew after a purge.
     """
     return f"{version}-{created_time.translate(_PUNCTUATION)}"
 
@@ -61,7 +61,7 @@ Timestamp = Annotated[datetime, PlainSerializer(timestamp, return_type=str, when
 
 
 class RevisionStatus(StrEnum):
-    """Whether a revision may still be edited in place."""
+    """Status of a revision: a draft may be edited in place, a stable one may not."""
 
     stable = "stable"
     draft = "draft"
@@ -69,10 +69,12 @@ class RevisionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Which old revisions are kept: the newest `keep_last`, and those made within `keep_for`; the current one always.
+    """Rule for old revisions: keep the newest `keep_last`, and revisions younger than `keep_for`.
+
+    The current revision is always kept.
 
     Raises:
-        ValueError: neither is given, or one is not positive.
+        ValueError: neither argument is given, or one is not positive.
     """
 
     keep_last: int | None = None
@@ -80,13 +82,13 @@ class Retention:
 
     def __post_init__(self) -> None:
         if self.keep_last is None and self.keep_for is None:
-            raise ValueError("a retention keeps the last n revisions, or those of some time: give one of them")
+            raise ValueError("a retention needs keep_last, keep_for, or both")
         if (self.keep_last is not None and self.keep_last < 1) or (self.keep_for or timedelta(1)) <= timedelta(0):
             raise ValueError("keep_last and keep_for must be positive")
 
 
 class CommitKind(StrEnum):
-    """What a commit did."""
+    """Kind of a commit."""
 
     create = "create"
     update = "update"
@@ -99,17 +101,17 @@ class CommitKind(StrEnum):
 
 
 def revision_number(resource_id: str, revision: str) -> int:
-    """The number of a revision, given by its id, `{resource_id}:{n}`, or by the bare number.
+    """Return the number of a revision, given by its id `{resource_id}:{n}` or by the bare number.
 
     Raises:
-        InvalidParameter: it is neither.
-        RevisionNotFound: it is one of another resource.
+        InvalidParameter: the text is neither.
+        RevisionNotFound: the revision belongs to another resource.
     """
     if _REVISION_ID.fullmatch(revision) and not revision.startswith(f"{resource_id}:"):
         raise RevisionNotFound(revision)
     number = revision.removeprefix(f"{resource_id}:")
     if not re.fullmatch(r"[1-9][0-9]{0,17}", number):
-        raise InvalidParameter("revision_id", f"must be a number from 1 on, or {resource_id}: and such a number")
+        raise InvalidParameter("revision_id", f"must be a number from 1, or '{resource_id}:' and a number")
     return int(number)
 
 
@@ -121,17 +123,17 @@ class _Stored(BaseModel):
 
     @classmethod
     def trusted(cls, **values: Any) -> Self:
-        """One of values, for all fields, that are known to be right: it costs a fraction of validating them."""
-        made = cls.__new__(cls)
-        _set(made, "__dict__", values)
-        _set(made, "__pydantic_fields_set__", set(values))
-        _set(made, "__pydantic_extra__", None)
-        _set(made, "__pydantic_private__", None)
-        return made
+        """Build an instance from trusted values for all fields, without validation, at a fraction of its cost."""
+        instance = cls.__new__(cls)
+        _set(instance, "__dict__", values)
+        _set(instance, "__pydantic_fields_set__", set(values))
+        _set(instance, "__pydantic_extra__", None)
+        _set(instance, "__pydantic_private__", None)
+        return instance
 
 
 class ResourceMeta(_Stored):
-    """Where a resource stands. `version` counts its commits of every kind."""
+    """Metadata of a resource. `version` counts its commits of every kind."""
 
     resource_id: str = Field(examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"])
     version: int = Field(examples=[1])
@@ -147,25 +149,24 @@ class ResourceMeta(_Stored):
 
     @property
     def tag(self) -> str:
-        """The opaque tag of this state, which moves on every commit."""
+        """Opaque tag of this version; every commit changes it."""
         return version_tag(self.version, timestamp(self.created_time))
 
     def to_json(self) -> bytes:
-        """The JSON that Pydantic would write, in a fraction of the time."""
+        """Return the same JSON as Pydantic, at a fraction of its cost."""
         return (
             f'{{"resource_id":"{self.resource_id}","version":{self.version},'
             f'"current_revision_id":"{self.current_revision_id}","total_revision_count":{self.total_revision_count},'
-            f'"is_deleted":{_word(self.is_deleted)},"created_time":"{timestamp(self.created_time)}",'
-            f'"updated_time":"{timestamp(self.updated_time)}","created_by":{_text(self.created_by)},'
-            f'"updated_by":{_text(self.updated_by)},"schema_version":{self.schema_version},"status":"{self.status}"}}'
+            f'"is_deleted":{_json_bool(self.is_deleted)},"created_time":"{timestamp(self.created_time)}",'
+            f'"updated_time":"{timestamp(self.updated_time)}","created_by":{_json_text(self.created_by)},'
+            f'"updated_by":{_json_text(self.updated_by)},"schema_version":{self.schema_version},"status":"{self.status}"}}'
         ).encode()
 
 
 class RevisionInfo(_Stored):
-    """One state of a resource's data, immutable once it is stable.
+    """Information about a revision. A stable revision never changes.
 
-    `data_hash` is `sha256:` and the hex digest of its stored bytes. The times are those of the revision's beginning: a
-    draft that is edited keeps them.
+    `data_hash` is `sha256:` and the hex digest of the stored bytes. A draft that is edited keeps its time of creation.
     """
 
     revision_id: str = Field(examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e:1"])
@@ -175,22 +176,22 @@ class RevisionInfo(_Stored):
     schema_version: int = Field(examples=[1])
     status: RevisionStatus
     data_hash: str = Field(examples=["sha256:" + "9f" * 32])
-    size: int = Field(description="Bytes of the stored JSON.", examples=[118])
+    size: int = Field(description="Size of the stored JSON in bytes.", examples=[118])
 
     def to_json(self) -> bytes:
-        """The JSON that Pydantic would write, in a fraction of the time."""
+        """Return the same JSON as Pydantic, at a fraction of its cost."""
         parent = "null" if self.parent_revision_id is None else f'"{self.parent_revision_id}"'
         return (
             f'{{"revision_id":"{self.revision_id}","parent_revision_id":{parent},'
-            f'"created_time":"{timestamp(self.created_time)}","created_by":{_text(self.created_by)},'
+            f'"created_time":"{timestamp(self.created_time)}","created_by":{_json_text(self.created_by)},'
             f'"schema_version":{self.schema_version},"status":"{self.status}","data_hash":"{self.data_hash}",'
             f'"size":{self.size}}}'
         ).encode()
 
 
-def _word(value: bool) -> str:
+def _json_bool(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _text(value: str | None) -> str:
+def _json_text(value: str | None) -> str:
     return "null" if value is None else to_json(value).decode()

@@ -12,7 +12,7 @@ from tests.servers import ROOT
 # Each may import those before it, and itself.
 LAYERS = (
     "autocrud.errors",
-    "autocrud.blob_errors",
+    "autocrud.errors",
     "autocrud.resource",
     "autocrud.schema",
     "autocrud.query",

@@ -7,8 +7,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from autocrud.blob_errors import BlobNotFound
-from autocrud.errors import DataCorrupted, FieldError, InvalidData, PayloadTooLarge, RevisionNotFound
+from autocrud.errors import BlobNotFound, DataCorrupted, FieldError, InvalidData, PayloadTooLarge, RevisionNotFound
 from autocrud.manager.reader import ResourceReader
 from autocrud.schema.binary import OCTETS, Binary, reference
 from autocrud.schema.model_spec import ModelSpec

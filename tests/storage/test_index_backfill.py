@@ -377,7 +377,7 @@ async def test_over_http_the_answer_says_when_to_come_back(tmp_path: Path, gate:
         answer = await http.get("/sample", params={"payload": "p1"})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert answer.json()["code"] == "index_not_ready"
-        assert answer.json()["detail"] == "The index field payload of sample is not filled yet: 28 % are done."
+        assert answer.json()["detail"] == "The index field payload of sample is not filled yet: 28 % done."
         assert (await http.get("/sample", params={"number": 3})).status_code == 200
         gate.open()
         await filled()

@@ -7,7 +7,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 
 from fastapi import Request
 
-from autocrud.blob_errors import RangeNotSatisfiable
+from autocrud.errors import RangeNotSatisfiable
 
 # More than that in one request is no client that plays a film.
 _MAX_RANGES = 16

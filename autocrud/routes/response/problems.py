@@ -8,11 +8,11 @@ from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from autocrud.blob_errors import BlobNotFound, RangeNotSatisfiable, UploadIncomplete, UploadNotFound
 from autocrud.errors import (
     Aborted,
     AlreadyExists,
     AutoCRUDError,
+    BlobNotFound,
     BulkRefused,
     Conflict,
     Deleted,
@@ -29,12 +29,15 @@ from autocrud.errors import (
     PayloadTooLarge,
     PreconditionFailed,
     PreconditionRequired,
+    RangeNotSatisfiable,
     Referenced,
     ReferenceNotFound,
     RevisionNotFound,
     StorageUnavailable,
     UniqueViolation,
     UnsupportedMediaType,
+    UploadIncomplete,
+    UploadNotFound,
 )
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,7 @@ from typing import Protocol
 from pydantic_core import from_json, to_json
 from uuid_utils import uuid7
 
-from autocrud.blob_errors import UploadIncomplete, UploadNotFound
-from autocrud.errors import DataCorrupted
+from autocrud.errors import DataCorrupted, UploadIncomplete, UploadNotFound
 from autocrud.resource import timestamp
 from autocrud.storage.blobs.hashing import Digest, new_key
 from autocrud.storage.ports.objects import ObjectMissing, ObjectStore

@@ -7,8 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from autocrud.blob_errors import UploadIncomplete, UploadNotFound
-from autocrud.errors import PayloadTooLarge
+from autocrud.errors import PayloadTooLarge, UploadIncomplete, UploadNotFound
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Blob, UnknownBlob, Upload
 from autocrud.testing.conformance.base import StorageTests, present
