@@ -1,1 +1,1 @@
-"""Export and import: one model's resources as lines of JSON, and lines as resources."""
+"""Export and import of one model's resources as lines of JSON."""

@@ -1,4 +1,4 @@
-"""Blobs that arrive in pieces, line by line, and go into the store as they come."""
+"""Blob receiver: stores the blobs of an import while their pieces arrive, one line after the other."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,13 +10,13 @@ from autocrud.storage.ports.types import Blob
 
 
 class ArrivingBlobs:
-    """Takes the pieces of one blob after the other. What is stored already is not stored again.
+    """Receives the pieces of one blob after the other. A blob that is stored already is not stored again.
 
     Args:
-        limit: of one blob, in bytes.
+        limit: maximum size of a blob in bytes.
 
     Attributes:
-        stored: how many blobs were new.
+        stored: number of blobs that were new.
     """
 
     def __init__(self, blobs: BlobStore, limit: int) -> None:
@@ -31,16 +31,16 @@ class ArrivingBlobs:
 
     @property
     def is_open(self) -> bool:
-        """Whether a blob lacks pieces."""
+        """Return True if the current blob lacks pieces."""
         return self._blob is not None
 
     async def take(self, piece: Piece) -> None:
-        """Take the next piece.
+        """Receive the next piece.
 
         Raises:
-            InvalidData: it is not the next piece of a blob, or the blob is not what it says.
+            InvalidData: the piece is not the next one of its blob, or the blob's size or hash is wrong.
             PayloadTooLarge: the blob is longer than the limit.
-            StorageUnavailable: it could not be stored.
+            StorageUnavailable: the blob could not be stored.
         """
         if piece.offset == 0:
             await self.give_up()
@@ -48,18 +48,18 @@ class ArrivingBlobs:
         elif piece.blob != self._blob or piece.offset != self._offset:
             await self.give_up()
             if await self._blobs.find(piece.blob.file_id) is None:
-                raise _invalid("offset", "is not that of the next piece")
+                raise _invalid("offset", "is not the offset of the next piece")
             return
         self._offset += len(piece.data)
         if self._offset > piece.blob.size or (not piece.data and piece.blob.size):
             await self.give_up()
-            raise _invalid("data", "does not fit the size")
+            raise _invalid("data", "does not fit the blob's size")
         await self._feed(piece.data)
         if self._offset == piece.blob.size:
             await self._finish(piece.blob)
 
     async def give_up(self) -> None:
-        """Forget a blob of which there are pieces."""
+        """Discard the unfinished blob, if there is one."""
         task, self._task, self._blob = self._task, None, None
         if task is not None:
             task.cancel()
@@ -75,16 +75,19 @@ class ArrivingBlobs:
             self._task = asyncio.create_task(self._blobs.put(_pieces_of(self._pieces), limit=self._limit))
 
     async def _feed(self, data: bytes | None) -> None:
-        """Hand a piece over, unless the store has given up."""
+        """Hand a piece to the running upload. Raise the upload's error if the upload has ended.
+
+        A known blob has no upload, and the piece is discarded.
+        """
         if self._task is None:
             return
         putting = asyncio.create_task(self._pieces.put(data))
         await asyncio.wait([putting, self._task], return_when=asyncio.FIRST_COMPLETED)
         if not putting.done():
             putting.cancel()
-            failed = self._task
+            failed_task = self._task
             await self.give_up()
-            raise failed.exception() or StorageUnavailable("The blob was not stored.")
+            raise failed_task.exception() or StorageUnavailable("The blob was not stored.")
 
     async def _finish(self, blob: GivenBlob) -> None:
         await self._feed(None)
@@ -93,7 +96,7 @@ class ArrivingBlobs:
             return
         stored = await task
         if stored.file_id != blob.file_id:
-            raise _invalid("blob.file_id", f"must be {stored.file_id}, which is the hash of what came")
+            raise _invalid("blob.file_id", f"must be {stored.file_id}, the hash of the received bytes")
         self.stored += 1
 
 

@@ -1,4 +1,4 @@
-"""Exporter: one model's resources as NDJSON, as of one moment, in constant memory."""
+"""Exporter: writes one model's resources as NDJSON, as of one moment, in constant memory."""
 
 import asyncio
 from base64 import b64encode
@@ -17,20 +17,21 @@ from autocrud.storage.ports.objects import ObjectMissing
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Blob, Commit, CommitEntry, Head
 
-_PIECE = 1024 * 1024  # bytes of a blob in a line
-_CHUNK = 64 * 1024  # bytes of lines that go out together
-_AHEAD, _AHEAD_BYTES = 64, 1024 * 1024  # commits whose data is read at once
-_REMEMBERED = 50_000  # blobs that are known to have gone out; what is older may go out again
+_PIECE_BYTES = 1024 * 1024  # of a blob, per line
+_CHUNK_BYTES = 64 * 1024  # of lines that are sent together
+_READ_AHEAD, _READ_AHEAD_BYTES = 64, 1024 * 1024  # commits whose data is read at once
+# Bounds the memory for hashes of sent blobs. An older blob may be sent twice, which an import accepts.
+_MAX_SENT_BLOBS = 50_000
 
-_Line = tuple[bytes, bytes | None]  # and the data in it
+_Line = tuple[bytes, bytes | None]  # the line, and the data in it
 
 
 class Exporter:
     """Writes the lines of one export.
 
     Args:
-        history: every commit of a resource, in the place of its current state.
-        blobs: bring the bytes that the data refers to, too.
+        history: write every commit of a resource instead of its current state.
+        blobs: write the bytes of referred blobs, too.
     """
 
     def __init__(self, storage: IStorage, *, history: bool, blobs: bool) -> None:
@@ -39,67 +40,67 @@ class Exporter:
         self._blobs = blobs
         self._sent: dict[bytes, None] = {}
         self._resource_id = ""
-        # Of the resource that is being told: when each revision was made, and by whom.
-        self._made: dict[str, tuple[datetime, str | None]] = {}
+        # Creation time and author of each revision of the current resource: later commits repeat them.
+        self._revision_origins: dict[str, tuple[datetime, str | None]] = {}
         self._resources = self._lines = 0
 
     async def export(self, query: Query) -> AsyncIterator[bytes]:
-        """Lines, some at a time. The last one says that it is the end: where it is missing, something else is."""
-        lines: Any = self._told(query) if self._history else self._states(query)
-        held: list[bytes] = []
+        """Yield chunks of lines. The last line says `"end":true`; a file without it is incomplete."""
+        lines: Any = self._history_lines(query) if self._history else self._state_lines(query)
+        buffer: list[bytes] = []
         size = 0
         async with aclosing(lines):
             async for line, data in lines:
                 if self._blobs and data is not None:
                     async for piece in self._blob_lines(data):
-                        yield b"".join((*held, piece))
-                        held, size = [], 0
-                held.append(line)
+                        yield b"".join((*buffer, piece))
+                        buffer, size = [], 0
+                buffer.append(line)
                 size += len(line)
                 self._lines += 1
-                if size >= _CHUNK:
-                    yield b"".join(held)
-                    held, size = [], 0
-        yield b'%s{"end":true,"resources":%d,"lines":%d}\n' % (b"".join(held), self._resources, self._lines)
+                if size >= _CHUNK_BYTES:
+                    yield b"".join(buffer)
+                    buffer, size = [], 0
+        yield b'%s{"end":true,"resources":%d,"lines":%d}\n' % (b"".join(buffer), self._resources, self._lines)
 
-    async def _states(self, query: Query) -> AsyncIterator[_Line]:
-        picture: Any = self._storage.snapshot_scan(query)
-        async with aclosing(picture):
-            async for seen in picture:
-                yield self._head(seen)
+    async def _state_lines(self, query: Query) -> AsyncIterator[_Line]:
+        scan: Any = self._storage.snapshot_scan(query)
+        async with aclosing(scan):
+            async for head in scan:
+                yield self._state_line(head)
 
-    async def _told(self, query: Query) -> AsyncIterator[_Line]:
-        """Commits, whose data is read in advance: some at once, as far as they are small."""
-        picture: Any = self._storage.snapshot_scan(query, history=True)
-        ahead: list[CommitEntry] = []
+    async def _history_lines(self, query: Query) -> AsyncIterator[_Line]:
+        """Yield a line per commit. The data of several small commits is read at once."""
+        scan: Any = self._storage.snapshot_scan(query, history=True)
+        entries: list[CommitEntry] = []
         size = 0
-        async with aclosing(picture):
-            async for seen in picture:
-                ahead.append(seen)
-                size += seen.commit.size or 0
-                if len(ahead) < _AHEAD and size < _AHEAD_BYTES:
+        async with aclosing(scan):
+            async for entry in scan:
+                entries.append(entry)
+                size += entry.commit.size or 0
+                if len(entries) < _READ_AHEAD and size < _READ_AHEAD_BYTES:
                     continue
-                for line in await self._pasts(ahead):
+                for line in await self._commit_lines(entries):
                     yield line
-                ahead, size = [], 0
-            for line in await self._pasts(ahead):
+                entries, size = [], 0
+            for line in await self._commit_lines(entries):
                 yield line
 
-    async def _pasts(self, pasts: Sequence[CommitEntry]) -> list[_Line]:
-        contents = await asyncio.gather(*(self._data(past.commit) for past in pasts))
-        return [self._past(past, data) for past, data in zip(pasts, contents, strict=True)]
+    async def _commit_lines(self, entries: Sequence[CommitEntry]) -> list[_Line]:
+        contents = await asyncio.gather(*(self._read_data(entry.commit) for entry in entries))
+        return [self._commit_line(entry, data) for entry, data in zip(entries, contents, strict=True)]
 
-    def _head(self, head: Head) -> _Line:
+    def _state_line(self, head: Head) -> _Line:
         self._resources += 1
         data = head.data
         return b'{"meta":%s,"revision_info":%s,"data":%s}\n' % (head.meta, head.revision_info, data), data
 
-    def _past(self, past: CommitEntry, data: bytes | None) -> _Line:
-        commit = past.commit
+    def _commit_line(self, entry: CommitEntry, data: bytes | None) -> _Line:
+        commit = entry.commit
         if commit.resource_id != self._resource_id:
-            self._resource_id, self._made = commit.resource_id, {}
+            self._resource_id, self._revision_origins = commit.resource_id, {}
             self._resources += 1
-        start = b'{"kind":"%s","meta":%s' % (commit.kind.encode(), _meta(past))
+        start = b'{"kind":"%s","meta":%s' % (commit.kind.encode(), _meta(entry))
         if commit.data_hash is None:
             return start + b"}\n", None
         info = _json(self._revision(commit, commit.data_hash))
@@ -108,7 +109,7 @@ class Exporter:
         return b'%s,"revision_info":%s,"data":%s}\n' % (start, info, data), data
 
     def _revision(self, commit: Commit, data_hash: str) -> RevisionInfo:
-        time, by = self._made.setdefault(commit.revision_id, (commit.time, commit.by))
+        time, by = self._revision_origins.setdefault(commit.revision_id, (commit.time, commit.by))
         return RevisionInfo(
             revision_id=commit.revision_id,
             parent_revision_id=commit.parent_revision_id,
@@ -120,24 +121,24 @@ class Exporter:
             size=commit.size or 0,
         )
 
-    async def _data(self, commit: Commit) -> bytes | None:
-        """What a commit wrote; None where it was pruned, or is erased by now."""
+    async def _read_data(self, commit: Commit) -> bytes | None:
+        """Return the data that a commit wrote, or None if the data was pruned or purged."""
         try:
             return None if commit.locator is None else await self._storage.data(commit)
         except RevisionNotFound:
             return None
 
     async def _blob_lines(self, data: bytes) -> AsyncIterator[bytes]:
-        """The blobs that data refers to, and that have not gone out yet, in pieces."""
+        """Yield lines for the blobs that the data refers to, except blobs that were sent already."""
         for file_id in references(from_json(data)):
             key = bytes.fromhex(file_id)
             if key in self._sent:
                 continue
             blob = await self._storage.blobs.find(file_id)
             if blob is None:
-                continue  # erased meanwhile, or a text that looks like a reference
+                continue  # purged meanwhile, or a text that looks like a blob reference
             self._sent[key] = None
-            if len(self._sent) > _REMEMBERED:
+            if len(self._sent) > _MAX_SENT_BLOBS:
                 del self._sent[next(iter(self._sent))]
             try:
                 async for line in _pieces(blob, self._storage.blobs.stream(blob)):
@@ -145,24 +146,24 @@ class Exporter:
                     yield line
             except ObjectMissing as error:
                 if await self._storage.blobs.find(file_id) == blob:
-                    raise DataCorrupted(f"The blob {file_id} in {blob.key} is gone.") from error
+                    raise DataCorrupted(f"The object {blob.key} of the blob {file_id} is missing.") from error
 
 
 async def _pieces(blob: Blob, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Lines with the bytes of a blob, one at least."""
+    """Yield the bytes of a blob as lines, at least one."""
     start = b'{"blob":%s,"offset":' % to_json({"file_id": blob.file_id, "size": blob.size})
-    offset, held = 0, b""
+    offset, buffer = 0, b""
     async for piece in stream:
-        held += piece
-        while len(held) > _PIECE:
-            yield b'%s%d,"data":"%s"}\n' % (start, offset, b64encode(held[:_PIECE]))
-            offset, held = offset + _PIECE, held[_PIECE:]
-    yield b'%s%d,"data":"%s"}\n' % (start, offset, b64encode(held))
+        buffer += piece
+        while len(buffer) > _PIECE_BYTES:
+            yield b'%s%d,"data":"%s"}\n' % (start, offset, b64encode(buffer[:_PIECE_BYTES]))
+            offset, buffer = offset + _PIECE_BYTES, buffer[_PIECE_BYTES:]
+    yield b'%s%d,"data":"%s"}\n' % (start, offset, b64encode(buffer))
 
 
-def _meta(past: CommitEntry) -> bytes:
-    """The metadata of a resource as a commit left it."""
-    commit = past.commit
+def _meta(entry: CommitEntry) -> bytes:
+    """Return the metadata that a commit left, as JSON."""
+    commit = entry.commit
     return _json(
         ResourceMeta(
             resource_id=commit.resource_id,
@@ -170,9 +171,9 @@ def _meta(past: CommitEntry) -> bytes:
             current_revision_id=commit.revision_id,
             total_revision_count=commit.total_revision_count,
             is_deleted=commit.is_deleted,
-            created_time=past.created_time,
+            created_time=entry.created_time,
             updated_time=commit.time,
-            created_by=past.created_by,
+            created_by=entry.created_by,
             updated_by=commit.by,
             schema_version=commit.schema_version,
             status=commit.status,

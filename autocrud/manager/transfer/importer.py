@@ -1,4 +1,4 @@
-"""Importer: lines become resources as they were, in chunks that are durable before the next one is read."""
+"""Importer: restores resources from lines, in chunks that are durable before the next chunk is read."""
 
 import asyncio
 from collections import Counter
@@ -24,14 +24,15 @@ from autocrud.storage.ports.types import Head, Outcome, Write
 from autocrud.versioning.stored_resource import Resource
 from autocrud.versioning.write_builder import Encoded
 
-_LINES, _BYTES = 1000, 4 * 1024 * 1024  # of a chunk
-_LONGEST = 64 * 1024 * 1024  # of a chunk that waits for data
+_CHUNK_LINES, _CHUNK_BYTES = 1000, 4 * 1024 * 1024
+# A chunk may grow while its last history lacks data, because a part of a history cannot be judged.
+_MAX_CHUNK_BYTES = 64 * 1024 * 1024
 _ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A line that was not imported, and why."""
+    """A line that was not imported, with its error."""
 
     line: int
     error: AutoCRUDError
@@ -39,12 +40,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """All lines up to this one are done, and what came of them is durable.
+    """Progress of an import: all lines up to `line` are done and durable.
 
     Attributes:
-        counts: lines by what became of them, and blobs that were stored.
-        ended: whether this was the end of the body.
-        error: what keeps the import from going on; it may be begun again behind the line.
+        line: number of the last line that is done, from 1; 0 before the first.
+        counts: number of lines by result, and of new blobs.
+        ended: the body is read to its end.
+        error: outage that stopped the import; the import may be started again behind `line`.
     """
 
     line: int
@@ -55,18 +57,18 @@ class Progress:
 
 @dataclass(slots=True)
 class Unit:
-    """Lines about one resource: a current state, or commits that follow each other."""
+    """Lines of one resource: a current state, or successive commits."""
 
     lines: list[Line]
 
     @property
     def is_open(self) -> bool:
-        """Whether its last revision has no data, which a later line must bring."""
+        """Return True if the last revision has no data yet, so that a later line must bring data."""
         last = next((line for line in reversed(self.lines) if line.revision is not None), None)
         return last is not None and last.encoded is None
 
     def takes(self, line: Line) -> bool:
-        """Whether a line is about the same resource, and goes on with its history."""
+        """Return True if the line continues the history of the same resource."""
         first = self.lines[0]
         return line.kind is not None and first.kind is not None and line.resource_id == first.resource_id
 
@@ -79,7 +81,7 @@ class _Chunk:
     size: int = 0
 
     def add(self, line: Line) -> None:
-        """Add a line, which is not about a resource that another unit is about."""
+        """Add a line. The caller has checked that no other unit of the chunk has the line's id."""
         if self.units and self.units[-1].takes(line):
             self.units[-1].lines.append(line)
         else:
@@ -89,22 +91,22 @@ class _Chunk:
         self.size += line.size
 
     def clashes(self, line: Line) -> bool:
-        """Whether it has to be written before the line can be judged."""
+        """Return True if the chunk must be committed before the line can be planned."""
         return line.resource_id in self.ids and not self.units[-1].takes(line)
 
     @property
     def is_full(self) -> bool:
-        """Whether it is to be written now."""
-        if self.lines < _LINES and self.size < _BYTES:
+        """Return True if the chunk should be committed now."""
+        if self.lines < _CHUNK_LINES and self.size < _CHUNK_BYTES:
             return False
-        return self.size >= _LONGEST or not (self.units and self.units[-1].is_open)
+        return self.size >= _MAX_CHUNK_BYTES or not (self.units and self.units[-1].is_open)
 
 
 class Importer:
-    """Takes in the lines of one import.
+    """Imports the lines of one body.
 
     Args:
-        commit_states: commits current states, which may refer only to what is there.
+        commit_states: commits current states and checks their references.
         replace: appends a revision to a resource, as the manager does.
     """
 
@@ -128,34 +130,34 @@ class Importer:
         self._done = 0
 
     async def load(self, body: AsyncIterator[bytes], start: int) -> AsyncIterator[Refusal | Progress]:
-        """Import a body but for its first lines; what is wrong with a line is told, and keeps no other from its way."""
+        """Import a body from line `start + 1`. Yield refused lines and progress; other lines go on."""
         self._done = start
         chunks: Any = self._chunks(body, start)
         error: StorageUnavailable | None = None
         try:
             async with aclosing(chunks):
                 async for chunk, number in chunks:
-                    await self._write(chunk)
+                    await self._write_chunk(chunk)
                     self._done = number
-                    for report in self._reports():
+                    for report in self._take_refusals():
                         yield report
                     yield self._progress()
         except StorageUnavailable as unavailable:
             error = unavailable
         finally:
             await self._blobs.give_up()
-        for report in self._reports():
+        for report in self._take_refusals():
             yield report
         yield self._progress(ended=error is None, error=error)
 
     async def _chunks(self, body: AsyncIterator[bytes], start: int) -> AsyncIterator[tuple[_Chunk, int]]:
-        """What is to be written together, with the number of lines that are done then."""
+        """Yield chunks to commit, each with the number of the last line that is done after the commit."""
         chunk, number = _Chunk(), 0
         async for content in split(body, self._reader.limit):
             number += 1
             if number <= start:
                 continue
-            line = await self._line(number, content)
+            line = await self._read_line(number, content)
             if line is not None:
                 if chunk.clashes(line):
                     yield chunk, number - 1
@@ -164,14 +166,14 @@ class Importer:
             if chunk.is_full:
                 yield chunk, number
                 chunk = _Chunk()
-            elif len(self._refusals) >= _LINES:
-                yield _Chunk(), self._done  # what was refused is told, and not kept
+            elif len(self._refusals) >= _CHUNK_LINES:
+                yield _Chunk(), self._done  # an empty chunk reports the refusals, so that memory stays bounded
         if self._blobs.is_open:
             self._refuse(number, InvalidData("The body ends within a blob.", [FieldError("blob", "lacks pieces")]))
         yield chunk, max(number, start)
 
-    async def _line(self, number: int, content: bytes | None) -> Line | None:
-        """The line that is to be written, if it is one."""
+    async def _read_line(self, number: int, content: bytes | None) -> Line | None:
+        """Return the line if it brings a resource or a commit. Handle blob pieces and refusals."""
         try:
             found = await self._reader.read(number, content)
             if isinstance(found, Piece):
@@ -186,8 +188,8 @@ class Importer:
             return None
         return found
 
-    async def _write(self, chunk: _Chunk) -> None:
-        """Commit what a chunk brings; again what somebody else was faster with."""
+    async def _write_chunk(self, chunk: _Chunk) -> None:
+        """Commit a chunk. Plan and commit units again that lost a race against other writers."""
         units = chunk.units
         for attempt in range(_ATTEMPTS):
             if not units:
@@ -198,45 +200,50 @@ class Importer:
                 await self._planner.plan(unit.lines, heads.get(name) if name else None, unit.is_open)
                 for unit, name in zip(units, ids, strict=True)
             ]
-            late = await self._commit(plans, last=attempt == _ATTEMPTS - 1)
-            units = [unit for unit, is_late in zip(units, late, strict=True) if is_late]
+            lost_race = await self._commit(plans, last=attempt == _ATTEMPTS - 1)
+            units = [unit for unit, has_lost in zip(units, lost_race, strict=True) if has_lost]
 
     async def _commit(self, plans: Sequence[Plan], *, last: bool) -> list[bool]:
-        """Commit plans; says of each whether it was made on something that is no longer so."""
+        """Commit plans. Return for each plan True if another writer changed its resource meanwhile.
+
+        The last attempt refuses such a plan instead of reporting it.
+        """
         states = self._commit_states([write for plan in plans if plan.is_state for write in plan.writes])
-        told = [write for plan in plans if not (plan.is_state or plan.atomic) for write in plan.writes]
-        single = [self._storage.commit_all(plan.writes, atomic=True) for plan in plans if plan.atomic]
-        made, replayed, *others = await asyncio.gather(states, self._storage.commit_all(told), *single)
-        of_states, of_histories, groups = iter(made), iter(replayed), iter(others)
-        late = []
+        histories = [write for plan in plans if not (plan.is_state or plan.atomic) for write in plan.writes]
+        atomic = [self._storage.commit_all(plan.writes, atomic=True) for plan in plans if plan.atomic]
+        state_outcomes, history_outcomes, *atomic_outcomes = await asyncio.gather(
+            states, self._storage.commit_all(histories), *atomic
+        )
+        of_states, of_histories, of_atomic = iter(state_outcomes), iter(history_outcomes), iter(atomic_outcomes)
+        lost_race = []
         for plan in plans:
             outcomes = of_states if plan.is_state else of_histories
-            found = next(groups) if plan.atomic else [next(outcomes) for _ in plan.writes]
-            # What was overwritten may still have to be erased, which the storage sees to.
-            own = found[len(plan.before) :]
-            if unavailable := next((error for error in own if isinstance(error, StorageUnavailable)), None):
+            found = next(of_atomic) if plan.atomic else [next(outcomes) for _ in plan.writes]
+            # The purge of an overwrite may answer "not yet erased". The storage finishes it, so it is no outage here.
+            line_outcomes = found[len(plan.before) :]
+            if unavailable := next((error for error in line_outcomes if isinstance(error, StorageUnavailable)), None):
                 raise unavailable
-            late.append(not last and isinstance(_reason(found), AlreadyExists | Conflict))
-            if not late[-1]:
-                self._settle(plan, found)
+            lost_race.append(not last and isinstance(_reason(found), AlreadyExists | Conflict))
+            if not lost_race[-1]:
+                self._count(plan, found)
         replaced = [plan.replaced for plan in plans if plan.replaced is not None]
         await asyncio.gather(*(self._append(head, line) for head, line in replaced))
-        return late
+        return lost_race
 
-    def _settle(self, plan: Plan, outcomes: Sequence[Outcome]) -> None:
-        """Count what became of the lines of a plan."""
+    def _count(self, plan: Plan, outcomes: Sequence[Outcome]) -> None:
+        """Count the lines of a plan by result, and record the refused ones."""
         for number, error in plan.refused:
             self._refuse(number, error)
         self._counts.update(plan.settled)
         reason = _reason(outcomes)
         remaining = iter(outcomes[len(plan.before) :])
         for step in plan.steps:
-            own = [next(remaining) for _ in step.writes]
-            refused = reason if plan.atomic else _reason(own)
-            if refused is None:
+            step_outcomes = [next(remaining) for _ in step.writes]
+            refusal = reason if plan.atomic else _reason(step_outcomes)
+            if refusal is None:
                 self._counts[plan.fate] += 1
             else:
-                self._refuse(step.line.number, refused)
+                self._refuse(step.line.number, refusal)
 
     async def _append(self, head: Head, line: Line) -> None:
         if line.encoded is None or line.resource_id is None:
@@ -254,7 +261,8 @@ class Importer:
         self._refusals.append(Refusal(number, error))
         self._counts["failed"] += 1
 
-    def _reports(self) -> list[Refusal]:
+    def _take_refusals(self) -> list[Refusal]:
+        """Return the refusals since the last call, in order of line."""
         reports, self._refusals = sorted(self._refusals, key=lambda refusal: refusal.line), []
         return reports
 
@@ -265,6 +273,6 @@ class Importer:
 
 
 def _reason(outcomes: Sequence[Outcome]) -> Outcome:
-    """Why writes that belong together were refused; None where they were not."""
+    """Return the error that refused writes that belong together, or None if they were accepted."""
     found = [error for error in outcomes if error is not None and not isinstance(error, StorageUnavailable)]
     return next((error for error in found if not isinstance(error, Aborted)), found[0] if found else None)

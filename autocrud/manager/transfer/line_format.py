@@ -1,4 +1,4 @@
-"""The lines of an import: what arrives becomes lines, and each line what it says, or an error of its own."""
+"""Line format of exports and imports: splits a body into lines and parses each line."""
 
 import re
 from collections.abc import AsyncIterator
@@ -21,14 +21,14 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.versioning.encoder import Encoder, Parsed
 from autocrud.versioning.write_builder import Encoded
 
-LEAST_LINE = 2 * 1024 * 1024  # what a line may have in any case: a piece of a blob needs so many bytes
+MIN_LINE_LIMIT = 2 * 1024 * 1024  # a line with a piece of a blob needs this many bytes
 _PARTS = {"id", "kind", "meta", "revision_info", "data"}
-_OTHER = re.compile(rb'\s*\{\s*"(blob|end)"\s*:')
+_BLOB_OR_END = re.compile(rb'\s*\{\s*"(blob|end)"\s*:')
 FileId = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
 
 class GivenBlob(BaseModel):
-    """Which blob it is."""
+    """Blob that a piece belongs to."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -37,7 +37,7 @@ class GivenBlob(BaseModel):
 
 
 class Piece(BaseModel):
-    """A line with bytes of a blob."""
+    """Line with bytes of a blob."""
 
     model_config = ConfigDict(strict=True, extra="forbid", val_json_bytes="base64")
 
@@ -48,14 +48,15 @@ class Piece(BaseModel):
 
 @dataclass(slots=True)
 class Line:
-    """A line that brings a resource, or a commit of one.
+    """Line that brings a resource or a commit.
 
     Attributes:
-        number: its place in the body, from 1 on.
-        resource_id: None where a new one is to be found for it.
-        kind: of the commit; None where it is a current state.
-        meta, revision: None where nothing but data is given.
-        encoded: None of a commit without data, or whose data was pruned.
+        number: position of the line in the body, from 1.
+        size: length of the line in bytes.
+        resource_id: id of the resource; None if a new id is to be generated.
+        kind: kind of the commit; None for a current state.
+        meta, revision: metadata and revision; None if the line has only data.
+        encoded: stored form of the data; None if the commit has no data, or its data was pruned.
     """
 
     number: int
@@ -68,30 +69,30 @@ class Line:
 
 
 async def split(body: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes | None]:
-    """The lines of a body as they arrive; None for one that is longer than the limit, and is not kept."""
-    held = bytearray()
+    """Yield the lines of a body as they arrive, and None for a line that is longer than the limit."""
+    buffer = bytearray()
     dropping = False
     async for chunk in body:
         start = 0
         while (end := chunk.find(b"\n", start)) >= 0:
-            held += chunk[start:end]
-            yield None if dropping or len(held) > limit else bytes(held)
-            held.clear()
+            buffer += chunk[start:end]
+            yield None if dropping or len(buffer) > limit else bytes(buffer)
+            buffer.clear()
             dropping, start = False, end + 1
         if not dropping:
-            held += chunk[start:]
-        if len(held) > limit:
+            buffer += chunk[start:]
+        if len(buffer) > limit:
             dropping = True
-            held.clear()
-    if held or dropping:
-        yield None if dropping else bytes(held)
+            buffer.clear()
+    if buffer or dropping:
+        yield None if dropping else bytes(buffer)
 
 
 _PIECE = TypeAdapter(Piece)
 
 
 def line_adapter(spec: ModelSpec[Any]) -> TypeAdapter[Any]:
-    """What a line of one model may be, to be validated in one pass; other parts are found later."""
+    """Return an adapter that validates a line of one model in one pass. Unknown parts are found later."""
     model: Any = spec.model
     return TypeAdapter(
         create_model(
@@ -106,11 +107,11 @@ def line_adapter(spec: ModelSpec[Any]) -> TypeAdapter[Any]:
 
 
 class LineReader:
-    """Reads the lines of one model.
+    """Parses the lines of one model.
 
     Args:
-        adapter: see `line_adapter`.
-        limit: of a line, in bytes.
+        adapter: adapter of the model's lines, from `line_adapter`.
+        limit: maximum length of a line in bytes.
     """
 
     def __init__(self, adapter: TypeAdapter[Any], encoder: Encoder[Any], limit: int) -> None:
@@ -119,28 +120,28 @@ class LineReader:
         self._line = adapter
 
     async def read(self, number: int, content: bytes | None) -> Line | Piece | None:
-        """What a line says; None where it says nothing that is to be done.
+        """Parse a line. Return None if the line is blank or the end of an export.
 
         Raises:
-            PayloadTooLarge: it is too long.
-            MalformedBody: it is not JSON.
-            InvalidData: it is none of the lines that there are.
+            PayloadTooLarge: the line is too long.
+            MalformedBody: the line is not JSON.
+            InvalidData: the line has no valid form.
         """
         if content is None:
             raise PayloadTooLarge(self.limit)
         if content.isspace() or not content:
             return None
-        other = _OTHER.match(content)
-        if other is None:
-            return await self._resource(number, content)
-        return None if other[1] == b"end" else _parsed(_PIECE, content)
+        special = _BLOB_OR_END.match(content)
+        if special is None:
+            return await self._read_resource(number, content)
+        return None if special[1] == b"end" else _parse(_PIECE, content)
 
-    async def _resource(self, number: int, content: bytes) -> Line:
-        found = _parsed(self._line, content)
+    async def _read_resource(self, number: int, content: bytes) -> Line:
+        found = _parse(self._line, content)
         names = from_json(content).keys()
         errors = [FieldError(name, "is not a part of a line") for name in sorted(names - _PARTS)]
         line = Line(number, len(content), found.id, found.kind, found.meta, found.revision_info, None)
-        errors += _faults(line, names)
+        errors += _find_faults(line, names)
         if errors:
             raise InvalidData("The line is not valid.", errors)
         if line.meta is not None:
@@ -152,13 +153,14 @@ class LineReader:
         return line
 
 
-def _faults(line: Line, names: set[str]) -> list[FieldError]:
+def _find_faults(line: Line, names: set[str]) -> list[FieldError]:
+    """Return the faults of a line whose parts have these names."""
     meta, revision, kind = line.meta, line.revision, line.kind
     if meta is None:
         extra = [FieldError(name, "needs meta") for name in ("kind", "revision_info") if name in names]
-        return extra if "data" in names else [*extra, FieldError("data", "must be there")]
+        return extra if "data" in names else [*extra, FieldError("data", "is required")]
     if line.resource_id not in (None, meta.resource_id):
-        return [FieldError("id", "must be that of the metadata")]
+        return [FieldError("id", "must equal meta.resource_id")]
     errors = list(faults_of_meta(meta, revision))
     if kind is not None:
         errors += faults_of_commit(kind, meta, revision)
@@ -166,7 +168,7 @@ def _faults(line: Line, names: set[str]) -> list[FieldError]:
             errors.append(FieldError("data", "needs revision_info"))
     else:
         missing = [name for name in ("revision_info", "data") if name not in names]
-        errors += [FieldError(name, "must be there") for name in missing]
+        errors += [FieldError(name, "is required") for name in missing]
         if revision is None and "revision_info" in names:
             errors.append(FieldError("revision_info", "must not be null"))
         if revision is not None and not errors:
@@ -174,9 +176,9 @@ def _faults(line: Line, names: set[str]) -> list[FieldError]:
     return errors
 
 
-def _parsed(adapter: TypeAdapter[Any], content: bytes) -> Any:
+def _parse(adapter: TypeAdapter[Any], content: bytes) -> Any:
     try:
-        # As stored data is read, which may have other names than what the model takes from clients.
+        # By alias and by name, because stored data may use other names than the model takes from clients.
         return adapter.validate_json(content, by_alias=True, by_name=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)

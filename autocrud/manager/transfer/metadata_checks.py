@@ -1,4 +1,4 @@
-"""What must hold of metadata that comes from elsewhere and is taken over as it is: nothing in it may be impossible."""
+"""Checks of imported metadata: refuse metadata that no sequence of commits could have produced."""
 
 import re
 from collections.abc import Iterator
@@ -11,30 +11,31 @@ from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, check_reso
 from autocrud.schema.column_types import MAX_TEXT_BYTES
 from autocrud.versioning.write_builder import SCHEMA_VERSION
 
-_MAX_VERSION = 2**53  # what JSON can carry everywhere
+_MAX_VERSION = 2**53  # the largest integer that every JSON parser reads exactly (RFC 8259, 6)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile("[1-9][0-9]{0,17}")
 _HASH = re.compile("sha256:[0-9a-f]{64}")
-_SKEW = timedelta(days=1)  # later commits follow in time: what is far ahead would stay ahead
+# Times may be ahead by this much. A commit's time is never before the previous one's, so a time far in the future
+# would stay on all later commits.
+_MAX_CLOCK_SKEW = timedelta(days=1)
 
-# With data of their own.
-WRITING = frozenset({CommitKind.create, CommitKind.update, CommitKind.modify, CommitKind.switch})
+KINDS_WITH_DATA = frozenset({CommitKind.create, CommitKind.update, CommitKind.modify, CommitKind.switch})
 
 
 class GivenMeta(ResourceMeta):
-    """Metadata as a line has it."""
+    """Metadata part of a line."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 class GivenRevision(RevisionInfo):
-    """A revision as a line has it."""
+    """Revision part of a line."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 def faults_of_meta(meta: ResourceMeta, revision: RevisionInfo | None) -> Iterator[FieldError]:
-    """What is wrong with one line."""
+    """Yield the faults of a line's metadata and revision."""
     try:
         check_resource_id(meta.resource_id)
     except InvalidParameter as error:
@@ -56,30 +57,35 @@ def faults_of_meta(meta: ResourceMeta, revision: RevisionInfo | None) -> Iterato
 
 
 def faults_of_state(meta: ResourceMeta, revision: RevisionInfo) -> Iterator[FieldError]:
-    """What is wrong with a current state, beyond that: what was done after its revision was made needs a version."""
-    if not _made(meta, revision) and meta.version <= _number(meta, meta.current_revision_id):
-        yield FieldError("meta.updated_time", "must be that of the revision, which was the last commit")
+    """Yield the further faults of a current state. A commit after the revision's own needs a version of its own."""
+    if not _is_revision_commit(meta, revision) and meta.version <= _number(meta, meta.current_revision_id):
+        yield FieldError("meta.updated_time", "must equal revision_info.created_time, because no later version exists")
 
 
 def faults_of_commit(kind: CommitKind, meta: ResourceMeta, revision: RevisionInfo | None) -> Iterator[FieldError]:
-    """What is wrong with one commit, whatever came before it."""
+    """Yield the faults of a commit, without regard to the commit before it."""
+    has_data = kind in KINDS_WITH_DATA
     if kind is CommitKind.purge:
-        yield FieldError("kind", "must not be purge: of what was purged there is nothing")
-    elif (kind in WRITING) != (revision is not None):
-        yield FieldError("revision_info", "must be there" if kind in WRITING else f"must not be there for a {kind}")
-    elif kind in (CommitKind.create, CommitKind.update) and revision is not None and not _made(meta, revision):
-        yield FieldError("revision_info.created_time", "and created_by must be those of the commit that made it")
+        yield FieldError("kind", "must not be purge, because a purged resource has no lines")
+    elif has_data != (revision is not None):
+        yield FieldError("revision_info", "is required" if has_data else f"is not allowed for a {kind}")
+    elif (
+        kind in (CommitKind.create, CommitKind.update)
+        and revision is not None
+        and not _is_revision_commit(meta, revision)
+    ):
+        yield FieldError("revision_info.created_time", "and created_by must equal meta.updated_time and updated_by")
 
 
 def faults_of_step(kind: CommitKind, before: ResourceMeta, meta: ResourceMeta) -> Iterator[FieldError]:
-    """What is wrong with a commit that follows another."""
+    """Yield the faults of a commit that follows the commit with the metadata `before`."""
     if kind is CommitKind.create or meta.version != before.version + 1:
-        yield FieldError("meta.version", f"must be {before.version + 1}, of a commit that is no creation")
+        yield FieldError("meta.version", f"must be {before.version + 1}, and kind must not be create")
         return
     if (meta.created_time, meta.created_by) != (before.created_time, before.created_by):
-        yield FieldError("meta.created_time", "and created_by must be those of the resource")
+        yield FieldError("meta.created_time", "and created_by must equal those of the resource")
     if meta.updated_time < before.updated_time:
-        yield FieldError("meta.updated_time", "must not be before that of the commit before it")
+        yield FieldError("meta.updated_time", "must not be before the previous commit's")
     count = before.total_revision_count + (kind is CommitKind.update)
     if meta.total_revision_count != count:
         yield FieldError("meta.total_revision_count", f"must be {count}")
@@ -89,18 +95,18 @@ def faults_of_step(kind: CommitKind, before: ResourceMeta, meta: ResourceMeta) -
     deleted = kind is CommitKind.delete or (before.is_deleted and kind is not CommitKind.restore)
     if meta.is_deleted != deleted:
         yield FieldError("meta.is_deleted", f"must be {str(deleted).lower()}")
-    if kind not in WRITING and meta.status is not before.status:
+    if kind not in KINDS_WITH_DATA and meta.status is not before.status:
         yield FieldError("meta.status", f"must be {before.status}")
 
 
-def _made(meta: ResourceMeta, revision: RevisionInfo) -> bool:
-    """Whether the commit that left this metadata made the revision."""
+def _is_revision_commit(meta: ResourceMeta, revision: RevisionInfo) -> bool:
+    """Return True if the commit with this metadata made the revision."""
     return (revision.created_time, revision.created_by) == (meta.updated_time, meta.updated_by)
 
 
 def _faults_of_revision(meta: ResourceMeta, revision: RevisionInfo, current: int) -> Iterator[FieldError]:
     if revision.revision_id != meta.current_revision_id:
-        yield FieldError("revision_info.revision_id", "must be the current one")
+        yield FieldError("revision_info.revision_id", "must equal meta.current_revision_id")
     parent = revision.parent_revision_id
     if parent is not None and not 1 <= _number(meta, parent) < current:
         yield FieldError("revision_info.parent_revision_id", "must be an earlier revision of the resource")
@@ -109,26 +115,26 @@ def _faults_of_revision(meta: ResourceMeta, revision: RevisionInfo, current: int
     if revision.schema_version != meta.schema_version:
         yield FieldError("revision_info.schema_version", f"must be {meta.schema_version}")
     if not _HASH.fullmatch(revision.data_hash) or not 1 <= revision.size <= _MAX_VERSION:
-        yield FieldError("revision_info.data_hash", "and size must be those of JSON")
+        yield FieldError("revision_info.data_hash", "must be sha256: and 64 hex digits, and size must be positive")
     yield from _faults_of_names("revision_info", {"created_by": revision.created_by})
     times = {"created_time": revision.created_time}
     faults = list(_faults_of_times("revision_info", times))
     yield from faults
     comparable = not faults and meta.created_time.tzinfo and meta.updated_time.tzinfo
     if comparable and not meta.created_time <= revision.created_time <= meta.updated_time:
-        yield FieldError("revision_info.created_time", "must be within those of the resource")
+        yield FieldError("revision_info.created_time", "must be between meta.created_time and meta.updated_time")
 
 
 def _faults_of_times(part: str, times: dict[str, datetime]) -> Iterator[FieldError]:
-    latest = datetime.now(UTC) + _SKEW
+    latest = datetime.now(UTC) + _MAX_CLOCK_SKEW
     last = _EPOCH
     for name, time in times.items():
         if time.tzinfo is None:
             yield FieldError(f"{part}.{name}", "must have an offset from UTC")
         elif not _EPOCH <= time <= latest:
-            yield FieldError(f"{part}.{name}", "must be from 1970 on, and not in the future")
+            yield FieldError(f"{part}.{name}", "must not be before 1970 or in the future")
         elif time < last:
-            yield FieldError(f"{part}.{name}", "must not be before the creation")
+            yield FieldError(f"{part}.{name}", "must not be before created_time")
         else:
             last = time
 
@@ -140,6 +146,6 @@ def _faults_of_names(part: str, names: dict[str, str | None]) -> Iterator[FieldE
 
 
 def _number(meta: ResourceMeta, revision_id: str) -> int:
-    """The number of a revision of the resource; 0 where it is none."""
+    """Return the number in a revision id of the resource, or 0 if the id is not valid."""
     resource_id, _, number = revision_id.rpartition(":")
     return int(number) if resource_id == meta.resource_id and _NUMBER.fullmatch(number) else 0

@@ -1,4 +1,4 @@
-"""Transfer: what a manager offers for moving all resources of a model out and in."""
+"""Transfer: export and import of one model's resources."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
@@ -12,7 +12,7 @@ from autocrud.manager.transfer.blob_receiver import ArrivingBlobs
 from autocrud.manager.transfer.exporter import Exporter
 from autocrud.manager.transfer.import_planner import OnDuplicate, Planner
 from autocrud.manager.transfer.importer import Importer, Progress, Refusal
-from autocrud.manager.transfer.line_format import LEAST_LINE, LineReader, line_adapter
+from autocrud.manager.transfer.line_format import MIN_LINE_LIMIT, LineReader, line_adapter
 from autocrud.query.conditions import Query
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
@@ -26,11 +26,11 @@ class _Replace(Protocol):
 
 
 class Transfer:
-    """The resources of one model as NDJSON.
+    """Exports and imports one model's resources as NDJSON.
 
     Args:
         replace: appends a revision to a resource, as the manager does.
-        max_blob_bytes: longer blobs are not taken in.
+        max_blob_bytes: maximum size of an imported blob.
     """
 
     def __init__(
@@ -52,20 +52,20 @@ class Transfer:
     def export(
         self, where: Where = None, *, include_deleted: bool = False, history: bool = False, blobs: bool = False
     ) -> AsyncIterator[bytes]:
-        """All resources for which a condition holds, as of one moment, by their ids; a line each, some at a time.
+        """Yield all resources that match a condition, in order of id, as of one moment, as chunks of lines.
 
-        The last line is `{"end":true,…}`. Whoever stops before it closes the iterator (`aclose`).
+        The last line is `{"end":true,…}`. A caller who stops earlier must close the iterator (`aclose`).
 
         Args:
-            where, include_deleted: as for `search`.
-            history: a line for each commit, in place of one for the current state; with what is soft-deleted.
-            blobs: before the first line that refers to a blob, its bytes.
+            where, include_deleted: selection, as in `search`.
+            history: yield a line per commit instead of the current state; includes soft-deleted resources.
+            blobs: yield the bytes of a blob before the first line that refers to the blob.
 
         Raises:
-            InvalidParameter: at once, as `search`.
+            InvalidParameter: the condition is not valid; raised by the call itself.
         """
         query = self._reader.query(where, include_deleted or history)
-        return self._exported(query, Exporter(self._storage, history=history, blobs=blobs))
+        return self._export(query, Exporter(self._storage, history=history, blobs=blobs))
 
     def load(
         self,
@@ -74,35 +74,34 @@ class Transfer:
         on_duplicate: OnDuplicate = OnDuplicate.error,
         start: int = 0,
         by: str | None = None,
-        max_line_bytes: int = LEAST_LINE,
+        max_line_bytes: int = MIN_LINE_LIMIT,
     ) -> AsyncIterator[Refusal | Progress]:
-        """Take in lines as `export` writes them, or `{"data": …}` or `{"id": …, "data": …}` of new resources.
+        """Import lines as `export` writes them, or new resources as `{"data": …}`, optionally with an `id`. Idempotent.
 
-        A resource comes to stand as it stood where it comes from, with its versions, times and authors. What stands so
-        already stays as it is, so that an import may be repeated. Each line is accepted or refused on its own; what is
-        reported as progress is durable.
+        A resource is restored with its versions, times and authors. A line that equals the stored state changes
+        nothing. Each line is accepted or refused on its own. Reported progress is durable.
 
         Args:
-            body: pieces of any size.
-            on_duplicate: what becomes of a line whose id is taken by something else; `overwrite` purges that.
-            start: how many lines to leave out, which an import before has done.
-            by: the author of what is not said to have one.
+            body: bytes of the lines, in pieces of any size.
+            on_duplicate: handling of a line if its id is taken by another resource; `overwrite` purges that resource.
+            start: number of lines to skip, because an earlier import has done them.
+            by: author of lines that name no author.
             max_line_bytes: longer lines are refused.
         """
         return Importer(
             self._storage,
             self._commit_states,
-            LineReader(self._adapter, self._encoder, max(max_line_bytes, LEAST_LINE)),
+            LineReader(self._adapter, self._encoder, max(max_line_bytes, MIN_LINE_LIMIT)),
             Planner(self._spec, self._storage, on_duplicate, by),
             ArrivingBlobs(self._storage.blobs, self._max_blob_bytes),
             partial(self._replace, by=by),
         ).load(body, start)
 
-    async def _exported(self, query: Query, exporter: Exporter) -> AsyncIterator[bytes]:
-        lines: Any = exporter.export(await self._reader.resolve_reference_filters(query))
-        async with aclosing(lines):
-            async for some in lines:
-                yield some
+    async def _export(self, query: Query, exporter: Exporter) -> AsyncIterator[bytes]:
+        chunks: Any = exporter.export(await self._reader.resolve_reference_filters(query))
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
 
     async def _commit_states(self, writes: Sequence[Write]) -> list[Outcome]:
         return await self._reader.references.commit_all([(write, None) for write in writes])
