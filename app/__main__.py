@@ -1,4 +1,4 @@
-"""`python -m app`: serve, as the environment says."""
+"""Command `python -m app`: serve with the settings of the environment."""
 
 import asyncio
 import sys
@@ -12,12 +12,12 @@ from autocrud.errors import AutoCRUDError, ConfigurationError
 
 
 def main() -> None:
-    """Check that the service can start, then serve until a signal says stop. Exits with 2 where it cannot start."""
+    """Check that the service can start, then serve until a signal stops it. Exit with status 2 if it cannot start."""
     try:
         settings = load_settings()
         asyncio.run(_preflight(settings))
     except AutoCRUDError as error:
-        sys.exit(_failure(error))
+        sys.exit(_report_failure(error))
     uvicorn.run(
         "app.main:create_app",
         factory=True,
@@ -31,13 +31,14 @@ def main() -> None:
 
 
 async def _preflight(settings: Settings) -> None:
-    """Open and close everything once: a worker that cannot start would be started again for ever."""
+    """Open and close all storages once, because uvicorn would restart a worker that cannot start for ever."""
     app = create_app(settings)
     async with app.state.crud.running():
         pass
 
 
-def _failure(error: AutoCRUDError) -> int:
+def _report_failure(error: AutoCRUDError) -> int:
+    """Print the error with the setting at fault, and return the exit status."""
     setting = SETTING_OF.get(error.argument or "") if isinstance(error, ConfigurationError) else None
     print(f"{setting}: {error}" if setting else error, file=sys.stderr)
     return 2

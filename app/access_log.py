@@ -1,4 +1,4 @@
-"""Request ids and the access log, in one ASGI middleware around everything else."""
+"""Access log: ASGI middleware that gives each request an id and logs its outcome."""
 
 import logging
 import re
@@ -17,9 +17,9 @@ _ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class AccessLog:
-    """Gives each request an id, the client's own where it sends a plain one, and logs how the request ended.
+    """Gives each request an id and logs its outcome. The client's `X-Request-ID` is used if it is well-formed.
 
-    What no handler caught is logged with its traceback, and answered as a problem that says nothing of the inside.
+    An uncaught exception is logged with its traceback and answered with a problem that reveals nothing.
     """
 
     def __init__(self, app: ASGIApp, *, enabled: bool) -> None:
@@ -37,7 +37,7 @@ class AccessLog:
         answer = _Answer(send, identity.encode())
         try:
             await self._app(scope, receive, answer)
-        except Exception:  # the process's boundary: the traceback goes to the log, a plain problem to the client
+        except Exception:  # boundary of the process: log the traceback, answer the client with a plain problem
             logger.exception("%s %s failed", scope["method"], scope["path"])
             if answer.status:
                 raise
@@ -61,7 +61,7 @@ class AccessLog:
             "client": client[0] if client else None,
         }
         message = f"{fields['method']} {fields['path']} {fields['status']} {fields['duration_ms']} ms"
-        # Not `logger.info`: it would search the stack for a caller that is always this one.
+        # `logger.info` would search the stack for the caller, which is always this function.
         record = logger.makeRecord(logger.name, logging.INFO, __file__, 0, message, (), None)
         record.fields = fields
         record.request_id = request_id.get()
@@ -69,7 +69,7 @@ class AccessLog:
 
 
 class _Answer:
-    """The `send` of one request: adds the id's header, and notes what was sent."""
+    """The `send` of one request: adds the request id's header, and records status and size."""
 
     def __init__(self, send: Send, identity: bytes) -> None:
         self._send = send

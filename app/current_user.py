@@ -1,4 +1,4 @@
-"""Who is asking, as a proxy in front of the service has found out."""
+"""Current user of a request, named by a trusted proxy's header."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from autocrud.routes.request.current_user import UserDependency
 
 
 def user_from(header: str) -> UserDependency:
-    """A dependency that takes the user's name from a request header, which only a proxy may be able to set."""
+    """Return a dependency that reads the user's name from a request header. Only the proxy may set this header."""
 
     def user(name: Annotated[str | None, Header(alias=header, include_in_schema=False)] = None) -> str | None:
         return name

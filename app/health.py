@@ -1,4 +1,4 @@
-"""`/healthz`: the process answers. `/readyz`: its storages do, too."""
+"""Health routes: `/healthz` (the process is alive) and `/readyz` (its backends answer)."""
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
@@ -9,23 +9,23 @@ from autocrud.routes.response.problems import problem_response
 
 
 class Health(BaseModel):
-    """The process is alive."""
+    """State of the process."""
 
     status: str = Field(examples=["ok"])
 
 
 class Readiness(BaseModel):
-    """Whether requests can be served, by backend."""
+    """State of each backend in use."""
 
     status: str = Field(examples=["ready"])
     storage: dict[str, str] = Field(examples=[{"postgresql": "ok", "s3 bucket movies": "ok"}])
 
 
 def health_router(crud: AutoCRUD) -> APIRouter:
-    """The two routes."""
+    """Return a router with `/healthz` and `/readyz`."""
     router = APIRouter(tags=["Service"])
 
-    @router.get("/healthz", operation_id="healthz", response_model=Health, summary="Is the process alive?")
+    @router.get("/healthz", operation_id="healthz", response_model=Health, summary="Check that the process is alive")
     async def healthz() -> Response:
         return Response(b'{"status":"ok"}', media_type="application/json")
 
@@ -33,14 +33,14 @@ def health_router(crud: AutoCRUD) -> APIRouter:
         "/readyz",
         operation_id="readyz",
         response_model=Readiness,
-        summary="Can requests be served?",
-        responses={503: {"description": "A storage is not available."}},
+        summary="Check that requests can be served",
+        responses={503: {"description": "A backend is not available."}},
     )
     async def readyz() -> Response:
-        found = await crud.check()
-        states = {name: "ok" if trouble is None else trouble for name, trouble in found.items()}
-        if any(trouble is not None for trouble in found.values()):
-            detail = "A storage is not available."
+        failures = await crud.check()
+        states = {name: "ok" if failure is None else failure for name, failure in failures.items()}
+        if any(failure is not None for failure in failures.values()):
+            detail = "A backend is not available; `storage` names it."
             return problem_response(503, "Not ready", "not_ready", detail, storage=states)
         return Response(to_json({"status": "ready", "storage": states}), media_type="application/json")
 

@@ -1,4 +1,4 @@
-"""How the service logs: one line per event on standard error, as text or as JSON, with the request's id."""
+"""Logging: one line per event on standard error, as text or JSON, with the request's id."""
 
 import asyncio
 import logging
@@ -16,10 +16,10 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 class RequestIdFilter(logging.Filter):
-    """Gives each record the id of the request in whose course it was made."""
+    """Adds the id of the current request to each record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Never drops a record."""
+        """Return True, because no record is dropped."""
         if not hasattr(record, "request_id"):
             record.request_id = request_id.get()
         return True
@@ -29,17 +29,17 @@ class TextFormatter(logging.Formatter):
     """Lines for people: time, level, logger, request, message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and behind it the traceback where there is one."""
+        """Return one line, followed by the traceback if there is one."""
         identity = getattr(record, "request_id", None) or "-"
         line = f"{_time(record)} {record.levelname:<7} {record.name} [{identity}] {record.getMessage()}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 class JsonFormatter(logging.Formatter):
-    """Lines for machines: one JSON object each. A record's `fields`, where it has any, become members."""
+    """Lines for machines: one JSON object each. A record's `fields` become members."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, always."""
+        """Return exactly one line; a traceback is a member."""
         line = {
             "time": _time(record),
             "level": record.levelname,
@@ -54,9 +54,9 @@ class JsonFormatter(logging.Formatter):
 
 
 class TurnHandler(logging.StreamHandler[TextIO]):
-    """Writes the lines of one turn of the event loop with one system call; warnings and worse at once.
+    """Writes the lines of one turn of the event loop with one system call, and warnings at once.
 
-    Each write lets other threads take the interpreter, which under load costs more than the line itself.
+    Each write releases the interpreter lock. Under load that costs more than the line itself.
     """
 
     def __init__(self) -> None:
@@ -64,14 +64,14 @@ class TurnHandler(logging.StreamHandler[TextIO]):
         self._lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note the line, and see to it that it is written."""
+        """Buffer the line and schedule a flush. Flush at once for warnings and outside an event loop."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             loop = None
         try:
             self._lines.append(self.format(record))
-        except Exception:  # what every handler does: a line that cannot be formatted must not end a request
+        except Exception:  # as in every logging handler: a line that cannot be formatted must not end a request
             self.handleError(record)
         if loop is None or record.levelno >= logging.WARNING:
             self.flush()
@@ -79,7 +79,7 @@ class TurnHandler(logging.StreamHandler[TextIO]):
             loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Write what is noted."""
+        """Write the buffered lines."""
         with self.lock or nullcontext():
             lines, self._lines = self._lines, []
             if lines:
@@ -92,7 +92,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def logging_config(settings: Settings) -> dict[str, Any]:
-    """The configuration for `logging.config.dictConfig`."""
+    """Return the configuration for `logging.config.dictConfig`."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -111,6 +111,6 @@ def logging_config(settings: Settings) -> dict[str, Any]:
 
 def configure_logging(settings: Settings) -> None:
     """Set up logging for this process."""
-    # No line says these, and each record would look them up.
+    # No formatter uses these, and each record would look them up.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     dictConfig(logging_config(settings))

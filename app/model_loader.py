@@ -1,4 +1,4 @@
-"""Finds the models that `AUTOCRUD_MODELS` names."""
+"""Model loader: registers the models of the module that `AUTOCRUD_MODELS` names."""
 
 import importlib
 from types import ModuleType
@@ -10,7 +10,7 @@ from autocrud import AutoCRUD
 
 
 def register_models(crud: AutoCRUD, module_name: str) -> None:
-    """Register a module's models: through its `register(crud)`, or else each public Pydantic model that it defines.
+    """Register a module's models by its `register(crud)`, or every public Pydantic model that it defines.
 
     Raises:
         SettingsError: the module cannot be imported, or has no models.

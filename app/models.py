@@ -1,4 +1,4 @@
-"""The models that the service ships with: films, the people who make them, and documents."""
+"""Shipped models: films, people and documents."""
 
 from datetime import date
 from decimal import Decimal
@@ -11,7 +11,7 @@ from autocrud import AutoCRUD, Binary, Index, OnDelete, Ref, Unique
 
 
 class MovieRating(StrEnum):
-    """The rating board's verdict, where there is one; some are of the past."""
+    """Rating of the rating board. Some values are historic."""
 
     g = "G"
     m = "M"
@@ -24,20 +24,20 @@ class MovieRating(StrEnum):
     x = "X"
 
 
-def _no_blank(value: object) -> object:
+def _blank_to_null(value: object) -> object:
     return None if value == "" else value
 
 
-def _listed(value: object) -> object:
+def _split_names(value: object) -> object:
     if value is None:
         return []
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-# Film data says "unknown" by null and by an empty text, and joins names with commas: both become what they mean.
-Names = Annotated[list[str], BeforeValidator(_listed, json_schema_input_type=list[str] | str | None)]
+# Film data writes "unknown" as null or as an empty text, and joins names with commas.
+Names = Annotated[list[str], BeforeValidator(_split_names, json_schema_input_type=list[str] | str | None)]
 Blank = Literal[""]
-# What an index field can hold, with something to see in it.
+# A text that fits an index field and has at least one visible character.
 Line = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
 ImdbId = Annotated[str, StringConstraints(pattern=r"^tt[0-9]{7,}$")]
 Money = Annotated[
@@ -48,20 +48,20 @@ Money = Annotated[
 
 
 class Movie(BaseModel):
-    """A film. Running time is in minutes, money in US dollars; what is not known is null or an empty list."""
+    """A film. Running time is in minutes, money in US dollars. Unknown values are null or an empty list."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
 
     title: Annotated[Line, Index(text=True)] = Field(examples=["The Third Man"])
     imdb_id: Annotated[
-        ImdbId | None, Unique(), BeforeValidator(_no_blank, json_schema_input_type=ImdbId | Blank | None)
+        ImdbId | None, Unique(), BeforeValidator(_blank_to_null, json_schema_input_type=ImdbId | Blank | None)
     ] = Field(None, examples=["tt0041959"])
     year: Annotated[int | None, Index()] = Field(None, ge=1874, le=2100, examples=[1949])
     rating: Annotated[
-        MovieRating | None, Index(), BeforeValidator(_no_blank, json_schema_input_type=MovieRating | Blank | None)
+        MovieRating | None, Index(), BeforeValidator(_blank_to_null, json_schema_input_type=MovieRating | Blank | None)
     ] = Field(None, examples=["PG"])
     released: Annotated[
-        date | None, Index(), BeforeValidator(_no_blank, json_schema_input_type=date | Blank | None)
+        date | None, Index(), BeforeValidator(_blank_to_null, json_schema_input_type=date | Blank | None)
     ] = Field(None, examples=["1949-08-31"])
     running_minutes: int | None = Field(None, gt=0, examples=[104])
     genres: Annotated[Names, Index()] = Field(default_factory=list, examples=[["Thriller", "Mystery"]])
@@ -76,7 +76,7 @@ class Movie(BaseModel):
 
 
 class Person(BaseModel):
-    """Somebody who makes films."""
+    """A person who makes films."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
 
@@ -88,19 +88,19 @@ class Person(BaseModel):
 
     @field_validator("email")
     @classmethod
-    def _email_in_lower_case(cls, value: str | None) -> str | None:
+    def _lower_email(cls, value: str | None) -> str | None:
         return value.lower() if value else value
 
 
 class Paragraph(BaseModel):
-    """A part of a document that is text."""
+    """A text part of a document."""
 
     kind: Literal["paragraph"]
     text: str = Field(examples=["It was the autumn of 1948."])
 
 
 class Link(BaseModel):
-    """A part of a document that leads elsewhere."""
+    """A link in a document."""
 
     kind: Literal["link"]
     url: str = Field(pattern="^https?://", examples=["https://example.com/"])
@@ -108,7 +108,7 @@ class Link(BaseModel):
 
 
 class Document(BaseModel):
-    """A text in parts, which change while it is written."""
+    """A text in parts, with attachments."""
 
     title: Annotated[Line, Index(text=True)] = Field(examples=["Notes on Vienna"])
     author: Annotated[str | None, Ref("person", on_delete=OnDelete.set_null)] = Field(None, examples=[None])
@@ -119,7 +119,7 @@ class Document(BaseModel):
 
 
 def register(crud: AutoCRUD) -> None:
-    """Add the models to the service."""
+    """Register the shipped models."""
     crud.add_model(Movie)
     crud.add_model(Person)
     crud.add_model(Document)

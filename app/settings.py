@@ -1,4 +1,4 @@
-"""The service's settings: environment variables, and a `.env` file for those that the environment does not set."""
+"""Settings of the service: environment variables, then a `.env` file."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +18,7 @@ from autocrud.storage.ports.storage import IStorageFactory
 
 PREFIX = "AUTOCRUD_"
 
-# The variable behind each argument of a factory that can turn out to be wrong only when it is used.
+# Environment variable of each factory argument that only a connection can prove wrong.
 SETTING_OF = {
     "directory": f"{PREFIX}DATA_DIR",
     "cache_dir": f"{PREFIX}CACHE_DIR",
@@ -33,11 +33,11 @@ SETTING_OF = {
 
 
 class SettingsError(ConfigurationError):
-    """A setting is wrong; the message is one sentence that begins with the variable's name."""
+    """A setting is wrong. The message is one sentence that begins with the variable's name."""
 
 
 class StorageKind(StrEnum):
-    """The storage factories."""
+    """Kinds of storage factories."""
 
     memory = "memory"
     disk = "disk"
@@ -46,14 +46,14 @@ class StorageKind(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """How log lines look: for people, or one JSON object each."""
+    """Format of log lines: text for people, or one JSON object each."""
 
     text = "text"
     json = "json"
 
 
 class LogLevel(StrEnum):
-    """The least important lines that are written."""
+    """Lowest level of the lines that are written."""
 
     debug = "debug"
     info = "info"
@@ -62,7 +62,7 @@ class LogLevel(StrEnum):
 
 
 class Settings(BaseSettings):
-    """All settings of the service. `AUTOCRUD_` and the field's name in capitals is the variable."""
+    """All settings of the service. The variable is `AUTOCRUD_` and the field's name in capitals."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
@@ -102,23 +102,23 @@ class Settings(BaseSettings):
     access_log: bool = True
 
     @model_validator(mode="after")
-    def _one_process_for_memory(self) -> "Settings":
+    def _check_memory_workers(self) -> "Settings":
         if self.storage is StorageKind.memory and self.workers > 1:
-            raise SettingsError(f"{PREFIX}WORKERS: must be 1 with memory storage, which lives in one process.")
+            raise SettingsError(f"{PREFIX}WORKERS: must be 1 with memory storage, which exists in one process only.")
         return self
 
     @model_validator(mode="after")
-    def _what_the_storage_needs(self) -> "Settings":
-        needed = {StorageKind.s3: ("s3_bucket",), StorageKind.postgres: ("postgres_url", "s3_bucket")}
-        for name in needed.get(self.storage, ()):
+    def _check_storage_settings(self) -> "Settings":
+        required = {StorageKind.s3: ("s3_bucket",), StorageKind.postgres: ("postgres_url", "s3_bucket")}
+        for name in required.get(self.storage, ()):
             if getattr(self, name) is None:
                 raise SettingsError(f"{PREFIX}{name.upper()}: must be set for {PREFIX}STORAGE={self.storage}.")
         if (self.s3_access_key is None) is not (self.s3_secret_key is None):
-            raise SettingsError(f"{PREFIX}S3_SECRET_KEY: goes with {PREFIX}S3_ACCESS_KEY; set both, or neither.")
+            raise SettingsError(f"{PREFIX}S3_SECRET_KEY: belongs to {PREFIX}S3_ACCESS_KEY; set both, or neither.")
         return self
 
     def storage_factory(self) -> IStorageFactory:
-        """The factory that `AUTOCRUD_STORAGE` names, with its own settings."""
+        """Return the storage factory for `AUTOCRUD_STORAGE`, with its settings."""
         match self.storage:
             case StorageKind.memory:
                 return MemoryStorageFactory()
@@ -127,33 +127,35 @@ class Settings(BaseSettings):
             case StorageKind.s3:
                 from autocrud.storage.s3 import S3StorageFactory
 
-                return S3StorageFactory(**self._bucket(), cache_dir=self.cache_dir, max_staleness=self.s3_max_staleness)
+                return S3StorageFactory(
+                    **self._bucket_options(), cache_dir=self.cache_dir, max_staleness=self.s3_max_staleness
+                )
             case StorageKind.postgres:
                 from autocrud.storage.postgres import PostgresStorageFactory
 
                 return PostgresStorageFactory(
-                    _revealed(self.postgres_url) or "",
-                    **self._bucket(),
+                    _reveal(self.postgres_url) or "",
+                    **self._bucket_options(),
                     schema=self.postgres_schema,
                     pool_size=self.postgres_pool_size,
                     statement_cache=self.postgres_statement_cache,
                 )
 
-    def _bucket(self) -> dict[str, Any]:
+    def _bucket_options(self) -> dict[str, Any]:
         return {
             "bucket": self.s3_bucket,
             "endpoint_url": self.s3_endpoint_url,
             "public_url": self.s3_public_url,
             "prefix": self.s3_prefix,
             "region": self.s3_region,
-            "access_key": _revealed(self.s3_access_key),
-            "secret_key": _revealed(self.s3_secret_key),
+            "access_key": _reveal(self.s3_access_key),
+            "secret_key": _reveal(self.s3_secret_key),
             "create_bucket": self.s3_create_bucket,
             "inline_limit": self.inline_bytes,
         }
 
 
-def _revealed(secret: SecretStr | None) -> str | None:
+def _reveal(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
@@ -161,7 +163,7 @@ def load_settings() -> Settings:
     """Read the settings.
 
     Raises:
-        SettingsError: one is wrong.
+        SettingsError: a setting is wrong.
     """
     try:
         return Settings()

@@ -50,7 +50,7 @@ def test_operation_ids_are_stable_and_tags_are_models(app: FastAPI) -> None:
         ("Document",),
     }
     described = {tag["name"]: tag["description"] for tag in document["tags"]}
-    assert described["Person"] == "Somebody who makes films."
+    assert described["Person"] == "A person who makes films."
 
 
 def test_every_operation_is_explained(app: FastAPI) -> None:
