@@ -1,4 +1,4 @@
-# The service: built in one stage, run as a user without rights in the other. Settings come from the environment.
+# The service: one stage builds it, the other runs it as an unprivileged user. Settings come from the environment.
 FROM python:3.12-slim AS build
 WORKDIR /build
 RUN python -m venv /venv

@@ -1,4 +1,4 @@
-# The commands of this project. `make` alone explains them.
+# The commands of this project. Bare `make` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -6,16 +6,16 @@ BIN := .venv/bin
 .PHONY: help run stack test lint types format demo bench bench-servers bench-blobs bench-bulk bench-queries crash campaign \
         clean
 
-help:  ## explain the commands
+help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-run: .venv/.run  ## serve on 127.0.0.1:8000, data in ./data
+run: .venv/.run  ## serve on 127.0.0.1:8000 with data in ./data
 	$(BIN)/python -m app
 
-stack: .venv/.stack  ## serve on a real PostgreSQL and a real S3 server, without Docker; data in ./data/stack
+stack: .venv/.stack  ## serve on PostgreSQL and SeaweedFS from wheels, without Docker, with data in ./data/stack
 	$(BIN)/python -m autocrud.testing.local_stack
 
-test: .venv/.test  ## run every test, in two processes
+test: .venv/.test  ## run every test in two processes
 	$(BIN)/python -m pytest -n 2
 
 lint: .venv/.test  ## check style and format
@@ -25,36 +25,36 @@ lint: .venv/.test  ## check style and format
 types: .venv/.test  ## check types
 	$(BIN)/mypy
 
-format: .venv/.test  ## put the code into form
+format: .venv/.test  ## fix style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-demo: .venv/.demo  ## load 17,472 films into the running service through its API
+demo: .venv/.demo  ## load 17,472 films into the running service over HTTP
 	$(BIN)/python -m examples.load_movies
 
-bench: .venv/.test  ## measure requests per second against bare FastAPI (needs wrk and two cores)
+bench: .venv/.test  ## measure requests per second, relative to bare FastAPI (needs wrk and two cores)
 	$(BIN)/python -m benchmarks.http_throughput
 
-bench-servers: .venv/.test  ## measure the service on S3 and PostgreSQL, from wheels (needs wrk and two cores)
+bench-servers: .venv/.test  ## measure requests per second on S3 and PostgreSQL from wheels (needs wrk and two cores)
 	$(BIN)/python -m benchmarks.servers_throughput
 	$(BIN)/python -m benchmarks.manager_throughput
 
-bench-blobs: .venv/.test  ## measure uploads and downloads of a gibibyte on disk and on S3, and the memory they take
+bench-blobs: .venv/.test  ## measure rates and memory of 1 GiB uploads and downloads on disk and S3
 	$(BIN)/python -m benchmarks.blob_throughput
 
-bench-bulk: .venv/.test  ## measure bulk creates per second on disk, and on PostgreSQL with S3 (two cores)
+bench-bulk: .venv/.test  ## measure bulk creates per second on disk and on PostgreSQL with S3 (two cores)
 	$(BIN)/python -m benchmarks.bulk_throughput
 
-bench-queries: .venv/.test  ## measure queries at 10,000 and at a million resources, and write down their plans (an hour)
+bench-queries: .venv/.test  ## measure query latency at 10,000 and a million resources, and save the plans (an hour)
 	$(BIN)/python -m benchmarks.query_latency
 
-crash: .venv/.test  ## kill writers at random points, a thousand times over
+crash: .venv/.test  ## kill writers at random points, a thousand times
 	AUTOCRUD_TEST_KILLS=1000 $(BIN)/python -m pytest tests/faults --timeout=7200
 
-campaign: .venv/.test  ## the random tests of all backends at length
+campaign: .venv/.test  ## run the random tests of all backends for longer
 	AUTOCRUD_TEST_EXAMPLES=500 AUTOCRUD_TEST_SECONDS=120 $(BIN)/python -m pytest tests/storage/test_conformance.py tests/nodes tests/conformity --timeout=7200
 
-clean:  ## remove the environment and caches, never the data
+clean:  ## remove the environment and caches, but no data
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build *.egg-info
 
 .venv/bin/python:

@@ -1,4 +1,4 @@
-"""What the service is measured against: bare FastAPI routes, without storage."""
+"""Baseline of the benchmarks: bare FastAPI routes without storage."""
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -20,11 +20,11 @@ CONSTANT = b'{"name":"a bolt","price":0.25,"quantity":1200,"in_stock":true}'
 
 @app.get("/constant")
 async def constant() -> Response:
-    """A constant response."""
+    """Return a constant response."""
     return Response(CONSTANT, media_type="application/json")
 
 
 @app.post("/echo", status_code=201)
 async def echo(item: Item) -> Item:
-    """Validate the body, and return it."""
+    """Validate the body and return it."""
     return item

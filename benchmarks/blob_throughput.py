@@ -1,4 +1,4 @@
-"""Uploads and downloads of one large blob, with the service's peak memory, as ratios to plain ways: `make bench-blobs`.
+"""Benchmark of uploads and downloads of one large blob, and of the service's peak memory: `make bench-blobs`.
 
 On disk the plain way is a copy of the file that is synced, on S3 aioboto3's own upload and download. The service is one
 worker on core 0, the client is curl on core 1. Needs curl.
@@ -31,7 +31,7 @@ _BLOCK = 1024 * 1024
 
 @contextmanager
 def service(settings: dict[str, str]) -> Iterator[tuple[str, int]]:
-    """One worker; its base URL, and its process id."""
+    """Run one worker. Yield its base URL and process id."""
     port = free_port()
     command = ["taskset", "-c", "0", sys.executable, "-m", "uvicorn", "app.main:create_app", "--factory"]
     command += ["--port", str(port), "--no-access-log", "--log-level", "warning"]
@@ -51,26 +51,26 @@ def service(settings: dict[str, str]) -> Iterator[tuple[str, int]]:
 
 
 def peak_megabytes(pid: int) -> float:
-    """The most memory that a process has had."""
+    """Return the peak memory of a process in bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
     match = re.search(r"VmHWM:\s+(\d+) kB", status)
     return int(match[1]) / 1024 if match else 0.0
 
 
 def curl(*arguments: str) -> bytes:
-    """What curl, on core 1, writes to its standard output."""
+    """Run curl on core 1 and return its standard output."""
     return subprocess.run(["taskset", "-c", "1", "curl", "-sSf", *arguments], check=True, stdout=subprocess.PIPE).stdout
 
 
 def timed(action: Callable[[], Any]) -> float:
-    """Seconds."""
+    """Return the seconds that an action takes."""
     began = time.perf_counter()
     action()
     return time.perf_counter() - began
 
 
 def copy(source: Path, target: Path) -> None:
-    """A plain copy that survives a crash."""
+    """Copy a file and sync the copy."""
     with source.open("rb") as read, target.open("wb") as written:
         shutil.copyfileobj(read, written, _BLOCK)
         written.flush()
@@ -78,7 +78,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 async def plain_s3(s3: SeaweedServer, file: Path, target: Path) -> tuple[float, float]:
-    """Seconds of aioboto3's own upload and download."""
+    """Return the seconds of aioboto3's own upload and download."""
     keys = {"aws_access_key_id": s3.access_key, "aws_secret_access_key": s3.secret_key, "region_name": "us-east-1"}
     async with aioboto3.Session().client("s3", endpoint_url=s3.endpoint_url, **keys) as client:
         began = time.perf_counter()
@@ -90,8 +90,8 @@ async def plain_s3(s3: SeaweedServer, file: Path, target: Path) -> tuple[float, 
     return uploaded - began, downloaded - uploaded
 
 
-def _once(base: str, file: Path, target: Path) -> tuple[float, float]:
-    """Seconds of an upload and a download; what was stored is erased again."""
+def _measure_once(base: str, file: Path, target: Path) -> tuple[float, float]:
+    """Return the seconds of an upload and a download. Erase the stored blob."""
     answer: list[bytes] = []
     up = timed(lambda: answer.append(curl("-X", "POST", "-T", str(file), f"{base}/document/blobs")))
     reference = httpx.Response(200, content=answer[0]).json()
@@ -104,14 +104,14 @@ def _once(base: str, file: Path, target: Path) -> tuple[float, float]:
 def measure(
     name: str, settings: dict[str, str], plain: Callable[[], tuple[float, float]], file: Path, runs: int
 ) -> None:
-    """Print one storage's rates, taking turns with the plain way."""
+    """Print one storage's rates, measured in turn with the plain copy."""
     size, target = file.stat().st_size, file.with_name("target")
     ours: list[tuple[float, float]] = []
     theirs: list[tuple[float, float]] = []
     with service(settings) as (base, pid):
         for _ in range(runs):
             theirs.append(plain())
-            ours.append(_once(base, file, target))
+            ours.append(_measure_once(base, file, target))
         peak = peak_megabytes(pid)
     for number, what in enumerate(("upload", "download")):
         mine, other = (median(pair[number] for pair in pairs) for pairs in (ours, theirs))

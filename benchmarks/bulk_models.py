@@ -1,4 +1,4 @@
-"""The model that the bulk benchmark stores: six fields, of which four are indexed."""
+"""Model of the bulk benchmark: six fields, four of them indexed."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from autocrud import Index
 
 
 class Product(BaseModel):
-    """A thing that is sold."""
+    """A product."""
 
     name: Annotated[str, Index()] = Field(max_length=200)
     category: Annotated[str, Index()]

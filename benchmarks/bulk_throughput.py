@@ -1,4 +1,4 @@
-"""Resources created per second by `POST /{model}/bulk` with NDJSON: `make bench-bulk`.
+"""Benchmark of creates per second by `POST /{model}/bulk` with NDJSON: `make bench-bulk`.
 
 The service is one worker on core 0; the client, PostgreSQL and S3 are on core 1. Everything is synced to disk as in
 production. The client reads the answers while it sends, and checks every one.
@@ -29,7 +29,7 @@ _NAMES = [f"{kind} {size}" for kind in ("bolt", "nut", "nail", "screw", "hinge")
 
 
 def pieces(resources: int, seed: int) -> Iterator[bytes]:
-    """The request's body, some lines at a time: 10,000 names, 40 categories, 5,000 prices, 1,000 quantities."""
+    """Yield the request's body in chunks: 10,000 names, 40 categories, 5,000 prices, 1,000 quantities."""
     chosen = random.Random(seed)
     lines = [
         json.dumps(
@@ -54,7 +54,7 @@ def pieces(resources: int, seed: int) -> Iterator[bytes]:
 
 
 def load(base: str, body: Sequence[bytes], count: int) -> float:
-    """Send the body, read the answer meanwhile; the seconds that it took."""
+    """Send the body and read the answer meanwhile. Return the seconds taken."""
     address = urlsplit(base)
     head = (
         f"POST /product/bulk HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/x-ndjson\r\n"
@@ -84,7 +84,7 @@ def _send(connection: socket.socket, head: bytes, body: Sequence[bytes]) -> None
 
 
 def _cpu(base: str) -> float:
-    """Seconds of processor time that the service has had."""
+    """Return the processor time of the service in seconds."""
     port = urlsplit(base).port
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -98,7 +98,7 @@ def _cpu(base: str) -> float:
 
 
 def measure(storage: str, variables: dict[str, str], options: argparse.Namespace) -> None:
-    """Load in rounds, and print the rate of each."""
+    """Load in rounds and print the rate of each round."""
     with server("app.main:create_app", variables, True) as base:
         load(base, list(pieces(2000, 0)), 2000)
         before = int(httpx.get(f"{base}/product/count", timeout=60).json()["count"])

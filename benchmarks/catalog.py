@@ -1,4 +1,4 @@
-"""A catalogue of products: what `query_latency` stores by the million."""
+"""Model and data of `query_latency`: a catalogue of a million products."""
 
 from collections.abc import Iterator
 from random import Random
@@ -14,7 +14,7 @@ COLOURS = ("black", "blue", "green", "red", "white")
 
 
 class Product(BaseModel):
-    """Something for sale. The price is in cents."""
+    """A product. The price is in cents."""
 
     name: Annotated[str, Index(text=True)]
     maker: Annotated[str, Index()]
@@ -25,7 +25,7 @@ class Product(BaseModel):
 
 
 def word(number: int) -> str:
-    """A word of its own for a number."""
+    """Return a distinct word for each number."""
     letters = ""
     for _ in range(4):
         number, letter = divmod(number, 26)
@@ -34,7 +34,7 @@ def word(number: int) -> str:
 
 
 def products(start: int, end: int, total: int) -> Iterator[dict[str, Any]]:
-    """Products by their numbers, of so many in all: equal for equal numbers."""
+    """Return the product of a number. Equal arguments give equal products."""
     for number in range(start, end):
         chance = Random(number)
         words = [word(chance.randrange(WORDS)) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Requests per second of the service, as ratios to bare FastAPI routes, all in one run.
+"""Benchmark of requests per second, as ratios to bare FastAPI routes measured in the same run.
 
 Each server is one uvicorn worker on one core, wrk is on the other: `make bench`. Needs wrk (Debian: wrk).
 """
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Served(str):
-    """A base URL, with the process that serves it."""
+    """Base URL and the process that serves it."""
 
     __slots__ = ("pid",)
     pid: int
@@ -35,7 +35,7 @@ class Served(str):
 
 @contextmanager
 def server(application: str, settings: dict[str, str], factory: bool) -> Iterator[Served]:
-    """One uvicorn worker on core 0; its base URL."""
+    """Run one uvicorn worker on core 0. Yield its base URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -65,7 +65,7 @@ def _await(base: str, process: "subprocess.Popen[bytes]") -> None:
 
 
 def wrk(url: str, *, seconds: int, clients: int, script: str | None = None) -> tuple[float, str]:
-    """Requests per second, and wrk's latency line."""
+    """Return requests per second and wrk's latency line."""
     command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency"]
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         if script:
@@ -88,13 +88,13 @@ wrk.headers["Content-Type"] = "application/json"
 
 
 def unchanged(base: str, path: str) -> str:
-    """A read by a client that has the state already."""
+    """Read with `If-None-Match` of the current state (304)."""
     tag = httpx.get(base + path).headers["etag"]
     return f"wrk.headers['If-None-Match'] = '{tag}'"
 
 
 def patches(base: str, resources: int = 500) -> str:
-    """Merge patches, each with another value, of one resource after the other."""
+    """Send merge patches with changing values to one resource after the other."""
     page = httpx.get(base + "/item", params={"limit": resources, "returns": "meta"}, timeout=60).json()
     paths = ", ".join(f'"/item/{item["meta"]["resource_id"]}"' for item in page["items"])
     return f"""
@@ -108,7 +108,7 @@ end
 
 
 def fill(base: str) -> str:
-    """Create until there are enough to list; the id of one of them."""
+    """Create enough resources for lists. Return the id of a resource."""
     wrk(base + "/item", seconds=1, clients=32, script=POST)
     while httpx.get(base + "/item/count").json()["count"] < LISTED:
         wrk(base + "/item", seconds=2, clients=64, script=POST)
@@ -120,7 +120,7 @@ def fill(base: str) -> str:
 
 
 def measure(bare: str, served: str, identity: str, options: argparse.Namespace) -> dict[str, tuple[float, str]]:
-    """One round: each figure once, the bare routes beside what is compared with them."""
+    """Run a round: measure each figure once, next to the bare route that it is compared with."""
     run = partial(wrk, seconds=options.seconds, clients=options.clients)
     return {
         "constant": run(f"{bare}/constant"),
@@ -135,7 +135,7 @@ def measure(bare: str, served: str, identity: str, options: argparse.Namespace) 
 
 
 def report(storage: str, rounds: list[dict[str, tuple[float, str]]]) -> None:
-    """The medians of the rates, of the tails and of the ratios within each round."""
+    """Return the medians of rates, tail latencies and ratios within each round."""
     print(f"\n{storage:10}{'req/s':>9}{'ratio':>8}")
     for name in rounds[0]:
         against = "echo" if name in {"create", "echo", "patch"} else "constant"
@@ -146,7 +146,7 @@ def report(storage: str, rounds: list[dict[str, tuple[float, str]]]) -> None:
 
 
 def main() -> None:
-    """Measure each storage in some rounds, and print a table for each."""
+    """Measure each storage in several rounds and print a table per storage."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=4, help="for each figure")
     parser.add_argument("--rounds", type=int, default=5)

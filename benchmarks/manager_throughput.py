@@ -1,4 +1,4 @@
-"""Creates per second through the manager, without HTTP, on real servers: `python -m benchmarks.manager_throughput`.
+"""Benchmark of creates per second through the manager, without HTTP: `python -m benchmarks.manager_throughput`.
 
 This process is on core 0, SeaweedFS and PostgreSQL from wheels are on core 1.
 """
@@ -25,7 +25,7 @@ SECONDS = 5
 
 
 async def measure(name: str, factory: IStorageFactory) -> None:
-    """At 32 and at 128 callers, twice."""
+    """Measure with 32 and with 128 callers, twice each."""
     crud = AutoCRUD(storage_factory=factory)
     crud.add_model(Item)
     body = json.dumps(BODY).encode()

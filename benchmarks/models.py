@@ -1,4 +1,4 @@
-"""The model that the benchmark stores: the four fields of the baseline."""
+"""Model of the benchmark: the four fields of the baseline."""
 
 from benchmarks.baseline import Item
 

@@ -1,4 +1,4 @@
-"""How long queries take at ten thousand and at a million resources, and by which plans: `make bench-queries`.
+"""Benchmark of query latency at 10,000 and at a million resources, with plans: `make bench-queries`.
 
 The service is one worker on core 0, this client and the servers are on core 1. It prints a table, and writes the plans
 of the engines to `benchmarks/plans/`.
@@ -47,7 +47,7 @@ Plan = tuple[str, str, list[str]]  # a name, a statement, the steps
 
 
 def questions(deep: dict[int, str], ids: list[str]) -> dict[str, Ask]:
-    """Each question by its name: a path, of a random choice among so many resources."""
+    """Return the query paths by name, with random values for this number of resources."""
     return {
         "read by id": lambda chance, total: f"/product/{chance.choice(ids)}",
         "equality, 20 found": lambda chance, total: listing(maker=maker(chance, total)),
@@ -72,29 +72,29 @@ LINEAR = {"text, a word of each tenth", "count of all", "count of a fifth", "agg
 
 
 def listing(**parameters: str) -> str:
-    """A list's path."""
+    """Return the path of a list."""
     return "/product?" + urlencode({"limit": LIMIT, **parameters}, quote_via=quote)
 
 
 def maker(chance: random.Random, total: int) -> str:
-    """One of the makers."""
+    """Return a random maker."""
     return f"maker {chance.randrange(max(total // PER_MAKER, 1))}"
 
 
 def span(chance: random.Random, total: int) -> str:
-    """A range of prices that some twenty products have."""
+    """Return a price range with about twenty products."""
     start = chance.randrange(total * 10 - 200)
     return f"{start},{start + 200}"
 
 
 class Client:
-    """One connection that is kept, to one service."""
+    """Client with one persistent connection to a service."""
 
     def __init__(self, base: str) -> None:
         self._connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=600)
 
     def get(self, path: str) -> Any:
-        """The JSON of a 200."""
+        """Return the JSON of a 200 answer."""
         self._connection.request("GET", path)
         response = self._connection.getresponse()
         body = response.read()
@@ -103,7 +103,7 @@ class Client:
         return json.loads(body)
 
     def seconds(self, path: str) -> float:
-        """How long the answer takes to come whole."""
+        """Return the seconds until the complete answer."""
         began = time.perf_counter()
         self._connection.request("GET", path)
         response = self._connection.getresponse()
@@ -113,7 +113,7 @@ class Client:
         return time.perf_counter() - began
 
     def fill(self, start: int, end: int) -> float:
-        """Create products in bulk, so many by each request; how many a second."""
+        """Create products in bulk, `size` per request. Return products per second."""
         seconds = 0.0
         for first in range(start, end, PER_REQUEST):
             rows = products(first, min(first + PER_REQUEST, end), end)
@@ -130,7 +130,7 @@ class Client:
 
 
 def deep_cursor(client: Client, total: int) -> str:
-    """Where a page begins four fifths of the way through all, in the order of the prices."""
+    """Return the cursor at four fifths of the collection in order of price."""
     (item,) = client.get(listing(sort="price", price__gte=str(total * 8), limit="1"))["items"]
     meta = item["meta"]
     place = Position((item["data"]["price"], meta["created_time"], meta["resource_id"]))
@@ -138,7 +138,7 @@ def deep_cursor(client: Client, total: int) -> str:
 
 
 def some_ids(client: Client, total: int) -> list[str]:
-    """Ids from all over."""
+    """Return ids spread over the collection."""
     chance, found = random.Random(0), list[str]()
     while len(found) < 2000:
         found += [item["meta"]["resource_id"] for item in client.get(listing(maker=maker(chance, total)))["items"]]
@@ -146,7 +146,7 @@ def some_ids(client: Client, total: int) -> list[str]:
 
 
 def measure(client: Client, total: int, questions: dict[str, Ask], requests: int) -> dict[str, tuple[float, float]]:
-    """The median and the 99th percentile of each question, in milliseconds."""
+    """Return the median and 99th percentile of each query in milliseconds."""
     found = {}
     for name, ask in questions.items():
         chance = random.Random(total)
@@ -159,7 +159,7 @@ def measure(client: Client, total: int, questions: dict[str, Ask], requests: int
 
 
 def plan_queries(total: int) -> dict[str, Query]:
-    """What the questions ask of a storage."""
+    """Return the queries as the storage receives them."""
     chance = random.Random(total)
 
     def asking(expression: str | None, sort: str | None = None, after: Position | None = None) -> Query:
@@ -182,18 +182,18 @@ def plan_queries(total: int) -> dict[str, Query]:
 
 
 def sqlite_plans(path: Path, total: int) -> Iterator[Plan]:
-    """Each question's statement and SQLite's plan for it."""
-    tables, seen = SqliteTables(SPEC, 0), list[str]()
+    """Yield each query's statement and SQLite's plan."""
+    tables, statements = SqliteTables(SPEC, 0), list[str]()
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
         add_functions(db)
         add_aggregates(db)
 
         def planned(name: str, work: Callable[[], object]) -> Plan:
-            seen.clear()
-            db.set_trace_callback(seen.append)
+            statements.clear()
+            db.set_trace_callback(statements.append)
             work()
             db.set_trace_callback(None)
-            sql = max(seen, key=len)  # beside those that FTS5 asks for itself
+            sql = max(statements, key=len)  # the others are internal to FTS5
             return name, sql, [step[3] for step in db.execute(f"EXPLAIN QUERY PLAN {sql}")]
 
         yield planned("read by id", lambda: tables.get(db, ["x"]))
@@ -204,7 +204,7 @@ def sqlite_plans(path: Path, total: int) -> Iterator[Plan]:
 
 
 async def postgres_plans(url: str, total: int) -> list[Plan]:
-    """Each question's statement and PostgreSQL's plan for it."""
+    """Yield each query's statement and PostgreSQL's plan."""
     tables, queries = PostgresTables(SPEC, "autocrud", 0), plan_queries(total)
     statements: dict[str, tuple[str, list[Any]]] = {"read by id": (tables.get, [["x"]])}
     statements |= {name: next(tables.searches(query))(LIMIT + 1) for name, query in queries.items()}
@@ -227,13 +227,13 @@ def keep_plans(storage: str, total: int, plans: Iterable[Plan]) -> None:
 
 
 def memory(pid: int) -> str:
-    """The resident memory of a process, now and at its highest, in MiB."""
+    """Return the current and peak resident memory of a process in MiB."""
     lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return ", ".join(f"{name} {int(lines[name].split()[0]) / 1024:.0f} MiB" for name in ("VmRSS", "VmHWM"))
 
 
 def run(storage: str, variables: dict[str, str], options: argparse.Namespace) -> None:
-    """Fill, measure, fill on, measure again, and print a table."""
+    """Fill and measure twice, then print a table."""
     deep, tables, filled = dict[int, str](), list[dict[str, tuple[float, float]]](), 0
     with server("app.main:create_app", variables, True) as base:
         client = Client(base)

@@ -1,4 +1,4 @@
-"""Requests per second, and S3 requests per create, of the service on real servers: `make bench-servers`. Needs wrk.
+"""Benchmark of requests per second and S3 requests per create on real servers: `make bench-servers`. Needs wrk.
 
 The service is one worker on core 0, wrk is on core 1; beside SeaweedFS and PostgreSQL from wheels.
 """
@@ -22,7 +22,7 @@ from benchmarks.http_throughput import POST, patches, server, unchanged, wrk
 
 @contextmanager
 def servers(directory: Path) -> Iterator[tuple[SeaweedServer, PostgresServer]]:
-    """Both, with syncs to disk as in production."""
+    """Start both servers with syncs to disk, as in production."""
     s3, postgres = SeaweedServer(directory / "s3", free_port()), PostgresServer(directory / "db", free_port())
     try:
         s3.start()
@@ -34,7 +34,7 @@ def servers(directory: Path) -> Iterator[tuple[SeaweedServer, PostgresServer]]:
 
 
 async def objects_of(s3: SeaweedServer, storage: str) -> int:
-    """How many objects batches have left."""
+    """Return the number of objects in the bucket."""
     store = S3ObjectStore("autocrud", endpoint_url=s3.endpoint_url, access_key=s3.access_key, secret_key=s3.secret_key)
     await store.open()
     folder = "item/log/" if storage == "s3" else "item/records/"
@@ -44,7 +44,7 @@ async def objects_of(s3: SeaweedServer, storage: str) -> int:
 
 
 class Run:
-    """One service, and what is measured of it."""
+    """Measurements of one service."""
 
     def __init__(self, base: str, storage: str, s3: SeaweedServer, seconds: int) -> None:
         self.base = base
@@ -53,11 +53,11 @@ class Run:
         self._seconds = seconds
 
     def count(self) -> int:
-        """Resources that there are."""
+        """Number of resources."""
         return int(httpx.get(f"{self.base}/item/count", timeout=60).json()["count"])
 
     def creates(self, clients: int) -> None:
-        """Creates per second, and objects per create."""
+        """Return creates per second and objects per create."""
         before, objects = self.count(), asyncio.run(objects_of(self._s3, self._storage))
         rate, tail = wrk(f"{self.base}/item", seconds=self._seconds, clients=clients, script=POST)
         created = self.count() - before
@@ -69,12 +69,12 @@ class Run:
         )
 
     def rate(self, what: str, path: str, script: str | None = None) -> None:
-        """Requests per second."""
+        """Return requests per second."""
         rate, tail = wrk(f"{self.base}{path}", seconds=self._seconds, clients=32, script=script)
         print(f"  {what:42}: {rate:7.0f}/s  p99 {tail:9}", flush=True)
 
     def fill(self, resources: int) -> None:
-        """Create until there are so many."""
+        """Create resources up to this number."""
         while self.count() < resources:
             wrk(f"{self.base}/item", seconds=3, clients=128, script=POST)
 
@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def measure(storage: str, s3: SeaweedServer, variables: dict[str, str], options: argparse.Namespace) -> None:
-    """All figures of one storage."""
+    """Print all figures of one storage."""
     print(f"{storage}, access log {options.access_log}")
     with server("app.main:create_app", variables, True) as base:
         run = Run(base, storage, s3, options.seconds)

@@ -1,4 +1,4 @@
-"""What the service does with connected models: `AUTOCRUD_MODELS=examples.cinema make run`."""
+"""Example of connected models: `AUTOCRUD_MODELS=examples.cinema make run`."""
 
 from datetime import date
 from decimal import Decimal
@@ -10,14 +10,14 @@ from autocrud import AutoCRUD, Index, OnDelete, Ref, Unique
 
 
 class Director(BaseModel):
-    """Somebody who makes films."""
+    """A person who directs films."""
 
     name: Annotated[str, Index(text=True)]
     born: Annotated[date | None, Index()] = None
 
 
 class Film(BaseModel):
-    """A film; no two of one year have the same title."""
+    """A film. Title and year are unique together."""
 
     title: Annotated[str, Index(text=True), Unique(group="edition")]
     year: Annotated[int, Unique(group="edition")]
@@ -28,6 +28,6 @@ class Film(BaseModel):
 
 
 def register(crud: AutoCRUD) -> None:
-    """Add the models to the service."""
+    """Register the models."""
     crud.add_model(Director)
     crud.add_model(Film, temporal=True)

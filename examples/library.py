@@ -1,4 +1,4 @@
-"""The library in an application of one's own: `uvicorn examples.library:app`."""
+"""Example of the library in an application: `uvicorn examples.library:app`."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from autocrud.storage.memory import MemoryStorageFactory
 
 
 class User(BaseModel):
-    """Somebody with an account."""
+    """A user with an account."""
 
     email: Annotated[str, Unique()]
     name: Annotated[str, Index()]
@@ -20,13 +20,13 @@ class User(BaseModel):
 
 
 class Session(BaseModel):
-    """A login, which may be forgotten when the process ends."""
+    """A login session, kept in memory only."""
 
     user_id: Annotated[str, Index()]
 
 
 async def signed_in(x_token: Annotated[str, Header()]) -> None:
-    """Guards the routes of `User`."""
+    """Refuse requests without the token. Guards the routes of `User`."""
     if x_token != "let-me-in":
         raise HTTPException(401)
 
@@ -41,6 +41,6 @@ crud.apply(app)
 
 @app.get("/user/{resource_id}/greeting")
 async def greeting(resource_id: str) -> str:
-    """A route of one's own, through the manager."""
+    """Answer with a greeting: a custom route that uses the manager."""
     user = await crud.manager(User).get(resource_id)
     return f"Hello, {user.data.name}, at version {user.meta.version}."

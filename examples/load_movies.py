@@ -1,8 +1,8 @@
-"""Loads a real data set into the running service, over HTTP: `make run` in one terminal, `make demo` in another.
+"""Demo: load a real data set over HTTP. Run `make run` in one terminal and `make demo` in another.
 
-The films are Bokeh's sample data, made from Wikidata (CC0), 17,472 rows of a SQLite file inside the package. They are
-sent as they are, with the names of the columns changed: what is wrong with them is the model's to mend or to refuse.
-They go in by one import, and come out by one export, which another service takes in and gives out again, byte for byte.
+The films are Bokeh's sample data, made from Wikidata (CC0), 17,472 rows of a SQLite file inside the package. The
+rows are sent unchanged except for the column names. The model corrects or refuses bad values. One import loads the
+films. One export is imported into another service, whose own export is equal, byte for byte.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ COLUMNS = {
 
 
 def films() -> list[dict[str, Any]]:
-    """The rows as they are, nulls, empty texts and all."""
+    """Return the rows unchanged, with nulls and empty texts."""
     query = "SELECT omdb.*, tomatoes.BoxOffice FROM omdb LEFT JOIN tomatoes USING (ID) ORDER BY omdb.ID"
     with as_file(files("bokeh_sampledata") / "_data" / "movies.db") as path, closing(sqlite3.connect(path)) as database:
         database.row_factory = sqlite3.Row
@@ -53,15 +53,15 @@ def films() -> list[dict[str, Any]]:
 
 
 async def load(http: httpx.AsyncClient, rows: list[dict[str, Any]]) -> tuple[dict[str, int], Counter[str], list[str]]:
-    """Import them all; what came of them, why some were refused, and how that is said."""
+    """Import all rows. Return the counts and the reasons of refusals."""
     with tqdm(total=len(rows), unit=" films", smoothing=0) as bar:
 
         async def lines() -> AsyncIterator[bytes]:
             for start in range(0, len(rows), SENT):
-                # With ids of their own, films that are there already are found again.
-                some = [{"id": f"film-{number}", "data": row} for number, row in enumerate(rows[start:][:SENT], start)]
-                yield b"".join(json.dumps(line).encode() + b"\n" for line in some)
-                bar.update(len(some))
+                # Fixed ids make the demo repeatable: a second run finds every film unchanged.
+                chunk = [{"id": f"film-{number}", "data": row} for number, row in enumerate(rows[start:][:SENT], start)]
+                yield b"".join(json.dumps(line).encode() + b"\n" for line in chunk)
+                bar.update(len(chunk))
 
         refusals, reasons, counts = Counter[str](), list[str](), dict[str, int]()
         async with http.stream("POST", "/movie/import", content=lines(), headers=NDJSON) as response:
@@ -79,7 +79,7 @@ async def load(http: httpx.AsyncClient, rows: list[dict[str, Any]]) -> tuple[dic
 
 
 async def there_and_back(http: httpx.AsyncClient) -> None:
-    """Export everything with its history, import it into another service, and export it there."""
+    """Export everything with history, import it into another service, and export it there."""
     content = b"".join([piece async for piece in _exported(http)])
     with tempfile.TemporaryDirectory() as folder:
         other = AutoCRUD(storage_factory=DiskStorageFactory(folder))
@@ -88,10 +88,10 @@ async def there_and_back(http: httpx.AsyncClient) -> None:
             transfer = other.manager(Movie).transfer
             async for _ in transfer.load(_pieces(content)):
                 pass
-            again = b"".join([piece async for piece in transfer.export(history=True)])
+            second_export = b"".join([piece async for piece in transfer.export(history=True)])
     print(f"\nExported: {len(content):,} bytes, {len(content.splitlines()) - 1:,} commits, sha256 {_sha256(content)}")
-    print(f"Imported into another service and exported there: sha256 {_sha256(again)}")
-    print("  the same, byte for byte" if again == content else "  NOT THE SAME")
+    print(f"Imported into another service and exported there: sha256 {_sha256(second_export)}")
+    print("  the same, byte for byte" if second_export == content else "  NOT THE SAME")
 
 
 async def _exported(http: httpx.AsyncClient) -> AsyncIterator[bytes]:
@@ -110,7 +110,7 @@ def _sha256(content: bytes) -> str:
 
 
 async def look_around(http: httpx.AsyncClient) -> None:
-    """Read some back: by filter, by page, by count."""
+    """Read films by filter, page and count."""
     print("\nFilms of 1949, newest entry first:")
     page = (await http.get("/movie", params={"year": 1949, "limit": 3})).json()
     for item in page["items"]:
@@ -121,7 +121,7 @@ async def look_around(http: httpx.AsyncClient) -> None:
 
 
 async def update_twice(http: httpx.AsyncClient) -> None:
-    """One film, two revisions more, and a write that comes too late."""
+    """Update a film twice, then show a refused write with an old ETag."""
     first = (await http.get("/movie", params={"year": 1949, "limit": 1})).json()["items"][0]
     path = f"/movie/{first['meta']['resource_id']}"
     read = await http.get(path)
@@ -133,13 +133,13 @@ async def update_twice(http: httpx.AsyncClient) -> None:
         written.raise_for_status()
         meta = written.json()["meta"]
         print(f"  PUT: version {meta['version']}, revision {meta['current_revision_id']}")
-        late, tag = tag, written.headers["etag"]
-    refused = await http.put(path, json=data | {"title": "?"}, headers={"If-Match": late})
+        old_tag, tag = tag, written.headers["etag"]
+    refused = await http.put(path, json=data | {"title": "?"}, headers={"If-Match": old_tag})
     print(f"  PUT with the ETag before last: {refused.status_code}, {refused.json()['detail']}")
 
 
 async def main() -> int:
-    """Load, look, update, and say what was done."""
+    """Load, read, update, and print the results."""
     base = os.environ.get("AUTOCRUD_URL", "http://127.0.0.1:8000")
     async with httpx.AsyncClient(base_url=base, timeout=60) as http:
         try:
