@@ -1,4 +1,4 @@
-"""`expand=`: what resources refer to, beside them in their envelopes."""
+"""Expansion (`expand=`): adds referred resources to the envelopes of the resources that refer to them."""
 
 import re
 from collections.abc import Sequence
@@ -18,11 +18,14 @@ from autocrud.routes.request.query_parameters import PARTS, Parameter
 from autocrud.routes.response.envelope import JsonResponse, envelope, envelope_model, without_default
 from autocrud.versioning.stored_resource import Resource
 
-_ALL = frozenset(PARTS)
+_ALL_PARTS = frozenset(PARTS)
 
 
 class Expansion:
-    """The expansions of one model's resources. A reference whose readers may not see what it leads to has none."""
+    """The references of one model that a client may expand.
+
+    A reference is left out if its readers may not see its target.
+    """
 
     def __init__(self, routes: ModelRoutes) -> None:
         self._routes = routes
@@ -32,18 +35,18 @@ class Expansion:
 
     @property
     def parameters(self) -> list[Parameter]:
-        """`expand`, where there is something to expand."""
+        """Return the parameter `expand`; nothing if the model has no reference to expand."""
         names = [reference.field.name for reference in self._references]
         if not names:
             return []
-        one = f"({'|'.join(map(re.escape, names))})"
+        name_pattern = f"({'|'.join(map(re.escape, names))})"
         return [
             Parameter(
                 "expand",
-                Annotated[str, StringConstraints(pattern=f"^{one}(,{one})*$")],
+                Annotated[str, StringConstraints(pattern=f"^{name_pattern}(,{name_pattern})*$")],
                 None,
-                f"Bring what these references lead to, separated by commas: {', '.join(names)}."
-                " It stands in `expanded`: null where it is not there, or is deleted.",
+                f"References to expand, separated by commas: {', '.join(names)}. The referred resources are in"
+                " `expanded`; null if a resource does not exist or is deleted.",
                 names[0],
                 lambda text: () if text is None else tuple(dict.fromkeys(text.split(","))),
             )
@@ -51,65 +54,71 @@ class Expansion:
 
     @property
     def model(self) -> type[BaseModel]:
-        """The envelope, for OpenAPI."""
+        """Return the envelope's model, for OpenAPI."""
         if not self._references:
             return self._routes.envelope
         fields: Any = {
             f"reference_{number}": (
-                _shown(reference),
+                _target_model(reference),
                 Field(None, alias=reference.field.name, json_schema_extra=without_default),
             )
             for number, reference in enumerate(self._references)
         }
         label = self._routes.spec.label
-        doc = "What the references lead to that `expand` names."
+        doc = "The referred resources of the references in `expand`."
         expanded = create_model(f"{label}Expanded", __doc__=doc, **fields)
         return create_model(
             f"{label}ExpandedResource",
             __base__=self._routes.envelope,
-            __doc__=f"A {label} with its metadata and its current revision, cut by `returns`, and what it refers to.",
+            __doc__=f"A {label} with its metadata, its current revision and the resources that `expand` adds."
+            " `returns` selects the parts.",
             expanded=(expanded, Field(default=None, json_schema_extra=without_default)),
         )
 
     async def envelopes(self, resources: Sequence[Resource[Any]], values: dict[str, Any]) -> list[bytes]:
-        """The JSON of resources of the model, as the request's parameters have it."""
+        """Return the JSON envelopes of resources, with the parts, fields and references that the parameters select."""
         returns, fields, names = values["returns"], values["fields"], values.get("expand")
         plain = [envelope(resource, returns, fields) for resource in resources]
         if not names:
             return plain
         expanded = await self._manager.expanded(resources, names)
-        return [_with(one, _json(reached)) for one, reached in zip(plain, expanded, strict=True)]
+        return [_add_expanded(item, _to_json(targets)) for item, targets in zip(plain, expanded, strict=True)]
 
     async def response(self, request: Request, resource: Resource[Any], values: dict[str, Any]) -> Response:
-        """A response with one resource, with a tag of all that is in it; 304 where the client has it already."""
+        """Return a response with one resource, or 304 if the client has the current state already.
+
+        The entity tag covers the resource and its expanded resources.
+        """
         (expanded,) = await self._manager.expanded([resource], values["expand"])
-        tags = ",".join(each.tag if each else "" for part in expanded.values() for each in _listed(part))
+        tags = ",".join(item.tag if item else "" for target in expanded.values() for item in _as_list(target))
         tag = f"{resource.tag}-{crc32(tags.encode()):08x}"
         headers = {"etag": etag(tag)}
         if is_known(request, tag):
             return Response(status_code=304, headers=headers)
         content = envelope(resource, values["returns"], values["fields"])
-        return JsonResponse(_with(content, _json(expanded)), 200, headers)
+        return JsonResponse(_add_expanded(content, _to_json(expanded)), 200, headers)
 
 
-def _shown(reference: Reference) -> Any:
+def _target_model(reference: Reference) -> Any:
+    """Return the type of an expanded reference, for OpenAPI; a list field has one item for each id."""
     target: Any = envelope_model(reference.target.spec)
     return list[target | None] if reference.field.is_list else target | None
 
 
-def _with(content: bytes, expanded: bytes) -> bytes:
-    """An envelope with one part more."""
+def _add_expanded(content: bytes, expanded: bytes) -> bytes:
+    """Return an envelope with the part `expanded` added."""
     return b'%s%s"expanded":%s}' % (content[:-1], b"" if content == b"{}" else b",", expanded)
 
 
-def _json(expanded: dict[str, Expanded]) -> bytes:
+def _to_json(expanded: dict[str, Expanded]) -> bytes:
+    """Return the JSON of the expanded resources by the name of the reference."""
     parts = []
-    for name, reached in expanded.items():
-        each = [b"null" if item is None else envelope(item, _ALL, {}) for item in _listed(reached)]
-        value = b"[%s]" % b",".join(each) if isinstance(reached, list) else each[0]
+    for name, target in expanded.items():
+        items = [b"null" if item is None else envelope(item, _ALL_PARTS, {}) for item in _as_list(target)]
+        value = b"[%s]" % b",".join(items) if isinstance(target, list) else items[0]
         parts.append(b"%s:%s" % (to_json(name), value))
     return b"{%s}" % b",".join(parts)
 
 
-def _listed(reached: Expanded) -> Sequence[Resource[Any] | None]:
-    return reached if isinstance(reached, list) else [reached]
+def _as_list(target: Expanded) -> Sequence[Resource[Any] | None]:
+    return target if isinstance(target, list) else [target]

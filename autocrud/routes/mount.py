@@ -1,4 +1,4 @@
-"""Puts operations on a FastAPI application, beside the routes that it has of its own."""
+"""Mounts the operations of registered models on a FastAPI application, next to the application's own routes."""
 
 import logging
 import re
@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 
 from autocrud.errors import ConfigurationError
 from autocrud.routes.operation import Documented, ModelRoutes, Operation, OperationRoute
+from autocrud.routes.response.descriptions import description_of, without_sections
 from autocrud.routes.response.problems import Problem
 from autocrud.schema.model_spec import ModelSpec
 
@@ -23,22 +24,26 @@ class Mount:
     """The operations of one registry on one application.
 
     Args:
-        prefix: in front of every path, as in `/v1`.
+        prefix: the start of every path, such as `/v1`.
     """
 
     def __init__(self, app: FastAPI, prefix: str) -> None:
         self._app = app
         self._prefix = prefix
-        self._ours: list[BaseRoute] = []
+        self._mounted_routes: list[BaseRoute] = []
         self._collections: set[str] = set()
         self._methods: dict[str, set[str]] = {}
         self._filters: dict[str, dict[str, Any]] = {}
         self._extend_openapi()
 
     def add(self, routes: ModelRoutes, operation: Operation, dependencies: Sequence[Depends]) -> None:
-        """Add the route of one operation."""
+        """Add the route of one operation.
+
+        Raises:
+            ConfigurationError: another registry of the application has a route of this path and method.
+        """
         path = routes.path + operation.path
-        if any(path == route.path and operation.method in (route.methods or ()) for route in self._of_registries()):
+        if any(path == route.path and operation.method in (route.methods or ()) for route in self._registry_routes()):
             raise ConfigurationError(f"{operation.method} {path} belongs to another AutoCRUD of this app")
         name = f"{operation.family}_{routes.spec.name.replace('-', '_')}"
         self._app.router.add_api_route(
@@ -46,88 +51,98 @@ class Mount:
             Documented(
                 operation.handler,
                 operation.parameters,
-                self._allowed(path, operation.method),
+                self._add_method(path, operation.method),
                 routes.current_user,
             ),
             methods=[operation.method],
             name=name,
             operation_id=name,
             summary=operation.summary,
-            description=operation.handler.__doc__,
+            description=description_of(operation.handler.__doc__),
             tags=[routes.spec.label],
             status_code=operation.status,
             response_model=operation.model,
             response_class=Response if operation.model is None else JSONResponse,
             responses=operation.responses(),
-            openapi_extra=self._extra(routes, operation),
+            openapi_extra=self._openapi_extra(routes, operation),
             dependencies=dependencies,
             route_class_override=OperationRoute,
         )
-        self._ours.append(self._app.router.routes[-1])
+        self._mounted_routes.append(self._app.router.routes[-1])
         self._collections.add(routes.path)
 
-    def _extra(self, routes: ModelRoutes, operation: Operation) -> dict[str, Any]:
-        """What OpenAPI shows of an operation beside its signature; filters stand in the components, once for each."""
+    def _openapi_extra(self, routes: ModelRoutes, operation: Operation) -> dict[str, Any]:
+        """Return the request body and the filters for OpenAPI. Filters refer to components, one for each filter."""
         extra: dict[str, Any] = {}
         if operation.request_body is not None:
             extra["requestBody"] = operation.request_body
         if operation.filters:
-            shown = routes.filters.documented()
-            self._filters.update(shown)
-            extra["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in shown]
+            components = routes.filters.documented()
+            self._filters.update(components)
+            extra["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in components]
         return extra
 
     def describe(self, spec: ModelSpec[Any]) -> None:
-        """Give the model's tag its text."""
-        text = (spec.model.__doc__ or "").strip().partition("\n\n")[0]
+        """Add the model's tag, with the first paragraph of the model's docstring."""
+        text = description_of(spec.model.__doc__).partition("\n\n")[0]
         tags = self._app.openapi_tags or []
         self._app.openapi_tags = [*tags, {"name": spec.label, "description": text}]
 
     def settle(self) -> None:
-        """Let the application's own routes win: those under a collection's path come first, and none is doubled."""
+        """Order the routes so that the application's own routes win over those of this registry.
+
+        Own routes on or under the path of a collection come first. A registry's route has no effect, and is removed, if
+        own routes serve the same path and methods.
+        """
         routes = self._app.router.routes
-        theirs = [route for route in routes if route not in self._ours]
-        taken = {key for route in theirs for key in _keys(route) if not isinstance(route, OperationRoute)}
-        shadowed = [route for route in self._ours if taken.issuperset(_keys(route))]
-        for route in shadowed:
+        own_routes = [route for route in routes if route not in self._mounted_routes]
+        own_keys = {key for route in own_routes for key in _keys(route) if not isinstance(route, OperationRoute)}
+        shadowed_routes = [route for route in self._mounted_routes if own_keys.issuperset(_keys(route))]
+        for route in shadowed_routes:
             logger.info("The application's own route replaces %s", getattr(route, "name", route))
-        ours = [route for route in self._ours if route not in shadowed]
-        ahead = [route for route in theirs if any(self._is_within(path) for path, _ in _keys(route))]
-        first = min((routes.index(route) for route in self._ours if route in routes), default=len(routes))
-        before = [route for route in routes[:first] if route not in ahead]
-        behind = [route for route in theirs if route not in ahead and route not in before]
-        routes[:] = [*before, *ahead, *ours, *behind]
+        active_routes = [route for route in self._mounted_routes if route not in shadowed_routes]
+        overriding_routes = [route for route in own_routes if any(self._is_within(path) for path, _ in _keys(route))]
+        first = min((routes.index(route) for route in self._mounted_routes if route in routes), default=len(routes))
+        preceding_routes = [route for route in routes[:first] if route not in overriding_routes]
+        following_routes = [
+            route for route in own_routes if route not in overriding_routes and route not in preceding_routes
+        ]
+        routes[:] = [*preceding_routes, *overriding_routes, *active_routes, *following_routes]
+        # FastAPI caches the document; routes have changed.
         self._app.openapi_schema = None
 
-    def _of_registries(self) -> list[OperationRoute]:
-        """The routes of this registry, and of others on the same application."""
+    def _registry_routes(self) -> list[OperationRoute]:
+        """Return the routes of this registry and of other registries on the same application."""
         return [route for route in self._app.router.routes if isinstance(route, OperationRoute)]
 
-    def _allowed(self, path: str, method: str) -> set[str]:
-        """The methods of a path, shared by its routes, with one more."""
+    def _add_method(self, path: str, method: str) -> set[str]:
+        """Add a method to a path. Return the set of the path's methods, which its routes share."""
         methods = self._methods.setdefault(path, set())
         methods.add(method)
         return methods
 
     def _is_within(self, path: str) -> bool:
+        """Return True if a path is a collection's path, or lies under one."""
         return any(path == collection or path.startswith(f"{collection}/") for collection in self._collections)
 
     def _extend_openapi(self) -> None:
-        """Put into OpenAPI the schema that problem responses refer to, and titles that tell input from output apart.
-
-        No route returns a problem by itself; and generators of clients name classes by titles, which must not clash.
-        """
+        """Add the schema of problems and the filters to OpenAPI, and give input and output schemas distinct titles."""
         app, generate, filters = self._app, self._app.openapi, self._filters
 
         def openapi() -> dict[str, Any]:
             schema = generate()
             schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+            # No route returns a problem as its model, so FastAPI does not add this schema.
             problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(problem.pop("$defs"))
-            for name, described in schemas.items():
-                if name.endswith(("-Input", "-Output")):
-                    described["title"] = name.replace("-", "")
             schemas["Problem"] = problem
+            for name, component in schemas.items():
+                # Client generators name classes by titles, which must not clash.
+                if name.endswith(("-Input", "-Output")):
+                    component["title"] = name.replace("-", "")
+                # Pydantic has dedented the docstring of a model already.
+                if "description" in component:
+                    component["description"] = without_sections(component["description"])
             if filters:
                 schema["components"].setdefault("parameters", {}).update(filters)
             return schema
@@ -136,7 +151,7 @@ class Mount:
 
 
 def _keys(route: BaseRoute) -> Iterator[tuple[str, str]]:
-    """The paths, with parameters by position, and methods that a route serves; a router has those of its routes."""
+    """Yield each path and method that a route serves, or the routes of a router. Path parameters become `{}`."""
     for context in iter_route_contexts([route]):
         path = re.sub(r"{[^}]*}", "{}", context.path or "")
         for method in context.methods or ():

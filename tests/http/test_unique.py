@@ -61,8 +61,8 @@ async def test_a_set_that_is_taken_is_409_with_its_fields_and_the_holder(http: h
         problem, resource_id = response.json(), holder.rpartition("/")[2]
         assert (response.status_code, problem["code"], problem["holder"]) == (409, "unique_violation", resource_id)
         assert problem["errors"] == [
-            {"field": "hallName", "message": "is taken, together with number"},
-            {"field": "number", "message": "is taken, together with hallName"},
+            {"field": "hallName", "message": "is not unique together with number"},
+            {"field": "number", "message": "is not unique together with hallName"},
         ]
         assert problem["detail"] == f"Another resource, '{resource_id}', has the same hallName and number."
     assert [(await http.get(path)).json() for path in (moved, holder, other)] == before

@@ -1,4 +1,4 @@
-"""Reading a request's body: JSON only, and never more than the limit."""
+"""Reads the body of a request: JSON only, up to a size limit."""
 
 from fastapi import Request
 
@@ -6,19 +6,19 @@ from autocrud.errors import FieldError, PayloadTooLarge, UnsupportedMediaType
 
 
 def media_type_of(request: Request) -> str:
-    """The media type of the body, without parameters; empty where the client says nothing."""
+    """Return the media type of the body without parameters; empty without a `Content-Type` header."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def read_json_body(request: Request, limit: int) -> bytes:
-    """The body's bytes, not yet parsed.
+    """Return the bytes of a JSON body, not yet parsed. A body without `Content-Type` counts as JSON.
 
     Args:
-        limit: bytes; reading stops there, whatever the client announced.
+        limit: maximum size, in bytes.
 
     Raises:
-        UnsupportedMediaType: the client says that it is not JSON.
-        PayloadTooLarge: it is longer than the limit.
+        UnsupportedMediaType: the `Content-Type` is not JSON.
+        PayloadTooLarge: the body is longer than the limit.
     """
     media_type = media_type_of(request) or "application/json"
     if media_type != "application/json" and not media_type.endswith("+json"):
@@ -28,18 +28,19 @@ async def read_json_body(request: Request, limit: int) -> bytes:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body's bytes.
+    """Return the bytes of the body.
 
     Args:
-        limit: bytes; reading stops there, whatever the client announced.
+        limit: maximum size, in bytes.
 
     Raises:
-        PayloadTooLarge: it is longer than the limit.
+        PayloadTooLarge: the body is longer than the limit.
     """
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
+    announced_size = request.headers.get("content-length", "")
+    if announced_size.isdecimal() and int(announced_size) > limit:
         raise PayloadTooLarge(limit)
     chunks, size = [], 0
+    # A chunked body announces no size, and a client may announce a wrong one.
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:

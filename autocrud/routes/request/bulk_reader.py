@@ -1,4 +1,4 @@
-"""Reading operations: a line of NDJSON, or an item of a JSON array, in one pass with the model's own validation."""
+"""Reads bulk operations from NDJSON lines or a JSON array, and validates their data with the model's adapter."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -20,17 +20,18 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.versioning.encoder import Parsed
 from autocrud.versioning.json_patch import MergePatch, OperationsPatch, Patch
 
-_DATA = "autocrud-data"
+_DATA_REF = "autocrud-data"
 _MAX_NAMES_IN_MESSAGE = 20
-_OBJECT = '{"operations": [...]}, or the array alone'
+_MAX_PARSED_BYTES = 64 * 1024  # of an invalid line, to find its id
+_BODY_FORM = '{"operations": [...]} or an array of operations'
 
 
 class OperationReader:
     """Reads the operations on one model.
 
     Args:
-        limit: bytes of one operation.
-        needs_if_match: the model's name, where a change needs a precondition.
+        limit: maximum size of one operation, in bytes.
+        needs_if_match: the model's name if a change needs a precondition, else None.
     """
 
     def __init__(self, spec: ModelSpec[Any], limit: int, needs_if_match: str | None) -> None:
@@ -40,44 +41,49 @@ class OperationReader:
         self._needs_if_match = needs_if_match
 
     def read(self, line: bytes) -> BulkOperation:
-        """The operation of a line. What is wrong with it, it carries."""
+        """Return the operation of a line. An invalid line becomes an operation that carries the error."""
         try:
             if len(line) > self._limit:
                 raise PayloadTooLarge(self._limit)
-            found: dict[str, Any] = self._validate(line)
-            op = found["op"]
-            if op == "create" and "if_none_match" not in found:
-                return BulkOperation(BulkOp.create, found.get("id"), Parsed(found["data"]))
-            return self._operation(BulkOp(op), found)
+            values: dict[str, Any] = self._validate(line)
+            op = values["op"]
+            if op == "create" and "if_none_match" not in values:
+                return BulkOperation(BulkOp.create, values.get("id"), Parsed(values["data"]))
+            return self._build_operation(BulkOp(op), values)
         except ValidationError as error:
-            return _refused(line, _error_of(error, self._name))
+            return _invalid_operation(line, _error_of(error, self._name))
         except AutoCRUDError as error:
-            return _refused(line, error)
+            return _invalid_operation(line, error)
 
     async def portions(self, stream: AsyncIterator[bytes]) -> AsyncIterator[Sequence[BulkOperation]]:
-        """The operations of an NDJSON body, as many at a time as have arrived. A line that is too long is passed by."""
+        """Yield the operations of an NDJSON body, as many at a time as have arrived.
+
+        A line over the limit becomes an operation with an error; the rest of the line is skipped.
+        """
         rest, skipping = b"", False
         async for data in stream:
-            first, *others = data.split(b"\n")
+            first, *next_lines = data.split(b"\n")
             rest = b"" if skipping else rest + first
             lines = []
-            if others:
-                lines = [*([] if skipping else [rest]), *others[:-1]]
-                rest, skipping = others[-1], False
-            found = [self.read(line) for line in lines if not line.isspace() and line]
+            if next_lines:
+                lines = [*([] if skipping else [rest]), *next_lines[:-1]]
+                rest, skipping = next_lines[-1], False
+            operations = [self.read(line) for line in lines if not line.isspace() and line]
             if len(rest) > self._limit:
-                found.append(self.read(rest))
+                # A line without an end must not fill the memory.
+                operations.append(self.read(rest))
                 rest, skipping = b"", True
-            if found:
-                yield found
+            if operations:
+                yield operations
         if rest.strip():
             yield [self.read(rest)]
 
     def array(self, body: bytes) -> list[BulkOperation]:
-        """The operations of a JSON body.
+        """Return the operations of a JSON body. An invalid item becomes an operation that carries the error.
 
         Raises:
-            MalformedBody, InvalidData: it is not an array of operations.
+            MalformedBody: the body is not JSON.
+            InvalidData: the body is not an array of objects.
         """
         try:
             content = from_json(body)
@@ -86,95 +92,109 @@ class OperationReader:
         if isinstance(content, dict) and content.keys() == {"operations"}:
             content = content["operations"]
         if not isinstance(content, list):
-            raise InvalidData("The body has no operations.", [FieldError("(body)", f"must be {_OBJECT}")])
+            raise InvalidData("The body is not a list of operations.", [FieldError("(body)", f"must be {_BODY_FORM}")])
         errors = [
             FieldError(str(n), "must be an object") for n, item in enumerate(content) if not isinstance(item, dict)
         ]
         if errors:
-            raise InvalidData("The body has what is no operation.", errors[:20])
+            raise InvalidData("Some operations are not objects.", errors[:_MAX_NAMES_IN_MESSAGE])
         return [self.read(to_json(item, inf_nan_mode="constants")) for item in content]
 
-    def _operation(self, op: BulkOp, found: dict[str, Any]) -> BulkOperation:
-        absent, tags = "if_none_match" in found, None
-        if "if_match" in found:
-            if absent:
-                raise _invalid("if_match", "excludes if_none_match: nothing can be both")
-            tags = parse_tags("if_match", found["if_match"])
-        elif self._needs_if_match is not None and not absent:
+    def _build_operation(self, op: BulkOp, values: dict[str, Any]) -> BulkOperation:
+        """Return the operation of validated values.
+
+        Raises:
+            InvalidData: the preconditions, or `patch` and `merge`, exclude each other.
+            InvalidParameter: `if_match` is malformed.
+            PreconditionRequired: the model requires a precondition, and the operation has none.
+        """
+        must_be_absent, tags = "if_none_match" in values, None
+        if "if_match" in values:
+            if must_be_absent:
+                raise _invalid("if_match", "excludes if_none_match: no resource satisfies both")
+            tags = parse_tags("if_match", values["if_match"])
+        elif self._needs_if_match is not None and not must_be_absent:
             raise PreconditionRequired(self._needs_if_match)
-        if absent and "id" not in found:
-            raise _invalid("id", "must be given with if_none_match")
-        value = Parsed(found["data"]) if "data" in found else None
-        patch = _patch(found) if op is BulkOp.patch else None
-        return BulkOperation(op, found.get("id"), value, patch, tags, absent)
+        if must_be_absent and "id" not in values:
+            raise _invalid("id", "is required with if_none_match")
+        value = Parsed(values["data"]) if "data" in values else None
+        patch = _patch(values) if op is BulkOp.patch else None
+        return BulkOperation(op, values.get("id"), value, patch, tags, must_be_absent)
 
 
-def _patch(found: dict[str, Any]) -> Patch:
-    if ("patch" in found) == ("merge" in found):
-        raise _invalid("patch", "one of patch (RFC 6902) and merge (RFC 7396) must be given")
-    if "patch" in found:
-        return OperationsPatch(to_json(found["patch"], inf_nan_mode="constants"))
-    return MergePatch(to_json(found["merge"], inf_nan_mode="constants"))
+def _patch(values: dict[str, Any]) -> Patch:
+    """Return the patch of an operation.
+
+    Raises:
+        InvalidData: the operation has both `patch` and `merge`, or neither.
+    """
+    if ("patch" in values) == ("merge" in values):
+        raise _invalid("patch", "exactly one of patch (RFC 6902) and merge (RFC 7396) is required")
+    if "patch" in values:
+        return OperationsPatch(to_json(values["patch"], inf_nan_mode="constants"))
+    return MergePatch(to_json(values["merge"], inf_nan_mode="constants"))
 
 
 def _invalid(field: str, message: str) -> InvalidData:
     return InvalidData("The operation is not valid.", [FieldError(field, message)])
 
 
-def _refused(line: bytes, error: AutoCRUDError) -> BulkOperation:
-    """An operation that could not be read, with the id of its resource, if that can be."""
+def _invalid_operation(line: bytes, error: AutoCRUDError) -> BulkOperation:
+    """Return an operation that carries an error, with the kind and the id of the line if they can be read."""
     try:
-        found = from_json(line) if len(line) < 65536 else None
+        content = from_json(line) if len(line) < _MAX_PARSED_BYTES else None
     except ValueError:
-        found = None
-    values = found if isinstance(found, dict) else {}
+        content = None
+    values = content if isinstance(content, dict) else {}
     resource_id, op = values.get("id"), values.get("op")
-    known = BulkOp(op) if isinstance(op, str) and op in set(BulkOp) else BulkOp.create
-    return BulkOperation(known, resource_id if isinstance(resource_id, str) else None, refused=error)
+    kind = BulkOp(op) if isinstance(op, str) and op in set(BulkOp) else BulkOp.create
+    return BulkOperation(kind, resource_id if isinstance(resource_id, str) else None, refused=error)
 
 
 def _error_of(error: ValidationError, model: str) -> AutoCRUDError:
-    """What is wrong with data, as a POST of it would say; or with the operation around it."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    if found[0]["type"] == "json_invalid":
-        return MalformedBody(f"The line is not JSON: {found[0]['msg'].removeprefix('Invalid JSON: ')}.")
-    # The first of a location is the kind of the operation.
-    places = [(item["loc"][1:], item) for item in found]
-    if all(place[:1] == ("data",) and (place[1:] or item["type"] != "missing") for place, item in places):
-        errors = [FieldError(".".join(map(str, place[1:])) or "(body)", item["msg"]) for place, item in places]
+    """Return the error of a POST of the data if only the data is invalid, else an error of the operation."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    if details[0]["type"] == "json_invalid":
+        return MalformedBody(f"The line is not JSON: {details[0]['msg'].removeprefix('Invalid JSON: ')}.")
+    # The first item of a location is the tag of the union: the kind of the operation.
+    located = [(item["loc"][1:], item) for item in details]
+    if all(location[:1] == ("data",) and (location[1:] or item["type"] != "missing") for location, item in located):
+        errors = [FieldError(".".join(map(str, location[1:])) or "(body)", item["msg"]) for location, item in located]
         return InvalidData(f"The {model} is not valid.", errors)
-    errors = [FieldError(".".join(map(str, place)) or "op", item["msg"]) for place, item in places]
+    errors = [FieldError(".".join(map(str, location)) or "op", item["msg"]) for location, item in located]
     return InvalidData("The operation is not valid.", errors)
 
 
 def _validator(spec: ModelSpec[Any]) -> SchemaValidator:
-    """Validates a JSON operation, and in it the data as the model's own adapter does.
+    """Return a validator of a JSON operation that validates the data as the model's adapter does.
 
-    The schema is built by hand because the config of a Pydantic model around it would reach into TypedDicts.
+    The schema is built by hand because the config of an enclosing Pydantic model would also apply to TypedDicts.
     """
     data: Any = spec.adapter.core_schema
     definitions: list[Any] = []
     if data["type"] == "definitions":
         data, definitions = data["schema"], list(data["definitions"])
     if data["type"] != "definition-ref":
-        definitions.append(data if "ref" in data else {**data, "ref": _DATA})
+        definitions.append(data if "ref" in data else {**data, "ref": _DATA_REF})
         data = core_schema.definition_reference_schema(definitions[-1]["ref"])
-    text, anything = core_schema.str_schema(strict=True), core_schema.any_schema()
+    text, any_value = core_schema.str_schema(strict=True), core_schema.any_schema()
     star = core_schema.literal_schema(["*"])
 
-    def form(op: str, required: dict[str, Any], optional: dict[str, Any]) -> Any:
+    def operation_schema(op: str, required: dict[str, Any], optional: dict[str, Any]) -> Any:
         fields = {"op": core_schema.typed_dict_field(core_schema.literal_schema([op]), required=True)}
-        for schemas, needed in ((required, True), (optional, False)):
-            fields |= {name: core_schema.typed_dict_field(schema, required=needed) for name, schema in schemas.items()}
+        for schemas, is_required in ((required, True), (optional, False)):
+            fields |= {
+                name: core_schema.typed_dict_field(schema, required=is_required) for name, schema in schemas.items()
+            }
         return core_schema.typed_dict_schema(fields, extra_behavior="forbid")
 
-    guard = {"if_match": text}
+    precondition = {"if_match": text}
     choices = {
-        "create": form("create", {"data": data}, {"id": text, "if_none_match": star}),
-        "update": form("update", {"id": text, "data": data}, {**guard, "if_none_match": star}),
-        "patch": form("patch", {"id": text}, {**guard, "patch": anything, "merge": anything}),
-        "delete": form("delete", {"id": text}, guard),
-        "restore": form("restore", {"id": text}, guard),
+        "create": operation_schema("create", {"data": data}, {"id": text, "if_none_match": star}),
+        "update": operation_schema("update", {"id": text, "data": data}, {**precondition, "if_none_match": star}),
+        "patch": operation_schema("patch", {"id": text}, {**precondition, "patch": any_value, "merge": any_value}),
+        "delete": operation_schema("delete", {"id": text}, precondition),
+        "restore": operation_schema("restore", {"id": text}, precondition),
     }
     union = core_schema.tagged_union_schema(choices, "op")
     return SchemaValidator(core_schema.definitions_schema(union, definitions))

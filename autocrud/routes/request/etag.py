@@ -1,4 +1,4 @@
-"""Entity tags (RFC 9110, 8.8.3): how the tag of a resource's state is written and read in headers."""
+"""Entity tags (RFC 9110, 8.8.3): writes the tag of a resource's state to headers, and reads preconditions."""
 
 import re
 
@@ -7,40 +7,40 @@ from fastapi import Request
 from autocrud.errors import InvalidParameter, PreconditionRequired
 from autocrud.versioning.mutations import ANY, Tags
 
-_ONE = r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"'
-_LIST = re.compile(rf"[ \t]*{_ONE}([ \t]*,[ \t]*{_ONE})*[ \t]*")
+_TAG = r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"'
+_TAG_LIST = re.compile(rf"[ \t]*{_TAG}([ \t]*,[ \t]*{_TAG})*[ \t]*")
 
 
 def etag(tag: str) -> str:
-    """The strong entity tag for a header."""
+    """Return the strong entity tag for a header."""
     return f'"{tag}"'
 
 
 def parse_tags(header: str, value: str, *, weak: bool = False) -> Tags:
-    """The tags that a header lists.
+    """Return the tags that a header lists; `ANY` for `*`.
 
     Args:
-        weak: whether weak ones count: for If-None-Match they do, for If-Match they do not (RFC 9110, 13.1).
+        weak: return weak tags, too. If-None-Match compares them, If-Match does not (RFC 9110, 13.1).
 
     Raises:
-        InvalidParameter: it is neither `*` nor a list of entity tags.
+        InvalidParameter: the value is neither `*` nor a list of entity tags.
     """
     if value.strip() == "*":
         return ANY
-    if not _LIST.fullmatch(value):
-        raise InvalidParameter(header, 'must be * or a list of entity tags, as in "3-20260102030405000000"')
-    return [tag for is_weak, tag in re.findall(_ONE, value) if weak or not is_weak]
+    if not _TAG_LIST.fullmatch(value):
+        raise InvalidParameter(header, 'must be * or a list of entity tags such as "3-20260102030405000000"')
+    return [tag for is_weak, tag in re.findall(_TAG, value) if weak or not is_weak]
 
 
 def if_match(request: Request, required: str | None = None) -> Tags | None:
-    """The tags of the If-Match header; None without one.
+    """Return the tags of the If-Match header; None without the header.
 
     Args:
-        required: the name of a model that takes no write without it.
+        required: the name of a model whose writes need the header; None if the header is optional.
 
     Raises:
-        InvalidParameter: it is malformed.
-        PreconditionRequired: it is required, and is not there.
+        InvalidParameter: the header is malformed.
+        PreconditionRequired: the header is required and absent.
     """
     values = request.headers.getlist("if-match")
     if values:
@@ -51,10 +51,10 @@ def if_match(request: Request, required: str | None = None) -> Tags | None:
 
 
 def is_known(request: Request, tag: str) -> bool:
-    """Whether the client has this state already, by its If-None-Match header.
+    """Return True if the If-None-Match header lists the tag: the client has this state already.
 
     Raises:
-        InvalidParameter: it is malformed.
+        InvalidParameter: the header is malformed.
     """
     values = request.headers.getlist("if-none-match")
     if not values:

@@ -1,4 +1,4 @@
-"""Filters in the query string: `age=3`, `age__gte=18`, `status__in=a,b` for each index field, and `qb=` for more."""
+"""Filters in the query string: `age=3`, `age__gte=18`, `status__in=a,b` for index fields, `qb=` for expressions."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,16 +15,16 @@ from autocrud.routes.request.query_parameters import Parameter
 from autocrud.schema.column_types import MAX_TEXT_BYTES
 from autocrud.schema.index_field import FilterBounds, IndexField, non_null
 
-# Parameters of routes that filter. A field of such a name is asked for as `limit__eq`.
+# Parameters of routes with filters. An index field of such a name is filtered by `limit__eq`.
 RESERVED = frozenset(
     {
         "at", "blobs", "count", "cursor", "dry_run", "expand", "fields", "group_by", "history", "include_deleted",
         "limit", "metrics", "q", "qb", "returns", "sort",
     }
 )  # fmt: skip
-_SEVERAL = {Takes.values, Takes.items, Takes.pair}
+_LIST_VALUED = {Takes.values, Takes.items, Takes.pair}
 _TEXT = {"type": "string", "maxLength": MAX_TEXT_BYTES, "pattern": r"^[^\x00]*$"}
-_SHOWN: dict[Takes, dict[str, Any]] = {
+_SCHEMAS: dict[Takes, dict[str, Any]] = {
     Takes.text: _TEXT,
     Takes.pattern: {**_TEXT, "maxLength": regex.MAX_LENGTH},
     Takes.flag: {"type": "boolean"},
@@ -34,16 +34,17 @@ QB = Parameter(
     "qb",
     Annotated[str, StringConstraints(min_length=1, max_length=parser.MAX_LENGTH)],
     None,
-    "A condition on index fields, which combine by `&`, `|` and `~`; Python's comparisons will do, too.",
+    "A filter expression on index fields. Combine conditions with `&`, `|` and `~`; comparison operators such as"
+    " `==` work, too.",
     'QB["version"].gte(2) & ~(QB["created_by"] == "ada")',
 )
 
 
 class Filters:
-    """The filters of one model's index fields: what is taken from a query string, and what OpenAPI shows of it.
+    """The filters of one model's index fields: read from a query string, and shown in OpenAPI.
 
     Args:
-        label: of the model, to name what OpenAPI shows.
+        label: the model's label, for the names of OpenAPI components.
     """
 
     def __init__(self, resolver: Resolver, label: str) -> None:
@@ -51,85 +52,89 @@ class Filters:
         self._label = label
 
     @property
-    def names(self) -> str:
-        """The fields that there are, for people."""
+    def field_names(self) -> str:
+        """Return the names of the index fields, as text for messages."""
         return self._resolver.names
 
-    def takes(self, name: str) -> bool:
-        """Whether a parameter of this name is a filter.
+    def is_filter(self, name: str) -> bool:
+        """Return True if a parameter of this name is a filter.
 
         Raises:
-            InvalidParameter: it has a field's name, and no operator of it.
+            InvalidParameter: the name has an index field, but no operator of the field.
         """
         return name not in RESERVED and self._resolver.parameter(name) is not None
 
-    def takes_several(self, name: str) -> bool:
-        """Whether a filter may be given more than once, each time with more values."""
+    def is_list_filter(self, name: str) -> bool:
+        """Return True if a filter may be repeated, because it takes a list of values."""
         found = self._resolver.parameter(name)
-        return found is not None and self._resolver.meanings(found[0])[found[1]].takes in _SEVERAL
+        return found is not None and self._resolver.meanings(found[0])[found[1]].takes in _LIST_VALUED
 
-    def condition(self, texts: Mapping[str, Sequence[str]], expression: str | None) -> Condition | None:
-        """What filters, by their names, and an expression ask for together; None where they ask for nothing.
+    def parse_condition(self, texts: Mapping[str, Sequence[str]], expression: str | None) -> Condition | None:
+        """Return the condition of all filters and the `qb` expression together; None without any.
+
+        Args:
+            texts: the values of each filter, by its name.
 
         Raises:
-            InvalidParameter: a value, or the expression, cannot be read.
+            InvalidParameter: a value or the expression is malformed.
         """
-        asked: list[Condition] = [self._resolver.compare(name, *values) for name, values in texts.items()]
-        return all_of(*asked, *([] if expression is None else [parse_expression(expression)]))
+        conditions: list[Condition] = [self._resolver.compare(name, *values) for name, values in texts.items()]
+        return all_of(*conditions, *([] if expression is None else [parse_expression(expression)]))
 
     def documented(self) -> dict[str, dict[str, Any]]:
-        """The filters as OpenAPI's parameters, by names for its components."""
+        """Return the filters as OpenAPI parameters, by the names of their components."""
         resolver = self._resolver
-        shown = [part for name in resolver.fields for part in _of_field(resolver, name)]
+        parameters = [part for name in resolver.fields for part in _field_parameters(resolver, name)]
         for reference, target in resolver.targets.items():
-            shown += [part for name in target.own for part in _of_field(target, name, reference)]
-        return {_component(f"{self._label}.{part['name']}"): part for part in shown}
+            parameters += [part for name in target.own for part in _field_parameters(target, name, reference)]
+        return {_component_name(f"{self._label}.{part['name']}"): part for part in parameters}
 
 
-def _of_field(resolver: Resolver, name: str, reference: str | None = None) -> Iterator[dict[str, Any]]:
-    """The filters of one field, which may be that of another model that a reference leads to."""
+def _field_parameters(resolver: Resolver, name: str, reference: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the filters of one index field, or of a field of the model that a reference points to."""
     schema, bare = _schema_of(resolver.fields[name]), resolver.bare_operator(name)
-    path, whose = name, f"`{name}`"
+    path, subject = name, f"`{name}`"
     if reference is not None:
-        path, whose = f"{reference}.{name}", f"`{reference}` leads to one whose `{name}`"
+        path, subject = f"{reference}.{name}", f"`{reference}` refers to a resource whose `{name}`"
     for operator, meaning in resolver.operators[name].items():
         is_bare = operator is bare and path not in RESERVED
         yield {
             "name": path if is_bare else f"{path}__{operator.value}",
             "in": "query",
             "required": False,
-            "description": f"Only resources whose {whose} {meaning.says}.",
-            **_shown(operator, meaning, schema),
+            "description": f"Only resources whose {subject} {meaning.says}.",
+            **_value_schema(operator, meaning, schema),
         }
 
 
-def _component(name: str) -> str:
-    """A name that OpenAPI allows for a component."""
+def _component_name(name: str) -> str:
+    """Return a name with the characters escaped that OpenAPI forbids in the name of a component."""
     return re.sub(r"[^A-Za-z0-9._-]", lambda found: f"-{ord(found[0]):x}-", name)
 
 
 def _schema_of(field: IndexField) -> dict[str, Any]:
-    """The JSON schema of a field's values; null is asked for by `is_null`."""
+    """Return the JSON schema of a field's values, without null: the operator `is_null` selects nulls."""
     annotation: Any = Annotated[non_null(field.annotation), FilterBounds()]
     schema = TypeAdapter(annotation).json_schema()
     definitions = schema.pop("$defs", {})
-    return {name: part for name, part in _inlined(schema, definitions).items() if name not in ("title", "default")}
+    return {name: part for name, part in _inline_refs(schema, definitions).items() if name not in ("title", "default")}
 
 
-def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
-    """A schema with what it refers to in its place: these are scalars, so that it ends."""
+def _inline_refs(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """Return a schema with each `$ref` replaced by its definition. Index fields are scalars, so the recursion ends."""
     if isinstance(schema, dict):
         if "$ref" in schema:
-            return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-        return {name: _inlined(part, definitions) for name, part in schema.items()}
+            return _inline_refs(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+        return {name: _inline_refs(part, definitions) for name, part in schema.items()}
     if isinstance(schema, list):
-        return [_inlined(part, definitions) for part in schema]
+        return [_inline_refs(part, definitions) for part in schema]
     return schema
 
 
-def _shown(operator: Operator, meaning: Meaning, schema: dict[str, Any]) -> dict[str, Any]:
-    if meaning.takes not in _SEVERAL:
-        return {"schema": _SHOWN.get(meaning.takes, schema)}
+def _value_schema(operator: Operator, meaning: Meaning, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema and the style of an operator's parameter; a list is separated by commas."""
+    if meaning.takes not in _LIST_VALUED:
+        return {"schema": _SCHEMAS.get(meaning.takes, schema)}
     least, most = (2, 2) if meaning.takes is Takes.pair else (1, MAX_VALUES)
     return {
         "schema": {"type": "array", "items": schema, "minItems": least, "maxItems": most},

@@ -1,4 +1,4 @@
-"""Parameters of the routes: each is declared once, and both read from the request and shown in OpenAPI from there."""
+"""Query parameters and headers: one declaration of each, for reading requests and for OpenAPI."""
 
 import inspect
 import re
@@ -18,7 +18,7 @@ from autocrud.resource import RevisionStatus
 from autocrud.routes.request.field_mask import Tree, check_paths, parse_paths, paths_pattern
 
 
-def _documented(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+def _keyword_only(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
@@ -27,12 +27,12 @@ REQUIRED: Any = object()
 
 @dataclass(frozen=True)
 class Parameter:
-    """One query parameter.
+    """A query parameter.
 
     Args:
-        kind: its type, with Pydantic's constraints.
-        convert: makes of the checked value what the route works with.
-        shown: its type in OpenAPI, where that says more than what is checked here.
+        kind: type of the value, with Pydantic's constraints.
+        convert: turns the checked value into the form that the route uses; may raise ValueError.
+        openapi_type: type in OpenAPI if it differs from `kind`.
     """
 
     name: str
@@ -41,16 +41,16 @@ class Parameter:
     description: str
     example: Any = None
     convert: Callable[[Any], Any] = lambda value: value
-    shown: Any = None
+    openapi_type: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_adapter", TypeAdapter(self.kind))
 
     def read(self, raw: str) -> Any:
-        """Check and convert the text from the query string.
+        """Return the checked and converted value of a text from the query string.
 
         Raises:
-            InvalidParameter: it is not what the parameter takes.
+            InvalidParameter: the text is not a value of the parameter.
         """
         adapter: TypeAdapter[Any] = self.__dict__["_adapter"]
         try:
@@ -61,22 +61,25 @@ class Parameter:
             raise InvalidParameter(self.name, str(error)) from error
 
     def documented(self) -> inspect.Parameter:
-        """As FastAPI shows it."""
+        """Return the parameter in the form from which FastAPI builds OpenAPI."""
         examples = [] if self.example is None else [self.example]
         query = Query(alias=self.name, description=self.description, examples=examples)
         default = inspect.Parameter.empty if self.default is REQUIRED else self.default
-        return _documented(f"{self.name}_", Annotated[self.shown or self.kind, query], default)
+        return _keyword_only(f"{self.name}_", Annotated[self.openapi_type or self.kind, query], default)
 
 
 def enumerated(
     name: str, names: Sequence[str], default: str | None, description: str, example: str, most: int = 8
 ) -> Parameter:
-    """A query parameter that is some of these names, separated by commas; they are looked up by what it is for."""
-    one = f"({'|'.join(map(re.escape, names))})"
-    pattern = f"^{one}(,{one}){{0,{most - 1}}}$" if most > 1 else f"^{one}$"
+    """Return a query parameter of one to `most` names, separated by commas.
+
+    OpenAPI shows the names. Requests are checked by the caller, whose message can name the wrong value.
+    """
+    name_pattern = f"({'|'.join(map(re.escape, names))})"
+    pattern = f"^{name_pattern}(,{name_pattern}){{0,{most - 1}}}$" if most > 1 else f"^{name_pattern}$"
     text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
-    shown = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=pattern)]
-    return Parameter(name, text, default, description, example, shown=shown)
+    openapi_type = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=pattern)]
+    return Parameter(name, text, default, description, example, openapi_type=openapi_type)
 
 
 PARTS = ("data", "meta", "revision_info")
@@ -86,16 +89,23 @@ RETURNS = Parameter(
     "returns",
     Annotated[str, StringConstraints(pattern=_PARTS_PATTERN, max_length=200)],
     ",".join(PARTS),
-    "Which parts of the envelope come back, separated by commas.",
+    "Parts of the envelope to return, separated by commas.",
     "data,meta",
     lambda value: frozenset(value.split(",")),
 )
-INCLUDE_DELETED = Parameter("include_deleted", bool, False, "Also what is soft-deleted.")
+INCLUDE_DELETED = Parameter("include_deleted", bool, False, "Include soft-deleted resources.")
 LIMIT = Parameter(
-    "limit", Annotated[int, Query(ge=1, le=MAX_LIMIT)], 20, f"The most items on the page, from 1 to {MAX_LIMIT}.", 20
+    "limit",
+    Annotated[int, Query(ge=1, le=MAX_LIMIT)],
+    20,
+    f"Maximum number of items on the page, from 1 to {MAX_LIMIT}.",
+    20,
 )
 CURSOR = Parameter(
-    "cursor", Annotated[str, Query(min_length=1)], None, "The `next_cursor` of the page before, with the same filters."
+    "cursor",
+    Annotated[str, Query(min_length=1)],
+    None,
+    "The `next_cursor` of the previous page. Send the same filters with it.",
 )
 
 _ID_PATTERN = "[A-Za-z0-9][A-Za-z0-9._~-]{0,127}"
@@ -104,7 +114,7 @@ _Revision = Annotated[str, Query(pattern=REVISION_PATTERN)]
 
 
 def revision_parameter(name: str, description: str, *, required: bool = False) -> Parameter:
-    """A query parameter that names a revision, by its id or its number."""
+    """Return a query parameter that names a revision by its id or number."""
     return Parameter(name, _Revision, REQUIRED if required else None, description, "2")
 
 
@@ -112,23 +122,23 @@ _TIME = re.compile(r"[0-9]{4}(-[0-9]{2}){2}[Tt ][0-9]{2}(:[0-9]{2}){2}([.][0-9]+
 
 
 def time_parameter(name: str, description: str) -> Parameter:
-    """A query parameter that is a time (RFC 3339)."""
-    shown = Annotated[AwareDatetime, WithJsonSchema({"type": "string", "format": "date-time"})]
-    return Parameter(name, str, None, description, "2026-01-02T03:04:05Z", _time, shown)
+    """Return a query parameter that is a time (RFC 3339)."""
+    openapi_type = Annotated[AwareDatetime, WithJsonSchema({"type": "string", "format": "date-time"})]
+    return Parameter(name, str, None, description, "2026-01-02T03:04:05Z", _parse_time, openapi_type)
 
 
-def _time(text: str | None) -> datetime | None:
+def _parse_time(text: str | None) -> datetime | None:
     if text is None:
         return None
     if not _TIME.fullmatch(text):
-        raise ValueError("must be a time with its offset from UTC, as in 2026-01-02T03:04:05Z")
+        raise ValueError("must be a time with an offset from UTC, such as 2026-01-02T03:04:05Z")
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except OverflowError as error:
-        raise ValueError("is beyond the years that there are") from error
+        raise ValueError("must be from the year 1 to 9999 in UTC") from error
 
 
-def _tree(text: str | None) -> Tree:
+def _parse_fields(text: str | None) -> Tree:
     return {} if text is None else parse_paths(text)
 
 
@@ -137,22 +147,22 @@ FIELDS = Parameter(
     "fields",
     Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=_FIELDS_PATTERN)],
     None,
-    "Only these fields of the data, by paths separated by commas: `title,address.city,cast.0`.",
-    convert=_tree,
+    "Fields of the data to return, as paths separated by commas: `title,address.city,cast.0`.",
+    convert=_parse_fields,
 )
-AT = time_parameter("at", "As a reader would have seen it at this time.")
-REVISION = revision_parameter("revision_id", "This revision in place of the current one, by its id or its number.")
+AT = time_parameter("at", "Return the state as of this point in time.")
+REVISION = revision_parameter("revision_id", "Return this revision instead of the current one; an id or a number.")
 MODE = Parameter(
     "mode",
     Literal["update", "modify"],
     "update",
-    "`update` appends a revision, `modify` edits the current one in place, if it is a draft.",
+    "`update` appends a revision. `modify` edits the current revision in place; it must be a draft.",
 )
 CHANGE_STATUS = Parameter(
     "change_status",
     RevisionStatus,
     None,
-    "The status of the revision. Where the data stays the same, the current revision moves to it.",
+    "Status of the revision. If the data does not change, the current revision gets this status.",
 )
 
 RESOURCE_ID = inspect.Parameter(
@@ -161,7 +171,7 @@ RESOURCE_ID = inspect.Parameter(
     annotation=Annotated[
         str,
         Path(
-            description="The resource's id.",
+            description="Id of the resource.",
             pattern=f"^{_ID_PATTERN}$",
             examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"],
         ),
@@ -170,53 +180,54 @@ RESOURCE_ID = inspect.Parameter(
 
 
 def header(name: str, description: str, example: str, pattern: str | None = None, kind: Any = str) -> inspect.Parameter:
-    """A header as FastAPI shows it."""
+    """Return a header in the form from which FastAPI builds OpenAPI."""
     marker = Header(alias=name, description=description, examples=[example], pattern=pattern)
-    return _documented(name.lower().replace("-", "_"), Annotated[kind, marker], None)
+    return _keyword_only(name.lower().replace("-", "_"), Annotated[kind, marker], None)
 
 
 _TAGS_PATTERN = r'^(\*|(W/)?"[!#-~]*"( ?, ?(W/)?"[!#-~]*")*)$'
 IF_MATCH = header(
     "If-Match",
-    "Only if the resource's `ETag` is one of these; 412 otherwise.",
+    "Write only if the resource's `ETag` is in this list; otherwise the response is 412.",
     '"3-20260102030405000000"',
     _TAGS_PATTERN,
 )
 IF_NONE_MATCH = header(
     "If-None-Match",
-    "304 and no body if the `ETag` is one of these.",
+    "Return 304 without a body if the resource's `ETag` is in this list.",
     '"3-20260102030405000000"',
     _TAGS_PATTERN,
 )
-PREFER = header("Prefer", "`return=minimal`: an answer with nothing in it (RFC 7240).", "return=minimal")
+PREFER = header("Prefer", "`return=minimal` asks for a response without the resource (RFC 7240).", "return=minimal")
 
 
 def prefers_minimal(request: Request) -> bool:
-    """Whether the client would rather have no body (RFC 7240)."""
+    """Return True if the client prefers a response without a body (RFC 7240)."""
     preferences = ",".join(request.headers.getlist("prefer")).lower().split(",")
-    wanted = [item.partition(";")[0].replace(" ", "").replace('"', "") for item in preferences]
-    return next((item for item in wanted if item.startswith("return=")), "") == "return=minimal"
+    names = [item.partition(";")[0].replace(" ", "").replace('"', "") for item in preferences]
+    # Of preferences of one name the first counts (RFC 7240, 2).
+    return next((item for item in names if item.startswith("return=")), "") == "return=minimal"
 
 
 class FilterReader(Protocol):
-    """Reads what a query string asks of the fields of a model."""
+    """The interface of `Filters`, the filters of one model's index fields."""
 
     @property
-    def names(self) -> str: ...
+    def field_names(self) -> str: ...
 
-    def takes(self, name: str) -> bool: ...
+    def is_filter(self, name: str) -> bool: ...
 
-    def takes_several(self, name: str) -> bool: ...
+    def is_list_filter(self, name: str) -> bool: ...
 
-    def condition(self, texts: Mapping[str, Sequence[str]], expression: str | None) -> Condition | None: ...
+    def parse_condition(self, texts: Mapping[str, Sequence[str]], expression: str | None) -> Condition | None: ...
 
 
 class QueryReader:
-    """Reads the query string of one route. What is not declared is refused, so that no typing error goes unseen.
+    """Reads the query string of one route. Unknown parameters are refused, so that a typing error is noticed.
 
     Args:
-        filters: what is taken beside the parameters.
-        schema: of the data, where the paths of a `fields` parameter must lead somewhere.
+        filters: filters that the route accepts in addition to the parameters.
+        schema: JSON schema of the data, against which the paths of `fields` are checked.
     """
 
     def __init__(
@@ -228,55 +239,62 @@ class QueryReader:
     ) -> None:
         self._schema = schema or {}
         if schema is not None:
-            shown = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=paths_pattern(schema))]
-            parameters = [replace(item, shown=shown) if item.name == FIELDS.name else item for item in parameters]
+            fields_type = Annotated[
+                str, StringConstraints(min_length=1, max_length=2000, pattern=paths_pattern(schema))
+            ]
+            parameters = [
+                replace(item, openapi_type=fields_type) if item.name == FIELDS.name else item for item in parameters
+            ]
         self._parameters = {parameter.name: parameter for parameter in parameters}
         self._filters = filters
         self._required = [parameter.name for parameter in parameters if parameter.default is REQUIRED]
-        given = [parameter for parameter in parameters if parameter.default is not REQUIRED]
-        self._defaults = {parameter.name: parameter.convert(parameter.default) for parameter in given}
+        optional = [parameter for parameter in parameters if parameter.default is not REQUIRED]
+        self._defaults = {parameter.name: parameter.convert(parameter.default) for parameter in optional}
 
     def read(self, request: Request) -> tuple[dict[str, Any], Condition | None]:
-        """The parameters' values, defaults included, and what the filters and `qb` ask for.
+        """Return the values of the parameters, defaults included, and the condition of the filters and `qb`.
 
         Raises:
-            InvalidParameter: one is unknown, given twice, or not what it takes.
+            InvalidParameter: a parameter is unknown, repeated, missing or malformed.
         """
         query = request.scope["query_string"]
         if not query and not self._required:
             return self._defaults, None
         values, texts = dict(self._defaults), dict[str, list[str]]()
-        seen = set()
+        seen_names = set()
         for name, raw in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-            if name in seen and not (name in texts and self._filters and self._filters.takes_several(name)):
-                raise InvalidParameter(name, "is given more than once")
-            seen.add(name)
+            if name in seen_names and not (name in texts and self._filters and self._filters.is_list_filter(name)):
+                raise InvalidParameter(name, "must not be given more than once")
+            seen_names.add(name)
             if name in self._parameters:
                 values[name] = self._parameters[name].read(raw)
                 if name == FIELDS.name:
                     check_paths(values[name], self._schema)
-            elif self._filters is not None and self._filters.takes(name):
+            elif self._filters is not None and self._filters.is_filter(name):
                 texts.setdefault(name, []).append(raw)
             else:
-                raise InvalidParameter(name, self._unknown())
+                raise InvalidParameter(name, self._unknown_message())
         for name in self._required:
-            if name not in seen:
+            if name not in seen_names:
                 raise InvalidParameter(name, "must be given")
-        return values, None if self._filters is None else self._filters.condition(texts, values.get("qb"))
+        return values, None if self._filters is None else self._filters.parse_condition(texts, values.get("qb"))
 
     def documented(self) -> list[inspect.Parameter]:
-        """The parameters as FastAPI shows them, without the filters."""
+        """Return the parameters in the form from which FastAPI builds OpenAPI, without the filters."""
         return [parameter.documented() for parameter in self._parameters.values()]
 
-    def _unknown(self) -> str:
-        known = ", ".join(self._parameters) or "none"
+    def _unknown_message(self) -> str:
+        parameter_names = ", ".join(self._parameters) or "none"
         if self._filters is None:
-            return f"is not a parameter of this route; these are: {known}"
-        return f"is neither a parameter of this route ({known}) nor an index field; these are: {self._filters.names}"
+            return f"is not a parameter of this route. Parameters: {parameter_names}"
+        return (
+            f"is neither a parameter of this route nor an index field. Parameters: {parameter_names}. Index fields:"
+            f" {self._filters.field_names}"
+        )
 
 
 def next_page(request: Request, path: str, cursor: str) -> str:
-    """The URL of the same list, from the cursor on."""
+    """Return the URL of the next page: the URL of the request with another cursor."""
     query: str = request.scope["query_string"].decode("latin-1")
-    kept = [part for part in query.split("&") if part and not part.startswith("cursor=")]
-    return f"{request.scope.get('root_path', '')}{path}?{'&'.join([*kept, f'cursor={cursor}'])}"
+    other_parts = [part for part in query.split("&") if part and not part.startswith("cursor=")]
+    return f"{request.scope.get('root_path', '')}{path}?{'&'.join([*other_parts, f'cursor={cursor}'])}"

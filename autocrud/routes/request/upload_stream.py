@@ -1,4 +1,4 @@
-"""A file that a request brings, as its body or as a part of a form, while it arrives."""
+"""Upload streams: the file of a request, read from its body or from a form while the bytes arrive."""
 
 import re
 from collections.abc import AsyncIterator
@@ -11,13 +11,13 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from autocrud.errors import InvalidParameter, MalformedBody, PayloadTooLarge
 from autocrud.schema.binary import CONTENT_TYPE_PATTERN, FILENAME_PATTERN, OCTETS
 
-# What stands around the file in a form.
+# Room for the boundaries, headers and other fields of a form around the file.
 _FORM_BYTES = 64 * 1024
 
 
 @dataclass
 class UploadStream:
-    """What is known before the first byte, and the bytes."""
+    """The media type and name of a file, and its bytes."""
 
     content_type: str
     filename: str | None
@@ -25,33 +25,37 @@ class UploadStream:
 
 
 async def upload_stream(request: Request, limit: int, filename: str | None) -> UploadStream:
-    """The file that a request brings: its body, or the one file of a `multipart/form-data` body.
+    """Return the file of a request: its body, or the only file of a `multipart/form-data` body.
 
     Args:
-        limit: bytes; what announces more is refused before it is read.
-        filename: of a body that is the file.
+        limit: maximum size that a client may announce, in bytes.
+        filename: name of the file if the body is the file.
 
     Raises:
         PayloadTooLarge: the client announces more than the limit.
-        InvalidParameter: the media type or the name cannot be used.
-        MalformedBody: it is not a form with one file.
+        InvalidParameter: the media type or the file name is invalid.
+        MalformedBody: the form is malformed, or does not have exactly one file.
     """
-    announced = request.headers.get("content-length", "")
-    given = request.headers.get("content-type", "")
-    is_form = given.lower().startswith("multipart/form-data")
-    if announced.isdecimal() and int(announced) > limit + (_FORM_BYTES if is_form else 0):
+    announced_size = request.headers.get("content-length", "")
+    content_type = request.headers.get("content-type", "")
+    is_form = content_type.lower().startswith("multipart/form-data")
+    if announced_size.isdecimal() and int(announced_size) > limit + (_FORM_BYTES if is_form else 0):
         raise PayloadTooLarge(limit)
-    file = await _Form(request, given).file() if is_form else UploadStream(given, filename, request.stream())
+    file = (
+        await _Form(request, content_type).read_file()
+        if is_form
+        else UploadStream(content_type, filename, request.stream())
+    )
     file.content_type = file.content_type.strip() or OCTETS
     if not re.fullmatch(CONTENT_TYPE_PATTERN, file.content_type):
-        raise InvalidParameter("Content-Type", "is not a media type, as in image/png")
+        raise InvalidParameter("Content-Type", "must be a media type such as image/png")
     if file.filename is not None and not re.fullmatch(FILENAME_PATTERN, file.filename):
-        raise InvalidParameter("filename", "must be 1 to 255 characters, without slashes and control characters")
+        raise InvalidParameter("filename", "must be 1 to 255 characters without slashes and control characters")
     return file
 
 
 class _Form:
-    """A `multipart/form-data` body (RFC 7578) with one file, read as it arrives."""
+    """A `multipart/form-data` body (RFC 7578) with one file, parsed as it arrives."""
 
     def __init__(self, request: Request, content_type: str) -> None:
         boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
@@ -63,7 +67,7 @@ class _Form:
         self._is_file = False
         self._data: list[bytes] = []
         self._files = 0
-        self._is_whole = False
+        self._is_complete = False
         self._parser = MultipartParser(
             boundary,
             {
@@ -77,34 +81,48 @@ class _Form:
             },
         )
 
-    async def file(self) -> UploadStream:
-        """The file, once its headers are there."""
+    async def read_file(self) -> UploadStream:
+        """Return the file as soon as its headers have arrived.
+
+        Raises:
+            MalformedBody: the form ends without a file.
+        """
         while not self._files:
             if not await self._feed():
                 raise MalformedBody("The form has no file.")
         options = parse_options_header(self._disposition)[1]
+        # Some browsers send the full path; only the last part is the name (RFC 7578, 4.2).
         name = options.get(b"filename", b"").decode("utf-8", "replace").replace("\\", "/").rpartition("/")[2]
-        return UploadStream(self._content_type, name or None, self._pieces())
+        return UploadStream(self._content_type, name or None, self._read_pieces())
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
+    async def _read_pieces(self) -> AsyncIterator[bytes]:
+        """Yield the bytes of the file.
+
+        Raises:
+            MalformedBody: the body ends before the last boundary.
+        """
         while True:
             data, self._data = self._data, []
             for piece in data:
                 yield piece
             if not await self._feed():
                 break
-        if not self._is_whole:
+        if not self._is_complete:
             raise MalformedBody("The form ends before its last boundary.")
 
     async def _feed(self) -> bool:
-        """Read on; False at the end of the body."""
+        """Parse the next chunk. Return False at the end of the body.
+
+        Raises:
+            MalformedBody: the chunk is not part of a form, or begins a second file.
+        """
         chunk = await anext(self._stream, b"")
         try:
             self._parser.write(chunk)
         except MultipartParseError as error:
             raise MalformedBody(f"The body is not a form: {error}.") from error
         if self._files > 1:
-            raise MalformedBody("The form has more than one file; upload them one by one.")
+            raise MalformedBody("The form has more than one file; upload each file in its own request.")
         return bool(chunk)
 
     def _on_name(self, data: bytes, start: int, end: int) -> None:
@@ -129,4 +147,4 @@ class _Form:
             self._data.append(data[start:end])
 
     def _on_end(self) -> None:
-        self._is_whole = True
+        self._is_complete = True

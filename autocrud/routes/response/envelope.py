@@ -1,4 +1,4 @@
-"""The envelope: `{"data": …, "meta": …, "revision_info": …}`, put together from stored JSON without parsing it."""
+"""Envelope: builds `{"data": …, "meta": …, "revision_info": …}` from stored JSON without parsing it."""
 
 from collections.abc import Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
@@ -18,11 +18,9 @@ from autocrud.versioning.stored_resource import Resource
 
 
 class JsonResponse(Response):
-    """A response of bytes that are JSON already. Header names are given in lower case, values in ASCII.
+    """A response of JSON bytes. Header names must be in lower case."""
 
-    Starlette's own constructor looks through the headers for what it might have to add; here it is known.
-    """
-
+    # Starlette's constructor searches the headers for the ones to add; here they are known.
     def __init__(self, content: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         self.status_code = status
         self.body = content
@@ -33,9 +31,14 @@ class JsonResponse(Response):
 
 
 def envelope(resource: Resource[Any], returns: AbstractSet[str], fields: Tree) -> bytes:
-    """The JSON of one resource, cut to the parts, and its data to the fields, that are asked for."""
+    """Return the JSON envelope of a resource.
+
+    Args:
+        returns: parts of the envelope.
+        fields: field mask of the data; empty for all data.
+    """
     head = resource.head
-    if head.data is None:  # as of a time whose data has been pruned
+    if head.data is None:  # the data of this point in time has been pruned
         returns, data = returns - {"data"}, b""
     else:
         data = field_mask(head.data, fields) if fields else head.data
@@ -46,7 +49,7 @@ def envelope(resource: Resource[Any], returns: AbstractSet[str], fields: Tree) -
 
 
 def read_response(request: Request, resource: Resource[Any], values: Mapping[str, Any]) -> Response:
-    """A response with one resource and its ETag; 304 where the client has this state already (RFC 9110, 15.4.5)."""
+    """Return a response with one resource and its ETag; 304 if the client has this state already (RFC 9110, 15.4.5)."""
     headers = {"etag": etag(resource.tag)}
     if is_known(request, resource.tag):
         return Response(status_code=304, headers=headers)
@@ -56,10 +59,10 @@ def read_response(request: Request, resource: Resource[Any], values: Mapping[str
 def written_response(
     request: Request, resource: Resource[Any], values: Mapping[str, Any], location: str | None = None
 ) -> Response:
-    """A response with what became of a resource; with nothing in it where the client prefers that (RFC 7240).
+    """Return the response of a write: the resource, or no content if the client prefers a minimal one (RFC 7240).
 
     Args:
-        location: of a resource that was created, for a 201.
+        location: URL of a created resource, for a 201; None for a 200.
     """
     headers = {"etag": etag(resource.tag)}
     if location is not None:
@@ -71,21 +74,21 @@ def written_response(
     return JsonResponse(envelope(resource, values["returns"], values["fields"]), status, headers)
 
 
-# One class for each model, so that OpenAPI has one name for it.
+# One class for each model, because FastAPI renames schemas of two classes with one name.
 _ENVELOPES: MutableMapping[ModelSpec[Any], type[BaseModel]] = WeakKeyDictionary()
 
 
 def envelope_model(spec: ModelSpec[Any]) -> type[BaseModel]:
-    """The envelope of one model, for OpenAPI. Parts that `returns` leaves out are absent."""
+    """Return the envelope's model, for OpenAPI. All parts are optional, because `returns` may leave parts out."""
     if spec not in _ENVELOPES:
-        _ENVELOPES[spec] = _envelope_model(spec)
+        _ENVELOPES[spec] = _create_envelope_model(spec)
     return _ENVELOPES[spec]
 
 
-def _envelope_model(spec: ModelSpec[Any]) -> type[BaseModel]:
+def _create_envelope_model(spec: ModelSpec[Any]) -> type[BaseModel]:
     return create_model(
         f"{spec.label}Resource",
-        __doc__=f"A {spec.label} with its metadata and its current revision, cut by `returns`.",
+        __doc__=f"A {spec.label} with its metadata and its current revision. `returns` selects the parts.",
         data=(spec.model, Field(default=None, json_schema_extra=without_default)),
         meta=(ResourceMeta, Field(default=None, json_schema_extra=without_default)),
         revision_info=(RevisionInfo, Field(default=None, json_schema_extra=without_default)),
@@ -93,17 +96,17 @@ def _envelope_model(spec: ModelSpec[Any]) -> type[BaseModel]:
 
 
 def page_model(spec: ModelSpec[Any], item: type[BaseModel]) -> type[BaseModel]:
-    """A page of one model, for OpenAPI."""
+    """Return the model of a page of resources, for OpenAPI."""
     return create_model(
         f"{spec.label}Page",
-        __doc__=f"A page of {spec.label} resources, newest first.",
+        __doc__=f"A page of {spec.label} resources, newest first unless `sort` is given.",
         items=(list[item], ...),  # type: ignore[valid-type]  # the model is made at run time
-        next_cursor=(str | None, Field(description="Give it as `cursor` for the next page; null on the last one.")),
+        next_cursor=(str | None, Field(description="Send it as `cursor` to get the next page; null on the last page.")),
         total=(
             int,
             Field(
                 default=None,
-                description="The items of all pages, where `count=exact` is given.",
+                description="Number of items on all pages; present only with `count=exact`.",
                 json_schema_extra=without_default,
             ),
         ),
@@ -111,5 +114,5 @@ def page_model(spec: ModelSpec[Any], item: type[BaseModel]) -> type[BaseModel]:
 
 
 def without_default(schema: dict[str, Any]) -> None:
-    """A part is either there or absent, never null: the default is not part of the contract."""
+    """Remove the default null from a schema: a part of a response is present or absent, and never null."""
     schema.pop("default", None)

@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457): the one place where the project's errors become HTTP statuses."""
+"""Problem details (RFC 9457): the only place that maps the project's errors to HTTP statuses."""
 
 import logging
 from typing import Any
@@ -45,72 +45,75 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "1"  # seconds
 
-# Status and title; a class that is not listed is a bug or an outage, and says nothing of the inside.
+# Status and title. Another class is a bug, and becomes a 500 that reveals no internals.
 STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
-    InvalidParameter: (400, "A parameter cannot be used"),
-    MalformedBody: (400, "The body cannot be read"),
-    NotFound: (404, "No such resource"),
-    RevisionNotFound: (404, "No such revision"),
-    BlobNotFound: (404, "No such blob"),
-    UploadNotFound: (404, "No such upload"),
-    AlreadyExists: (409, "The id is taken"),
-    Conflict: (409, "The resource moved on"),
-    UniqueViolation: (409, "A unique value is taken"),
-    NotDraft: (409, "The revision is stable"),
-    Referenced: (409, "The resource is referred to"),
-    PatchFailed: (409, "The patch does not fit"),
-    UploadIncomplete: (409, "Parts are missing"),
-    BulkRefused: (409, "Nothing was stored"),
-    Deleted: (410, "The resource is deleted"),
-    PreconditionFailed: (412, "The precondition does not hold"),
-    PayloadTooLarge: (413, "The body is too long"),
-    UnsupportedMediaType: (415, "The media type is not read here"),
-    RangeNotSatisfiable: (416, "No such bytes"),
-    InvalidData: (422, "The data is not valid"),
-    ReferenceNotFound: (422, "A referenced resource is not there"),
-    InvalidPatch: (422, "The patch is not valid"),
-    KeyReused: (422, "The key belongs to another request"),
-    Aborted: (424, "Another operation was refused"),
-    PreconditionRequired: (428, "A precondition is required"),
-    IndexNotReady: (503, "The index is being filled"),
-    StorageUnavailable: (503, "The storage is not available"),
+    InvalidParameter: (400, "Invalid parameter"),
+    MalformedBody: (400, "Malformed body"),
+    NotFound: (404, "Resource not found"),
+    RevisionNotFound: (404, "Revision not found"),
+    BlobNotFound: (404, "Blob not found"),
+    UploadNotFound: (404, "Upload session not found"),
+    AlreadyExists: (409, "Resource already exists"),
+    Conflict: (409, "Version conflict"),
+    UniqueViolation: (409, "Unique constraint violated"),
+    NotDraft: (409, "Revision is not a draft"),
+    Referenced: (409, "Resource is referenced"),
+    PatchFailed: (409, "Patch failed"),
+    UploadIncomplete: (409, "Upload incomplete"),
+    BulkRefused: (409, "Bulk write refused"),
+    Deleted: (410, "Resource is deleted"),
+    PreconditionFailed: (412, "Precondition failed"),
+    PayloadTooLarge: (413, "Body too large"),
+    UnsupportedMediaType: (415, "Unsupported media type"),
+    RangeNotSatisfiable: (416, "Range not satisfiable"),
+    InvalidData: (422, "Invalid data"),
+    ReferenceNotFound: (422, "Referenced resource not found"),
+    InvalidPatch: (422, "Invalid patch"),
+    KeyReused: (422, "Idempotency key reused"),
+    Aborted: (424, "Operation aborted"),
+    PreconditionRequired: (428, "Precondition required"),
+    IndexNotReady: (503, "Index not ready"),
+    StorageUnavailable: (503, "Storage unavailable"),
 }
 _INTERNAL = (500, "Internal error")
 
 
 class FieldProblem(BaseModel):
-    """One thing wrong with one field, parameter or header."""
+    """An error of one field, parameter or header."""
 
     field: str = Field(examples=["limit"])
     message: str = Field(examples=["must be from 1 to 1000"])
 
 
 class Problem(BaseModel):
-    """What went wrong (RFC 9457). Branch on `code`, which is stable; `detail` is for people."""
+    """Problem details of an error (RFC 9457). Branch on `code`, which is stable; `detail` is for people."""
 
     type: str = Field("about:blank", examples=["about:blank"])
-    title: str = Field(examples=["A parameter cannot be used"])
+    title: str = Field(examples=["Invalid parameter"])
     status: int = Field(examples=[400])
     code: str = Field(examples=["invalid_parameter"])
     detail: str = Field(examples=["limit: must be from 1 to 1000"])
-    errors: list[FieldProblem] = Field([], description="What is wrong with which field, where it is about fields.")
-    holder: str | None = Field(None, description="The id of the resource that holds a value which must be unique.")
+    errors: list[FieldProblem] = Field([], description="Errors of single fields, parameters or headers.")
+    holder: str | None = Field(
+        None, description="Id of the resource that holds the same values of a unique constraint."
+    )
 
 
 def problem_response(
-    status: int, title: str, code: str, detail: str, *, headers: dict[str, str] | None = None, **more: Any
+    status: int, title: str, code: str, detail: str, *, headers: dict[str, str] | None = None, **members: Any
 ) -> Response:
-    """A response that carries one problem."""
-    body = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail, **more}
+    """Return a response with one problem; `members` are added to the standard members."""
+    body = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail, **members}
     return Response(to_json(body), status, headers, MEDIA_TYPE)
 
 
 def problem_of(error: AutoCRUDError) -> Response:
-    """The response for one of the project's errors."""
+    """Return the response for one of the project's errors."""
     status, title = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), _INTERNAL)
     if status == 500:
-        return problem_response(status, title, "internal_error", "The service failed; its log says why.")
+        return problem_response(status, title, "internal_error", "The service failed; see its log.")
     if isinstance(error, StorageUnavailable):
+        # The text of an outage may name hosts and files.
         is_safe = isinstance(error, IndexNotReady)
         detail = str(error) if is_safe else "The storage is not available; try again."
         return problem_response(status, title, error.code, detail, headers={"Retry-After": RETRY_AFTER})
@@ -122,17 +125,17 @@ def problem_of(error: AutoCRUDError) -> Response:
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size}"
     if isinstance(error, PayloadTooLarge):
-        # What the client has not sent yet is not waited for.
+        # The rest of the body is not read, so the connection cannot serve another request.
         headers["Connection"] = "close"
-    return problem_response(status, title, error.code, str(error), headers=headers, **_more(error))
+    return problem_response(status, title, error.code, str(error), headers=headers, **_extra_members(error))
 
 
-def _more(error: AutoCRUDError) -> dict[str, Any]:
-    """What a problem says beside its detail."""
+def _extra_members(error: AutoCRUDError) -> dict[str, Any]:
+    """Return the members of a problem beyond the standard ones."""
     if isinstance(error, InvalidInput) and error.errors:
         return {"errors": error.errors}
     if isinstance(error, UniqueViolation):
-        return {"errors": [_taken(field, error) for field in error.fields], "holder": error.holder}
+        return {"errors": [_claim_error(field, error) for field in error.fields], "holder": error.holder}
     if isinstance(error, Referenced):
         common = {"model": error.model, "field": error.field}
         return {"referrers": [{**common, "resource_id": resource_id} for resource_id in error.resource_ids]}
@@ -141,13 +144,20 @@ def _more(error: AutoCRUDError) -> dict[str, Any]:
     return {}
 
 
-def _taken(field: str, error: UniqueViolation) -> dict[str, str]:
-    others = ", ".join(other for other in error.fields if other != field)
-    return {"field": field, "message": f"is taken, together with {others}" if others else "is taken"}
+def _claim_error(field: str, error: UniqueViolation) -> dict[str, str]:
+    """Return the error of one field of a unique constraint."""
+    other_fields = ", ".join(name for name in error.fields if name != field)
+    return {
+        "field": field,
+        "message": f"is not unique together with {other_fields}" if other_fields else "is not unique",
+    }
 
 
 async def answer_problem(request: Request, error: Exception) -> Response:
-    """The exception handler for `AutoCRUDError`: what the client is not told, the log is."""
+    """Handle `AutoCRUDError`: return the problem, and log the error of a 5xx response.
+
+    The client does not see the cause of a 5xx response.
+    """
     if not isinstance(error, AutoCRUDError):
         raise error
     response = problem_of(error)

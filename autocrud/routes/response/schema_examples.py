@@ -1,8 +1,8 @@
-"""An example for a JSON schema, so that each operation of each model shows one that can be sent."""
+"""Builds examples from JSON schemas, so that OpenAPI shows a valid body for each operation of each model."""
 
 from typing import Any
 
-_BY_FORMAT = {
+_FORMAT_EXAMPLES = {
     "date-time": "2026-01-02T03:04:05Z",
     "date": "2026-01-02",
     "time": "03:04:05Z",
@@ -15,11 +15,12 @@ _MAX_DEPTH = 8
 
 
 def example_of(schema: dict[str, Any]) -> Any:
-    """An example value: the schema's own where it gives one, else one made from its types."""
+    """Return an example value: the schema's own example, or a value built from the types."""
     return _example(schema, schema.get("$defs", {}), 0)
 
 
 def _example(schema: Any, definitions: dict[str, Any], depth: int) -> Any:
+    """Return an example; None for a boolean schema or beyond the depth, which ends the recursion of a model."""
     if not isinstance(schema, dict) or depth > _MAX_DEPTH:
         return None
     if schema.get("examples"):
@@ -39,6 +40,7 @@ def _example(schema: Any, definitions: dict[str, Any], depth: int) -> Any:
 
 
 def _by_type(schema: dict[str, Any], definitions: dict[str, Any], depth: int) -> Any:
+    """Return the smallest value of a schema's type; None for an unknown type."""
     match schema.get("type"):
         case "object":
             properties = schema.get("properties", {})
@@ -51,6 +53,6 @@ def _by_type(schema: dict[str, Any], definitions: dict[str, Any], depth: int) ->
         case "boolean":
             return True
         case "string":
-            text = _BY_FORMAT.get(schema.get("format", ""), "text")
+            text = _FORMAT_EXAMPLES.get(schema.get("format", ""), "text")
             return text.ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength")]
     return None

@@ -1,4 +1,4 @@
-"""Spool: what is to be sent to a client that does not read yet, in little memory, and then in a file."""
+"""Spooled buffer: holds a response for a client that does not read yet, first in memory and then in a file."""
 
 import asyncio
 import os
@@ -11,62 +11,63 @@ R = TypeVar("R")
 
 _IN_MEMORY = 1024 * 1024
 _IN_FILE = 1024**3
-_PIECE = 256 * 1024
+_READ_SIZE = 256 * 1024
 
 
 class SpooledBuffer:
-    """Bytes in order, from one who makes them to one who sends them.
+    """A queue of bytes between one producer and one consumer.
 
-    Many clients send all of a request before they read any of the answer. Who would read no further than they do waits
-    for ever for what the client sends only once it can go on.
+    Many clients send their whole request before they read the response. A server that stops reading until its response
+    is read would deadlock with such a client.
 
     Args:
-        in_memory: bytes; beyond that they go to a file that has no name.
-        in_file: bytes; beyond that whoever makes more has to wait.
+        in_memory: maximum size in memory, in bytes; more bytes go to an unnamed file.
+        in_file: size of the file, in bytes, from which on `put` waits.
     """
 
     def __init__(self, *, in_memory: int = _IN_MEMORY, in_file: int = _IN_FILE) -> None:
         self._in_memory, self._in_file = in_memory, in_file
         self._pieces: deque[bytes] = deque()
-        self._held = 0
+        self._memory_size = 0
         self._file: IO[bytes] | None = None
-        self._read = self._written = 0  # of the file
+        self._read = self._written = 0  # offsets in the file
         self._lock = asyncio.Lock()
         self._changed = asyncio.Condition()
-        self._working: asyncio.Future[Any] | None = None
+        self._pending_call: asyncio.Future[Any] | None = None
         self._ended = False
 
     async def put(self, data: bytes) -> None:
-        """Add bytes; waits where there are too many."""
+        """Add bytes. Wait while the file is full."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._written < self._in_file)
         async with self._lock:
-            if self._read == self._written and self._held + len(data) <= self._in_memory:
+            # While the file has unread bytes, new bytes go behind them, to keep the order.
+            if self._read == self._written and self._memory_size + len(data) <= self._in_memory:
                 self._pieces.append(data)
-                self._held += len(data)
+                self._memory_size += len(data)
             else:
-                await self._on_file(lambda file: _write(file, data, self._written))
+                await self._run_on_file(lambda file: _write(file, data, self._written))
                 self._written += len(data)
         await self._notify()
 
     async def end(self) -> None:
-        """Say that nothing more comes."""
+        """Mark the end: `get` returns no bytes after the last ones."""
         self._ended = True
         await self._notify()
 
     async def get(self) -> bytes:
-        """The next bytes, when they are there; none at the end."""
+        """Return the next bytes as soon as there are any; empty at the end."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._pieces or self._read < self._written or self._ended)
         async with self._lock:
             if self._pieces:
                 data = self._pieces.popleft()
-                self._held -= len(data)
+                self._memory_size -= len(data)
             elif self._read < self._written:
-                data = await self._on_file(lambda file: os.pread(file.fileno(), _PIECE, self._read))
+                data = await self._run_on_file(lambda file: os.pread(file.fileno(), _READ_SIZE, self._read))
                 self._read += len(data)
                 if self._read == self._written:
-                    await self._on_file(lambda file: file.truncate(0))
+                    await self._run_on_file(lambda file: file.truncate(0))
                     self._read = self._written = 0
             else:
                 data = b""
@@ -74,25 +75,28 @@ class SpooledBuffer:
         return data
 
     async def close(self) -> None:
-        """Let go of the file."""
-        if self._working is not None:
-            # A call that was cancelled goes on in its thread, and must not meet another file of the same number.
-            await asyncio.wait([self._working])
+        """Close the file, which deletes it."""
+        if self._pending_call is not None:
+            # A cancelled call goes on in its thread. It must not write to another file with the same descriptor.
+            await asyncio.wait([self._pending_call])
         if self._file is not None:
             self._file.close()
 
-    async def _on_file(self, work: Callable[[IO[bytes]], R]) -> R:
+    async def _run_on_file(self, work: Callable[[IO[bytes]], R]) -> R:
+        """Run a blocking call on the file in a thread. Open the file on first use."""
         if self._file is None:
             self._file = TemporaryFile(buffering=0)  # noqa: SIM115  # closed by `close`
-        working = self._working = asyncio.ensure_future(asyncio.to_thread(work, self._file))
-        return await asyncio.shield(working)
+        call = self._pending_call = asyncio.ensure_future(asyncio.to_thread(work, self._file))
+        return await asyncio.shield(call)
 
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
 
-def _write(file: IO[bytes], data: bytes, place: int) -> None:
+def _write(file: IO[bytes], data: bytes, offset: int) -> None:
+    """Write all bytes at an offset."""
     while data:
-        written = os.pwrite(file.fileno(), data, place)
-        data, place = data[written:], place + written
+        # One call may write fewer bytes than it is given.
+        written = os.pwrite(file.fileno(), data, offset)
+        data, offset = data[written:], offset + written
