@@ -1,12 +1,15 @@
-"""The OpenAPI document: what a generated client is made from."""
+"""The OpenAPI document: ids, texts, examples and schemas that generated clients and Swagger UI rely on."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from markdown_it import MarkdownIt
+from pydantic import BaseModel
 
 from app import models
 from autocrud import AutoCRUD
@@ -15,15 +18,24 @@ from autocrud.routes.response.problems import STATUSES
 from autocrud.routes.route_table import FAMILIES
 from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import serving
+from tests.http.reference_models import library
 
-# Those that a model with binary fields has to which nothing refers, and those that any model has.
-SOME = FAMILIES - {"referrers"}
-PLAIN = {family for family in SOME if "blob" not in family and "upload" not in family}
+# Route families of a model with binary fields and without referrers, and of a model with neither.
+BINARY_FAMILIES = FAMILIES - {"referrers"}
+PLAIN_FAMILIES = {family for family in BINARY_FAMILIES if "blob" not in family and "upload" not in family}
+# Imperatives with which a summary may begin.
+VERBS = frozenset(
+    {
+        "Abort", "Aggregate", "Change", "Compare", "Count", "Create", "Delete", "Download", "Erase", "Export", "Find",
+        "Finish", "Get", "Import", "List", "Patch", "Purge", "Read", "Replace", "Restore", "Run", "Start", "Switch",
+        "Upload", "Write",
+    }
+)  # fmt: skip
 
 
 @pytest.fixture
 def app() -> FastAPI:
-    """The models that the service ships with."""
+    """Return an application with the models that the service ships with."""
     crud = AutoCRUD(storage_factory=MemoryStorageFactory())
     models.register(crud)
     app = FastAPI()
@@ -31,19 +43,27 @@ def app() -> FastAPI:
     return app
 
 
+@pytest.fixture(params=["shipped", "references"])
+def document(request: pytest.FixtureRequest, app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document of the shipped models, and of models with every kind of reference."""
+    served_app = app if request.param == "shipped" else library(MemoryStorageFactory())[0]
+    document: dict[str, Any] = served_app.openapi()
+    return document
+
+
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Path, method and operation."""
+    """Yield the path, the method and the object of each operation."""
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield path, method, operation
 
 
-def test_operation_ids_are_stable_and_tags_are_models(app: FastAPI) -> None:
-    """`family_model`, one tag each, with the model's own text."""
+def test_operations_have_stable_ids_and_one_tag_per_model(app: FastAPI) -> None:
+    """Ids are `family_model`; the description of a tag is the model's docstring."""
     document = app.openapi()
     found = {operation["operationId"] for _, _, operation in operations(document)}
-    plain = {f"{family}_{model}" for family in PLAIN for model in ("movie", "person")}
-    assert found == plain | {f"{family}_document" for family in SOME} | {"referrers_person"}
+    plain = {f"{family}_{model}" for family in PLAIN_FAMILIES for model in ("movie", "person")}
+    assert found == plain | {f"{family}_document" for family in BINARY_FAMILIES} | {"referrers_person"}
     assert {tuple(operation["tags"]) for _, _, operation in operations(document)} == {
         ("Movie",),
         ("Person",),
@@ -53,8 +73,8 @@ def test_operation_ids_are_stable_and_tags_are_models(app: FastAPI) -> None:
     assert described["Person"] == "A person who makes films."
 
 
-def test_every_operation_is_explained(app: FastAPI) -> None:
-    """A summary, a description, examples of what goes in and what comes out, headers and problems."""
+def test_operations_have_texts_examples_and_problems(app: FastAPI) -> None:
+    """Check summary, description, request and response examples, parameters and problems of each operation."""
     document = app.openapi()
     for path, method, operation in operations(document):
         assert operation["summary"], path
@@ -80,8 +100,8 @@ def test_every_operation_is_explained(app: FastAPI) -> None:
             assert described["description"], (path, method, parameter)
 
 
-def test_every_reference_leads_somewhere(app: FastAPI) -> None:
-    """The document is whole."""
+def test_schema_references_have_a_component(app: FastAPI) -> None:
+    """Each `$ref` to a schema has its component."""
     document = app.openapi()
     text = json.dumps(document)
     references = {part.split('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]}
@@ -89,8 +109,8 @@ def test_every_reference_leads_somewhere(app: FastAPI) -> None:
     assert "Problem" in references
 
 
-async def test_the_examples_can_be_sent(app: FastAPI) -> None:
-    """What Swagger UI offers is accepted as it is."""
+async def test_body_examples_are_accepted(app: FastAPI) -> None:
+    """Swagger UI sends an example unchanged; the service must create a resource from it."""
     document = app.openapi()
     async with serving(app) as http:
         for model in ("Movie", "Person", "Document"):
@@ -101,8 +121,8 @@ async def test_the_examples_can_be_sent(app: FastAPI) -> None:
             assert response.status_code == 201, response.text
 
 
-async def test_answers_are_what_the_document_says(app: FastAPI) -> None:
-    """Status, headers and the shape of the body, for one walk through the families."""
+async def test_responses_match_the_document(app: FastAPI) -> None:
+    """Compare status, headers and members of the body, for one request of each basic family."""
     document = app.openapi()
     async with serving(app) as http:
         created = await http.post("/person", json={"name": "Ada"})
@@ -118,19 +138,19 @@ async def test_answers_are_what_the_document_says(app: FastAPI) -> None:
             ("/person/{resource_id}/permanently", "delete", "204", await http.delete(f"{location}/permanently")),
         ]
     for path, method, status, response in steps:
-        told = document["paths"][path][method]["responses"][status]
+        documented = document["paths"][path][method]["responses"][status]
         assert str(response.status_code) == status
-        for name in told.get("headers", {}):
+        for name in documented.get("headers", {}):
             assert name in response.headers or name == "Link"
         if status != "204":
-            reference = told["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            reference = documented["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
             schema, found = document["components"]["schemas"][reference], response.json().keys()
             assert found <= schema["properties"].keys()
             assert found >= schema["properties"].keys() - {"total"}
 
 
-def test_models_of_one_class_name_are_told_apart() -> None:
-    """By the names that they were given: in tags, schemas and operation ids."""
+def test_models_with_one_class_have_distinct_names() -> None:
+    """Tags, schemas and operation ids follow the names under which the models are registered."""
     crud = AutoCRUD(storage_factory=MemoryStorageFactory())
     crud.add_model(models.Person)
     crud.add_model(models.Person, name="former-person")
@@ -140,17 +160,71 @@ def test_models_of_one_class_name_are_told_apart() -> None:
     assert {tag["name"] for tag in document["tags"]} == {"Person", "FormerPerson"}
     assert {"PersonResource", "FormerPersonResource", "FormerPersonPage"} <= document["components"]["schemas"].keys()
     found = [operation["operationId"] for _, _, operation in operations(document)]
-    assert len(found) == len(set(found)) == 2 * len(PLAIN)
+    assert len(found) == len(set(found)) == 2 * len(PLAIN_FAMILIES)
 
 
-def test_every_error_has_its_status_and_its_own_code() -> None:
-    """Codes are what clients branch on."""
+def test_errors_have_a_status_and_a_unique_code() -> None:
+    """Clients branch on codes, so a code must name one error."""
     codes = [kind.code for kind in STATUSES]
     assert len(codes) == len(set(codes))
     raised = {kind for kind in _descendants(AutoCRUDError) if kind.__module__ == "autocrud.errors"}
-    silent = {kind.__name__ for kind in raised - STATUSES.keys()}
-    assert silent == {"ConfigurationError", "DataCorrupted", "InvalidInput"}
+    without_status = {kind.__name__ for kind in raised - STATUSES.keys()}
+    assert without_status == {"ConfigurationError", "DataCorrupted", "InvalidInput"}
+
+
+def test_texts_rendered_as_markdown_have_no_code_block(document: dict[str, Any]) -> None:
+    """Swagger UI renders texts as Markdown, in which a paragraph with an indent becomes a code block."""
+    for where, text in texts(document):
+        tokens = MarkdownIt().parse(text)
+        assert not [token for token in tokens if token.type == "code_block"], (where, text)
+
+
+def test_texts_have_no_docstring_sections(document: dict[str, Any]) -> None:
+    """Sections such as `Args:` are for Python callers."""
+    for where, text in texts(document):
+        assert not re.search(r"^\s*(Args|Attributes|Raises|Returns|Yields):", text, re.MULTILINE), (where, text)
+
+
+def test_summaries_begin_with_a_verb(document: dict[str, Any]) -> None:
+    """The verb is an imperative with a capital, as in "List movies"."""
+    summaries = {operation["summary"] for _, _, operation in operations(document)}
+    assert not {summary for summary in summaries if summary.split()[0] not in VERBS}
+
+
+def test_model_docstring_with_sections_is_cut_and_dedented() -> None:
+    """Both the schema and the tag of a model take the docstring; the tag takes the first paragraph only."""
+
+    class Theatre(BaseModel):
+        """A building with a stage,
+        and with seats.
+
+        Opened to the public.
+
+        Attributes:
+            seats: number of seats.
+        """
+
+        seats: int
+
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(Theatre)
+    app = FastAPI()
+    crud.apply(app)
+    document = app.openapi()
+    first = "A building with a stage,\nand with seats."
+    assert document["components"]["schemas"]["Theatre"]["description"] == f"{first}\n\nOpened to the public."
+    assert [tag["description"] for tag in document["tags"]] == [first]
+
+
+def texts(node: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each `summary` and `description` of an OpenAPI document, with its path in the document."""
+    members = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, value in members:
+        if name in ("summary", "description") and isinstance(value, str):
+            yield f"{where}/{name}", value
+        yield from texts(value, f"{where}/{name}")
 
 
 def _descendants(kind: type[Any]) -> set[type[Any]]:
+    """Return all direct and indirect subclasses."""
     return {kind for child in kind.__subclasses__() for kind in {child, *_descendants(child)}}

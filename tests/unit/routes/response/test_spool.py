@@ -1,12 +1,12 @@
-"""Spool: bytes arrive in order, whoever is the faster, and in bounded memory."""
+"""Spooled buffer: bytes arrive in order and in bounded memory, whichever side is faster."""
 
 import asyncio
 
 from autocrud.routes.response.spool import SpooledBuffer
 
 
-async def test_what_goes_in_comes_out_in_order() -> None:
-    """By way of memory, of the file, and of memory again; however large the pieces are."""
+async def test_spooled_buffer_beyond_memory_returns_bytes_in_order() -> None:
+    """Bytes go through memory, the file, and memory again, in pieces of different sizes."""
     spool = SpooledBuffer(in_memory=100, in_file=10_000)
     for rounds in (1, 5, 200, 2):
         expected = found = b""
@@ -22,8 +22,8 @@ async def test_what_goes_in_comes_out_in_order() -> None:
     await spool.close()
 
 
-async def test_who_makes_too_much_waits_for_who_takes_it() -> None:
-    """And goes on with what is taken; together they lose nothing."""
+async def test_put_into_full_buffer_waits_for_get() -> None:
+    """A producer without a limit stays a few pieces ahead of the consumer, and no byte is lost."""
     spool = SpooledBuffer(in_memory=10, in_file=50)
     made = 0
 
@@ -34,13 +34,26 @@ async def test_who_makes_too_much_waits_for_who_takes_it() -> None:
             made += 1
         await spool.end()
 
-    making = asyncio.ensure_future(make())
+    producer = asyncio.ensure_future(make())
     found, furthest = b"", 0
     while data := await spool.get():
         found += data
         furthest = max(furthest, made - len(found) // 10)
         await asyncio.sleep(0)
-    await making
+    await producer
     assert furthest <= 8
     assert found == b"".join(b"%02d" % number * 5 for number in range(100))
+    await spool.close()
+
+
+async def test_get_from_empty_buffer_waits_for_put() -> None:
+    """The consumer may start first; after the end `get` returns at once."""
+    spool = SpooledBuffer()
+    consumer = asyncio.ensure_future(spool.get())
+    await asyncio.sleep(0)
+    assert not consumer.done()
+    await spool.put(b"x")
+    assert await consumer == b"x"
+    await spool.end()
+    assert [await spool.get(), await spool.get()] == [b"", b""]
     await spool.close()
