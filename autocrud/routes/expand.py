@@ -58,6 +58,7 @@ class Expansion:
         if not self._references:
             return self._routes.envelope
         fields: Any = {
+            # A name of a field may not be an attribute name for Pydantic, so the name is the alias.
             f"reference_{number}": (
                 _target_model(reference),
                 Field(None, alias=reference.field.name, json_schema_extra=without_default),
@@ -90,6 +91,7 @@ class Expansion:
         The entity tag covers the resource and its expanded resources.
         """
         (expanded,) = await self._manager.expanded([resource], values["expand"])
+        # A strong tag must change with any byte of the representation (RFC 9110, 8.8.1).
         tags = ",".join(item.tag if item else "" for target in expanded.values() for item in _as_list(target))
         tag = f"{resource.tag}-{crc32(tags.encode()):08x}"
         headers = {"etag": etag(tag)}

@@ -47,6 +47,7 @@ class OperationReader:
                 raise PayloadTooLarge(self._limit)
             values: dict[str, Any] = self._validate(line)
             op = values["op"]
+            # The common case of large loads.
             if op == "create" and "if_none_match" not in values:
                 return BulkOperation(BulkOp.create, values.get("id"), Parsed(values["data"]))
             return self._build_operation(BulkOp(op), values)
@@ -98,6 +99,7 @@ class OperationReader:
         ]
         if errors:
             raise InvalidData("Some operations are not objects.", errors[:_MAX_NAMES_IN_MESSAGE])
+        # The validator reads JSON, so that data means the same as in a POST: strict types differ for Python objects.
         return [self.read(to_json(item, inf_nan_mode="constants")) for item in content]
 
     def _build_operation(self, op: BulkOp, values: dict[str, Any]) -> BulkOperation:

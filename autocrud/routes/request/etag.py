@@ -7,6 +7,7 @@ from fastapi import Request
 from autocrud.errors import InvalidParameter, PreconditionRequired
 from autocrud.versioning.mutations import ANY, Tags
 
+# The characters of an entity tag (RFC 9110, 8.8.3): any but controls, space, the quote and DEL.
 _TAG = r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"'
 _TAG_LIST = re.compile(rf"[ \t]*{_TAG}([ \t]*,[ \t]*{_TAG})*[ \t]*")
 

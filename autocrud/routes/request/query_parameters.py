@@ -130,6 +130,7 @@ def time_parameter(name: str, description: str) -> Parameter:
 def _parse_time(text: str | None) -> datetime | None:
     if text is None:
         return None
+    # `fromisoformat` also accepts dates, weeks and times without an offset, which are not RFC 3339.
     if not _TIME.fullmatch(text):
         raise ValueError("must be a time with an offset from UTC, such as 2026-01-02T03:04:05Z")
     try:
@@ -258,6 +259,7 @@ class QueryReader:
             InvalidParameter: a parameter is unknown, repeated, missing or malformed.
         """
         query = request.scope["query_string"]
+        # Most reads of one resource have no query string.
         if not query and not self._required:
             return self._defaults, None
         values, texts = dict(self._defaults), dict[str, list[str]]()
@@ -295,6 +297,7 @@ class QueryReader:
 
 def next_page(request: Request, path: str, cursor: str) -> str:
     """Return the URL of the next page: the URL of the request with another cursor."""
+    # Not decoded: the other parameters must come back exactly as the client encoded them.
     query: str = request.scope["query_string"].decode("latin-1")
     other_parts = [part for part in query.split("&") if part and not part.startswith("cursor=")]
     return f"{request.scope.get('root_path', '')}{path}?{'&'.join([*other_parts, f'cursor={cursor}'])}"

@@ -87,6 +87,7 @@ class _Form:
         Raises:
             MalformedBody: the form ends without a file.
         """
+        # Other fields of the form may precede the file.
         while not self._files:
             if not await self._feed():
                 raise MalformedBody("The form has no file.")
@@ -125,6 +126,7 @@ class _Form:
             raise MalformedBody("The form has more than one file; upload each file in its own request.")
         return bool(chunk)
 
+    # The parser may call back several times for one name or value, if chunks of the body divide it.
     def _on_name(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
 

@@ -103,6 +103,7 @@ def problem_response(
     status: int, title: str, code: str, detail: str, *, headers: dict[str, str] | None = None, **members: Any
 ) -> Response:
     """Return a response with one problem; `members` are added to the standard members."""
+    # Without a URI of its own, a type says no more than the status (RFC 9457, 4.2.1); clients branch on `code`.
     body = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail, **members}
     return Response(to_json(body), status, headers, MEDIA_TYPE)
 
