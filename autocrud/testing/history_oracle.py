@@ -1,4 +1,4 @@
-"""Random histories of resources, and what a reader would have seen at any time of them, in the simplest words."""
+"""Oracle of point-in-time reads: random histories, and the state of each resource at any time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ from autocrud.testing.sample_writes import (
     delete_write,
     modify_write,
     prune_write,
-    purge,
+    purge_write,
     restore_write,
     switch_write,
     update_write,
@@ -29,7 +29,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(slots=True)
 class HistoryState:
-    """What a write left of a resource: the data and the index values that stand behind it, and who wrote these."""
+    """State after a write: metadata, data and index values."""
 
     write: Write
     written: Write
@@ -38,7 +38,7 @@ class HistoryState:
 
     @property
     def number(self) -> int:
-        """The number of the revision that is current in it."""
+        """Number of the current revision."""
         return revision_number(self.write.meta.resource_id, self.write.meta.current_revision_id)
 
 
@@ -51,7 +51,7 @@ class HistoryOracle:
     ticks: int = 0  # of the clock
 
     def accept(self, write: Write) -> None:
-        """Take a write over."""
+        """Record a write."""
         name = write.meta.resource_id
         if write.kind is CommitKind.purge:
             del self.states[name]
@@ -66,15 +66,15 @@ class HistoryOracle:
             if state.number <= write.prunes and state.number != history[-1].number:
                 state.data, state.index = None, (None,) * len(state.index)
 
-    def kept(self, name: str) -> list[Write]:
-        """What last wrote each revision that has its data."""
+    def last_writes(self, name: str) -> list[Write]:
+        """Return the last write of each revision that has its data."""
         return list({state.number: state.written for state in self.states[name] if state.data is not None}.values())
 
     def select(self, query: Query) -> list[HistoryState]:
-        """All that a query finds, in its order."""
+        """Return everything that a query finds, in its order."""
         found = []
         for history in self.states.values():
-            states = [one for one in history if query.at is None or one.write.meta.updated_time <= query.at]
+            states = [newest for newest in history if query.at is None or newest.write.meta.updated_time <= query.at]
             state = states[-1] if states else None
             if state is None or (state.write.meta.is_deleted and not query.include_deleted):
                 continue
@@ -87,7 +87,7 @@ class HistoryOracle:
 def random_writes(
     past: HistoryOracle, chance: Random, data: Callable[[], bytes], *, resources: int, steps: int
 ) -> list[Write]:
-    """Writes of all kinds, in the order of their times, many of which are the same; taken over into a past."""
+    """Return random writes of all kinds in order of time, many at equal times, and record them in the oracle."""
     spec, writes, pool = past.spec, list[Write](), [f"r{number:02}" for number in range(resources)]
     ticks = past.ticks
     for _ in range(steps):
@@ -112,7 +112,7 @@ def _next(past: HistoryOracle, name: str, time: datetime, chance: Random, data: 
     before, spec = last.write, past.spec
     roll = chance.random()
     if roll < 0.03:
-        return purge(before)
+        return purge_write(before)
     if roll < 0.13:
         return prune_write(before, chance.randint(1, before.meta.total_revision_count))
     if before.meta.is_deleted:
@@ -122,6 +122,6 @@ def _next(past: HistoryOracle, name: str, time: datetime, chance: Random, data: 
     if roll < 0.5:
         return modify_write(before, last.written, data(), time=time, status=status, spec=spec)
     if roll < 0.65:
-        return switch_write(before, chance.choice(past.kept(name)), time=time, spec=spec)
+        return switch_write(before, chance.choice(past.last_writes(name)), time=time, spec=spec)
     prunes = before.meta.total_revision_count if chance.random() < 0.1 else 0
     return update_write(before, data(), time=time, status=status, prunes=prunes, spec=spec)

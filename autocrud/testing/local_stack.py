@@ -1,7 +1,7 @@
-"""The local stack without Docker: a real PostgreSQL, a real SeaweedFS, and the service on top, all from wheels.
+"""Local stack without Docker: PostgreSQL, SeaweedFS and the service, all from wheels.
 
-`python -m autocrud.testing.stack`: data under `./data/stack`, until Ctrl-C. `AUTOCRUD_` variables that are set go
-before those of the stack.
+`python -m autocrud.testing.local_stack` keeps its data under `./data/stack` and runs until Ctrl-C. `AUTOCRUD_`
+variables of the environment win over those of the stack.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from autocrud.testing.servers import PostgresServer, SeaweedServer, ServerFailed
 
 
 def settings(storage: str, s3: SeaweedServer, postgres: PostgresServer | None) -> dict[str, str]:
-    """The service's environment on these servers."""
+    """Return the environment of the service on these servers."""
     found = {
         "AUTOCRUD_STORAGE": storage,
         "AUTOCRUD_S3_BUCKET": "autocrud",
@@ -32,7 +32,7 @@ def settings(storage: str, s3: SeaweedServer, postgres: PostgresServer | None) -
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the stack until a signal says stop; the exit status of the service."""
+    """Run the stack until a signal stops it. Return the exit status of the service."""
     parser = argparse.ArgumentParser("python -m autocrud.testing.stack", description=__doc__)
     parser.add_argument("--storage", choices=("postgres", "s3"), default="postgres")
     parser.add_argument("--directory", type=Path, default=Path("data/stack"))
@@ -69,7 +69,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _end(service: "subprocess.Popen[bytes]") -> None:
-    """Let the service finish what it has in flight."""
+    """Let the service finish the requests in flight."""
     # Ctrl-C reaches the servers' service as well, but not a signal to this process alone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if service.poll() is None:

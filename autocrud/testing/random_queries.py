@@ -1,4 +1,4 @@
-"""Random questions about a model with all kinds of index fields: what a query may be, as broadly as it may be."""
+"""Random queries about a model with all kinds of index fields."""
 
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -17,7 +17,7 @@ from autocrud.schema.model_spec import ModelSpec
 
 
 class Colour(StrEnum):
-    """Some values of an enum."""
+    """Values of an enum."""
 
     red = "red"
     green = "green"
@@ -32,14 +32,14 @@ class Cat(BaseModel):
 
 
 class Dog(BaseModel):
-    """A variant that lacks one."""
+    """A variant with fewer fields."""
 
     kind: Literal["dog"] = "dog"
     name: str = ""
 
 
 class Place(BaseModel):
-    """A nested record, with a list, and with one of its own kind."""
+    """A nested model with a list and a place inside."""
 
     city: Annotated[str, Index()] = ""
     labels: Annotated[list[str], Index()] = []
@@ -47,7 +47,7 @@ class Place(BaseModel):
 
 
 class Kinds(BaseModel):
-    """An index field of each kind, lists of each kind, and fields of nested records."""
+    """A model with an index field of each kind, lists of each kind, and nested fields."""
 
     text: Annotated[str | None, Index()] = None
     word: Annotated[str, Index()] = ""
@@ -132,7 +132,7 @@ _VALUES: dict[str, list[Any]] = {
     "is_deleted": [True, False],
 }
 # Fields that have the values of others: lists of them, or nested.
-_ALIKE = {
+_SIMILAR_TEXTS = {
     "texts": "text",
     "integers": "integer",
     "reals": "real",
@@ -149,7 +149,7 @@ _ALIKE = {
     "pets.name": "text",
     "pets.lives": "pet.lives",
 }
-_VALUES |= {name: _VALUES[other] for name, other in _ALIKE.items()}
+_VALUES |= {name: _VALUES[other] for name, other in _SIMILAR_TEXTS.items()}
 _PATTERNS = [
     "a",
     "^a",
@@ -173,13 +173,13 @@ _PATTERNS = [
 
 
 def random_values(chance: Random) -> dict[str, Any]:
-    """The fields of a resource, some of them null."""
+    """Return the fields of a resource, some of them null."""
     values = {name: _random_value(chance, name) for name in Kinds.model_fields}
     return {name: value for name, value in values.items() if chance.random() < 0.8}
 
 
 def random_condition(chance: Random, depth: int = 3) -> Condition:
-    """A condition of some depth."""
+    """Return a condition of at most this depth."""
     roll = chance.random()
     if depth and roll < 0.15:
         return Not(random_condition(chance, depth - 1))
@@ -188,11 +188,11 @@ def random_condition(chance: Random, depth: int = 3) -> Condition:
         return (And if roll < 0.3 else Or)(parts)
     name = chance.choice(list(_FIELDS.fields))
     operator = chance.choice(list(_FIELDS.operators[name]))
-    return Compare(name, operator, _asked(chance, name, operator))
+    return Compare(name, operator, _terms_of(chance, name, operator))
 
 
 def random_order(chance: Random) -> tuple[Sort, ...]:
-    """Up to three keys, in any direction."""
+    """Return up to three sort keys in any direction."""
     ordered = [name for name, field in _FIELDS.fields.items() if not field.is_list]
     names = chance.sample(ordered, chance.choice([0, 1, 1, 2, 3]))
     return tuple(Sort(_FIELDS.fields[name], chance.random() < 0.5) for name in names)
@@ -204,15 +204,15 @@ def _random_value(chance: Random, name: str) -> Any:
     if name == "pets":
         return [_random_pet(chance) for _ in range(chance.randrange(3))]
     if name == "place":
-        outer, inner = (Place(city=chance.choice(_TEXTS), labels=_some(chance, "text")) for _ in range(2))
+        outer, inner = (Place(city=chance.choice(_TEXTS), labels=_sample_values(chance, "text")) for _ in range(2))
         return outer.model_copy(update={"within": inner if chance.random() < 0.5 else None})
-    if name not in _ALIKE:
+    if name not in _SIMILAR_TEXTS:
         return chance.choice(_VALUES[name])
-    return _some(chance, name) + [None] * (name == "texts" and chance.random() < 0.3)
+    return _sample_values(chance, name) + [None] * (name == "texts" and chance.random() < 0.3)
 
 
-def _some(chance: Random, name: str) -> list[Any]:
-    """Up to three values, some of them twice, or none."""
+def _sample_values(chance: Random, name: str) -> list[Any]:
+    """Return up to three values, possibly repeated, or none."""
     return chance.choices(_VALUES[name], k=chance.randrange(4))
 
 
@@ -223,7 +223,7 @@ def _random_pet(chance: Random) -> Cat | Dog:
     )
 
 
-def _asked(chance: Random, name: str, operator: Operator) -> Any:
+def _terms_of(chance: Random, name: str, operator: Operator) -> Any:
     value = chance.choice(_VALUES[name])
     match _FIELDS.operators[name][operator].takes:
         case Takes.flag:

@@ -1,4 +1,4 @@
-"""Writes as a manager would make them, for tests that speak to a storage directly."""
+"""Sample writes, as a manager would build them, for tests that use a storage directly."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from autocrud.versioning.write_builder import Author, Encoded
 
 
 class Sample(BaseModel):
-    """What the conformance suite stores: one field of each sort that a backend treats in its own way."""
+    """Model of the conformance suite: one field of each sort that a backend treats in its own way."""
 
     text: Annotated[str, Index(text=True)] = ""
     number: Annotated[int | None, Index()] = None
@@ -34,7 +34,7 @@ _DRAFT, _STABLE = RevisionStatus.draft, RevisionStatus.stable
 
 
 def sample(**fields: Any) -> bytes:
-    """The stored JSON of a sample."""
+    """Return the stored JSON of a sample."""
     return SAMPLE.dump(SAMPLE.parse(to_json(fields)))
 
 
@@ -48,7 +48,7 @@ def create_write(
     blobs: tuple[str, ...] = (),
     spec: ModelSpec[Any] = SAMPLE,
 ) -> Write:
-    """The first write of a resource."""
+    """Return the first write of a resource."""
     return write_builder.create_write(
         spec, resource_id, Encoded(data, blobs), _ada(time or datetime.now(UTC)), status, key
     )
@@ -64,7 +64,7 @@ def update_write(
     blobs: tuple[str, ...] = (),
     spec: ModelSpec[Any] = SAMPLE,
 ) -> Write:
-    """A new revision on top of a write; at the same time, unless another is given."""
+    """Return a write that appends a revision, at the same time unless another is given."""
     return write_builder.update_write(spec, before.meta, Encoded(data, blobs), _after(before, time), status, prunes)
 
 
@@ -77,44 +77,44 @@ def modify_write(
     status: RevisionStatus = RevisionStatus.draft,
     spec: ModelSpec[Any] = SAMPLE,
 ) -> Write:
-    """The current revision, which another write made or rewrote, with other data."""
+    """Return a write that edits the current revision, which another write made."""
     assert of.revision is not None
     return write_builder.modify_write(spec, before.meta, of.revision, Encoded(data), _after(before, time), status)
 
 
 def switch_write(before: Write, to: Write, *, time: datetime | None = None, spec: ModelSpec[Any] = SAMPLE) -> Write:
-    """The revision that another write made or rewrote becomes the current one."""
+    """Return a write that makes the revision of another write the current one."""
     assert to.revision is not None
     assert to.data is not None
     return write_builder.switch_write(spec, before.meta, to.revision, to.data, to.blobs, _after(before, time))
 
 
 def prune_write(before: Write, prunes: int) -> Write:
-    """The data of all revisions up to a number is given up, but for the current one's."""
+    """Return a write that prunes all revisions up to a number, except the current one."""
     return write_builder.prune_write(before.meta, prunes)
 
 
 def delete_write(before: Write, *, time: datetime | None = None) -> Write:
-    """A soft delete on top of a write."""
-    return _moved(CommitKind.delete, before, time, True)
+    """Return a soft delete after a write."""
+    return _state_change(CommitKind.delete, before, time, True)
 
 
 def restore_write(before: Write, *, time: datetime | None = None) -> Write:
-    """A restore on top of a write."""
-    return _moved(CommitKind.restore, before, time, False)
+    """Return a restore after a write."""
+    return _state_change(CommitKind.restore, before, time, False)
 
 
-def purge(before: Write) -> Write:
-    """An erasure on top of a write."""
-    return _moved(CommitKind.purge, before, None, True)
+def purge_write(before: Write) -> Write:
+    """Return a purge after a write."""
+    return _state_change(CommitKind.purge, before, None, True)
 
 
-def expecting(write: Write, version: int) -> Write:
-    """The same write, built by somebody who read another version."""
+def at_version(write: Write, version: int) -> Write:
+    """Return the same write as if it had read another version."""
     return replace(write, follows=version, meta=write.meta.model_copy(update={"version": version + 1}))
 
 
-def _moved(kind: CommitKind, before: Write, time: datetime | None, is_deleted: bool) -> Write:
+def _state_change(kind: CommitKind, before: Write, time: datetime | None, is_deleted: bool) -> Write:
     return Write(
         kind, before.meta.version, write_builder.next_meta(before.meta, _after(before, time), is_deleted=is_deleted)
     )

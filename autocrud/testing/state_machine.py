@@ -1,6 +1,6 @@
-"""The state machine: random operations against a storage and against a plain dict, and every answer compared.
+"""State machine: random operations on a storage and on a plain dict, with every answer compared.
 
-Needs Hypothesis. A backend's test calls `run_machine` with a way to open its storage.
+Needs Hypothesis. A backend's test calls `run_machine` with a function that opens its storage.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ from autocrud.storage.ports.types import RevisionSpan, Write
 from autocrud.testing.conformance import asking, ids
 from autocrud.testing.sample_writes import (
     SAMPLE,
+    at_version,
     create_write,
     delete_write,
-    expecting,
     modify_write,
     prune_write,
-    purge,
+    purge_write,
     restore_write,
     sample,
     switch_write,
@@ -54,7 +54,7 @@ _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass
 class Oracle:
-    """What a storage must answer, in the simplest words."""
+    """Expected answers of a storage, computed with a dict."""
 
     last: dict[str, Write] = field(default_factory=dict)
     data: dict[str, bytes] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Oracle:
     revisions: dict[str, dict[int, Write]] = field(default_factory=dict)  # by number, what last wrote each
 
     def refusal(self, write: Write) -> type[AutoCRUDError] | None:
-        """How the write must be refused; None if it must be accepted."""
+        """Return the expected error of a write, or None if it must be accepted."""
         before = self.last.get(write.meta.resource_id)
         if write.follows == 0:
             if before is not None:
@@ -71,40 +71,40 @@ class Oracle:
             return Conflict
         if write.meta.is_deleted:
             return None
-        return UniqueViolation if self.taken(write) else None
+        return UniqueViolation if self.find_violation(write) else None
 
-    def taken(self, write: Write) -> tuple[tuple[str, ...], str] | None:
-        """The first unique set whose values another live resource holds, and which one that is."""
+    def find_violation(self, write: Write) -> tuple[tuple[str, ...], str] | None:
+        """Return the first unique set whose values another live resource holds, with that resource's id."""
         name = write.meta.resource_id
-        own = _fields(write.data or self.data[name])
+        own_numbers = _fields(write.data or self.data[name])
         for fields in (("code",), ("shelf", "place")):
-            values = [own[field] for field in fields]
+            values = [own_numbers[field] for field in fields]
             for other in [] if None in values else self._live_but(name):
                 if [_fields(self.data[other])[field] for field in fields] == values:
                     return fields, other
         return None
 
     def accept(self, write: Write) -> None:
-        """Take the write over."""
+        """Record a write."""
         name = write.meta.resource_id
         if write.kind == "purge":
             del self.last[name], self.data[name], self.history[name], self.revisions[name]
             return
         self.last[name] = write
         self.history.setdefault(name, []).append(write)
-        kept = self.revisions.setdefault(name, {})
+        kept_pairs = self.revisions.setdefault(name, {})
         if write.data is not None:
             self.data[name] = write.data
-            kept[self.current(name)] = write
-        for number in [number for number in kept if number <= write.prunes and number != self.current(name)]:
-            del kept[number]
+            kept_pairs[self.current(name)] = write
+        for number in [number for number in kept_pairs if number <= write.prunes and number != self.current(name)]:
+            del kept_pairs[number]
 
     def current(self, name: str) -> int:
-        """The number of the current revision."""
+        """Return the number of the current revision."""
         return revision_number(name, self.last[name].meta.current_revision_id)
 
     def ids(self, **equal: Any) -> list[str]:
-        """The live resources whose fields have these values, newest first."""
+        """Return the live resources with these field values, newest first."""
         found = [
             (timestamp(write.meta.created_time), name)
             for name, write in self.last.items()
@@ -128,30 +128,30 @@ def _fields(data: bytes) -> dict[str, Any]:
 
 @dataclass
 class Place:
-    """Where one run stores: a factory for what is empty at first.
+    """Storage of one run: a factory that is empty at first.
 
     Args:
-        durable: whether what was stored is there when the place is opened again.
+        durable: data survives when the place is closed and opened again.
     """
 
     factory: IStorageFactory
     durable: bool = True
 
     async def open(self) -> IStorage:
-        """Open the factory, and a storage on it."""
+        """Open the factory and a storage on it."""
         await self.factory.open()
         self.storage = self.factory.build(SAMPLE)
         await self.storage.open()
         return self.storage
 
     async def close(self) -> None:
-        """Close both."""
+        """Close the storage and the factory."""
         await self.storage.close()
         await self.factory.close()
 
 
 class StorageMachine(RuleBasedStateMachine):
-    """Subclassed by `run_machine`, which says where to store."""
+    """Machine of operations. `run_machine` makes a subclass with a place."""
 
     new_place: Callable[[], Place]
 
@@ -165,14 +165,14 @@ class StorageMachine(RuleBasedStateMachine):
         self.touched = ""
 
     def teardown(self) -> None:
-        """Close what this run opened."""
+        """Close everything that this run opened."""
         self.loop.run_until_complete(self.place.close())
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
 
     @rule(name=_IDS, fields=_FIELDS)
     def create(self, name: str, fields: Fields) -> None:
-        """Create, whether or not it is there."""
+        """Create a resource, whether or not it exists."""
         self.ticks += 1
         self.commit(create_write(name, _data(fields), time=_START + timedelta(microseconds=self.ticks)))
 
@@ -184,13 +184,13 @@ class StorageMachine(RuleBasedStateMachine):
 
     @rule(name=_IDS, fields=_FIELDS, version=st.integers(1, 6))
     def update_of_any_version(self, name: str, fields: Fields, version: int) -> None:
-        """Append a revision to what may not be the current version."""
+        """Append a revision with an expected version that may be stale."""
         if name in self.oracle.last:
-            self.commit(expecting(update_write(self.oracle.last[name], _data(fields)), version))
+            self.commit(at_version(update_write(self.oracle.last[name], _data(fields)), version))
 
-    @rule(name=_IDS, step=st.sampled_from([delete_write, restore_write, purge]))
+    @rule(name=_IDS, step=st.sampled_from([delete_write, restore_write, purge_write]))
     def move(self, name: str, step: Callable[[Write], Write]) -> None:
-        """Delete, restore or purge."""
+        """Delete, restore or purge a resource."""
         if name in self.oracle.last:
             self.commit(step(self.oracle.last[name]))
 
@@ -203,25 +203,25 @@ class StorageMachine(RuleBasedStateMachine):
 
     @rule(name=_IDS, choice=st.integers(0, 9))
     def switch(self, name: str, choice: int) -> None:
-        """Make another revision the current one, or the same again."""
+        """Make any revision the current one."""
         if name in self.oracle.last:
-            kept = list(self.oracle.revisions[name].values())
-            self.commit(switch_write(self.oracle.last[name], kept[choice % len(kept)]))
+            kept_pairs = list(self.oracle.revisions[name].values())
+            self.commit(switch_write(self.oracle.last[name], kept_pairs[choice % len(kept_pairs)]))
 
     @rule(name=_IDS, prunes=st.integers(1, 4))
     def prune(self, name: str, prunes: int) -> None:
-        """Give up old revisions."""
+        """Prune old revisions."""
         if name in self.oracle.last:
             self.commit(prune_write(self.oracle.last[name], prunes))
 
     @rule()
     def vacuum(self) -> None:
-        """Erase what was given up."""
+        """Erase pruned data."""
         self.loop.run_until_complete(self.storage.vacuum())
 
     @rule(names=st.lists(_IDS, min_size=2, max_size=5), fields=_FIELDS)
-    def create_at_once(self, names: list[str], fields: Fields) -> None:
-        """Several creations in one batch, in order."""
+    def create_together(self, names: list[str], fields: Fields) -> None:
+        """Create several resources in one batch, in order."""
         writes = []
         for name in names:
             self.ticks += 1
@@ -241,14 +241,14 @@ class StorageMachine(RuleBasedStateMachine):
 
     @rule()
     def reopen(self) -> None:
-        """Close, and go on where it was."""
+        """Close the storage and open it again."""
         if self.place.durable:
             self.loop.run_until_complete(self.place.close())
             self.storage = self.loop.run_until_complete(self.place.open())
 
     @rule(text=st.sampled_from(["", "x", "Ä", "'"]), flag=st.booleans(), limit=st.integers(1, 3))
     def search(self, text: str, flag: bool, limit: int) -> None:
-        """Lists and counts, filtered and paged."""
+        """Compare lists and counts, filtered and paged."""
         run = self.loop.run_until_complete
         assert run(ids(self.storage, QB["text"].eq(text), limit=limit)) == self.oracle.ids(text=text)
         conditions = (QB["text"].eq(text), QB["flag"].eq(int(flag)))
@@ -257,12 +257,12 @@ class StorageMachine(RuleBasedStateMachine):
         assert run(ids(self.storage, QB["tags"].contains("a"), limit=limit)) == tagged
 
     @invariant()
-    def all_is_as_it_should_be(self) -> None:
-        """Every head, every history and the whole list."""
+    def matches_the_oracle(self) -> None:
+        """Compare every head, every history and the whole list."""
         self.loop.run_until_complete(self.compare())
 
     def commit(self, write: Write) -> None:
-        """Commit on both, and compare what comes of it."""
+        """Commit a write on both, and compare the outcomes."""
         refused, self.touched = self.oracle.refusal(write), write.meta.resource_id
         found: AutoCRUDError | None = None
         try:
@@ -271,12 +271,12 @@ class StorageMachine(RuleBasedStateMachine):
             found = error
         assert (None if found is None else type(found)) is refused
         if isinstance(found, UniqueViolation):
-            assert (found.fields, found.holder) == self.oracle.taken(write)
+            assert (found.fields, found.holder) == self.oracle.find_violation(write)
         if found is None:
             self.oracle.accept(write)
 
     async def compare(self) -> None:
-        """The storage holds what the dict does, and nothing else."""
+        """Check that the storage holds exactly the resources of the dict."""
         assert await ids(self.storage, limit=3) == self.oracle.ids()
         for name in ("a", "b", "c", "d"):
             head = await self.storage.get(name)
@@ -286,14 +286,18 @@ class StorageMachine(RuleBasedStateMachine):
                 continue
             assert head is not None
             assert (head.meta, head.data) == (self.oracle.last[name].meta_json, self.oracle.data[name])
-            told = [(commit.version, commit.kind, commit.revision_id) for commit in await self.storage.commits(name)]
+            described = [
+                (commit.version, commit.kind, commit.revision_id) for commit in await self.storage.commits(name)
+            ]
             history = reversed(self.oracle.history[name])
-            assert told == [(write.meta.version, write.kind, write.meta.current_revision_id) for write in history]
-            kept = sorted(self.oracle.revisions[name].items(), reverse=True)
+            assert described == [(write.meta.version, write.kind, write.meta.current_revision_id) for write in history]
+            kept_pairs = sorted(self.oracle.revisions[name].items(), reverse=True)
             found = await self.storage.revisions(name, RevisionSpan())
-            assert [revision.info for revision in found] == [write.revision for _, write in kept]
+            assert [revision.info for revision in found] == [write.revision for _, write in kept_pairs]
             if name == self.touched:
-                assert [await self.storage.data(revision) for revision in found] == [write.data for _, write in kept]
+                assert [await self.storage.data(revision) for revision in found] == [
+                    write.data for _, write in kept_pairs
+                ]
 
 
 def run_machine(new_place: Callable[[], Place], *, examples: int = 40, steps: int = 20) -> None:
@@ -301,7 +305,7 @@ def run_machine(new_place: Callable[[], Place], *, examples: int = 40, steps: in
 
     Args:
         new_place: makes an empty place for each run.
-        examples, steps: how many runs, of how many operations.
+        examples, steps: number of runs, and of operations per run.
     """
     machine = type("Machine", (StorageMachine,), {"new_place": staticmethod(new_place)})
     profile = settings(

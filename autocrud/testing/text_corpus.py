@@ -1,4 +1,4 @@
-"""Texts to search, and what is asked of them: what must be found, told by hand, and random questions."""
+"""Text corpus: articles with expected matches, and random articles and queries."""
 
 from random import Random
 from typing import Annotated, Any
@@ -11,20 +11,20 @@ from autocrud.schema.model_spec import ModelSpec
 
 
 class Article(BaseModel):
-    """A model with a short text, a long one, and a list of texts, all of which are searched."""
+    """Model with a short text, a long text and a list of texts, all of them searched."""
 
     title: Annotated[str, Index(text=True)] = ""
     body: Annotated[str | None, Index(text=True, filters=False)] = None
     notes: Annotated[list[str], Index(text=True)] = []
     number: Annotated[int | None, Index()] = None
-    beside: str = "unsearched"
+    unsearched_text: str = "unsearched"
 
 
 ARTICLES: ModelSpec[Article] = ModelSpec(Article)
 
 
 def article(**fields: Any) -> bytes:
-    """The stored JSON of an article."""
+    """Return the stored JSON of an article."""
     return ARTICLES.dump(ARTICLES.parse(to_json(fields)))
 
 
@@ -111,16 +111,16 @@ _WORDS = ["a", "ab", "abc", "b", "B", "\u00e9", "e", "\u6771", "\u4eac", "a-b", 
 
 
 def random_article(chance: Random) -> dict[str, Any]:
-    """Few words, many times, so that ranks differ in little."""
+    """Return a few words many times, so that ranks differ little."""
     texts = [" ".join(chance.choices(_WORDS, k=chance.randrange(12))) for _ in range(4)]
     return {"title": texts[0], "body": texts[1] if chance.random() < 0.7 else None, "notes": texts[2:]}
 
 
 def random_text(chance: Random) -> str:
-    """A question about such articles; it may be one that cannot be asked."""
+    """Return a random text query, which may be invalid."""
     pieces = []
     for _ in range(chance.randint(1, 3)):
-        some = " ".join(chance.choices(_WORDS, k=chance.randint(1, 2)))
-        piece = f'"{some}"' if chance.random() < 0.5 else some
+        words = " ".join(chance.choices(_WORDS, k=chance.randint(1, 2)))
+        piece = f'"{words}"' if chance.random() < 0.5 else words
         pieces.append("-" * (chance.random() < 0.2) + piece + "*" * (chance.random() < 0.2))
     return " ".join(pieces)

@@ -14,7 +14,7 @@ from autocrud.errors import StorageUnavailable
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.sample_writes import create_write, delete_write, purge, sample, update_write
+from autocrud.testing.sample_writes import create_write, delete_write, purge_write, sample, update_write
 from tests.servers_real import postgres
 from tests.storage.backends import postgres_factory, s3_options, storage_on
 
@@ -116,7 +116,7 @@ async def test_a_commit_whose_answer_is_lost_happens_once(node: Node, wire: Wire
         assert [commit.version for commit in await storage.commits("a")] == [2, 1]
         assert await ids(storage) == ["b", "a"]
         wire.on_commit = fault
-        await storage.commit(purge(second))
+        await storage.commit(purge_write(second))
         assert await ids(storage, include_deleted=True) == ["b"]
         assert len(await _records(tmp_path)) == 3
 
@@ -182,7 +182,14 @@ async def test_values_that_change_hands_within_a_batch(node: Node) -> None:
         assert await outcomes(storage, [free, taken, swapped]) == [None, None, None]
         gone = delete_write(taken)
         c = create_write("c", sample(code="k"))
-        again = [gone, purge(gone), c, purge(c), create_write("c", sample(code="k")), create_write("b", sample())]
+        again = [
+            gone,
+            purge_write(gone),
+            c,
+            purge_write(c),
+            create_write("c", sample(code="k")),
+            create_write("b", sample()),
+        ]
         assert await outcomes(storage, again) == [None] * 6
         heads = {name: await storage.get(name) for name in ("a", "b", "c")}
         assert {name: head.version for name, head in heads.items() if head} == {"a": 3, "b": 1, "c": 1}

@@ -17,7 +17,7 @@ from autocrud.storage.ports.objects import ObjectStore
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Write
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.sample_writes import create_write, purge, sample, update_write
+from autocrud.testing.sample_writes import create_write, purge_write, sample, update_write
 from tests.faults.proxy import Exchange, Proxy, honest
 from tests.servers_real import seaweed
 from tests.storage.backends import s3_factory, s3_options, storage_on
@@ -141,7 +141,7 @@ async def test_a_refusal_is_judged_by_what_is_current(node: Node) -> None:
     async with node(faulty=False, max_staleness=3600) as one, node(faulty=False) as other:
         holder = create_write("a", sample(code="k"))
         await one.commit(holder)
-        await other.commit(purge(holder))
+        await other.commit(purge_write(holder))
         results = [
             await outcomes(one, [write]) for write in (create_write("b", sample(code="k")), create_write("a", sample()))
         ]
@@ -287,7 +287,7 @@ async def test_a_purge_reaches_snapshots_and_every_entry(node: Node, tmp_path: P
         await one.commit(doomed)
         for number in range(10):
             await (one, other)[number % 2].commit(create_write(f"b{number}", sample(payload="kept")))
-        await one.commit(purge(doomed))
+        await one.commit(purge_write(doomed))
         assert len(await ids(other, include_deleted=True)) == 10
     async with bucket(tmp_path) as store:
         keys = [key async for key in store.keys("")]

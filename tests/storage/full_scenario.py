@@ -18,7 +18,7 @@ from autocrud.testing.sample_writes import (
     delete_write,
     modify_write,
     prune_write,
-    purge,
+    purge_write,
     restore_write,
     sample,
     switch_write,
@@ -81,7 +81,7 @@ async def write_a_bit_of_everything(storage: IStorage) -> None:
         gone,
         replace(delete_write(changed[1]), follow_up=True),
         restore_write(gone),
-        replace(purge(writes[11]), follow_up=True),
+        replace(purge_write(writes[11]), follow_up=True),
         back,
         branch,
         again,
@@ -94,7 +94,7 @@ async def write_a_bit_of_everything(storage: IStorage) -> None:
         prune_write(changed[3], 1),
         prune_write(changed[6], 1),
         update_write(again, sample(number=5)),
-        purge(writes[7]),
+        purge_write(writes[7]),
     ):
         await storage.commit(write)
     await storage.vacuum()
@@ -116,7 +116,7 @@ async def _refusal(storage: IStorage, data: bytes) -> str | None:
         await storage.commit(probe)
     except UniqueViolation as error:
         return str(error)
-    await storage.commit(purge(probe))
+    await storage.commit(purge_write(probe))
     return None
 
 
@@ -127,5 +127,5 @@ async def _holder(storage: IStorage, key: str) -> str | None:
         await storage.commit(probe)
     except Repeated as repeated:
         return f"{repeated.resource_id} {repeated.fingerprint}"
-    await storage.commit(purge(probe))
+    await storage.commit(purge_write(probe))
     return None

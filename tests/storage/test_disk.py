@@ -23,7 +23,7 @@ from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.objects.local import LocalObjectStore
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.sample_writes import SAMPLE, Sample, create_write, delete_write, purge, sample, update_write
+from autocrud.testing.sample_writes import SAMPLE, Sample, create_write, delete_write, purge_write, sample, update_write
 from tests.storage.backends import storage_on
 from tests.storage.backfill_probe import filled
 from tests.storage.full_scenario import read_everything, write_a_bit_of_everything
@@ -128,7 +128,7 @@ async def test_3_a_purge_erases_every_byte(opened: Opener, tmp_path: Path) -> No
         assert await outcomes(storage, [doomed, beside]) == [None, None]
         second = update_write(doomed, sample(text=marker, tags=["x", marker], payload=marker))
         third = update_write(second, sample(text="no longer"))
-        for write in (second, third, delete_write(third), purge(delete_write(third))):
+        for write in (second, third, delete_write(third), purge_write(delete_write(third))):
             await storage.commit(write)
         assert _files_with(tmp_path, marker) == []
         (commit,) = await storage.commits("b")
@@ -156,7 +156,7 @@ async def test_a_purge_cut_short_is_finished_at_the_next_start(
         with monkeypatch.context() as patch:
             patch.setattr(LocalObjectStore, "rewrite", fail)
             with pytest.raises(StorageUnavailable, match="not yet erased"):
-                await storage.commit(purge(doomed))
+                await storage.commit(purge_write(doomed))
         assert await storage.get("a") is None
     assert _files_with(tmp_path, marker)
     async with opened() as storage:
@@ -169,7 +169,9 @@ async def test_purges_by_two_processes_in_one_entry_do_not_undo_each_other(opene
     async with opened() as one, opened() as two:
         writes = [create_write(f"r{number}", sample(text=f"MARKER-{number}")) for number in range(40)]
         assert await outcomes(one, writes) == [None] * 40
-        purges = (outcomes(storage, [purge(write)]) for storage, write in zip([one, two] * 20, writes, strict=True))
+        purges = (
+            outcomes(storage, [purge_write(write)]) for storage, write in zip([one, two] * 20, writes, strict=True)
+        )
         assert await asyncio.gather(*purges) == [[None]] * 40
         assert await ids(one, include_deleted=True) == []
     assert _files_with(tmp_path, "MARKER") == []

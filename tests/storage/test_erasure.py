@@ -22,7 +22,7 @@ from autocrud.testing.sample_writes import (
     delete_write,
     modify_write,
     prune_write,
-    purge,
+    purge_write,
     sample,
     switch_write,
     update_write,
@@ -109,7 +109,7 @@ async def test_a_purge_erases_all_of_a_resource(storage: IStorage, holding: Hold
     beside = create_write("b", sample(text="beside"), blobs=((await storage.blobs.put_bytes(b"beside")).file_id,))
     await storage.commit(beside)
     assert await holding()
-    await storage.commit(purge(writes[-1]))
+    await storage.commit(purge_write(writes[-1]))
     await storage.vacuum()
     assert await holding() == set()
     (commit,) = await storage.commits("b")
@@ -157,7 +157,7 @@ async def test_what_is_purged_while_it_is_exported_is_erased_when_that_ends(
     async with aclosing(read_everything):
         assert (await anext(read_everything)).resource_id == "a"
         with suppress(StorageUnavailable):
-            await storage.commit(purge(first))
+            await storage.commit(purge_write(first))
         assert await storage.get("a") is None
         await storage.commit(create_write("c", sample()))
         await storage.vacuum()

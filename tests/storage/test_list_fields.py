@@ -22,7 +22,7 @@ from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.random_queries import KINDS, random_values
-from autocrud.testing.sample_writes import create_write, delete_write, purge, update_write
+from autocrud.testing.sample_writes import create_write, delete_write, purge_write, update_write
 from tests.servers_real import postgres
 from tests.storage.backends import BACKENDS, storage_on
 from tests.storage.backfill_probe import filled
@@ -77,7 +77,7 @@ async def _fill(storage: IStorage, count: int) -> None:
     writes = [create_write(f"r{number}", data(), spec=KINDS) for number in range(count)]
     assert set(await outcomes(storage, writes)) == {None}
     later = [update_write(write, data(), spec=KINDS) for write in writes[::3]]
-    later += [delete_write(write) for write in writes[1::3]] + [purge(write) for write in writes[2::30]]
+    later += [delete_write(write) for write in writes[1::3]] + [purge_write(write) for write in writes[2::30]]
     assert set(await outcomes(storage, later)) == {None}
 
 
@@ -99,9 +99,9 @@ async def test_list_fields_come_change_and_go(opened: Opener) -> None:
             gone = create_write("gone", data, spec=spec)
             await storage.commit(gone)
             assert await ids(storage, QB["tags"].contains("b"), spec=spec) == ["gone", "old"]
-            await storage.commit(purge(gone))
+            await storage.commit(purge_write(gone))
     async with opened(spec_of(Indexed)) as storage:
-        await storage.commit(purge(old))
+        await storage.commit(purge_write(old))
     whole = spec_of(Whole)
     async with opened(whole) as storage:
         await filled("thing")

@@ -23,10 +23,18 @@ from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.metadata.sqlite import point_in_time_backfill
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from autocrud.testing.conformance import asking
-from autocrud.testing.conformance.point_in_time import compare_random_questions, write_random_past
+from autocrud.testing.conformance.point_in_time import compare_random_queries, write_random_history
 from autocrud.testing.history_oracle import START, HistoryOracle
 from autocrud.testing.random_queries import KINDS, TEMPORAL_KINDS
-from autocrud.testing.sample_writes import Sample, create_write, delete_write, prune_write, purge, sample, update_write
+from autocrud.testing.sample_writes import (
+    Sample,
+    create_write,
+    delete_write,
+    prune_write,
+    purge_write,
+    sample,
+    update_write,
+)
 from tests.servers_real import postgres
 from tests.storage.backends import postgres_factory, s3_factory, storage_on
 from tests.storage.backfill_probe import filled
@@ -72,20 +80,20 @@ async def test_6_states_are_those_of_the_records_whatever_happens(backend: str, 
         return storage_on(FACTORIES[backend](tmp_path), spec)
 
     async with opened(KINDS) as storage:
-        await write_random_past(storage, past, chance, 120)
+        await write_random_history(storage, past, chance, 120)
     async with opened(TEMPORAL_KINDS) as storage:
-        await compare_random_questions(storage, past, 40)
-        await write_random_past(storage, past, chance, 80)
-        await compare_random_questions(storage, past, 40)
+        await compare_random_queries(storage, past, 40)
+        await write_random_history(storage, past, chance, 80)
+        await compare_random_queries(storage, past, 40)
     async with opened(KINDS) as storage:
-        await write_random_past(storage, past, chance, 80)
+        await write_random_history(storage, past, chance, 80)
     async with opened(TEMPORAL_KINDS) as storage:
-        await compare_random_questions(storage, past, 40)
+        await compare_random_queries(storage, past, 40)
     await LOSE[backend](tmp_path)
     async with opened(TEMPORAL_KINDS) as storage:
-        await compare_random_questions(storage, past, 40)
-        await write_random_past(storage, past, chance, 40)
-        await compare_random_questions(storage, past, 40)
+        await compare_random_queries(storage, past, 40)
+        await write_random_history(storage, past, chance, 40)
+        await compare_random_queries(storage, past, 40)
 
 
 async def test_a_new_index_field_is_filled_for_all_times(backend: str, tmp_path: Path) -> None:
@@ -97,7 +105,7 @@ async def test_a_new_index_field_is_filled_for_all_times(backend: str, tmp_path:
     later: ModelSpec[Later] = ModelSpec(Later, name="sample", temporal=True)
     first = [create_write(f"r{number}", sample(payload=f"p{number}"), time=START) for number in range(4)]
     second = [update_write(write, sample(payload="q" * 1500), time=START + timedelta(hours=1)) for write in first[:3]]
-    third = [delete_write(second[0], time=START + timedelta(hours=2)), prune_write(second[1], 1), purge(first[3])]
+    third = [delete_write(second[0], time=START + timedelta(hours=2)), prune_write(second[1], 1), purge_write(first[3])]
 
     async def told(storage: IStorage, hours: float, payload: str) -> list[str]:
         query = Query(asking(QB["payload"].eq(payload), spec=later), at=START + timedelta(hours=hours))
@@ -118,7 +126,7 @@ async def test_a_fill_that_is_cut_short_goes_on(tmp_path: Path, monkeypatch: pyt
     """Where the data of some commits cannot be read, the next start goes on with the resources that are not filled."""
     past = HistoryOracle(TEMPORAL_KINDS)
     async with storage_on(DiskStorageFactory(tmp_path), KINDS) as storage:
-        await write_random_past(storage, past, Random(17), 120)
+        await write_random_history(storage, past, Random(17), 120)
     monkeypatch.setattr(point_in_time_backfill, "_RESOURCES", 5)
     data, reads = Log.data, count()
 
@@ -135,7 +143,7 @@ async def test_a_fill_that_is_cut_short_goes_on(tmp_path: Path, monkeypatch: pyt
         (filled,) = database.execute("SELECT count(DISTINCT resource_id) FROM kinds_states").fetchone()
         assert 0 < filled < len(past.states)
     async with storage_on(DiskStorageFactory(tmp_path), TEMPORAL_KINDS) as storage:
-        await compare_random_questions(storage, past, 40)
+        await compare_random_queries(storage, past, 40)
 
 
 @pytest.mark.parametrize("keeps_states", [False, True])
@@ -165,7 +173,7 @@ async def test_states_that_older_nodes_write_past_are_filled_at_the_next_start(
         assert await old.commit_all([first, gone]) == [None] * 2
         async with opened(newer) as new:
             await filled()
-            for write in (second, other, purge(gone)):
+            for write in (second, other, purge_write(gone)):
                 await old.commit(write)
             async with opened(older):
                 await new.commit(third)

@@ -18,7 +18,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.sample_writes import SAMPLE, Sample, create_write, purge, sample, update_write
+from autocrud.testing.sample_writes import SAMPLE, Sample, create_write, purge_write, sample, update_write
 from tests.servers_real import postgres
 from tests.storage.backends import postgres_factory, s3_options, storage_on
 from tests.storage.backfill_probe import filled
@@ -109,7 +109,7 @@ async def test_6_an_id_that_was_purged_and_given_again_has_its_second_life(opene
     async with opened() as storage:
         first = create_write("a", sample(number=1))
         await storage.commit(first)
-        await storage.commit(purge(first))
+        await storage.commit(purge_write(first))
         await storage.commit(create_write("a", sample(number=2)))
         await storage.commit(create_write("gone", sample()))
         gone = await storage.get("gone")
@@ -129,7 +129,7 @@ async def test_a_purge_leaves_no_bytes_in_the_bucket(opened: Opener, tmp_path: P
             create_write("b", sample(payload="kept")),
         )
         assert await outcomes(storage, [doomed, beside]) == [None, None]
-        await storage.commit(purge(doomed))
+        await storage.commit(purge_write(doomed))
         (commit,) = await storage.commits("b")
         assert await storage.data(commit) == beside.data
     async with bucket(tmp_path) as objects:

@@ -22,7 +22,7 @@ from autocrud.storage.ports.objects import ObjectExists, ObjectStore, PutUndecid
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.s3 import S3StorageFactory, main
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.sample_writes import SAMPLE, create_write, purge, sample, update_write
+from autocrud.testing.sample_writes import SAMPLE, create_write, purge_write, sample, update_write
 from tests.servers_real import seaweed
 from tests.storage.backends import s3_factory, s3_options, storage_on
 from tests.storage.full_scenario import read_everything, write_a_bit_of_everything
@@ -219,7 +219,7 @@ async def test_a_purge_of_one_node_is_finished_by_another(node: Node, objects: O
         with monkeypatch.context() as patch:
             patch.setattr(S3ObjectStore, "rewrite", die)
             with pytest.raises(asyncio.CancelledError):
-                await one.commit(purge(doomed))
+                await one.commit(purge_write(doomed))
         async with node(cache_dir=None) as other:
             assert sorted(await ids(other, include_deleted=True)) == ["b", "c"]
     for key in await keys(objects, "sample/log/"):

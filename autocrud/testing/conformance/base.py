@@ -1,4 +1,4 @@
-"""What the tests of the conformance suite share."""
+"""Shared helpers of the conformance suite."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,22 +17,22 @@ from autocrud.testing.sample_writes import SAMPLE
 LARGE = "x" * 300_000
 
 
-def asking(*asked: Condition, spec: ModelSpec[Any] = SAMPLE) -> Condition | None:
-    """What a storage is asked where all of these are to hold."""
-    return Resolver(spec).condition(all_of(*asked))
+def asking(*conditions: Condition, spec: ModelSpec[Any] = SAMPLE) -> Condition | None:
+    """Return the resolved conjunction of these conditions, as a storage takes it."""
+    return Resolver(spec).condition(all_of(*conditions))
 
 
 async def ids(
     storage: IStorage,
-    *asked: Condition,
+    *conditions: Condition,
     sort: str | None = None,
     include_deleted: bool = False,
     limit: int = 1000,
     spec: ModelSpec[Any] = SAMPLE,
 ) -> list[str]:
-    """The ids that a query selects, over all pages."""
+    """Return the ids that a query selects, over all pages."""
     order = () if sort is None else Resolver(spec).sort(sort)
-    query, found = Query(asking(*asked, spec=spec), order, include_deleted, limit), list[str]()
+    query, found = Query(asking(*conditions, spec=spec), order, include_deleted, limit), list[str]()
     while True:
         page = await storage.search(query)
         found += [head.resource_id for head in page.items]
@@ -42,23 +42,23 @@ async def ids(
 
 
 async def present(storage: IStorage, resource_id: str) -> Head:
-    """A head that must be there."""
+    """Return the head of a resource that must exist."""
     head = await storage.get(resource_id)
     assert head is not None
     return head
 
 
 async def outcomes(storage: IStorage, writes: list[Write]) -> list[Any]:
-    """Commit all of them at once; what each one came to."""
+    """Commit all writes concurrently. Return None or the error of each."""
     return await asyncio.gather(*(storage.commit(write) for write in writes), return_exceptions=True)
 
 
 class StorageTests:
-    """Tests of a storage that is open and empty."""
+    """Tests of an open, empty storage."""
 
     @pytest.fixture
     async def storage(self, factory: IStorageFactory) -> AsyncIterator[IStorage]:
-        """One model's storage, open and empty."""
+        """Yield an open, empty storage of one model."""
         storage = factory.build(SAMPLE)
         await storage.open()
         yield storage

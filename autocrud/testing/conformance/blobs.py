@@ -1,4 +1,4 @@
-"""Conformance of blobs: bytes beside the resources, stored once, and gone with the last that refers to them."""
+"""Conformance of blobs: stored once, read in full or in part, erased with the last reference."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from autocrud.testing.sample_writes import (
     create_write,
     modify_write,
     prune_write,
-    purge,
+    purge_write,
     sample,
     switch_write,
     update_write,
@@ -34,11 +34,11 @@ async def _content(storage: IStorage, blob: Blob, start: int = 0, end: int | Non
 
 
 class BlobTests(StorageTests):
-    """Tests of blobs and of uploads in parts."""
+    """Tests of blobs and of upload sessions."""
 
     @pytest.mark.parametrize("pieces", [(), (b"x",), (b"ab", b"", b"c"), (_PIECE,) * 9 + (b"end",)])
-    async def test_a_blob_reads_back_whole_and_in_part(self, storage: IStorage, pieces: tuple[bytes, ...]) -> None:
-        """Of any size, also of none."""
+    async def test_blob_reads_back_in_full_and_in_part(self, storage: IStorage, pieces: tuple[bytes, ...]) -> None:
+        """Check blobs of several sizes, including the empty blob."""
         content = b"".join(pieces)
         blob = await storage.blobs.put(_pieces(*pieces))
         assert (blob.file_id, blob.size) == (sha256(content).hexdigest(), len(content))
@@ -49,17 +49,17 @@ class BlobTests(StorageTests):
             if start < end:
                 assert await _content(storage, blob, start, end) == content[start:end]
 
-    async def test_equal_content_is_stored_once(self, storage: IStorage) -> None:
-        """Whether it comes later, or at the same moment."""
+    async def test_put_of_equal_content_stores_it_once(self, storage: IStorage) -> None:
+        """Check uploads one after the other and at the same moment."""
         first = await storage.blobs.put_bytes(b"same")
-        others = await asyncio.gather(*(storage.blobs.put(_pieces(b"sa", b"me")) for _ in range(8)))
-        assert {blob.key for blob in others} == {first.key}
+        other_values = await asyncio.gather(*(storage.blobs.put(_pieces(b"sa", b"me")) for _ in range(8)))
+        assert {blob.key for blob in other_values} == {first.key}
         rivals = await asyncio.gather(*(storage.blobs.put(_pieces(b"new")) for _ in range(8)))
         assert len({blob.key for blob in rivals}) == 1
         assert await _content(storage, rivals[0]) == b"new"
 
-    async def test_what_breaks_off_is_not_stored(self, storage: IStorage) -> None:
-        """At the limit, or where the source fails."""
+    async def test_interrupted_put_stores_nothing(self, storage: IStorage) -> None:
+        """Interrupt uploads at the size limit and by a failing source."""
 
         async def failing() -> AsyncIterator[bytes]:
             yield _PIECE
@@ -73,55 +73,55 @@ class BlobTests(StorageTests):
             assert await storage.blobs.find(sha256(content).hexdigest()) is None
         assert (await storage.blobs.put(_pieces(_PIECE), limit=len(_PIECE))).size == len(_PIECE)
 
-    async def test_a_write_that_refers_to_nothing_is_refused(self, storage: IStorage) -> None:
-        """By name, and it leaves nothing."""
-        known = await storage.blobs.put_bytes(b"known")
+    async def test_write_with_unknown_blob_is_refused(self, storage: IStorage) -> None:
+        """Check that the error names the blob and that nothing is stored."""
+        known_blob = await storage.blobs.put_bytes(b"known")
         with pytest.raises(UnknownBlob) as caught:
-            await storage.commit(create_write("a", sample(), blobs=(known.file_id, "0" * 64)))
+            await storage.commit(create_write("a", sample(), blobs=(known_blob.file_id, "0" * 64)))
         assert caught.value.file_id == "0" * 64
         assert await storage.get("a") is None
 
-    async def test_the_last_commit_that_refers_to_a_blob_is_told(self, storage: IStorage) -> None:
-        """Of one resource, over all of its history."""
-        one, two = [(await storage.blobs.put_bytes(content)).file_id for content in (b"one", b"two")]
-        first = create_write("a", sample(), blobs=(one, two))
-        second = update_write(first, sample(text="x"), blobs=(two,))
-        back = switch_write(second, first)
+    async def test_commit_of_blob_returns_the_last_referring_commit(self, storage: IStorage) -> None:
+        """Check the history of one resource."""
+        first_file, second_file = [(await storage.blobs.put_bytes(content)).file_id for content in (b"one", b"two")]
+        first = create_write("a", sample(), blobs=(first_file, second_file))
+        second = update_write(first, sample(text="x"), blobs=(second_file,))
+        restoration = switch_write(second, first)
         for write in (first, second):
             await storage.commit(write)
-        assert set(await storage.blobs_of("a", 1)) == {one, two}
-        assert await storage.blobs_of("a", 2) == [two]
-        for file_id, version in ((one, 1), (two, 2)):
+        assert set(await storage.blobs_of("a", 1)) == {first_file, second_file}
+        assert await storage.blobs_of("a", 2) == [second_file]
+        for file_id, version in ((first_file, 1), (second_file, 2)):
             commit = await storage.commit_of_blob("a", file_id)
             assert commit is not None
             assert commit.version == version
-        assert await storage.commit_of_blob("b", one) is None
-        await storage.commit(back)
-        commit = await storage.commit_of_blob("a", one)
+        assert await storage.commit_of_blob("b", first_file) is None
+        await storage.commit(restoration)
+        commit = await storage.commit_of_blob("a", first_file)
         assert commit is not None
         assert commit.version == 3
 
-    async def test_3_a_blob_goes_with_the_last_that_refers_to_it(self, storage: IStorage) -> None:
-        """Purges and prunes; what another resource or another revision refers to stays."""
-        own, shared = [await storage.blobs.put_bytes(content) for content in (b"own", b"shared")]
-        first = create_write("a", sample(), blobs=(own.file_id, shared.file_id))
+    async def test_3_purge_erases_a_blob_with_its_last_reference(self, storage: IStorage) -> None:
+        """Purge and prune. Blobs of other resources and other revisions stay."""
+        own_numbers, shared = [await storage.blobs.put_bytes(content) for content in (b"own", b"shared")]
+        first = create_write("a", sample(), blobs=(own_numbers.file_id, shared.file_id))
         other = create_write("b", sample(), blobs=(shared.file_id,))
         later = update_write(other, sample(text="later"))
-        for write in (first, other, later, purge(first)):
+        for write in (first, other, later, purge_write(first)):
             await storage.commit(write)
-        assert await storage.blobs.find(own.file_id) is None
+        assert await storage.blobs.find(own_numbers.file_id) is None
         assert await _content(storage, shared) == b"shared"
         await storage.commit(prune_write(later, 1))
         await storage.vacuum()
         assert await storage.blobs.find(shared.file_id) is None
         assert await storage.commit_of_blob("b", shared.file_id) is None
-        again = await storage.blobs.put_bytes(b"own")
-        assert again.key != own.key
-        await storage.commit(create_write("a", sample(), blobs=(again.file_id,)))
-        assert await _content(storage, again) == b"own"
+        repetition = await storage.blobs.put_bytes(b"own")
+        assert repetition.key != own_numbers.key
+        await storage.commit(create_write("a", sample(), blobs=(repetition.file_id,)))
+        assert await _content(storage, repetition) == b"own"
 
-    async def test_a_draft_holds_the_blobs_of_what_it_was(self, storage: IStorage) -> None:
-        """Until that is pruned."""
+    async def test_draft_keeps_blobs_of_its_earlier_states(self, storage: IStorage) -> None:
+        """Check that a blob stays until the earlier state is pruned."""
         blob = await storage.blobs.put_bytes(b"in the first state")
         first = create_write("a", sample(), blobs=(blob.file_id,))
         await storage.commit(first)
@@ -129,8 +129,8 @@ class BlobTests(StorageTests):
         assert await storage.commit_of_blob("a", blob.file_id) is not None
         assert (await present(storage, "a")).version == 2
 
-    async def test_parts_come_in_any_order_and_become_a_blob_at_once(self, storage: IStorage) -> None:
-        """Again where they are there; the whole is there when all are."""
+    async def test_upload_accepts_parts_in_any_order(self, storage: IStorage) -> None:
+        """Send parts again, and finish when all of them are stored."""
         uploads = storage.blobs.uploads
         upload = await _begun(storage, 2 * 8 * 1024 * 1024 + 5)
         content = _PIECE * 16 + b"tail!"
@@ -154,16 +154,16 @@ class BlobTests(StorageTests):
         await uploads.abort(await uploads.get(upload.upload_id, "ada"))
         assert await _content(storage, blobs[0]) == content
 
-    async def test_an_upload_is_its_owners_until_it_is_given_up(self, storage: IStorage) -> None:
-        """Of nobody else, and of nobody once it is aborted or has expired."""
+    async def test_upload_belongs_to_its_owner_until_it_ends(self, storage: IStorage) -> None:
+        """Check that other users never find it, and that nobody finds an aborted or expired one."""
         uploads = storage.blobs.uploads
-        upload, late = await _begun(storage, 5), await _begun(storage, 5, timedelta(hours=-2))
+        upload, late_write = await _begun(storage, 5), await _begun(storage, 5, timedelta(hours=-2))
         await uploads.put_part(upload, 1, b"hello")
         for upload_id, by in (
             (upload.upload_id, "bob"),
             (upload.upload_id, None),
             ("../x", "ada"),
-            (late.upload_id, "ada"),
+            (late_write.upload_id, "ada"),
         ):
             with pytest.raises(UploadNotFound):
                 await uploads.get(upload_id, by)
@@ -176,7 +176,7 @@ class BlobTests(StorageTests):
             with pytest.raises(UploadNotFound):
                 await step
         with pytest.raises(UploadNotFound):
-            await uploads.put_part(late, 1, b"hello")
+            await uploads.put_part(late_write, 1, b"hello")
 
 
 async def _begun(storage: IStorage, size: int, lifetime: timedelta = timedelta(hours=1)) -> Upload:

@@ -1,4 +1,4 @@
-"""Conformance of writes that are committed together: each on its own, or all of them or none."""
+"""Conformance of `commit_all`: writes that are accepted one by one, or all or none."""
 
 import asyncio
 
@@ -7,21 +7,21 @@ from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Write
 from autocrud.testing.conformance.base import LARGE, StorageTests, ids, present
 from autocrud.testing.sample_writes import (
+    at_version,
     create_write,
     delete_write,
-    expecting,
     prune_write,
-    purge,
+    purge_write,
     sample,
     update_write,
 )
 
 
-class GroupTests(StorageTests):
+class GroupCommitTests(StorageTests):
     """Tests of `commit_all`."""
 
-    async def test_writes_of_a_group_stand_alone_and_see_those_before_them(self, storage: IStorage) -> None:
-        """A chain on one resource is accepted in order; what is refused, at whichever place, hurts nobody."""
+    async def test_group_write_sees_the_writes_before_it(self, storage: IStorage) -> None:
+        """Commit a chain of writes on one resource. A refused write does not affect the others."""
         await storage.commit(create_write("a", sample(code="taken")))
         first = create_write("b", sample(code="one", payload=LARGE))
         second = update_write(first, sample(code="two"))
@@ -32,7 +32,7 @@ class GroupTests(StorageTests):
             create_write("c", sample(code="one")),
             create_write("d", sample(code="two")),
             create_write("c", sample()),
-            expecting(delete_write(second), 7),
+            at_version(delete_write(second), 7),
             create_write("e", sample(code="taken")),
             delete_write(second),
         ]
@@ -44,8 +44,8 @@ class GroupTests(StorageTests):
         assert [commit.version for commit in await storage.commits("b")] == [3, 2, 1]
         assert await storage.data((await storage.commits("b"))[-1]) == first.data
 
-    async def test_a_group_of_any_size_is_committed(self, storage: IStorage) -> None:
-        """More than a batch holds, in numbers and in bytes; an empty one is nothing."""
+    async def test_group_of_any_size_is_committed(self, storage: IStorage) -> None:
+        """Commit more writes and bytes than a batch holds, and an empty group."""
         assert await storage.commit_all([]) == []
         assert await storage.commit_all([], atomic=True) == []
         small = [create_write(f"s{number:04}", sample(number=number)) for number in range(1500)]
@@ -55,30 +55,30 @@ class GroupTests(StorageTests):
         assert (await present(storage, "l29")).data == large[29].data
         assert (await present(storage, "s1499")).data == small[1499].data
 
-    async def test_2_an_atomic_group_is_committed_whole(self, storage: IStorage) -> None:
-        """With one time to become visible, also where its writes follow each other."""
+    async def test_2_atomic_group_becomes_visible_at_once(self, storage: IStorage) -> None:
+        """Check also writes that follow each other."""
         before = create_write("a", sample(code="one"))
         await storage.commit(before)
-        moved = update_write(before, sample(code="two"))
-        writes = [moved, create_write("b", sample(code="one")), delete_write(moved)]
+        changed = update_write(before, sample(code="two"))
+        writes = [changed, create_write("b", sample(code="one")), delete_write(changed)]
         assert await storage.commit_all(writes, atomic=True) == [None] * 3
         assert await ids(storage, include_deleted=True) == ["b", "a"]
         assert (await present(storage, "a")).is_deleted
 
-    async def test_2_of_an_atomic_group_that_is_refused_nothing_is_left(self, storage: IStorage) -> None:
-        """Whichever write is at fault: heads, histories, unique values and ids are as before, and stay usable."""
+    async def test_2_refused_atomic_group_leaves_no_trace(self, storage: IStorage) -> None:
+        """Check heads, histories, unique values and ids for an invalid write at each place."""
         before = create_write("a", sample(code="one"))
         second = update_write(before, sample(code="one", text="second"))
-        gone = create_write("gone", sample(code="gone"))
-        assert await storage.commit_all([before, second, gone]) == [None] * 3
+        deletion = create_write("gone", sample(code="gone"))
+        assert await storage.commit_all([before, second, deletion]) == [None] * 3
         good: list[Write] = [
             create_write("b", sample(code="b")),
             update_write(second, sample(code="two")),
-            purge(gone),
+            purge_write(deletion),
             create_write("gone", sample(code="other")),
         ]
         for place in range(len(good) + 1):
-            bad = expecting(delete_write(second), 9) if place == 1 else create_write("a", sample())
+            bad = at_version(delete_write(second), 9) if place == 1 else create_write("a", sample())
             results = await storage.commit_all([*good[:place], bad, *good[place:]], atomic=True)
             assert isinstance(results[place], Conflict | AlreadyExists)
             assert {type(result) for number, result in enumerate(results) if number != place} == {Aborted}
@@ -86,12 +86,12 @@ class GroupTests(StorageTests):
             assert (await present(storage, "a")).data == second.data
             assert [len(await storage.commits(name)) for name in ("a", "b", "gone")] == [2, 0, 1]
             (commit,) = await storage.commits("gone")
-            assert await storage.data(commit) == gone.data
+            assert await storage.data(commit) == deletion.data
         await storage.commit(prune_write(second, 1))
         assert await storage.commit_all([create_write("c", sample(code="b"))], atomic=True) == [None]
 
-    async def test_atomic_groups_and_single_writes_pass_each_other(self, storage: IStorage) -> None:
-        """What is refused in one takes nothing with it but its own group."""
+    async def test_atomic_groups_do_not_affect_other_writes(self, storage: IStorage) -> None:
+        """A refused group takes only its own writes with it."""
         await storage.commit(create_write("a", sample()))
         groups = [[create_write(f"g{number}-{part}", sample()) for part in range(3)] for number in range(6)]
         groups[2].append(create_write("a", sample()))

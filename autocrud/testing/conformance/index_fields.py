@@ -1,4 +1,4 @@
-"""Conformance of index fields: lists, paths, unions, and names of whatever characters."""
+"""Conformance of index fields: lists, paths, unions, and names with any characters."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ from autocrud.schema.index_field import Index, Unique
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from autocrud.testing.conformance.base import StorageTests, asking, ids, outcomes
-from autocrud.testing.sample_writes import create_write, delete_write, purge, restore_write, sample, update_write
+from autocrud.testing.sample_writes import create_write, delete_write, purge_write, restore_write, sample, update_write
 
 HOSTILE = [
     "'; DROP TABLE sample_resources; --", '"', "'", "\\", '\\"', "{", "}", ",", "{a,b}", "[]", '["a"]', "NULL", "null",
@@ -20,43 +20,43 @@ HOSTILE = [
 
 
 class Circle(BaseModel):
-    """A variant."""
+    """A variant of the union."""
 
     shape: Literal["circle"]
     size: Annotated[int, Index()]
 
 
 class Square(BaseModel):
-    """Another one, with one field less."""
+    """Another variant, with fewer fields."""
 
     shape: Literal["square"]
     tags: list[str] = []
 
 
 class Group(BaseModel):
-    """Nested, and with others of its kind in it."""
+    """A nested model that contains groups."""
 
     code: Annotated[str | None, Unique()] = None
     tags: Annotated[list[str], Index()] = []
     main: Annotated[Circle | Square, Field(discriminator="shape")] | None = None
-    others: list[Circle | Square] = []
+    shapes: list[Circle | Square] = []
 
 
 class Nested(BaseModel):
-    """Fields that are reached by paths."""
+    """A model with index fields behind paths."""
 
     group: Group | None = None
 
 
 class Hostile(BaseModel):
-    """Names that mean something else elsewhere."""
+    """A model whose field names mean something else in SQL or JSON."""
 
     quoted: Annotated[str, Index()] = Field("", alias='a"b')
     commanding: Annotated[int, Index()] = Field(0, alias="x'; DROP TABLE hostile_resources; --")
     dotted: Annotated[str, Index()] = Field("", alias="group.name")
     items: Annotated[list[str], Index()] = Field([], alias="l\"]'; DROP TABLE hostile_resources; --")
     placed: Annotated[str, Index()] = Field("", alias="$1 ?1 %s {0} :a")
-    taken: Annotated[str | None, Unique()] = Field(None, alias="u\"'; --")
+    claimed: Annotated[str | None, Unique()] = Field(None, alias="u\"'; --")
     first: Annotated[list[str], Index()] = Field(
         [], alias="a_name_that_goes_on_for_longer_than_the_63_bytes_of_postgresql_1"
     )
@@ -66,7 +66,7 @@ class Hostile(BaseModel):
 
 
 class Shadow(BaseModel):
-    """Names that the metadata has, too."""
+    """A model whose field names equal metadata fields."""
 
     version: Annotated[int, Index()] = 0
     status: Annotated[str, Index()] = ""
@@ -77,17 +77,17 @@ class Shadow(BaseModel):
     row: Annotated[int, Index()] = 0
 
 
-class FieldTests(StorageTests):
-    """Tests of what can be asked of which field."""
+class IndexFieldTests(StorageTests):
+    """Tests of queries by each sort of index field."""
 
-    async def test_lists_are_asked_for_by_their_items(self, storage: IStorage) -> None:
-        """An empty list is not null; an item counts once; null has no items, and `~` turns all of that around."""
+    async def test_list_filter_selects_by_items(self, storage: IStorage) -> None:
+        """An empty list is not null. An item counts once. Null has no items, and `~` inverts all of this."""
         first = create_write("ab", sample(tags=["a", "b", "a"]))
         for write in (first, create_write("b", sample(tags=["b"])), create_write("empty", sample(tags=[]))):
             await storage.commit(write)
         await storage.commit(create_write("null", sample()))
         tags = QB["tags"]
-        for asked, found, others in (
+        for query, found, other_values in (
             (tags.contains("a"), ["ab"], ["null", "empty", "b"]),
             (tags.contains("b"), ["b", "ab"], ["null", "empty"]),
             (tags.contains_any(["a", "x"]), ["ab"], ["null", "empty", "b"]),
@@ -97,31 +97,31 @@ class FieldTests(StorageTests):
             (tags.contains_all(["a", "x"]), [], ["null", "empty", "b", "ab"]),
             (tags.is_null(True), ["null"], ["empty", "b", "ab"]),
         ):
-            assert await ids(storage, asked) == found, asked
-            assert await ids(storage, ~asked) == others, asked
-            assert await storage.count(Query(asking(asked))) == len(found)
+            assert await ids(storage, query) == found, query
+            assert await ids(storage, ~query) == other_values, query
+            assert await storage.count(Query(asking(query))) == len(found)
 
-    async def test_items_follow_every_commit(self, storage: IStorage) -> None:
-        """Updates, deletions and restorations; a purged id that is given again has none of the old ones."""
+    async def test_list_items_follow_every_commit(self, storage: IStorage) -> None:
+        """Update, delete, restore and purge. A purged id that is used anew has no old items."""
         has_a, has_b = QB["tags"].contains("a"), QB["tags"].contains("b")
         first = create_write("r", sample(tags=["a"]))
         second = update_write(first, sample(tags=["b", "c"]))
-        gone = delete_write(second)
+        deletion = delete_write(second)
         await storage.commit(first)
         assert await ids(storage, has_a) == ["r"]
         await storage.commit(second)
         assert (await ids(storage, has_a), await ids(storage, has_b)) == ([], ["r"])
-        await storage.commit(gone)
+        await storage.commit(deletion)
         assert (await ids(storage, has_b), await ids(storage, has_b, include_deleted=True)) == ([], ["r"])
-        back = restore_write(gone)
-        await storage.commit(back)
+        restoration = restore_write(deletion)
+        await storage.commit(restoration)
         assert await ids(storage, has_b) == ["r"]
-        await storage.commit(purge(back))
+        await storage.commit(purge_write(restoration))
         await storage.commit(create_write("r", sample(tags=["a"])))
         assert (await ids(storage, has_a), await ids(storage, has_b, include_deleted=True)) == (["r"], [])
 
     async def test_8_items_are_never_read_as_sql(self, storage: IStorage) -> None:
-        """Whatever is in an item, it is only ever equal to itself, alone and among others."""
+        """A hostile item equals only itself, alone and among others."""
         writes = [create_write(f"r{number}", sample(tags=[text])) for number, text in enumerate(HOSTILE)]
         assert set(await outcomes(storage, [*writes, create_write("all", sample(tags=HOSTILE))])) == {None}
         for number, text in enumerate(HOSTILE):
@@ -129,8 +129,8 @@ class FieldTests(StorageTests):
         assert await ids(storage, QB["tags"].contains_all(HOSTILE)) == ["all"]
         assert len(await ids(storage, QB["tags"].contains_any(HOSTILE))) == len(HOSTILE) + 1
 
-    async def test_8_names_are_never_read_as_sql(self, factory: IStorageFactory) -> None:
-        """Whatever is in a field's name, it names that field; long names that begin alike are two."""
+    async def test_8_field_names_are_never_read_as_sql(self, factory: IStorageFactory) -> None:
+        """A hostile name refers to its own field. Long names with a common beginning stay distinct."""
         spec: ModelSpec[Any] = ModelSpec(Hostile)
         storage = factory.build(spec)
         await storage.open()
@@ -142,44 +142,44 @@ class FieldTests(StorageTests):
             data = spec.dump(spec.validate({field.name: value}))
             await storage.commit(create_write(f"r{number}", data, spec=spec))
         for number, (field, value) in enumerate(values):
-            named = QB[field.name]
-            asked = named.contains("v") if field.is_list else named.eq(value)
-            assert await ids(storage, asked, spec=spec) == [f"r{number}"], field.name
+            field_names = QB[field.name]
+            query = field_names.contains("v") if field.is_list else field_names.eq(value)
+            assert await ids(storage, query, spec=spec) == [f"r{number}"], field.name
             if not field.is_list:
                 assert len(await ids(storage, sort=f"-{field.name}", spec=spec)) == len(values)
         await storage.close()
 
-    async def test_paths_lead_through_records_lists_and_unions(self, factory: IStorageFactory) -> None:
-        """A way that ends early leads to null; a unique field is unique wherever it stands."""
-        spec = ModelSpec(Nested, indexed_fields=["group.main.shape", "group.others.shape", "group.others.tags"])
+    async def test_path_leads_through_records_lists_and_unions(self, factory: IStorageFactory) -> None:
+        """A path that ends early yields null. A unique field is unique at any depth."""
+        spec = ModelSpec(Nested, indexed_fields=["group.main.shape", "group.shapes.shape", "group.shapes.tags"])
         storage = factory.build(spec)
         await storage.open()
         circle, square = {"shape": "circle", "size": 3}, {"shape": "square", "tags": ["s", "t"]}
         for name, group in {
             "none": None,
             "bare": {},
-            "circle": {"code": "c", "tags": ["x"], "main": circle, "others": [square, circle, square]},
-            "square": {"code": "d", "main": square, "others": [circle]},
+            "circle": {"code": "c", "tags": ["x"], "main": circle, "shapes": [square, circle, square]},
+            "square": {"code": "d", "main": square, "shapes": [circle]},
         }.items():
             data = spec.dump(spec.validate({"group": group}))
             await storage.commit(create_write(name, data, spec=spec))
-        for asked, found in (
+        for query, found in (
             (QB["group.main.size"].gte(3), ["circle"]),
             (QB["group.main.size"].is_null(True), ["square", "bare", "none"]),
             (QB["group.main.shape"].eq("square"), ["square"]),
             (QB["group.tags"].contains("x"), ["circle"]),
             (QB["group.tags"].is_null(True), ["none"]),
-            (QB["group.others.shape"].contains_all(["circle", "square"]), ["circle"]),
-            (QB["group.others.size"].contains(3), ["square", "circle"]),
-            (QB["group.others.tags"].contains("t"), ["circle"]),
-            (QB["group.others.tags"].is_null(False), ["square", "circle", "bare"]),
+            (QB["group.shapes.shape"].contains_all(["circle", "square"]), ["circle"]),
+            (QB["group.shapes.size"].contains(3), ["square", "circle"]),
+            (QB["group.shapes.tags"].contains("t"), ["circle"]),
+            (QB["group.shapes.tags"].is_null(False), ["square", "circle", "bare"]),
             (QB["group.code"].eq("c"), ["circle"]),
         ):
-            assert await ids(storage, asked, spec=spec) == found, asked
+            assert await ids(storage, query, spec=spec) == found, query
         await storage.close()
 
-    async def test_fields_may_have_names_of_the_metadata(self, factory: IStorageFactory) -> None:
-        """The model's field has the name, and the metadata's is `meta.` and the name."""
+    async def test_field_with_a_metadata_name_shadows_the_metadata(self, factory: IStorageFactory) -> None:
+        """The metadata field is then `meta.` and its name."""
         spec: ModelSpec[Any] = ModelSpec(Shadow)
         storage = factory.build(spec)
         await storage.open()
@@ -187,7 +187,7 @@ class FieldTests(StorageTests):
         second = create_write("b", spec.dump(Shadow(is_deleted=True, meta="m", head="h")), spec=spec)
         for write in (first, second, update_write(first, first.data or b"", spec=spec), delete_write(second)):
             await storage.commit(write)
-        for asked, found in (
+        for query, found in (
             (QB["version"].eq(7), ["a"]),
             (QB["meta.version"].eq(2), ["a"]),
             (QB["status"].eq("mine"), ["a"]),
@@ -198,7 +198,7 @@ class FieldTests(StorageTests):
             (QB["row"].eq(9), ["a"]),
             (QB["head"].eq("h"), []),
         ):
-            assert await ids(storage, asked, spec=spec) == found, asked
+            assert await ids(storage, query, spec=spec) == found, query
         deleted = QB["meta.is_deleted"].eq(True) & QB["meta"].eq("m") & QB["is_deleted"].eq(True)
         assert await ids(storage, deleted, spec=spec, include_deleted=True) == ["b"]
         assert await ids(storage, sort="-version", spec=spec) == ["a"]

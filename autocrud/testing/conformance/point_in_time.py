@@ -1,4 +1,4 @@
-"""Conformance of the collection as it was: lists, counts and pages at a time."""
+"""Conformance of point-in-time reads: lists, counts and pages with `at`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,40 +30,40 @@ from autocrud.testing.text_corpus import Article
 _BATCH = 40
 
 
-class TimeTests(StorageTests):
-    """Tests of what a reader would have seen."""
+class PointInTimeTests(StorageTests):
+    """Tests of the collection as a reader would have seen it at a time."""
 
-    async def test_7_a_list_of_the_past_is_what_a_reader_would_have_seen(self, factory: IStorageFactory) -> None:
-        """Over random histories with deletions, switches, drafts, purges and prunes, by pages of any size."""
+    async def test_7_list_at_a_time_equals_the_oracle(self, factory: IStorageFactory) -> None:
+        """Use random histories with deletes, switches, drafts, purges and prunes, and pages of any size."""
         storage, past, chance = factory.build(KINDS), HistoryOracle(KINDS), Random(3)
         await storage.open()
-        await write_random_past(storage, past, chance)
+        await write_random_history(storage, past, chance)
         for at in times_of(past):
             query = Query(include_deleted=chance.random() < 0.5, limit=chance.choice([1, 4, 7, 100, 100]), at=at)
             await compare(storage, past, query)
         await storage.close()
 
-    async def test_7_any_query_of_the_past_means_what_it_means_in_python(self, factory: IStorageFactory) -> None:
-        """Of a temporal model: random conditions and orders at random times, nulls of what was pruned among them."""
+    async def test_7_query_at_a_time_equals_the_oracle(self, factory: IStorageFactory) -> None:
+        """Use a temporal model, random conditions and orders, and nulls of pruned data."""
         storage, past = factory.build(TEMPORAL_KINDS), HistoryOracle(TEMPORAL_KINDS)
         await storage.open()
-        await write_random_past(storage, past, Random(5))
-        await compare_random_questions(storage, past)
+        await write_random_history(storage, past, Random(5))
+        await compare_random_queries(storage, past)
         await storage.close()
 
-    async def test_7_a_revision_that_comes_without_its_data_has_no_values(self, factory: IStorageFactory) -> None:
-        """As an import brings it that was pruned where it was; not those of the revision before it, which was kept."""
+    async def test_7_revision_imported_without_data_has_no_values(self, factory: IStorageFactory) -> None:
+        """Its index values are null, and not those of the kept revision before."""
         spec: ModelSpec[Sample] = ModelSpec(Sample, temporal=True)
         storage = factory.build(spec)
         await storage.open()
         first = create_write("a", sample(number=1), time=START, spec=spec)
         second = update_write(first, sample(number=2), time=START + timedelta(hours=1), spec=spec)
         pruned = replace(second, data=None, index=(None,) * len(spec.index_fields))
-        gone = delete_write(pruned, time=START + timedelta(hours=1, minutes=1))
-        back = restore_write(gone, time=START + timedelta(hours=1, minutes=2))
-        third = switch_write(back, first, time=START + timedelta(hours=2), spec=spec)
+        deletion = delete_write(pruned, time=START + timedelta(hours=1, minutes=1))
+        restoration = restore_write(deletion, time=START + timedelta(hours=1, minutes=2))
+        third = switch_write(restoration, first, time=START + timedelta(hours=2), spec=spec)
         assert (
-            await storage.commit_all([first, pruned, gone, back, third, prune_write(third, 2)], atomic=True)
+            await storage.commit_all([first, pruned, deletion, restoration, third, prune_write(third, 2)], atomic=True)
             == [None] * 6
         )
         for hours, expected in {0.0: 1, 1.0: 0, 1.5: 0, 2.0: 1}.items():
@@ -74,8 +74,8 @@ class TimeTests(StorageTests):
             )
         await storage.close()
 
-    async def test_7_a_temporal_model_keeps_texts_of_any_length(self, factory: IStorageFactory) -> None:
-        """Those that are searched, too, which no index of values could take."""
+    async def test_7_temporal_model_keeps_texts_of_any_length(self, factory: IStorageFactory) -> None:
+        """Include searched texts that are too long for an index."""
         spec: ModelSpec[Article] = ModelSpec(Article, temporal=True)
         storage, chance = factory.build(spec), Random(11)
         await storage.open()
@@ -91,20 +91,20 @@ class TimeTests(StorageTests):
 
 
 def times_of(past: HistoryOracle) -> list[datetime]:
-    """Times before, between, at and behind all commits."""
+    """Return times before, between, at and after all commits."""
     last = max(states[-1].write.meta.updated_time for states in past.states.values())
     ticks = range(-1, 4 * ceil((last - START).total_seconds() + 1), 3)
     times = [START + timedelta(seconds=tick // 4, microseconds=tick % 4) for tick in ticks]
     return [*times, last, last + timedelta(days=1)]
 
 
-async def write_random_past(storage: IStorage, past: HistoryOracle, chance: Random, steps: int = 240) -> None:
-    """A random history, or more of it, in a storage and in the oracle."""
+async def write_random_history(storage: IStorage, past: HistoryOracle, chance: Random, steps: int = 240) -> None:
+    """Write a random history, or more of it, to a storage and to the oracle."""
     await _commit(storage, random_writes(past, chance, lambda: _data(chance), resources=24, steps=steps))
 
 
-async def compare_random_questions(storage: IStorage, past: HistoryOracle, count: int = 120) -> None:
-    """Random conditions, in random orders, at random times."""
+async def compare_random_queries(storage: IStorage, past: HistoryOracle, count: int = 120) -> None:
+    """Compare storage and oracle for random conditions, orders and times."""
     times, chance = times_of(past), Random(9)
     for _ in range(count):
         condition = asking(random_condition(chance), spec=past.spec) if chance.random() < 0.8 else None
@@ -113,7 +113,7 @@ async def compare_random_questions(storage: IStorage, past: HistoryOracle, count
 
 
 async def _commit(storage: IStorage, writes: Sequence[Write]) -> None:
-    """Some of them at once, so that a batch has several of one resource."""
+    """Commit the writes in groups, so that a batch has several writes of one resource."""
     for start in range(0, len(writes), _BATCH):
         batch = writes[start : start + _BATCH]
         assert await storage.commit_all(batch) == [None] * len(batch)
@@ -121,7 +121,7 @@ async def _commit(storage: IStorage, writes: Sequence[Write]) -> None:
 
 
 async def compare(storage: IStorage, past: HistoryOracle, query: Query) -> None:
-    """A query finds in a storage, and counts there, what it finds in the oracle."""
+    """Check that list and count of a storage equal the oracle's."""
     expected, found = past.select(query), list[Head]()
     assert await storage.count(query) == len(expected), query
     while True:
@@ -131,8 +131,8 @@ async def compare(storage: IStorage, past: HistoryOracle, query: Query) -> None:
         if page.next is None:
             break
         query = replace(query, after=decode_cursor(query, encode_cursor(query, page.next)))
-    told = [(head.meta, head.revision_info, head.data) for head in found]
-    assert told == [(state.write.meta_json, state.written.revision_json, state.data) for state in expected], query
+    described = [(head.meta, head.revision_info, head.data) for head in found]
+    assert described == [(state.write.meta_json, state.written.revision_json, state.data) for state in expected], query
 
 
 def _data(chance: Random) -> bytes:

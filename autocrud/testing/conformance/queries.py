@@ -19,21 +19,21 @@ _RANDOM_QUERIES = 250
 
 
 class QueryTests(StorageTests):
-    """Tests of what a query selects, and in which order."""
+    """Tests of the resources that a query selects, and of their order."""
 
-    async def test_7_any_query_means_what_it_means_in_python(self, factory: IStorageFactory) -> None:
-        """Random conditions and orders over all kinds of columns, nulls among them, by pages of any size."""
+    async def test_7_random_query_equals_its_meaning_in_python(self, factory: IStorageFactory) -> None:
+        """Use conditions and orders over all kinds of columns, with nulls, and pages of any size."""
         storage = factory.build(KINDS)
         await storage.open()
-        rows, chance = await _filled(storage), Random(7)
+        rows, chance = await _fill(storage), Random(7)
         for _ in range(_RANDOM_QUERIES):
             condition, order = random_condition(chance), random_order(chance)
-            asked = asking(condition, spec=KINDS)
-            query = Query(asked, order, chance.random() < 0.2)
+            resolved = asking(condition, spec=KINDS)
+            query = Query(resolved, order, chance.random() < 0.2)
             chosen = [
                 name
                 for name, row in rows.items()
-                if holds(asked, row) and (query.include_deleted or not row["is_deleted"])
+                if holds(resolved, row) and (query.include_deleted or not row["is_deleted"])
             ]
             expected = sorted(chosen, key=lambda name: sort_key(query.order, rows[name]))
             found, limit = list[str](), chance.choice([1, 3, 7, 100])
@@ -48,8 +48,8 @@ class QueryTests(StorageTests):
             assert await storage.count(query) == len(expected), condition
         await storage.close()
 
-    async def test_a_soft_delete_hides_and_a_restore_shows(self, storage: IStorage) -> None:
-        """Lists and counts leave out what is deleted, unless they are asked not to; a read by id still finds it."""
+    async def test_deleted_resource_is_hidden_until_restored(self, storage: IStorage) -> None:
+        """Lists and counts leave it out unless `include_deleted` is set. A read by id finds it."""
         first = create_write("a", sample(text="t"))
         second = delete_write(first)
         await storage.commit(first)
@@ -65,15 +65,15 @@ class QueryTests(StorageTests):
         await storage.commit(restore_write(second))
         assert set(await ids(storage)) == {"a", "b"}
 
-    async def test_filters_select_equal_values(self, storage: IStorage) -> None:
-        """Of every kind of column, alone and together, over what the resource holds now."""
-        kept = create_write("a", sample(text="Ab", number=2**40, flag=True))
-        moved = create_write("b", sample(text="Ab", number=7, flag=False))
+    async def test_filter_selects_equal_values(self, storage: IStorage) -> None:
+        """Filter by every kind of column, alone and combined, after updates."""
+        last_kept = create_write("a", sample(text="Ab", number=2**40, flag=True))
+        changed = create_write("b", sample(text="Ab", number=7, flag=False))
         for write in (
-            kept,
-            moved,
+            last_kept,
+            changed,
             create_write("c", sample(text="ab", flag=True)),
-            update_write(moved, sample(text="zz")),
+            update_write(changed, sample(text="zz")),
         ):
             await storage.commit(write)
         assert await ids(storage, QB["text"].eq("Ab")) == ["a"]
@@ -87,15 +87,15 @@ class QueryTests(StorageTests):
         assert await storage.count(Query(asking(QB["flag"].eq(1)))) == 2
 
     async def test_8_values_are_never_read_as_sql(self, storage: IStorage) -> None:
-        """Whatever is in a value, it is only ever equal to itself."""
+        """A hostile value equals only itself."""
         hostile = ["'; DROP TABLE sample_resources; --", '"', "\\", "%", "_", "NULL", "\u00e9", "e\u0301", " x ", "x"]
         for number, text in enumerate(hostile):
             await storage.commit(create_write(f"r{number}", sample(text=text)))
         for number, text in enumerate(hostile):
             assert await ids(storage, QB["text"].eq(text)) == [f"r{number}"]
 
-    async def test_lists_are_newest_first_and_totally_ordered(self, storage: IStorage) -> None:
-        """By creation time, then by id; an update does not move a resource."""
+    async def test_list_is_newest_first_and_totally_ordered(self, storage: IStorage) -> None:
+        """Order by creation time, then by id. An update does not move a resource."""
         start = datetime(2026, 1, 1, tzinfo=UTC)
         writes = {
             name: create_write(name, sample(), time=start + timedelta(microseconds=tick))
@@ -107,24 +107,26 @@ class QueryTests(StorageTests):
         for limit in (1, 2, 3, 1000):
             assert await ids(storage, limit=limit) == ["d", "b", "a", "c", "z"]
 
-    async def test_a_walk_over_the_pages_is_stable_while_others_write(self, storage: IStorage) -> None:
-        """What was there is seen exactly once, though resources come and go between the pages."""
+    async def test_pages_stay_stable_while_others_write(self, storage: IStorage) -> None:
+        """Each earlier resource is seen exactly once, although others come and go."""
         for number in range(30):
             await storage.commit(create_write(f"old-{number:02}", sample()))
-        query, seen, step = Query(limit=4), list[str](), 0
+        query, seen_ids, step = Query(limit=4), list[str](), 0
         while True:
             page = await storage.search(query)
-            seen += [head.resource_id for head in page.items]
+            seen_ids += [head.resource_id for head in page.items]
             await storage.commit(create_write(f"new-{step:02}", sample()))
             step += 1
             if page.next is None:
                 break
             query = Query(limit=4, after=page.next)
-        assert [name for name in seen if name.startswith("old")] == [f"old-{number:02}" for number in range(29, -1, -1)]
-        assert len(seen) == len(set(seen))
+        assert [name for name in seen_ids if name.startswith("old")] == [
+            f"old-{number:02}" for number in range(29, -1, -1)
+        ]
+        assert len(seen_ids) == len(set(seen_ids))
 
-    async def test_the_last_page_says_that_it_is_the_last(self, storage: IStorage) -> None:
-        """Also where the last page is full."""
+    async def test_last_page_has_no_next_position(self, storage: IStorage) -> None:
+        """Check also a last page that is full."""
         for number in range(4):
             await storage.commit(create_write(f"r{number}", sample()))
         page = await storage.search(Query(limit=2))
@@ -132,8 +134,8 @@ class QueryTests(StorageTests):
         page = await storage.search(Query(limit=2, after=page.next))
         assert (len(page.items), page.next) == (2, None)
 
-    async def test_an_acknowledged_write_is_seen_by_the_next_read(self, storage: IStorage) -> None:
-        """By reads by id, lists and counts, under concurrent writes."""
+    async def test_acknowledged_write_is_seen_by_the_next_read(self, storage: IStorage) -> None:
+        """Check reads by id, lists and counts under concurrent writes."""
 
         async def write_and_look(number: int) -> None:
             await storage.commit(create_write(f"r{number}", sample(number=number)))
@@ -145,8 +147,8 @@ class QueryTests(StorageTests):
         assert await storage.count(Query()) == 60
 
 
-async def _filled(storage: IStorage) -> dict[str, Row]:
-    """Sixty resources of random values, some updated and some deleted; their rows as Python sees them."""
+async def _fill(storage: IStorage) -> dict[str, Row]:
+    """Store sixty random resources, some updated and some deleted. Return their rows for the oracle."""
     chance, rows = Random(11), dict[str, Row]()
     start = datetime(2026, 1, 1, tzinfo=UTC)
     for number in range(60):

@@ -1,4 +1,4 @@
-"""Conformance of what was: revisions, drafts, switches, times, what is given up, and requests that are repeated."""
+"""Conformance of revisions: drafts, switches, times, prunes, idempotency keys and on-delete tasks."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from autocrud.testing.sample_writes import (
     delete_write,
     modify_write,
     prune_write,
-    purge,
+    purge_write,
     restore_write,
     sample,
     switch_write,
@@ -33,14 +33,14 @@ async def _committed(storage: IStorage, *writes: Write) -> None:
 
 
 async def _revision(storage: IStorage, resource_id: str, number: int, **options: Any) -> Revision:
-    """A revision that must be there."""
+    """Return a revision that must exist."""
     revision = await storage.revision(resource_id, number, **options)
     assert revision is not None
     return revision
 
 
-async def _numbers(storage: IStorage, resource_id: str, **span: Any) -> list[int]:
-    """The numbers of the revisions that are kept."""
+async def _revision_numbers(storage: IStorage, resource_id: str, **span: Any) -> list[int]:
+    """Return the numbers of the kept revisions."""
     found = await storage.revisions(resource_id, RevisionSpan(**span))
     return [int(revision.revision_id.rpartition(":")[2]) for revision in found]
 
@@ -49,30 +49,30 @@ def _hours(number: float) -> datetime:
     return _START + timedelta(hours=number)
 
 
-class TimelineTests(StorageTests):
-    """Tests of a resource's past."""
+class RevisionTests(StorageTests):
+    """Tests of a resource's history."""
 
-    async def test_revisions_are_cut_by_version_and_by_time(self, storage: IStorage) -> None:
-        """Newest first; both ends of a time are within it."""
+    async def test_revisions_selects_by_version_and_time(self, storage: IStorage) -> None:
+        """Newest first. Both ends of a time span are included."""
         write = create_write("a", sample(number=1), time=_START)
         await storage.commit(write)
         for number in range(2, 6):
             write = update_write(write, sample(number=number), time=_hours(number - 1))
             await storage.commit(write)
-        assert await _numbers(storage, "a") == [5, 4, 3, 2, 1]
-        assert await _numbers(storage, "a", limit=2) == [5, 4]
-        assert await _numbers(storage, "a", before=3) == [2, 1]
-        assert await _numbers(storage, "a", since=_hours(1), until=_hours(3)) == [4, 3, 2]
-        assert await _numbers(storage, "a", since=_hours(0.5), until=_hours(2.5), limit=1) == [3]
-        assert await _numbers(storage, "nobody") == []
+        assert await _revision_numbers(storage, "a") == [5, 4, 3, 2, 1]
+        assert await _revision_numbers(storage, "a", limit=2) == [5, 4]
+        assert await _revision_numbers(storage, "a", before=3) == [2, 1]
+        assert await _revision_numbers(storage, "a", since=_hours(1), until=_hours(3)) == [4, 3, 2]
+        assert await _revision_numbers(storage, "a", since=_hours(0.5), until=_hours(2.5), limit=1) == [3]
+        assert await _revision_numbers(storage, "nobody") == []
         assert await storage.revision("a", 6) is None
         assert await storage.revision("nobody", 1) is None
         third = await _revision(storage, "a", 3)
         assert (third.info.parent_revision_id, third.version, third.written) == ("a:2", 3, 3)
         assert await storage.data(third) == sample(number=3)
 
-    async def test_3_the_earlier_state_of_a_draft_is_superseded_not_overwritten(self, storage: IStorage) -> None:
-        """An edit makes no revision; what the draft was before can still be read, as of then."""
+    async def test_3_edit_of_a_draft_keeps_its_earlier_state(self, storage: IStorage) -> None:
+        """An edit makes no revision. The earlier state can be read as of its time."""
         draft = RevisionStatus.draft
         first = create_write("a", sample(text="one", code="c"), time=_START, status=draft)
         second = modify_write(first, first, sample(text="two", payload=LARGE), time=_hours(1))
@@ -80,24 +80,24 @@ class TimelineTests(StorageTests):
         await _committed(storage, first, second, third)
         head = await present(storage, "a")
         assert (head.version, head.data, head.revision_info) == (3, second.data, third.revision_json)
-        assert await _numbers(storage, "a") == [1]
-        now, then = await _revision(storage, "a", 1), await _revision(storage, "a", 1, version=1)
+        assert await _revision_numbers(storage, "a") == [1]
+        now, at_time = await _revision(storage, "a", 1), await _revision(storage, "a", 1, version=1)
         assert (now.info, now.version, now.written) == (third.revision, 1, 3)
-        assert (then.info, then.version, then.written) == (first.revision, 1, 1)
-        assert (await storage.data(now), await storage.data(then)) == (second.data, first.data)
+        assert (at_time.info, at_time.version, at_time.written) == (first.revision, 1, 1)
+        assert (await storage.data(now), await storage.data(at_time)) == (second.data, first.data)
         assert await ids(storage, QB["text"].eq("two")) == ["a"]
         assert await ids(storage, QB["text"].eq("one")) == await ids(storage, QB["code"].eq("c")) == []
 
-    async def test_a_switch_moves_the_head_and_an_update_branches_from_there(self, storage: IStorage) -> None:
-        """It makes no revision; data, index and status become those of the revision."""
+    async def test_update_after_a_switch_branches_from_that_revision(self, storage: IStorage) -> None:
+        """A switch makes no revision. Data, index values and status become those of the revision."""
         first = create_write("a", sample(text="one", payload=LARGE), status=RevisionStatus.draft)
         second = update_write(first, sample(text="two"))
-        back = switch_write(second, first)
-        branch = update_write(back, sample(text="three"))
-        await _committed(storage, first, second, back)
+        restoration = switch_write(second, first)
+        branch = update_write(restoration, sample(text="three"))
+        await _committed(storage, first, second, restoration)
         head = await present(storage, "a")
         assert (head.version, head.data, head.revision_info) == (3, first.data, first.revision_json)
-        assert await _numbers(storage, "a") == [2, 1]
+        assert await _revision_numbers(storage, "a") == [2, 1]
         assert await ids(storage, QB["text"].eq("one")) == ["a"]
         await storage.commit(branch)
         assert [(await _revision(storage, "a", n)).info.parent_revision_id for n in (1, 2, 3)] == [None, "a:1", "a:1"]
@@ -105,8 +105,8 @@ class TimelineTests(StorageTests):
         assert kinds == [CommitKind.update, CommitKind.switch, CommitKind.update, CommitKind.create]
         assert (await _revision(storage, "a", 1)).written == 3
 
-    async def test_5_a_switch_may_not_take_what_another_holds(self, storage: IStorage) -> None:
-        """A unique value that was given up, and is held by another resource now."""
+    async def test_5_switch_to_a_taken_unique_value_is_refused(self, storage: IStorage) -> None:
+        """The value was given up and belongs to another resource now."""
         first = create_write("a", sample(code="one"))
         second = update_write(first, sample(code="two"))
         await _committed(storage, first, second, create_write("b", sample(code="one")))
@@ -114,8 +114,8 @@ class TimelineTests(StorageTests):
             await storage.commit(switch_write(second, first))
         assert (await present(storage, "a")).data == second.data
 
-    async def test_the_commit_of_a_time_is_the_last_one_that_is_not_after_it(self, storage: IStorage) -> None:
-        """To the microsecond; nothing before the first one."""
+    async def test_commit_at_returns_the_last_commit_up_to_a_time(self, storage: IStorage) -> None:
+        """Exact to the microsecond. There is none before the first commit."""
         first = create_write("a", sample(), time=_START)
         second = delete_write(first, time=_hours(1))
         third = restore_write(second, time=_hours(1))
@@ -128,33 +128,33 @@ class TimelineTests(StorageTests):
         assert await storage.commit_at("a", _START - tick) is None
         assert await storage.commit_at("nobody", _START) is None
 
-    async def test_what_is_pruned_is_gone_and_the_head_never_is(self, storage: IStorage) -> None:
-        """Its data, with the update that gives it up or with a prune of its own; commits still tell that it was."""
+    async def test_prune_removes_data_except_the_head(self, storage: IStorage) -> None:
+        """Prune with an update and with a prune of its own. The commits stay listed."""
         writes = [create_write("a", sample(number=1, payload=LARGE))]
         for number in range(2, 5):
             writes.append(update_write(writes[-1], sample(number=number), prunes=number - 3))
         writes.append(switch_write(writes[-1], writes[1]))
         writes.append(prune_write(writes[-1], 4))
         await _committed(storage, *writes[:4])
-        assert await _numbers(storage, "a") == [4, 3, 2]
+        assert await _revision_numbers(storage, "a") == [4, 3, 2]
         assert await storage.revision("a", 1) is None
         listed = await _revision(storage, "a", 3)
         await _committed(storage, *writes[4:])
         await storage.vacuum()
         await storage.vacuum()
-        assert await _numbers(storage, "a") == [2]
+        assert await _revision_numbers(storage, "a") == [2]
         assert (await present(storage, "a")).data == writes[1].data
         assert await storage.data(await _revision(storage, "a", 2)) == writes[1].data
         with pytest.raises(RevisionNotFound):
             await storage.data(listed)
-        held = [commit.version for commit in await storage.commits("a") if commit.locator is not None]
-        assert held == [5, 2]  # which gave the current revision its data
+        holders = [commit.version for commit in await storage.commits("a") if commit.locator is not None]
+        assert holders == [5, 2]  # which gave the current revision its data
         follower = update_write(writes[-1], sample(number=9))
         await storage.commit(follower)
-        assert await _numbers(storage, "a") == [5, 2]
+        assert await _revision_numbers(storage, "a") == [5, 2]
 
-    async def test_3_prunes_and_purges_spare_what_stands_beside_it(self, storage: IStorage) -> None:
-        """Of many that were written together, some are given up; all the others read back."""
+    async def test_3_erasure_spares_other_records_of_a_batch(self, storage: IStorage) -> None:
+        """Prune and purge some of many writes of one batch. All others read back."""
         writes = [create_write(f"r{number}", sample(number=number, payload=LARGE)) for number in range(6)]
         assert await outcomes(storage, writes) == [None] * 6
         news = [
@@ -163,14 +163,14 @@ class TimelineTests(StorageTests):
         ]
         assert await outcomes(storage, news) == [None] * 6
         await storage.vacuum()
-        await storage.commit(purge(news[0]))
+        await storage.commit(purge_write(news[0]))
         for number in range(1, 6):
-            assert await _numbers(storage, f"r{number}") == ([2] if number % 2 else [2, 1])
+            assert await _revision_numbers(storage, f"r{number}") == ([2] if number % 2 else [2, 1])
         for number in (2, 4):
             assert await storage.data(await _revision(storage, f"r{number}", 1)) == writes[number].data
 
-    async def test_resources_with_old_data_are_told_in_order(self, storage: IStorage) -> None:
-        """Those that hold data from before a time that is not the current revision's, in pages."""
+    async def test_expired_revisions_lists_resources_in_order(self, storage: IStorage) -> None:
+        """List resources in pages whose old revisions have data from before a time."""
         for name in ("a", "b", "c"):
             first = create_write(name, sample(), time=_START)
             await _committed(storage, first, update_write(first, sample(number=1), time=_hours(2)))
@@ -179,8 +179,8 @@ class TimelineTests(StorageTests):
         assert await storage.expired_revisions(_hours(1), "b", 2) == ["c"]
         assert await storage.expired_revisions(_START, "", 10) == []
 
-    async def test_a_write_of_a_key_happens_once(self, storage: IStorage) -> None:
-        """Until the key expires, or what it made is purged; also of two at the same moment."""
+    async def test_write_with_an_idempotency_key_happens_once(self, storage: IStorage) -> None:
+        """The key is free again when it expires or its resource is purged. Try two at the same moment."""
         now = datetime.now(UTC)
 
         def keyed(name: str, time: datetime) -> Write:
@@ -200,32 +200,32 @@ class TimelineTests(StorageTests):
         await storage.vacuum()
         with pytest.raises(Repeated):
             await storage.commit(keyed("d", now + timedelta(minutes=62)))
-        await storage.commit(purge(keyed("c", now + timedelta(minutes=61))))
+        await storage.commit(purge_write(keyed("c", now + timedelta(minutes=61))))
         await storage.commit(keyed("d", now + timedelta(minutes=62)))
         assert set(await ids(storage)) == {"a", "d"}
 
-    async def test_reads_that_a_purge_overtakes_find_nothing(self, storage: IStorage) -> None:
-        """What was named before it, and is fetched after it, is missing; it is not damaged."""
+    async def test_read_that_races_a_purge_finds_nothing(self, storage: IStorage) -> None:
+        """Data that was located before the purge is missing after it, and not damaged."""
         first = create_write("a", sample(payload=LARGE))
         await storage.commit(first)
         (commit,), revision = await storage.commits("a"), await _revision(storage, "a", 1)
-        await storage.commit(purge(first))
-        for named in (commit, revision):
+        await storage.commit(purge_write(first))
+        for field_names in (commit, revision):
             with pytest.raises(RevisionNotFound):
-                await storage.data(named)
+                await storage.data(field_names)
         await storage.commit(create_write("a", sample(payload=LARGE[:-1])))
         with pytest.raises(RevisionNotFound):
             await storage.data(revision)
 
-    async def test_follow_ups_are_pending_until_they_are_settled(self, storage: IStorage) -> None:
-        """Those of a delete and of a purge, in order and by pages; a write that is refused leaves none."""
+    async def test_on_delete_tasks_are_pending_until_completed(self, storage: IStorage) -> None:
+        """Tasks of deletes and purges, in order and by pages. A refused write leaves none."""
         made = {name: create_write(name, sample()) for name in "abcd"}
         await _committed(storage, *made.values())
         assert await storage.pending_deletions(None, 10) == []
-        gone = {name: replace(delete_write(made[name], time=_hours(1)), follow_up=True) for name in "cba"}
-        purged = replace(purge(gone["b"]), follow_up=True)
+        deletion = {name: replace(delete_write(made[name], time=_hours(1)), follow_up=True) for name in "cba"}
+        purged = replace(purge_write(deletion["b"]), follow_up=True)
         await _committed(
-            storage, *gone.values(), delete_write(made["d"]), purged, restore_write(gone["a"], time=_hours(2))
+            storage, *deletion.values(), delete_write(made["d"]), purged, restore_write(deletion["a"], time=_hours(2))
         )
         (refused,) = await outcomes(storage, [replace(delete_write(made["c"], time=_hours(3)), follow_up=True)])
         assert isinstance(refused, Conflict)

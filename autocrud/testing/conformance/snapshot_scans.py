@@ -1,4 +1,4 @@
-"""Conformance of pictures: everything as of one moment, while writes go on."""
+"""Conformance of snapshot scans: all heads or commits as of one moment."""
 
 from contextlib import aclosing, suppress
 from typing import Any
@@ -10,26 +10,26 @@ from autocrud.resource import CommitKind
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import CommitEntry, ScanItem
 from autocrud.testing.conformance.base import LARGE, StorageTests, asking, ids
-from autocrud.testing.sample_writes import create_write, delete_write, purge, sample, switch_write, update_write
+from autocrud.testing.sample_writes import create_write, delete_write, purge_write, sample, switch_write, update_write
 
 ALL = Query(include_deleted=True, limit=1)
 
 
-async def _picture(storage: IStorage, query: Query, **asked: Any) -> list[ScanItem]:
-    return [seen async for seen in storage.snapshot_scan(query, **asked)]
+async def scan_all(storage: IStorage, query: Query, **options: Any) -> list[ScanItem]:
+    return [scanned async for scanned in storage.snapshot_scan(query, **options)]
 
 
-class PictureTests(StorageTests):
+class SnapshotScanTests(StorageTests):
     """Tests of `snapshot_scan`."""
 
-    async def test_a_picture_shows_one_moment_while_writes_go_on(self, storage: IStorage) -> None:
-        """By ids, over several pages; what is erased meanwhile may be absent, and nothing else differs."""
+    async def test_scan_shows_one_moment_while_writes_go_on(self, storage: IStorage) -> None:
+        """In order of id, over several pages. Only erased resources may be absent."""
         writes = [create_write(f"r{number:03}", sample(number=number)) for number in range(500)]
         large = create_write("s", sample(payload=LARGE))
-        gone = create_write("t", sample(payload=LARGE))
-        await storage.commit_all([*writes[250:], *writes[:250], large, gone])
-        before = await _picture(storage, ALL)
-        assert [seen.resource_id for seen in before if not isinstance(seen, CommitEntry)] == [
+        deletion = create_write("t", sample(payload=LARGE))
+        await storage.commit_all([*writes[250:], *writes[:250], large, deletion])
+        before = await scan_all(storage, ALL)
+        assert [scanned.resource_id for scanned in before if not isinstance(scanned, CommitEntry)] == [
             *(write.meta.resource_id for write in writes), "s", "t",
         ]  # fmt: skip
         pages: Any = storage.snapshot_scan(ALL)
@@ -40,27 +40,29 @@ class PictureTests(StorageTests):
             await storage.commit(delete_write(writes[490]))
             await storage.commit(update_write(writes[499], sample(text="later")))
             await storage.commit(update_write(large, sample(text="later")))
-            with suppress(StorageUnavailable):  # it is purged, and erased when the picture ends
-                await storage.commit(purge(gone))
-            found += [seen async for seen in pages]
+            with suppress(StorageUnavailable):  # it is purged, and erased when the scan ends
+                await storage.commit(purge_write(deletion))
+            found += [scanned async for scanned in pages]
         assert found in (before, before[:-1])
         assert len(await ids(storage, include_deleted=True)) == 503
 
-    async def test_a_picture_has_what_its_query_selects(self, storage: IStorage) -> None:
-        """Filters and soft deletion are as in lists; a limit is for pages alone."""
+    async def test_scan_yields_the_heads_that_its_query_selects(self, storage: IStorage) -> None:
+        """Filters and soft deletion work as in lists. A limit has no effect."""
         writes = [create_write(f"r{number}", sample(number=number % 2)) for number in range(6)]
         await storage.commit_all([*writes, delete_write(writes[5])])
         odd = asking(QB["number"].eq(1))
-        heads = [item for item in await _picture(storage, Query(odd)) if not isinstance(item, CommitEntry)]
+        heads = [item for item in await scan_all(storage, Query(odd)) if not isinstance(item, CommitEntry)]
         assert [head.resource_id for head in heads] == ["r1", "r3"]
-        with_deleted = await _picture(storage, Query(odd, include_deleted=True), history=True)
+        with_deleted = await scan_all(storage, Query(odd, include_deleted=True), history=True)
         versions = [
-            (seen.commit.resource_id, seen.commit.version) for seen in with_deleted if isinstance(seen, CommitEntry)
+            (scanned.commit.resource_id, scanned.commit.version)
+            for scanned in with_deleted
+            if isinstance(scanned, CommitEntry)
         ]
         assert versions == [("r1", 1), ("r3", 1), ("r5", 1), ("r5", 2)]
 
-    async def test_a_picture_of_histories_has_every_commit(self, storage: IStorage) -> None:
-        """Oldest first, of one moment, each with when its resource was created, and by whom."""
+    async def test_scan_of_histories_yields_every_commit(self, storage: IStorage) -> None:
+        """Oldest first, each with the creation time and creator of its resource."""
         first = create_write("a", sample(text="1"))
         second = update_write(first, sample(text="2", payload=LARGE))
         third = switch_write(second, first)
@@ -78,8 +80,8 @@ class PictureTests(StorageTests):
         }
         assert [await storage.data(past.commit) for past in found[:3]] == [first.data, second.data, first.data]
 
-    async def test_a_picture_that_is_given_up_holds_nothing(self, storage: IStorage) -> None:
-        """More of them than there are connections: each is let go of when it is closed."""
+    async def test_closed_scan_releases_its_connection(self, storage: IStorage) -> None:
+        """Close more unfinished scans than there are connections."""
         await storage.commit(create_write("a", sample()))
         for _ in range(12):
             pages: Any = storage.snapshot_scan(ALL)
