@@ -1,4 +1,4 @@
-"""Real processes for tests: the service as `make run` starts it, on a free port, gone at the end however it ends."""
+"""Service processes for tests, started as `make run` does, on a free port, and killed at the end."""
 
 import os
 import signal
@@ -25,24 +25,24 @@ class Service:
     log: Path
 
     def wait(self) -> None:
-        """Return when it answers."""
+        """Return when the service answers."""
         _await_answer(self.base, self.process, self.log)
 
     def stop(self) -> int:
-        """Stop as an operator does, and wait; the exit status."""
+        """Stop the service with SIGTERM and return the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
 
 def environment(settings: dict[str, object]) -> dict[str, str]:
-    """This process's environment with these settings of the service, and no others."""
+    """Return this process's environment with these settings of the service, and no others."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AUTOCRUD_", "AWS_"))}
     return kept | {f"AUTOCRUD_{name.upper()}": str(value) for name, value in settings.items()}
 
 
 @contextmanager
 def service(directory: Path, *, wait: bool = True, **settings: object) -> Iterator[Service]:
-    """`python -m app` in a folder of its own, answering unless it is not waited for; killed at the end."""
+    """Run `python -m app` in a folder and wait until it answers. Kill it at the end."""
     port, log = free_port(), directory / "service.log"
     variables = environment({"data_dir": directory / "data", "port": port, **settings}) | {"PYTHONPATH": str(ROOT)}
     with log.open("w") as output:
@@ -63,7 +63,7 @@ def service(directory: Path, *, wait: bool = True, **settings: object) -> Iterat
 
 @contextmanager
 def running_stack(data: Path, directory: Path, *options: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """The stack without Docker as `make stack` starts it, answering; killed at the end if it still runs."""
+    """Run the stack as `make stack` does and wait until it answers. Kill it at the end."""
     port, log = free_port(), directory / "stack.log"
     ports = ("--postgres-port", str(free_port()), "--s3-port", str(free_port()))
     with log.open("w") as output:
@@ -84,7 +84,7 @@ def running_stack(data: Path, directory: Path, *options: str) -> Iterator[tuple[
 
 @contextmanager
 def answering(command: list[str], directory: Path, variables: dict[str, str]) -> Iterator[str]:
-    """A command that serves, with this environment and no other; where it answers."""
+    """Run a serving command with exactly this environment. Yield its base URL."""
     port, log = free_port(), directory / "service.log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -102,7 +102,7 @@ def answering(command: list[str], directory: Path, variables: dict[str, str]) ->
 
 
 def start_fails(directory: Path, **settings: object) -> tuple[int, str]:
-    """Start a service that is to refuse; its exit status and what it said."""
+    """Start a service that must refuse. Return exit status and output."""
     variables = environment({"data_dir": directory / "data", **settings}) | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-m", "app"], cwd=directory, env=variables, capture_output=True, text=True, timeout=60,

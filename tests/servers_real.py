@@ -1,4 +1,4 @@
-"""The real servers of a test run, started when the first test asks for them, gone at the end however it ends."""
+"""Real servers of a test run, started on first use and killed at the end."""
 
 import atexit
 import shutil
@@ -11,7 +11,7 @@ from autocrud.testing.servers import PostgresServer, SeaweedServer, free_port
 
 @cache
 def seaweed() -> SeaweedServer:
-    """The S3 server of this run."""
+    """Return the S3 server of this run."""
     server = SeaweedServer(_folder() / "s3", free_port())
     atexit.register(server.kill)
     server.start()
@@ -20,7 +20,7 @@ def seaweed() -> SeaweedServer:
 
 @cache
 def postgres() -> PostgresServer:
-    """The PostgreSQL server of this run."""
+    """Return the PostgreSQL server of this run."""
     server = PostgresServer(_folder() / "postgres", free_port(), durable=False)
     atexit.register(server.kill)
     server.start()
@@ -28,7 +28,7 @@ def postgres() -> PostgresServer:
 
 
 def folder(name: str) -> Path:
-    """A folder for a server of a test's own, which goes with the others."""
+    """Return a folder for a server of one test, removed with the others."""
     return _folder() / name
 
 

@@ -1,4 +1,4 @@
-"""The service in a process of its own, on one machine's disk and on real servers."""
+"""Services for the conformity tests: processes on disk and on real servers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.servers_real import postgres, seaweed
 
 @pytest.fixture(params=["disk", "postgres"])
 def base(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Where the service of `app.models` answers."""
+    """Yield the base URL of a service with `app.models`."""
     settings: dict[str, Any] = {"storage": "disk"}
     if request.param == "postgres":
         name = f"conformity_{uuid4().hex[:8]}"

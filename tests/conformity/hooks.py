@@ -1,4 +1,4 @@
-"""What schemathesis has to know of the service that no OpenAPI document can tell: `SCHEMATHESIS_HOOKS`."""
+"""Hooks of schemathesis for facts that no OpenAPI document can state: `SCHEMATHESIS_HOOKS`."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ _OF_ANY_TIME = {"at", "limit", "count", "returns", "fields", "include_deleted"}
 
 @schemathesis.hook
 def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
-    """Some filters stand for all: there are hundreds, each of a type that these have, and all are read in one place."""
+    """Keep a few filters of each type, because one module reads hundreds of them."""
     for path in raw_schema["paths"].values():
         for operation in path.values():
             parameters = operation.get("parameters", [])
@@ -27,13 +27,13 @@ def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
 
 @schemathesis.serializer("application/x-ndjson")
 def lines(context: Any, value: Any) -> bytes:
-    """The body of an import, which may be anything: what is no line is refused as a line."""
+    """Return a body for imports. Any bytes are allowed; an invalid line is refused as a line."""
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
 
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """Make a request that fits the document fit what is stored, too."""
+    """Make a valid request also fit the stored data."""
     if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
         return
     query, headers = case.query or {}, case.headers or {}
@@ -54,11 +54,11 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if "Idempotency-Key" in headers:
         # A key that was used for another body is refused.
         headers["Idempotency-Key"] = str(uuid4())
-    _bring_what_is_referred_to(case.body)
+    _create_targets(case.body)
 
 
 def _mend_filters(path: str, query: dict[str, Any]) -> None:
-    """No pattern keeps a name from standing twice, or says what a regular expression is."""
+    """Remove duplicate names and invalid regular expressions, which no pattern can exclude."""
     for name in ("sort", "group_by", "metrics"):
         if name in query:
             query[name] = str(query[name]).partition(",")[0]
@@ -68,15 +68,15 @@ def _mend_filters(path: str, query: dict[str, Any]) -> None:
         query["title__regex"] = re.escape(str(query["title__regex"]))[:200]
 
 
-def _bring_what_is_referred_to(value: Any) -> None:
-    """In the place of references to blobs that nobody has uploaded, and to people that nobody has created."""
+def _create_targets(value: Any) -> None:
+    """Upload the blobs and create the people that a request refers to."""
     if isinstance(value, dict):
         if isinstance(value.get("file_id"), str):
             value |= {"data": "aGVsbG8=", "file_id": None, "size": None}
         if isinstance(value.get("author"), str):
             value["author"] = None
         for part in value.values():
-            _bring_what_is_referred_to(part)
+            _create_targets(part)
     elif isinstance(value, list):
         for part in value:
-            _bring_what_is_referred_to(part)
+            _create_targets(part)

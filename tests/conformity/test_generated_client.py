@@ -1,4 +1,4 @@
-"""A client that nobody here wrote, generated from the OpenAPI document, drives the service."""
+"""Client generated from the OpenAPI document, driving the service."""
 
 import copy
 import importlib
@@ -19,7 +19,7 @@ OPERATIONS, MERGE = "application/json-patch+json", "application/merge-patch+json
 
 
 class Client:
-    """A generated package, by the names of its operations and models."""
+    """The generated package, by operation and model names."""
 
     def __init__(self, package: str, http: httpx.Client) -> None:
         self._package = package
@@ -27,22 +27,22 @@ class Client:
         self._client.set_httpx_client(http)
 
     def answer(self, operation: str, *path: Any, status: int = 200, **arguments: Any) -> Any:
-        """What the operation answers, with its headers."""
+        """Return the operation's answer with its headers."""
         module = importlib.import_module(f"{self._package}.api.document.{operation}_document")
         answer = module.sync_detailed(*path, client=self._client, **arguments)
         assert answer.status_code == status, answer.content
         return answer
 
     def call(self, operation: str, *path: Any, status: int = 200, **arguments: Any) -> Any:
-        """The body that the operation answers with, as the client reads it."""
+        """Return the parsed body of the operation's answer."""
         return self.answer(operation, *path, status=status, **arguments).parsed
 
     def model(self, module: str, name: str) -> Any:
-        """A class of the generated models."""
+        """Return a class of the generated models."""
         return getattr(importlib.import_module(f"{self._package}.models.{module}"), name)
 
     def file(self, content: bytes, **names: str) -> Any:
-        """What the client takes for bytes."""
+        """Return bytes as the client takes them."""
         return importlib.import_module(f"{self._package}.types").File(io.BytesIO(content), **names)
 
 
@@ -51,16 +51,16 @@ Generate = Callable[[str], Client]
 
 @pytest.fixture
 def http(base: str) -> Iterator[httpx.Client]:
-    """Connections to the service."""
+    """Yield connections to the service."""
     with httpx.Client(base_url=base, timeout=60) as client:
         yield client
 
 
 @pytest.fixture
 def generate(http: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generate:
-    """Generates a client that patches by one content type.
+    """Generate a client that patches with one content type.
 
-    Of several the generator makes code that fails in `isinstance(body, list[...])`.
+    With several types the generator makes code that fails in `isinstance(body, list[...])`.
     """
     document = http.get("/openapi.json").json()
     monkeypatch.syspath_prepend(tmp_path)
@@ -93,8 +93,8 @@ def generate(http: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return make
 
 
-def test_resources_and_their_revisions(generate: Generate) -> None:
-    """Create, list, read, update, patch, and walk through what was."""
+def test_generated_client_handles_resources_and_revisions(generate: Generate) -> None:
+    """Create, list, read, update, patch, and read old revisions."""
     client = generate(MERGE)
     document = client.model("document_input", "DocumentInput")
     merge = client.model("patch_document_body", "PatchDocumentBody")
@@ -127,7 +127,7 @@ def test_resources_and_their_revisions(generate: Generate) -> None:
     assert client.call("restore", key).data.title == "Vienna"
 
 
-def test_patches_of_operations(generate: Generate) -> None:
+def test_generated_client_sends_json_patches(generate: Generate) -> None:
     """RFC 6902, each operation a class of the client."""
     client = generate(OPERATIONS)
     document = client.model("document_input", "DocumentInput")
@@ -149,8 +149,8 @@ def test_patches_of_operations(generate: Generate) -> None:
     client.call("patch", key, status=409, body=steps[:1])
 
 
-def test_blobs(generate: Generate) -> None:
-    """Upload as a body and as a form, in parts, refer to them, and read them back."""
+def test_generated_client_handles_blobs(generate: Generate) -> None:
+    """Upload as a body, a form and in parts; refer to blobs and read them back."""
     client = generate(MERGE)
     document = client.model("document_input", "DocumentInput")
     binary = client.model("binary_input", "BinaryInput")

@@ -1,6 +1,6 @@
-"""A process that deletes what a thousand others go with, and stops for ever in the middle of that, saying so.
+"""Process that starts a cascade of a thousand deletes and stalls in the middle.
 
-`python -m tests.faults.cascade DIRECTORY`
+`python -m tests.faults.cascade DIRECTORY` prints a line when it stalls.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ REVIEWS = 1000
 
 
 def stall_after(pages: int) -> None:
-    """Make the delete hang behind that many pages of those that go with it."""
+    """Make the delete stall after this many pages."""
     commit_all, done = Storage.commit_all, 0
 
     async def commit_or_hang(self: Storage, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
@@ -34,7 +34,7 @@ def stall_after(pages: int) -> None:
 
 
 async def main(directory: str) -> None:
-    """Make the resources, and delete the one."""
+    """Store the resources and delete their target."""
     _, crud = library(DiskStorageFactory(Path(directory)))
     async with crud.running():
         films, reviews = crud.manager("film"), crud.manager("review")

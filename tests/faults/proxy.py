@@ -1,4 +1,4 @@
-"""An S3 server with faults: a proxy before a real one, which does with each request what the test says."""
+"""S3 server with faults: a proxy before a real server, controlled by the test."""
 
 import asyncio
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Request:
-    """One request as the client sent it."""
+    """A request as the client sent it."""
 
     method: str
     path: str
@@ -17,12 +17,12 @@ class Request:
 
     @property
     def is_append(self) -> bool:
-        """Whether it creates an entry of a log."""
+        """Return True if the request creates a log entry."""
         return self.method == "PUT" and "/log/" in self.path and b"if-none-match: *" in self.content.lower()
 
 
 class Exchange:
-    """One request, to be answered or not."""
+    """A request to answer, or not."""
 
     def __init__(self, request: Request, client: asyncio.StreamWriter, port: int) -> None:
         self.request = request
@@ -30,7 +30,7 @@ class Exchange:
         self._port = port
 
     async def forward(self) -> bytes:
-        """Let the server do it; its answer."""
+        """Forward the request to the server and return its answer."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
             writer.write(self.request.content)
@@ -39,13 +39,13 @@ class Exchange:
             writer.close()
 
     async def answer(self, content: bytes) -> None:
-        """Tell the client; one that has left is no error."""
+        """Answer the client. A client that has left is no error."""
         with suppress(ConnectionError):
             self._client.write(content)
             await self._client.drain()
 
     async def refuse(self, status: int, code: str) -> None:
-        """Answer with an error of S3, and do nothing."""
+        """Answer with an S3 error, without forwarding."""
         body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>as the test says</Message></Error>"
         head = f"HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n\r\n"
         await self.answer((head + body).encode())
@@ -55,12 +55,12 @@ Behaviour = Callable[[Exchange], Awaitable[None]]
 
 
 async def honest(exchange: Exchange) -> None:
-    """What the server would do."""
+    """Forward the request and answer with the result."""
     await exchange.answer(await exchange.forward())
 
 
 class Proxy:
-    """The proxy. `behave` may be replaced at any time, and holds for the requests that follow."""
+    """The proxy. `behave` may be replaced at any time and applies to later requests."""
 
     def __init__(self, port: int) -> None:
         self.endpoint_url = ""
@@ -82,7 +82,7 @@ class Proxy:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Proxy"]:
-        """The proxy on a free port; requests that hang in it end with it."""
+        """Run the proxy on a free port. Pending requests end with it."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.endpoint_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:

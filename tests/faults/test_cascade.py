@@ -1,4 +1,4 @@
-"""A delete that others go with is finished, though the process that began it was killed."""
+"""Cascade after a crash: finished although the process that began it was killed."""
 
 import signal
 import subprocess
@@ -13,8 +13,8 @@ from tests.faults.cascade import REVIEWS
 from tests.http.reference_models import library
 
 
-def die_in_the_middle(directory: Path, keeps_index: bool) -> None:
-    """Begin a cascade in another process, kill it, and perhaps lose the index."""
+def kill_in_the_middle(directory: Path, keeps_index: bool) -> None:
+    """Start a cascade in another process, kill it, and optionally delete the index."""
     command = [sys.executable, "-m", "tests.faults.cascade", str(directory)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -25,9 +25,9 @@ def die_in_the_middle(directory: Path, keeps_index: bool) -> None:
 
 
 @pytest.mark.parametrize("keeps_index", [True, False], ids=["as it is", "from the log alone"])
-async def test_a_cascade_survives_sigkill(tmp_path: Path, keeps_index: bool) -> None:
-    """The next start finishes it, in its own time, by whoever began it; also after a rebuild of SQLite."""
-    die_in_the_middle(tmp_path, keeps_index)
+async def test_cascade_is_finished_after_sigkill(tmp_path: Path, keeps_index: bool) -> None:
+    """The next start finishes it, with the original time and author, also after a rebuild."""
+    kill_in_the_middle(tmp_path, keeps_index)
     _, crud = library(DiskStorageFactory(tmp_path))
     films, reviews = crud.manager("film"), crud.manager("review")
     async with crud.running():

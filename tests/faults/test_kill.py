@@ -1,4 +1,4 @@
-"""Writers are killed at random points; nothing that was acknowledged may be lost (invariants 1, 2 and 6)."""
+"""Writers killed at random points: no acknowledged write is lost (invariants 1, 2 and 6)."""
 
 import json
 import os
@@ -20,14 +20,14 @@ KILLS = int(os.environ.get("AUTOCRUD_TEST_KILLS", "40"))
 
 
 class Ledger:
-    """What the writers said: the newest acknowledged state of each resource, and the writes whose end is not known."""
+    """Record of the writers: the newest acknowledged state of each resource, and writes of unknown outcome."""
 
     def __init__(self) -> None:
         self.done: dict[str, dict[str, Any]] = {}
         self.open: dict[str, int] = {}
 
     def read(self, lines: Iterator[str]) -> None:
-        """Take over what one writer said; a last line cut short was not said."""
+        """Record the lines of a writer. A last line that was cut short does not count."""
         for line in lines:
             if not line.endswith("\n"):
                 break
@@ -40,7 +40,7 @@ class Ledger:
 
 
 async def check(directory: Path, ledger: Ledger) -> list[Any]:
-    """Open what the dead left, compare it with the ledger, and take a picture of it."""
+    """Open the storage, compare it with the ledger, and return all heads."""
     async with storage_on(DiskStorageFactory(directory)) as storage:
         await compare(storage, ledger)
         everything = [head async for head in all_heads(storage)]
@@ -48,7 +48,7 @@ async def check(directory: Path, ledger: Ledger) -> list[Any]:
 
 
 async def all_heads(storage: IStorage) -> Any:
-    """Every head, page by page."""
+    """Return every head, page by page."""
     query: Query | None = Query(include_deleted=True, limit=1000)
     while query is not None:
         page = await storage.search(query)
@@ -58,7 +58,7 @@ async def all_heads(storage: IStorage) -> Any:
 
 
 async def compare(storage: IStorage, ledger: Ledger) -> None:
-    """Each resource is at its last acknowledged version, or at the one that was under way, whole."""
+    """Check that each resource is intact at its last acknowledged version, or at the version in flight."""
     for name, said in ledger.done.items():
         head = await storage.get(name)
         assert head is not None
@@ -80,14 +80,14 @@ def spawn(directory: Path, *arguments: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def read_some(writer: "subprocess.Popen[str]", number: int) -> list[str]:
-    """The next lines that a writer says."""
+def read_lines(writer: "subprocess.Popen[str]", number: int) -> list[str]:
+    """Read the next lines of a writer."""
     assert writer.stdout is not None
     return [writer.stdout.readline() for _ in range(number)]
 
 
 def kill(writer: "subprocess.Popen[str]") -> list[str]:
-    """Kill a writer, and read what it had said by then."""
+    """Kill a writer, and read its remaining lines."""
     writer.send_signal(signal.SIGKILL)
     assert writer.stdout is not None
     rest = list(writer.stdout)
@@ -96,12 +96,12 @@ def kill(writer: "subprocess.Popen[str]") -> list[str]:
     return rest
 
 
-async def test_nothing_acknowledged_is_lost_to_sigkill(tmp_path: Path) -> None:
-    """Dozens of kills, at points that the seed chooses by how much the writer had said; also two writers at once."""
+async def test_2_sigkill_loses_no_acknowledged_write(tmp_path: Path) -> None:
+    """Kill dozens of times at points that the seed chooses, also two writers at once."""
     chance, ledger = random.Random(2026), Ledger()
     for round_number in range(KILLS // 2):
         writers = [spawn(tmp_path, round_number * 2 + number) for number in range(2)]
-        said = [read_some(writer, chance.randrange(1, 120)) for writer in writers]
+        said = [read_lines(writer, chance.randrange(1, 120)) for writer in writers]
         for writer, lines in zip(writers, said, strict=True):
             ledger.read(iter(lines + kill(writer)))
         if round_number % 5 == 4:
@@ -113,14 +113,14 @@ async def test_nothing_acknowledged_is_lost_to_sigkill(tmp_path: Path) -> None:
     assert len(ledger.done) >= KILLS
 
 
-async def test_a_kill_between_the_log_and_sqlite_loses_nothing(tmp_path: Path) -> None:
-    """The entry is the commit point: what it holds is there after the kill, though nobody was told."""
+async def test_2_kill_between_log_and_sqlite_loses_no_entry(tmp_path: Path) -> None:
+    """The entry is the commit point, although no client was answered."""
     ledger, committed = Ledger(), 0
     for seed in range(8):
         writer = spawn(tmp_path, seed, seed)
         lines: list[str] = []
         while "stalled" not in (lines[-1] if lines else ""):
-            lines += read_some(writer, 1)
+            lines += read_lines(writer, 1)
         kill(writer)
         ledger.read(iter(lines))
         committed += len(ledger.open)

@@ -1,4 +1,4 @@
-"""PostgreSQL under faults: nothing acknowledged is lost, and nothing happens twice."""
+"""PostgreSQL with faults: no acknowledged write is lost, and none happens twice."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,7 +22,7 @@ Node = Callable[..., AbstractAsyncContextManager[IStorage]]
 
 
 class Wire:
-    """A TCP proxy before PostgreSQL. `on_commit` says what becomes of the next COMMIT, and is used once."""
+    """TCP proxy before PostgreSQL. `on_commit` handles the next COMMIT, once."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -55,7 +55,7 @@ class Wire:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Wire"]:
-        """The proxy on a free port."""
+        """Run the proxy on a free port."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         parts = urlsplit(postgres().url)
         port = server.sockets[0].getsockname()[1]
@@ -80,14 +80,14 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
-    """Faults before the run's PostgreSQL."""
+    """Yield a proxy before the run's PostgreSQL."""
     async with Wire().running() as wire:
         yield wire
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
-    """Opens nodes of one schema."""
+    """Return a function that opens nodes of one schema."""
 
     def open_node(url: str | None = None) -> Any:
         return storage_on(postgres_factory(tmp_path, **({} if url is None else {"postgres_url": url})))
@@ -96,17 +96,17 @@ def node(tmp_path: Path) -> Node:
 
 
 async def committed(forward: Callable[[], Awaitable[None]]) -> None:
-    """COMMIT arrives, and its answer does not."""
+    """Forward the COMMIT and drop its answer."""
     await forward()
 
 
 async def lost(forward: Callable[[], Awaitable[None]]) -> None:
-    """COMMIT does not arrive."""
+    """Drop the COMMIT."""
 
 
 @pytest.mark.parametrize("fault", [committed, lost])
-async def test_a_commit_whose_answer_is_lost_happens_once(node: Node, wire: Wire, tmp_path: Path, fault: Any) -> None:
-    """What became of it is asked, and it is done again only if it was not done."""
+async def test_commit_with_a_lost_answer_happens_once(node: Node, wire: Wire, tmp_path: Path, fault: Any) -> None:
+    """The outcome is read, and the batch is repeated only if it was rolled back."""
     async with node(wire.url) as storage:
         first = create_write("a", sample(number=1))
         await storage.commit(first)
@@ -121,10 +121,8 @@ async def test_a_commit_whose_answer_is_lost_happens_once(node: Node, wire: Wire
         assert len(await _records(tmp_path)) == 3
 
 
-async def test_a_connection_that_ends_behind_its_commit_doubles_nothing(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """COMMIT was answered, and the way back to the pool fails: the write is done, and is not done again."""
+async def test_connection_lost_after_commit_repeats_no_write(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """COMMIT was answered, and the release of the connection fails."""
     release, failures = asyncpg.pool.Pool.release, 0
 
     async def release_and_fail(self: Any, connection: Any, **options: Any) -> None:
@@ -141,8 +139,8 @@ async def test_a_connection_that_ends_behind_its_commit_doubles_nothing(
         assert [commit.version for commit in await storage.commits("a")] == [1]
 
 
-async def test_connections_that_were_cut_are_made_anew(node: Node) -> None:
-    """As after a restart of PostgreSQL: reads and writes go on, and nobody is told."""
+async def test_cut_connections_are_replaced(node: Node) -> None:
+    """As after a restart of PostgreSQL: reads and writes go on without an error."""
     async with node() as storage:
         before = create_write("a", sample())
         await storage.commit(before)
@@ -156,8 +154,8 @@ async def test_connections_that_were_cut_are_made_anew(node: Node) -> None:
         assert [commit.version for commit in await storage.commits("a")] == [4, 3, 2, 1]
 
 
-async def test_records_that_cannot_be_stored_fail_the_batch(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of it is there, and the next write finds everything as it was."""
+async def test_batch_whose_records_cannot_be_stored_fails(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is stored, and the next write succeeds."""
 
     async def fail(self: Any, key: str, data: bytes, *, if_absent: bool = False) -> None:
         raise StorageUnavailable("S3 is away")
@@ -171,8 +169,8 @@ async def test_records_that_cannot_be_stored_fail_the_batch(node: Node, monkeypa
         await storage.commit(create_write("b", sample(code="k")))
 
 
-async def test_values_that_change_hands_within_a_batch(node: Node) -> None:
-    """Each write sees those before it, though the statements do not run in their order."""
+async def test_values_pass_between_resources_within_a_batch(node: Node) -> None:
+    """Each write sees the ones before it, although statements run in another order."""
     async with node() as storage:
         a, b = create_write("a", sample(code="k")), create_write("b", sample(code="l"))
         assert await outcomes(storage, [a, b]) == [None, None]
@@ -195,8 +193,8 @@ async def test_values_that_change_hands_within_a_batch(node: Node) -> None:
         assert {name: head.version for name, head in heads.items() if head} == {"a": 3, "b": 1, "c": 1}
 
 
-async def test_nodes_that_race_for_the_same_values_settle_it(node: Node) -> None:
-    """Batches of two nodes that want the same ids and values in opposite orders: one wins each, none hangs."""
+async def test_nodes_that_claim_equal_values_accept_one_each(node: Node) -> None:
+    """Batches of two nodes claim the same ids and values in opposite orders. None hangs."""
     async with node() as one, node() as two:
         for number in range(10):
             names = [f"{number}-{place}" for place in range(8)]

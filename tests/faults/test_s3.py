@@ -1,4 +1,4 @@
-"""S3 under faults: nothing acknowledged is lost, nothing happens twice, no slot of the log is skipped."""
+"""S3 with faults: no acknowledged write is lost or doubled, and no slot is skipped."""
 
 import asyncio
 import random
@@ -27,7 +27,7 @@ Node = Callable[..., AbstractAsyncContextManager[IStorage]]
 
 @pytest.fixture
 async def proxy() -> AsyncIterator[Proxy]:
-    """Faults before the run's S3 server."""
+    """Yield a proxy before the run's S3 server."""
     async with Proxy(seaweed().port).running() as proxy:
         s3._TRUSTED.add((proxy.endpoint_url, "tests"))  # what is behind it is probed by others
         yield proxy
@@ -35,7 +35,7 @@ async def proxy() -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 def node(tmp_path: Path, proxy: Proxy) -> Node:
-    """Opens nodes of one log: through the proxy, or past it."""
+    """Return a function that opens nodes of one log, through the proxy or past it."""
 
     def open_node(*, faulty: bool = True, **options: Any) -> Any:
         where = {"endpoint_url": proxy.endpoint_url, "timeout": 0.5} if faulty else {}
@@ -46,7 +46,7 @@ def node(tmp_path: Path, proxy: Proxy) -> Node:
 
 @asynccontextmanager
 async def bucket(tmp_path: Path) -> AsyncIterator[ObjectStore]:
-    """The objects of the test, past the proxy."""
+    """Yield the test's objects, past the proxy."""
     store = S3ObjectStore(**s3_options(), prefix=tmp_path.name)
     await store.open()
     yield store
@@ -54,20 +54,20 @@ async def bucket(tmp_path: Path) -> AsyncIterator[ObjectStore]:
 
 
 async def log_of(tmp_path: Path) -> list[str]:
-    """The entries that there are."""
+    """Return the entries of the log."""
     async with bucket(tmp_path) as store:
         return [key.rpartition("/")[2] async for key in store.keys("sample/log/")]
 
 
 class Once:
-    """A fault that befalls the first append to the log, and no other request."""
+    """A fault of the first append to the log, and of no other request."""
 
     def __init__(self, fault: Callable[[Exchange], Any], times: int = 1) -> None:
         self._fault = fault
         self._left = times
 
     async def __call__(self, exchange: Exchange) -> None:
-        """Behave."""
+        """Apply the fault."""
         if exchange.request.is_append and self._left > 0:
             self._left -= 1
             await self._fault(exchange)
@@ -76,33 +76,33 @@ class Once:
 
 
 async def applied_but_unanswered(exchange: Exchange) -> None:
-    """The server does it, and its answer is lost."""
+    """Forward the request and drop its answer."""
     await exchange.forward()
 
 
 async def conflict(exchange: Exchange) -> None:
-    """409, which decides nothing."""
+    """Answer 409, which decides nothing."""
     await exchange.refuse(409, "ConditionalRequestConflict")
 
 
 async def slow_down(exchange: Exchange) -> None:
-    """503."""
+    """Answer 503."""
     await exchange.refuse(503, "SlowDown")
 
 
 async def too_many(exchange: Exchange) -> None:
-    """429."""
+    """Answer 429."""
     await exchange.refuse(429, "TooManyRequests")
 
 
 async def applied_and_503(exchange: Exchange) -> None:
-    """The server does it, and something on the way says that it did not."""
+    """Forward the request and answer 503."""
     await exchange.forward()
     await exchange.refuse(503, "ServiceUnavailable")
 
 
 async def stalled(exchange: Exchange) -> None:
-    """Neither done nor answered."""
+    """Neither forward nor answer."""
     await asyncio.Event().wait()
 
 
@@ -110,10 +110,10 @@ FAULTS = [applied_but_unanswered, conflict, slow_down, too_many, applied_and_503
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_an_append_that_fails_is_decided_before_the_next(
+async def test_failed_append_is_decided_before_the_next(
     node: Node, proxy: Proxy, tmp_path: Path, fault: Callable[[Exchange], Any]
 ) -> None:
-    """Whatever befalls one PUT, its write is acknowledged, is there once, and the log has no hole."""
+    """The write is acknowledged and stored once, and the log has no gap."""
     async with node() as one, node(faulty=False) as other:
         first = create_write("a", sample(number=1))
         await one.commit(first)
@@ -127,7 +127,7 @@ async def test_an_append_that_fails_is_decided_before_the_next(
 
 
 @pytest.mark.parametrize("times", [3, 6])
-async def test_a_burst_of_503_is_waited_out(node: Node, proxy: Proxy, tmp_path: Path, times: int) -> None:
+async def test_append_outlasts_a_burst_of_503(node: Node, proxy: Proxy, tmp_path: Path, times: int) -> None:
     """The same slot is tried until it is decided."""
     async with node() as storage:
         proxy.behave = Once(slow_down, times)
@@ -136,8 +136,8 @@ async def test_a_burst_of_503_is_waited_out(node: Node, proxy: Proxy, tmp_path: 
     assert await log_of(tmp_path) == ["000001.ndjson"]
 
 
-async def test_a_refusal_is_judged_by_what_is_current(node: Node) -> None:
-    """A node that has not looked for a while refuses nothing that another node has made possible."""
+async def test_refusal_is_checked_against_the_current_state(node: Node) -> None:
+    """A node that has not read for a while refuses no write that another node made possible."""
     async with node(faulty=False, max_staleness=3600) as one, node(faulty=False) as other:
         holder = create_write("a", sample(code="k"))
         await one.commit(holder)
@@ -150,8 +150,8 @@ async def test_a_refusal_is_judged_by_what_is_current(node: Node) -> None:
         assert isinstance(refused, UniqueViolation)
 
 
-async def test_a_put_that_lands_late_happens_once(node: Node, proxy: Proxy, tmp_path: Path) -> None:
-    """The client gave up and put the same bytes again; the first request arrives at the server after all of that."""
+async def test_put_that_lands_late_happens_once(node: Node, proxy: Proxy, tmp_path: Path) -> None:
+    """The client put the same bytes again. Then the first request arrives."""
     late: list[Exchange] = []
 
     async def hold(exchange: Exchange) -> None:
@@ -170,8 +170,8 @@ async def test_a_put_that_lands_late_happens_once(node: Node, proxy: Proxy, tmp_
     assert await log_of(tmp_path) == ["000001.ndjson", "000002.ndjson"]
 
 
-async def test_a_put_that_lands_while_the_slot_is_undecided_is_found(node: Node, proxy: Proxy, tmp_path: Path) -> None:
-    """The client sees nothing but errors, and meanwhile the first request lands: the write is acknowledged, once."""
+async def test_put_that_lands_in_an_undecided_slot_is_found(node: Node, proxy: Proxy, tmp_path: Path) -> None:
+    """The client sees only errors until the first request lands. The write is acknowledged once."""
     late: list[Exchange] = []
 
     async def hold_then_refuse(exchange: Exchange) -> None:
@@ -192,8 +192,8 @@ async def test_a_put_that_lands_while_the_slot_is_undecided_is_found(node: Node,
     assert await log_of(tmp_path) == ["000001.ndjson"]
 
 
-async def test_a_slot_that_another_node_took_is_left_to_it(node: Node, proxy: Proxy, tmp_path: Path) -> None:
-    """The PUT never arrived, and another node was there meanwhile: its entry is applied, and ours is the next."""
+async def test_slot_taken_by_another_node_is_applied(node: Node, proxy: Proxy, tmp_path: Path) -> None:
+    """The PUT never arrived and another node took the slot. Our entry is the next one."""
 
     async def overtaken(exchange: Exchange) -> None:
         await other.commit(create_write("b", sample(code="k")))
@@ -206,8 +206,8 @@ async def test_a_slot_that_another_node_took_is_left_to_it(node: Node, proxy: Pr
     assert await log_of(tmp_path) == ["000001.ndjson", "000002.ndjson"]
 
 
-async def test_a_writer_paused_before_its_acknowledgement_goes_on(node: Node, proxy: Proxy, tmp_path: Path) -> None:
-    """Its PUT is done; before it hears of that, another node commits and snapshots. Both are right afterwards."""
+async def test_writer_paused_before_its_acknowledgement_goes_on(node: Node, proxy: Proxy, tmp_path: Path) -> None:
+    """Meanwhile another node commits and makes a snapshot. Both are right afterwards."""
     paused, go_on = asyncio.Event(), asyncio.Event()
 
     async def pause(exchange: Exchange) -> None:
@@ -240,8 +240,8 @@ async def test_a_writer_paused_before_its_acknowledgement_goes_on(node: Node, pr
         assert len(await ids(cold)) == 21
 
 
-async def test_an_answer_cut_short_is_asked_for_again(node: Node, proxy: Proxy) -> None:
-    """A body that ends before its length is no body, whether it is an entry or data."""
+async def test_truncated_answer_is_requested_again(node: Node, proxy: Proxy) -> None:
+    """A body shorter than its length is discarded, for entries and for data."""
     cut = 0
 
     async def cut_short(exchange: Exchange) -> None:
@@ -262,8 +262,8 @@ async def test_an_answer_cut_short_is_asked_for_again(node: Node, proxy: Proxy) 
         assert cut == 2
 
 
-async def test_while_nothing_answers_callers_are_told_in_time(node: Node, proxy: Proxy, tmp_path: Path) -> None:
-    """Unknown is not failed: the write that was under way is there once the server is back, and the others are not."""
+async def test_unresponsive_server_gives_an_error_in_time(node: Node, proxy: Proxy, tmp_path: Path) -> None:
+    """The write in flight is stored once the server is back. The waiting ones are not."""
     async with node() as one, node(faulty=False) as other:
         one._patience = 1.0  # type: ignore[attr-defined]  # not ten seconds of a test
         proxy.behave = stalled
@@ -279,8 +279,8 @@ async def test_while_nothing_answers_callers_are_told_in_time(node: Node, proxy:
         assert sorted(await ids(one)) == sorted(await ids(other)) == ["a", "c"]
 
 
-async def test_a_purge_reaches_snapshots_and_every_entry(node: Node, tmp_path: Path) -> None:
-    """No object of the bucket holds what was purged, and other nodes and new ones answer alike."""
+async def test_purge_erases_snapshots_and_entries(node: Node, tmp_path: Path) -> None:
+    """No object holds the purged data. Other nodes and new nodes agree."""
     marker = "MARKER-5b1d"
     async with node(faulty=False, snapshot_every=3) as one, node(faulty=False, snapshot_every=3) as other:
         doomed = create_write("a", sample(text=marker, payload=marker * 3000))
@@ -302,8 +302,8 @@ async def test_a_purge_reaches_snapshots_and_every_entry(node: Node, tmp_path: P
         assert len(await ids(cold, include_deleted=True)) == 10
 
 
-async def test_random_faults_lose_nothing_and_double_nothing(node: Node, proxy: Proxy, tmp_path: Path) -> None:
-    """Two nodes write through random faults; what was acknowledged is there, once, in order, on every node."""
+async def test_random_faults_lose_and_double_no_write(node: Node, proxy: Proxy, tmp_path: Path) -> None:
+    """Two nodes write through random faults. Each acknowledged write is stored once, in order."""
     chance = random.Random(3)
 
     async def misbehave(exchange: Exchange) -> None:
@@ -329,7 +329,7 @@ async def test_random_faults_lose_nothing_and_double_nothing(node: Node, proxy: 
 
 
 async def _write_through(storage: IStorage, name: str) -> int:
-    """Write eight versions; where an answer is unknown, read what became of it. How many there are in the end."""
+    """Write eight versions, and read the outcome where it is unknown. Return the final version."""
     last: Write | None = None
     for number in range(8):
         write = create_write(name, sample(number=0)) if last is None else update_write(last, sample(number=number))

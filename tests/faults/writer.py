@@ -1,7 +1,7 @@
-"""A process that writes until it is killed, and tells each acknowledgement before it goes on.
+"""Process that writes until it is killed, and prints each acknowledgement before it goes on.
 
-`python -m tests.faults.writer DIRECTORY SEED [STALL]`: a line of JSON per acknowledged write on standard output. With
-STALL it stops for ever, on the write of that number, between the log entry and SQLite's commit, and says so.
+`python -m tests.faults.writer DIRECTORY SEED [STALL]` prints a line of JSON per acknowledged write. With STALL the
+process stops for ever after that many batches, between the log and SQLite.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ CLIENTS = 4
 
 
 def tell(**what: Any) -> None:
-    """One line, in one system call."""
+    """Print a line in one system call."""
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
 
 def next_write(before: Write | None, name: str, chance: random.Random) -> Write:
-    """A random next step for a resource."""
+    """Return a random next write of a resource."""
     data = sample(number=chance.randrange(1000), payload="p" * chance.choice([0, 100, 20_000]))
     if before is None:
         return create_write(name, data)
@@ -38,7 +38,7 @@ def next_write(before: Write | None, name: str, chance: random.Random) -> Write:
 
 
 async def client(storage: IStorage, prefix: str, seed: int) -> None:
-    """Write to a few resources of its own, for ever."""
+    """Write to a few own resources for ever."""
     chance = random.Random(seed)
     last: dict[str, Write] = {}
     for number in range(1_000_000):
@@ -51,7 +51,7 @@ async def client(storage: IStorage, prefix: str, seed: int) -> None:
 
 
 def stall_after(commits: int) -> None:
-    """Make the thread hang where it would commit a batch to SQLite, once that many are done."""
+    """Make the SQLite thread hang before its commit after this many batches."""
     run, done = SqliteConnection.run, 0
 
     async def run_or_hang(self: SqliteConnection, work: Any) -> Any:
@@ -67,7 +67,7 @@ def stall_after(commits: int) -> None:
 
 
 async def main(directory: str, seed: int, stall: int | None) -> None:
-    """Open, then write with several clients at once."""
+    """Open the storage and write with several clients."""
     factory = DiskStorageFactory(Path(directory))
     await factory.open()
     storage = factory.build(SAMPLE)

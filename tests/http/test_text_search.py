@@ -15,7 +15,7 @@ from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import Serve
 from tests.http.test_lists import walk
-from tests.storage.backfill_probe import filled
+from tests.storage.backfill_probe import wait_until_filled
 
 
 class Story(BaseModel):
@@ -143,7 +143,7 @@ async def test_what_is_searched_may_change(tmp_path: Any) -> None:
             if expected is None:
                 await manager.create({"title": "a fox", "text": "some hens"})
             else:
-                await filled("story")
+                await wait_until_filled("story")
                 assert [await manager.count(text=text) for text in ("fox", "hens")] == expected
 
 

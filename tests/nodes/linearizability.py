@@ -10,13 +10,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One request and its answer.
+    """A request and its answer.
 
     Attributes:
-        start, end: when it was sent and answered; `end` is infinite where no answer came.
-        version: the version that a write made, or that a read found; None for a refused or unanswered write.
-        content: what was written, or read.
-        expected: the version that a write named in its precondition.
+        start, end: times of request and answer; `end` is infinite if no answer came.
+        version: version that a write made or a read found; None for a refused or unanswered write.
     """
 
     kind: str  # "write" or "read"
@@ -29,7 +27,7 @@ class Operation:
 
 
 def violations(operations: Sequence[Operation]) -> list[str]:
-    """What is wrong with a history; empty where it is linearizable and no update is lost."""
+    """Return the faults of a history. An empty list means that it is linearizable and has no lost update."""
     by_resource: dict[str, list[Operation]] = {}
     for operation in operations:
         by_resource.setdefault(operation.resource, []).append(operation)
@@ -55,11 +53,11 @@ def _violations(operations: Sequence[Operation]) -> Iterable[str]:
                 yield f"a read of version {operation.version} found {operation.content!r}, not {writer.content!r}"
             if writer is not None and writer.start > operation.end:
                 yield f"version {operation.version} was read before it was written"
-    yield from _against_time([operation for operation in operations if operation.version is not None])
+    yield from _stale_operations([operation for operation in operations if operation.version is not None])
 
 
-def _against_time(operations: Sequence[Operation]) -> Iterable[str]:
-    """Operations whose version is older than what was known to be there before they began."""
+def _stale_operations(operations: Sequence[Operation]) -> Iterable[str]:
+    """Return operations whose version is older than a version known before they began."""
     ended = sorted(operations, key=lambda operation: operation.end)
     newest, index = 0, 0
     for operation in sorted(operations, key=lambda operation: operation.start):

@@ -1,9 +1,9 @@
-"""What the services on several nodes serve: films, of which no two of one year share a title."""
+"""Model of the node tests: films, with unique title and year."""
 
 from app.models import Movie
 from autocrud import AutoCRUD
 
 
 def register(crud: AutoCRUD) -> None:
-    """Add the model to the service."""
+    """Register the model."""
     crud.add_model(Movie, unique_together=[("title", "year")])

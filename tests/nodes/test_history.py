@@ -1,4 +1,4 @@
-"""The checker finds what it is there to find."""
+"""Tests of the linearizability checker."""
 
 import pytest
 
@@ -15,8 +15,8 @@ WRITE_2 = Operation("write", "a", 2, 5, 2, "two", 1)
     Operation("write", "a", 2, 6, 3, "three"),
     Operation("read", "b", 3, 4, 7, "lost answer"),
 ])  # fmt: skip
-def test_what_may_be_is_accepted(operation: Operation) -> None:
-    """Reads beside a write see either state."""
+def test_checker_accepts_linearizable_histories(operation: Operation) -> None:
+    """A read concurrent with a write may see either state."""
     lost = Operation("write", "b", 0, float("inf"), None, "lost answer")
     assert violations([WRITE_1, WRITE_2, lost, operation]) == []
 
@@ -29,6 +29,6 @@ def test_what_may_be_is_accepted(operation: Operation) -> None:
     (Operation("write", "a", 6, 7, 4, "on the wrong one", 2), "was written on 2"),
     (Operation("read", "a", 6, 7, 3, "thin air"), "which nobody wrote"),
 ])  # fmt: skip
-def test_what_may_not_be_is_found(operation: Operation, wrong: str) -> None:
-    """Stale reads, reads of the future, lost updates, and things that nobody wrote."""
+def test_checker_finds_violations(operation: Operation, wrong: str) -> None:
+    """Stale reads, reads of the future, lost updates, and values that nobody wrote."""
     assert wrong in "; ".join(violations([WRITE_1, WRITE_2, operation]))

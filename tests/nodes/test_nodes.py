@@ -1,4 +1,4 @@
-"""Several service processes on one bucket, or on one PostgreSQL and bucket: together they are one store."""
+"""Several service processes on one bucket, or on one PostgreSQL and bucket, as one store."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ NODES, CLIENTS, RESOURCES = 3, 9, 3
 
 @pytest.fixture(params=["s3", "postgres"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
-    """A place of the test's own."""
+    """Return the settings of the test's own place."""
     place = {"s3_prefix": tmp_path.name, "access_log": False, "models": "tests.nodes.models"}
     if request.param == "s3":
         return s3_settings(seaweed(), **place)
@@ -32,7 +32,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def nodes(settings: dict[str, Any], tmp_path: Path) -> Iterator[list[Service]]:
-    """Services that start at the same time on an empty place, each in a folder of its own."""
+    """Start services at the same time on an empty place, each in its own folder."""
     with ExitStack() as stack:
         starting = []
         for number in range(NODES):
@@ -47,13 +47,13 @@ def nodes(settings: dict[str, Any], tmp_path: Path) -> Iterator[list[Service]]:
 
 @pytest.fixture
 async def clients(nodes: list[Service]) -> AsyncIterator[list[httpx.AsyncClient]]:
-    """A client of each node."""
+    """Yield a client of each node."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(httpx.AsyncClient(base_url=node.base, timeout=30)) for node in nodes]
 
 
 class Recorder:
-    """A client that goes from node to node at random, and writes down what it did and heard."""
+    """Client that visits random nodes and records its requests and answers."""
 
     def __init__(self, name: str, nodes: list[httpx.AsyncClient], chance: random.Random) -> None:
         self.history: list[Operation] = []
@@ -99,7 +99,7 @@ class Recorder:
 
 
 async def test_histories_over_several_nodes_are_linearizable(clients: list[httpx.AsyncClient]) -> None:
-    """Random clients on a few resources through different nodes; no update is lost, and all nodes end alike."""
+    """Random clients on a few resources. No update is lost, and all nodes agree at the end."""
     start = time.monotonic()
     created = []
     for number in range(RESOURCES):
@@ -120,8 +120,8 @@ async def test_histories_over_several_nodes_are_linearizable(clients: list[httpx
     assert len(history) > CLIENTS * 3
 
 
-async def test_a_unique_value_is_held_once_over_all_nodes(clients: list[httpx.AsyncClient]) -> None:
-    """Many claim the same few values and ids at once, through all nodes; one each wins, and all nodes agree."""
+async def test_unique_value_is_claimed_once_over_all_nodes(clients: list[httpx.AsyncClient]) -> None:
+    """Many clients claim the same values and ids at once. One wins each, and all nodes agree."""
     claims = [
         clients[number % NODES].post("/movie", json={"title": f"t{number}", "imdb_id": f"tt000000{number % 4}"})
         for number in range(36)

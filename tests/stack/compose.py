@@ -1,6 +1,6 @@
-"""Runs docker-compose.yml without Docker: each service's own command and environment, as a process from a wheel.
+"""Runner of docker-compose.yml without Docker: each service's command and environment, as a process from a wheel.
 
-A service's name becomes an address of this machine (127.x.y.z), so that ports stay as they are written.
+Each service gets a local address (127.x.y.z), so that ports stay as they are written.
 """
 
 import os
@@ -22,10 +22,10 @@ from tests.servers import ROOT
 
 
 class Compose:
-    """The file, with names resolved to addresses and `${VARIABLE:-default}` to defaults.
+    """The Compose file with names resolved to addresses and `${VARIABLE:-default}` to defaults.
 
     Args:
-        folder: where volumes, configs and logs go.
+        folder: folder of volumes, configs and logs.
     """
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
@@ -39,7 +39,7 @@ class Compose:
         self.addresses = {name: f"{network}.{number}" for number, name in enumerate(self.file["services"], 2)}
 
     def up(self, name: str) -> None:
-        """Start a service after those that it depends on, each once, and wait until it is healthy."""
+        """Start a service after its dependencies, each once, and wait until it is healthy."""
         if name in self._servers:
             return
         service = self.file["services"][name]
@@ -50,11 +50,11 @@ class Compose:
         server.start()
 
     def kill(self, name: str) -> None:
-        """End a service as a crash does."""
+        """Kill a service, as a crash does."""
         self._servers[name].kill()
 
     def resolve(self, name: str, value: object) -> str:
-        """A value in which names of services, and the address that listens on all interfaces, are addresses."""
+        """Return a value with service names and the any-address replaced by addresses."""
         text = "true" if value is True else str(value)
         for other, address in self.addresses.items():
             text = re.sub(rf"(?<=[/@ ]){re.escape(other)}(?=:\d)|(?<==){re.escape(other)}$", address, text)
@@ -84,7 +84,7 @@ class Compose:
 
 
 class Process(Server):
-    """A service by its command and its environment; `/data` is a folder of its own."""
+    """A service by its command and its environment; `/data` is its own folder."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Process(Server):
 
 
 class DatabaseOfImage(PostgresServer):
-    """What the entry point of the postgres image makes of its environment: a user, who owns a database."""
+    """The postgres image's entry point: makes a user with a database."""
 
     def __init__(self, directory: Path, port: int, host: str, environment: dict[str, str]) -> None:
         user, password = environment["POSTGRES_USER"], environment["POSTGRES_PASSWORD"]
@@ -128,14 +128,14 @@ class DatabaseOfImage(PostgresServer):
         self._database = environment["POSTGRES_DB"]
 
     def start(self) -> None:
-        """Start, and make the database."""
+        """Start the server and make the database."""
         super().start()
         command = [str(postgres_programs() / "createdb"), "-h", self.host, "-U", self.user, self._database]
         subprocess.run(command, env={**os.environ, "PGPASSWORD": self.password}, check=True)
 
 
 def of_dockerfile() -> tuple[list[str], dict[str, str]]:
-    """The image's command, with this interpreter, and its environment."""
+    """Return the image's command, with this interpreter, and its environment."""
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     (command,) = [line for line in lines if line.startswith("CMD ")]
     environment = [part for line in lines if line.startswith("ENV ") for part in shlex.split(line)[1:]]

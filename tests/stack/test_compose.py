@@ -1,4 +1,4 @@
-"""The Compose file is valid, and what it starts works: each service's command and environment, from wheels."""
+"""The Compose file is valid, and its services work: each command and environment, from wheels."""
 
 import subprocess
 import sys
@@ -16,13 +16,13 @@ from tests.stack.compose import Compose
 
 @pytest.fixture
 def compose(tmp_path: Path) -> Iterator[Compose]:
-    """The file, with everything that is started gone in the end."""
+    """Yield the file, and stop everything that was started."""
     with ExitStack() as stack:
         yield Compose(folder(tmp_path.name), stack)
 
 
 def smoke(base: str) -> None:
-    """Each thing that the service is for, once."""
+    """Use each feature of the service once."""
     with httpx.Client(base_url=base, timeout=30) as http:
         assert http.get("/readyz").json()["status"] == "ready"
         created = http.post("/movie", json={"title": "The Third Man", "imdb_id": "tt0041959"})
@@ -42,8 +42,8 @@ def smoke(base: str) -> None:
         assert http.get(where).status_code == 404
 
 
-def test_the_file_is_valid() -> None:
-    """By the schema of the Compose specification."""
+def test_compose_file_is_valid() -> None:
+    """Validate with the schema of the Compose specification."""
     command = [
         sys.executable,
         "-m",
@@ -56,8 +56,8 @@ def test_the_file_is_valid() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_what_is_named_is_there(compose: Compose) -> None:
-    """Volumes, configs and dependencies; data is in named volumes, and only this machine can connect."""
+def test_compose_names_exist(compose: Compose) -> None:
+    """Volumes, configs and dependencies. Data is in named volumes, and ports are local."""
     file = compose.file
     for service in file["services"].values():
         for other, condition in service.get("depends_on", {}).items():
@@ -73,14 +73,14 @@ def test_what_is_named_is_there(compose: Compose) -> None:
 
 
 @pytest.mark.parametrize(("name", "port"), [("autocrud", 8000), ("autocrud-s3", 8000)])
-def test_what_it_starts_works(compose: Compose, name: str, port: int) -> None:
-    """`docker compose up NAME`: what it depends on comes first, the bucket makes itself, and requests are served."""
+def test_compose_services_serve_requests(compose: Compose, name: str, port: int) -> None:
+    """Dependencies start first, the bucket is created, and requests are served."""
     compose.up(name)
     smoke(f"http://{compose.addresses[name]}:{port}")
 
 
-def test_the_proxy_goes_around_a_replica_that_is_gone(compose: Compose) -> None:
-    """`docker compose up proxy`: three replicas are one store."""
+def test_proxy_avoids_a_dead_replica(compose: Compose) -> None:
+    """Three replicas are one store."""
     compose.up("proxy")
     smoke(f"http://{compose.addresses['proxy']}:8080")
     replica = f"http://{compose.addresses['replica-2']}:8000"

@@ -1,4 +1,4 @@
-"""The Dockerfile's steps, in a clean folder: what it builds serves."""
+"""The Dockerfile's steps in a clean folder."""
 
 import re
 import shlex
@@ -13,14 +13,14 @@ from tests.servers import ROOT, answering
 from tests.stack.test_compose import smoke
 
 
-def test_the_steps_of_the_dockerfile_make_a_service_that_serves(tmp_path: Path) -> None:
-    """Each COPY finds what it copies, each RUN of the build succeeds, and the CMD serves with nothing else at hand."""
+def test_dockerfile_steps_build_a_serving_image(tmp_path: Path) -> None:
+    """Each COPY finds its files, each RUN succeeds, and the CMD serves."""
     stages = re.split(r"(?m)^FROM .*\n", (ROOT / "Dockerfile").read_text().replace("\\\n", " "))
     _, build, final = stages
     root = tmp_path / "root"
 
     def inside(text: str) -> str:
-        """Absolute paths of the image, in the folder that stands for it."""
+        """Replace absolute paths of the image by paths of the folder."""
         return re.sub(r"(?<![\w.-])/(venv|build|data|home)", rf"{root}/\1", text)
 
     work = root / "build"

@@ -1,4 +1,4 @@
-"""The backends that the conformance suite and the state machine run on: one line each."""
+"""Backends of the conformance suite and the state machine, one line each."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from tests.servers_real import postgres, seaweed
 
 
 def s3_options() -> dict[str, Any]:
-    """How to reach the run's S3 server."""
+    """Return the options of the run's S3 server."""
     server = seaweed()
     return {
         "bucket": "tests",
@@ -28,12 +28,12 @@ def s3_options() -> dict[str, Any]:
 
 
 def s3_factory(path: Path, **options: Any) -> S3StorageFactory:
-    """A place in the bucket that is the folder's own, with its cache in the folder."""
+    """Return a factory on a prefix of the bucket named like the folder, with its cache in the folder."""
     return S3StorageFactory(**{**s3_options(), "prefix": path.name, "cache_dir": path / "cache"} | options)
 
 
 def postgres_factory(path: Path, **options: Any) -> PostgresStorageFactory:
-    """A schema, and a place in the bucket, that are the folder's own."""
+    """Return a factory on a schema and a prefix named like the folder."""
     own = {"postgres_url": postgres().url, "prefix": path.name, "schema": path.name}
     return PostgresStorageFactory(**s3_options() | own | options)
 
@@ -48,7 +48,7 @@ BACKENDS: dict[str, Callable[[Path], IStorageFactory]] = {
 
 @asynccontextmanager
 async def storage_on(factory: IStorageFactory, spec: ModelSpec[Any] = SAMPLE) -> AsyncIterator[IStorage]:
-    """A storage of a factory of its own, open meanwhile."""
+    """Yield an open storage of a factory."""
     await factory.open()
     storage = factory.build(spec)
     try:

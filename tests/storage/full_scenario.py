@@ -1,4 +1,4 @@
-"""All kinds of commits on a storage, and everything that it can be asked about them."""
+"""Full scenario: all kinds of commits on a storage, and every answer about them."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,7 @@ CONTENTS = (
 
 
 async def read_everything(storage: IStorage) -> list[Any]:
-    """Everything that the storage can be asked."""
+    """Return every answer of the storage."""
     everything = (await storage.search(Query(include_deleted=True, limit=1000))).items
     live = await ids(storage)
     by_field = [await ids(storage, QB["text"].eq(text)) for text in ("", "x", "y")]
@@ -58,8 +58,8 @@ async def read_everything(storage: IStorage) -> list[Any]:
     return [*found, contents, keys, spot, pending, count]
 
 
-async def write_a_bit_of_everything(storage: IStorage) -> None:
-    """All kinds of commits, in batches and alone, with data small and large, with blobs and with keys."""
+async def write_everything(storage: IStorage) -> None:
+    """Commit writes of all kinds, in batches and alone, with small and large data, blobs and keys."""
     blobs = [(await storage.blobs.put_bytes(content)).file_id for content in CONTENTS]
     writes = [create_write(f"r{number}", _first(number)) for number in range(12)]
     writes[5] = create_write("r5", sample(), status=RevisionStatus.draft, blobs=(blobs[1], blobs[2]), key=_key("first"))
@@ -110,7 +110,7 @@ def _key(key: str) -> RequestKey:
 
 
 async def _refusal(storage: IStorage, data: bytes) -> str | None:
-    """Why a resource of this data cannot be."""
+    """Return the error of a create with this data."""
     probe = create_write("probe", data)
     try:
         await storage.commit(probe)
@@ -121,7 +121,7 @@ async def _refusal(storage: IStorage, data: bytes) -> str | None:
 
 
 async def _holder(storage: IStorage, key: str) -> str | None:
-    """What a request of this key made."""
+    """Return the id of the resource that a request with this key made."""
     probe = create_write("probe", sample(), key=_key(key))
     try:
         await storage.commit(probe)

@@ -1,4 +1,4 @@
-"""Every backend passes the same suite (invariant 7)."""
+"""Conformance suite and state machine on every backend (invariant 7)."""
 
 import os
 import tempfile
@@ -17,25 +17,25 @@ EXAMPLES = int(os.environ.get("AUTOCRUD_TEST_EXAMPLES", "0"))
 
 @pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
-    """Each backend's name in turn."""
+    """Return the name of each backend in turn."""
     name: str = request.param
     return name
 
 
 class TestStorage(StorageConformance):
-    """The shipped suite, on each backend."""
+    """The shipped suite on each backend."""
 
     @pytest.fixture
     async def factory(self, backend: str, tmp_path: Path) -> AsyncIterator[IStorageFactory]:
-        """The backend's factory, open."""
+        """Yield the backend's open factory."""
         factory = BACKENDS[backend](tmp_path)
         await factory.open()
         yield factory
         await factory.close()
 
 
-def test_random_operations_answer_like_a_dict(backend: str) -> None:
-    """A randomized, model-based comparison of each backend with a plain dict (invariant 7)."""
+def test_7_random_operations_answer_like_a_dict(backend: str) -> None:
+    """Compare each backend with a plain dict (invariant 7)."""
     # A step on a server takes a hundred times as long; `make campaign` takes the time.
     examples = EXAMPLES or (40 if backend in ("memory", "disk") else 5)
     with tempfile.TemporaryDirectory() as directory:

@@ -1,4 +1,4 @@
-"""What is the disk's own: durability, rebuilding from the log, erasing, and faults of files."""
+"""Disk backend: durability, rebuilds from the log, erasure, and file faults."""
 
 import asyncio
 import os
@@ -25,15 +25,15 @@ from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.sample_writes import SAMPLE, Sample, create_write, delete_write, purge_write, sample, update_write
 from tests.storage.backends import storage_on
-from tests.storage.backfill_probe import filled
-from tests.storage.full_scenario import read_everything, write_a_bit_of_everything
+from tests.storage.backfill_probe import wait_until_filled
+from tests.storage.full_scenario import read_everything, write_everything
 
 Opener = Callable[..., AbstractAsyncContextManager[IStorage]]
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Opener:
-    """Opens a storage in the test's folder, for a model that is `SAMPLE` unless it is given."""
+    """Return a function that opens a storage in the test's folder, of `SAMPLE` unless another model is given."""
 
     def open_storage(spec: ModelSpec[Any] = SAMPLE, **options: Any) -> Any:
         return storage_on(DiskStorageFactory(tmp_path, **options), spec)
@@ -41,10 +41,10 @@ def opened(tmp_path: Path) -> Opener:
     return open_storage
 
 
-async def test_6_the_log_alone_rebuilds_the_metadata(opened: Opener, tmp_path: Path) -> None:
-    """With the SQLite files gone, every query answers as before."""
+async def test_6_log_alone_rebuilds_the_metadata(opened: Opener, tmp_path: Path) -> None:
+    """Delete the SQLite files. Every query answers as before."""
     async with opened() as storage:
-        await write_a_bit_of_everything(storage)
+        await write_everything(storage)
         before = await read_everything(storage)
     for path in (tmp_path / "sample").glob("metadata*"):
         path.unlink()
@@ -52,14 +52,14 @@ async def test_6_the_log_alone_rebuilds_the_metadata(opened: Opener, tmp_path: P
         assert await read_everything(storage) == before
 
 
-async def test_6_sqlite_of_the_past_catches_up_with_the_log(opened: Opener, tmp_path: Path) -> None:
-    """A SQLite file that lost its last transactions, as after a power cut, follows the log again."""
+async def test_6_outdated_sqlite_file_catches_up_with_the_log(opened: Opener, tmp_path: Path) -> None:
+    """Restore a SQLite file that lost its last transactions, as after a power cut."""
     kept = tmp_path.with_name(tmp_path.name + "-kept")
     async with opened() as storage:
         await storage.commit(create_write("a", sample(text="x")))
     shutil.copytree(tmp_path / "sample", kept)
     async with opened() as storage:
-        await write_a_bit_of_everything(storage)
+        await write_everything(storage)
         before = await read_everything(storage)
     for path in (tmp_path / "sample").glob("metadata*"):
         path.unlink()
@@ -68,8 +68,8 @@ async def test_6_sqlite_of_the_past_catches_up_with_the_log(opened: Opener, tmp_
         assert await read_everything(storage) == before
 
 
-async def test_2_an_entry_that_a_dead_process_left_is_seen_at_once(opened: Opener, tmp_path: Path) -> None:
-    """An entry whose writer died before SQLite's commit is committed: open readers see it, without a write."""
+async def test_2_entry_of_a_dead_process_is_visible_at_once(opened: Opener, tmp_path: Path) -> None:
+    """The writer died before SQLite's commit. Open readers see the entry without a further write."""
     async with opened() as storage:
         await storage.commit(create_write("a", sample(text="x")))
         async with opened() as other:
@@ -83,8 +83,8 @@ async def test_2_an_entry_that_a_dead_process_left_is_seen_at_once(opened: Opene
             assert await ids(other) == ["c", "b", "a"]
 
 
-async def test_2_a_writer_first_applies_what_a_dead_process_left(opened: Opener, tmp_path: Path) -> None:
-    """A write that conflicts with the entry that was left is refused."""
+async def test_2_writer_applies_the_entry_of_a_dead_process_first(opened: Opener, tmp_path: Path) -> None:
+    """A write that conflicts with that entry is refused."""
     async with opened() as storage:
         await storage.commit(create_write("a", sample()))
         await _leave_entry(tmp_path, _applied(tmp_path))
@@ -92,8 +92,8 @@ async def test_2_a_writer_first_applies_what_a_dead_process_left(opened: Opener,
         assert [type(result).__name__ for result in results] == ["AlreadyExists", "NoneType"]
 
 
-async def test_2_a_torn_file_is_never_an_entry(opened: Opener, tmp_path: Path) -> None:
-    """What a crash leaves of a file that was being written stands under another name, and is swept away."""
+async def test_2_torn_file_never_becomes_an_entry(opened: Opener, tmp_path: Path) -> None:
+    """A crash leaves the file under a temporary name, and it is removed."""
     async with opened() as storage:
         await storage.commit(create_write("a", sample()))
     torn = tmp_path / ".tmp" / "torn"
@@ -104,23 +104,23 @@ async def test_2_a_torn_file_is_never_an_entry(opened: Opener, tmp_path: Path) -
         assert not torn.exists()
 
 
-async def test_batches_become_one_entry(opened: Opener, tmp_path: Path) -> None:
-    """Writes that arrive while a batch is in flight share the next one's file."""
+async def test_writes_of_a_batch_become_one_entry(opened: Opener, tmp_path: Path) -> None:
+    """Writes that arrive while a batch is in flight share the next file."""
     async with opened() as storage:
         await outcomes(storage, [create_write(f"r{number}", sample()) for number in range(100)])
     assert len(_entries(tmp_path)) <= 3
 
 
-async def test_a_refused_batch_persists_nothing(opened: Opener, tmp_path: Path) -> None:
-    """No entry is made of conflicts alone."""
+async def test_refused_batch_appends_no_entry(opened: Opener, tmp_path: Path) -> None:
+    """Commit a batch of conflicts only."""
     async with opened() as storage:
         await storage.commit(create_write("a", sample()))
         await outcomes(storage, [create_write("a", sample()) for _ in range(5)])
     assert len(_entries(tmp_path)) == 1
 
 
-async def test_3_a_purge_erases_every_byte(opened: Opener, tmp_path: Path) -> None:
-    """Neither the log nor SQLite's files hold a marker afterwards; what was beside it is whole."""
+async def test_3_purge_erases_every_byte(opened: Opener, tmp_path: Path) -> None:
+    """Search the log and SQLite's files for a marker. Other records stay intact."""
     marker = "MARKER-7f3a"
     async with opened() as storage:
         doomed = create_write("a", sample(text=marker, tags=[marker], code=marker, payload=marker * 3000))
@@ -141,10 +141,10 @@ async def test_3_a_purge_erases_every_byte(opened: Opener, tmp_path: Path) -> No
         assert await read_everything(storage) == before
 
 
-async def test_a_purge_cut_short_is_finished_at_the_next_start(
+async def test_interrupted_purge_is_finished_at_the_next_start(
     opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where bytes cannot be erased, the purge says so, and they are when the service starts again."""
+    """The purge reports bytes that it cannot erase. The next start erases them."""
     marker = "MARKER-91c0"
     async with opened() as storage:
         doomed = create_write("a", sample(text=marker, tags=[marker]))
@@ -164,8 +164,8 @@ async def test_a_purge_cut_short_is_finished_at_the_next_start(
     assert _files_with(tmp_path, marker) == []
 
 
-async def test_purges_by_two_processes_in_one_entry_do_not_undo_each_other(opened: Opener, tmp_path: Path) -> None:
-    """Each rewrites the file that the other does, under the same lock."""
+async def test_purges_of_two_processes_in_one_entry_both_erase(opened: Opener, tmp_path: Path) -> None:
+    """Both rewrite the same file, under the same lock."""
     async with opened() as one, opened() as two:
         writes = [create_write(f"r{number}", sample(text=f"MARKER-{number}")) for number in range(40)]
         assert await outcomes(one, writes) == [None] * 40
@@ -177,8 +177,8 @@ async def test_purges_by_two_processes_in_one_entry_do_not_undo_each_other(opene
     assert _files_with(tmp_path, "MARKER") == []
 
 
-async def test_a_full_disk_refuses_and_then_recovers(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log that cannot be written makes writes unavailable; reads go on, and so do writes once it can."""
+async def test_full_disk_refuses_writes_and_recovers(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads go on. Writes go on once the log can be written."""
     async with opened() as storage:
         await storage.commit(create_write("a", sample()))
 
@@ -194,8 +194,8 @@ async def test_a_full_disk_refuses_and_then_recovers(opened: Opener, monkeypatch
         assert await ids(storage) == ["b", "a"]
 
 
-async def test_a_write_whose_answer_was_lost_is_there(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error after the entry was created leaves the outcome open; the next read shows that it was committed."""
+async def test_write_with_a_lost_answer_is_committed(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error after the entry was created leaves the outcome open. The next read shows the write."""
     put = LocalObjectStore.put
 
     async def put_and_fail(self: Any, key: str, data: bytes, *, if_absent: bool = False) -> None:
@@ -213,8 +213,8 @@ async def test_a_write_whose_answer_was_lost_is_there(opened: Opener, monkeypatc
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "header"])
-async def test_a_damaged_entry_is_refused_not_guessed(opened: Opener, tmp_path: Path, damage: str) -> None:
-    """A rebuild over a damaged line stops, and names the entry."""
+async def test_rebuild_over_a_damaged_entry_is_refused(opened: Opener, tmp_path: Path, damage: str) -> None:
+    """The error names the entry."""
     async with opened() as storage:
         await storage.commit(create_write("a", sample(text="precious")))
     (entry,) = _entries(tmp_path)
@@ -232,8 +232,8 @@ async def test_a_damaged_entry_is_refused_not_guessed(opened: Opener, tmp_path: 
             pass
 
 
-async def test_a_log_shorter_than_sqlite_is_refused(opened: Opener, tmp_path: Path) -> None:
-    """Lost log entries are data lost: the service does not start as if nothing had happened."""
+async def test_log_shorter_than_sqlite_is_refused(opened: Opener, tmp_path: Path) -> None:
+    """Lost entries are lost data, so the start is refused."""
     async with opened() as storage:
         await storage.commit(create_write("a", sample()))
         await storage.commit(create_write("b", sample()))
@@ -243,8 +243,8 @@ async def test_a_log_shorter_than_sqlite_is_refused(opened: Opener, tmp_path: Pa
             pass
 
 
-async def test_a_damaged_sqlite_file_is_named(opened: Opener, tmp_path: Path) -> None:
-    """The message says what to remove, and removing it brings everything back."""
+async def test_damaged_sqlite_file_is_named(opened: Opener, tmp_path: Path) -> None:
+    """Removing the named file restores every answer."""
     async with opened() as storage:
         await storage.commit(create_write("a", sample()))
     path = tmp_path / "sample" / "metadata.sqlite"
@@ -257,8 +257,8 @@ async def test_a_damaged_sqlite_file_is_named(opened: Opener, tmp_path: Path) ->
         assert await ids(storage) == ["a"]
 
 
-async def test_a_new_index_field_is_filled_from_the_data(opened: Opener, tmp_path: Path) -> None:
-    """Start-up adds the column and the values; a field that is no longer indexed is left alone."""
+async def test_new_index_field_is_filled_from_the_data(opened: Opener, tmp_path: Path) -> None:
+    """The start adds column and values. The column of a removed field stays."""
 
     class Later(BaseModel):
         text: str = ""
@@ -273,15 +273,15 @@ async def test_a_new_index_field_is_filled_from_the_data(opened: Opener, tmp_pat
         )
     async with opened(spec) as storage:
         assert await storage.count(Query()) == 1200
-        await filled()
+        await wait_until_filled()
         assert len(await ids(storage, QB["payload"].eq("p1"), spec=spec)) == 400
     async with opened() as storage:
-        await filled()
+        await wait_until_filled()
         assert len(await ids(storage, QB["text"].eq(""))) == 1200
 
 
-async def test_a_field_of_another_type_is_indexed_anew(opened: Opener) -> None:
-    """A column takes the type that the model gives it now."""
+async def test_field_with_a_new_type_is_indexed_anew(opened: Opener) -> None:
+    """The column takes the type of the current model."""
 
     class Textual(BaseModel):
         number: Annotated[str | None, Index()] = None
@@ -294,13 +294,13 @@ async def test_a_field_of_another_type_is_indexed_anew(opened: Opener) -> None:
         write = create_write("c", b'{"number":"07"}')
         write.index = ("07",)
         await storage.commit(write)
-        await filled()
+        await wait_until_filled()
         assert await ids(storage, QB["number"].eq("07"), spec=textual) == ["c"]
         assert await ids(storage) == ["c", "b", "a"]
 
 
-async def test_a_field_that_cannot_become_unique_stops_the_start(opened: Opener) -> None:
-    """The message names the model and what is shared."""
+async def test_new_unique_field_with_shared_values_refuses_the_start(opened: Opener) -> None:
+    """The error names the model and the shared value."""
 
     class Strict(BaseModel):
         text: Annotated[str, Unique()] = ""
@@ -319,8 +319,8 @@ async def test_a_field_that_cannot_become_unique_stops_the_start(opened: Opener)
         assert await ids(storage) == ["b", "a"]
 
 
-async def test_the_tables_can_be_read_by_any_sql_tool(opened: Opener, tmp_path: Path) -> None:
-    """Index fields are typed columns, and the commits are rows."""
+async def test_tables_are_readable_by_any_sql_tool(opened: Opener, tmp_path: Path) -> None:
+    """Index fields are typed columns, and commits are rows."""
     async with opened() as storage:
         await storage.commit(create_write("a", sample(text="x", number=7, flag=True)))
     with sqlite3.connect(tmp_path / "sample" / "metadata.sqlite") as database:
@@ -332,8 +332,8 @@ async def test_the_tables_can_be_read_by_any_sql_tool(opened: Opener, tmp_path: 
     database.close()
 
 
-async def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    """A file in its place, for instance."""
+async def test_unusable_directory_is_named(tmp_path: Path) -> None:
+    """Use a file as the directory."""
     path = tmp_path / "file"
     path.touch()
     with pytest.raises(ConfigurationError, match=str(path)):
@@ -356,7 +356,7 @@ def _applied(root: Path) -> int:
 
 
 async def _leave_entry(root: Path, after: int) -> None:
-    """Append an entry to the log, as a process that dies before it tells SQLite."""
+    """Append an entry to the log like a process that dies before SQLite's commit."""
     objects = LocalObjectStore(root)
     await objects.open()
     log = Log(objects, "sample")

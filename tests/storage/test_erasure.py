@@ -1,4 +1,4 @@
-"""What is purged, pruned or given up is in no file, no object and no row afterwards, on any backend that has them."""
+"""Erasure: purged and pruned data is in no file, object or row afterwards, on each durable backend."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,7 +36,7 @@ TRACE = MARKER[2:].encode()  # there, what it shares with the word before it is 
 
 
 async def files(path: Path) -> AsyncIterator[tuple[str, bytes]]:
-    """All files of the test's folder."""
+    """Return all files of the test's folder."""
     for name, content in await asyncio.to_thread(_read_all, path):
         yield name, content
 
@@ -46,7 +46,7 @@ def _read_all(path: Path) -> list[tuple[str, bytes]]:
 
 
 async def objects(path: Path) -> AsyncIterator[tuple[str, bytes]]:
-    """All objects of the test's part of the bucket."""
+    """Return all objects of the test's prefix."""
     store = S3ObjectStore(**s3_options(), prefix=path.name)
     await store.open()
     async for key in store.keys(""):
@@ -55,7 +55,7 @@ async def objects(path: Path) -> AsyncIterator[tuple[str, bytes]]:
 
 
 async def rows(path: Path) -> AsyncIterator[tuple[str, bytes]]:
-    """All rows of the test's schema."""
+    """Return all rows of the test's schema."""
     connection = await asyncpg.connect(postgres().url)
     tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", path.name)
     for (table,) in tables:
@@ -70,14 +70,14 @@ Holding = Callable[[], Awaitable[set[str]]]
 
 @pytest.fixture(params=sorted(PLACES))
 async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[IStorage]:
-    """A storage of each backend, of a model that keeps the most that can be kept."""
+    """Yield a storage of each backend, of a model that stores as much as possible."""
     async with storage_on(BACKENDS[request.param](tmp_path), ModelSpec(Sample, temporal=True)) as storage:
         yield storage
 
 
 @pytest.fixture
 def holding(request: pytest.FixtureRequest, storage: IStorage, tmp_path: Path) -> Holding:
-    """Tells where the marker is."""
+    """Return a function that names the places where the marker is."""
     backend = request.node.callspec.params["storage"]
 
     async def find() -> set[str]:
@@ -92,8 +92,8 @@ def holding(request: pytest.FixtureRequest, storage: IStorage, tmp_path: Path) -
     return find
 
 
-async def test_a_purge_erases_all_of_a_resource(storage: IStorage, holding: Holding) -> None:
-    """Each state of each revision, large and small; its values in indexes; its blobs, and their names."""
+async def test_purge_erases_all_data_of_a_resource(storage: IStorage, holding: Holding) -> None:
+    """Every state of every revision, index values, blobs and their names."""
     blob = await storage.blobs.put_bytes(f"the blob {MARKER}".encode())
     early = await storage.blobs.put_bytes(f"an early blob {MARKER}".encode())
     first = create_write(
@@ -116,8 +116,8 @@ async def test_a_purge_erases_all_of_a_resource(storage: IStorage, holding: Hold
     assert await storage.data(commit) == beside.data
 
 
-async def test_what_is_pruned_is_erased(storage: IStorage, holding: Holding) -> None:
-    """Its data and its blobs, by the housekeeping."""
+async def test_vacuum_erases_pruned_data(storage: IStorage, holding: Holding) -> None:
+    """Check data and blobs."""
     blob = await storage.blobs.put_bytes(MARKER.encode())
     first = create_write("a", sample(text=MARKER, payload=MARKER * 3000), blobs=(blob.file_id,))
     second = update_write(first, sample(text="no longer"))
@@ -128,8 +128,8 @@ async def test_what_is_pruned_is_erased(storage: IStorage, holding: Holding) -> 
     await storage.commit(update_write(prune_write(second, 1), sample(text="goes on")))
 
 
-async def test_an_upload_that_is_given_up_is_erased(storage: IStorage, holding: Holding) -> None:
-    """Aborted, or left behind until it expired; whether or not its parts were joined."""
+async def test_abandoned_upload_is_erased(storage: IStorage, holding: Holding) -> None:
+    """Abort it or let it expire, with joined parts and without."""
     uploads = storage.blobs.uploads
     content = MARKER.encode()
     for finished in (False, True):
@@ -147,10 +147,8 @@ async def test_an_upload_that_is_given_up_is_erased(storage: IStorage, holding: 
     assert len(left) == 2
 
 
-async def test_what_is_purged_while_it_is_exported_is_erased_when_that_ends(
-    storage: IStorage, holding: Holding
-) -> None:
-    """A long reader keeps SQLite from letting go of it, and the caller is told; nobody else waits for it meanwhile."""
+async def test_purge_during_a_scan_erases_when_the_scan_ends(storage: IStorage, holding: Holding) -> None:
+    """SQLite keeps the data for the scan. The purge reports this, and other calls do not wait."""
     first = create_write("a", sample(text=MARKER, payload=MARKER))
     await storage.commit_all([first, create_write("b", sample(text="beside"))])
     read_everything: Any = storage.snapshot_scan(Query())

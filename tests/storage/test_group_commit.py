@@ -1,4 +1,4 @@
-"""Groups of writes in the log: an entry is there as a whole, or not at all."""
+"""Atomic groups in the log: an entry holds all of a group, or nothing."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from tests.storage.backends import storage_on
 from tests.storage.full_scenario import read_everything
 
 
-async def test_2_a_rebuild_shows_of_atomic_groups_all_or_none(tmp_path: Path) -> None:
-    """One that was committed is one entry; one that was refused left none."""
+async def test_2_rebuild_shows_all_or_none_of_an_atomic_group(tmp_path: Path) -> None:
+    """A committed group is one entry. A refused group left none."""
     log = tmp_path / "sample" / "log" / "000000"
     async with storage_on(DiskStorageFactory(tmp_path)) as storage:
         first = create_write("a", sample(code="one"))

@@ -1,4 +1,4 @@
-"""Index fields that a model gets when it has resources already: what goes on meanwhile, and what a crash leaves."""
+"""Index backfill: concurrent requests, crashes, and several nodes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -28,7 +28,7 @@ from autocrud.testing.conformance.base import asking
 from autocrud.testing.sample_writes import SAMPLE, Sample, create_write, delete_write, sample, update_write
 from tests.servers_real import postgres
 from tests.storage.backends import BACKENDS, postgres_factory, s3_factory, storage_on
-from tests.storage.backfill_probe import Gate, filled
+from tests.storage.backfill_probe import Gate, wait_until_filled
 
 Opener = Callable[..., AbstractAsyncContextManager[IStorage]]
 Choices = dict[str, Callable[..., Any]]
@@ -39,13 +39,13 @@ BATCH = 10
 
 
 class Later(Sample):
-    """The samples, once their payload is an index field."""
+    """The sample model with an index on its payload."""
 
     payload: Annotated[str, Index()] = ""
 
 
 class Strict(Sample):
-    """The samples, once their payload must be unique."""
+    """The sample model with a unique payload."""
 
     payload: Annotated[str, Unique()] = ""
 
@@ -58,7 +58,7 @@ LARGE = "x" * 1000
 
 
 def opener(path: Path, factory: Callable[..., Any]) -> Opener:
-    """Opens storages in the test's place, for a model that is `SAMPLE` unless it is given."""
+    """Return a function that opens storages in the test's place, of `SAMPLE` unless another model is given."""
 
     def open_storage(spec: ModelSpec[Any] = SAMPLE, **options: Any) -> Any:
         return storage_on(factory(path, **INLINE | options), spec)
@@ -68,19 +68,19 @@ def opener(path: Path, factory: Callable[..., Any]) -> Opener:
 
 @pytest.fixture(params=FACTORIES)
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    """On each backend whose metadata has columns."""
+    """Run on each backend whose metadata has columns."""
     return opener(tmp_path, FACTORIES[request.param])
 
 
 @pytest.fixture(params=SHARED)
 def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    """On each backend where processes share the columns."""
+    """Run on each backend where processes share the columns."""
     return opener(tmp_path, SHARED[request.param])
 
 
 @pytest.fixture
 async def gate(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gate]:
-    """Holds the filling before each batch, of ten resources."""
+    """Hold the backfill before each batch of ten resources."""
     gate = Gate()
     monkeypatch.setattr(IndexBackfill, "rows", BATCH)
     monkeypatch.setattr(IndexBackfill, "step", lambda filling, fields: gate.step(filling, fields))
@@ -89,7 +89,7 @@ async def gate(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gate]:
 
 
 async def fill_up(storage: IStorage, number: int = 35) -> list[Any]:
-    """Resources with three payloads in turn; one of them is large, and the last one is deleted."""
+    """Store resources with three payloads in turn, one of them large. Delete the last resource."""
     writes = [create_write(f"r{one:02}", sample(payload=f"p{one % 3}", number=one)) for one in range(number - 1)]
     writes.insert(5, create_write("large", sample(payload=LARGE)))
     for write in writes:  # one by one, so that rows stand in the order of the ids on each backend
@@ -99,12 +99,12 @@ async def fill_up(storage: IStorage, number: int = 35) -> list[Any]:
 
 
 async def with_payload(storage: IStorage, payload: str, spec: ModelSpec[Any] = LATER, **more: Any) -> list[str]:
-    """The ids of the resources with this payload."""
+    """Return the ids of the resources with this payload."""
     return sorted(await ids(storage, QB["payload"].eq(payload), spec=spec, **more))
 
 
-async def test_reads_and_writes_go_on_while_a_field_is_filled(opened: Opener, gate: Gate) -> None:
-    """Only what asks for the field is refused, with how far it is; what is written meanwhile keeps its new values."""
+async def test_reads_and_writes_go_on_during_a_backfill(opened: Opener, gate: Gate) -> None:
+    """Only queries of the field are refused, with the progress. New writes keep their values."""
     async with opened() as storage:
         writes = await fill_up(storage)
     async with opened(LATER) as storage:
@@ -125,7 +125,7 @@ async def test_reads_and_writes_go_on_while_a_field_is_filled(opened: Opener, ga
         await storage.commit(delete_write(writes[31]))
         assert await ids(storage, QB["number"].lt(2)) == ["r01"]
         gate.open()
-        await filled()
+        await wait_until_filled()
         assert await with_payload(storage, "new") == ["r00", "r29", "r34"]
         assert await with_payload(storage, LARGE) == ["large"]
         expected = [f"r{one:02}" for one in range(34) if one % 3 == 0 and one != 0]
@@ -133,10 +133,8 @@ async def test_reads_and_writes_go_on_while_a_field_is_filled(opened: Opener, ga
         assert await with_payload(storage, "p0") == [one for one in expected if one not in ("r30", "r33")]
 
 
-async def test_what_a_crash_has_left_is_gone_on_with(
-    opened: Opener, gate: Gate, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Each batch is durable, with how far it is; the field is not there before all are done."""
+async def test_backfill_continues_after_a_crash(opened: Opener, gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+    """Each batch and its progress are durable. The field is refused until the backfill ends."""
     caplog.set_level("INFO")
     async with opened() as storage:
         await fill_up(storage)
@@ -149,7 +147,7 @@ async def test_what_a_crash_has_left_is_gone_on_with(
         with pytest.raises(IndexNotReady):
             await with_payload(storage, "p1")
         gate.open()
-        await filled()
+        await wait_until_filled()
         assert len(await with_payload(storage, "p1")) == 11
         assert await with_payload(storage, LARGE) == ["large"]
     caplog.clear()
@@ -158,8 +156,8 @@ async def test_what_a_crash_has_left_is_gone_on_with(
     assert "filled" not in caplog.text
 
 
-async def test_nodes_that_start_together_share_the_work(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both come up, and both answer; each is told when the other has finished."""
+async def test_nodes_that_start_together_share_one_backfill(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both start and answer. Each learns when the other has finished."""
     monkeypatch.setattr(IndexBackfill, "rows", 2)
     async with opened() as storage:
         await fill_up(storage)
@@ -168,14 +166,14 @@ async def test_nodes_that_start_together_share_the_work(opened: Opener, monkeypa
         # Nodes on S3 have no file in common.
         async with opened(LATER) as storage:
             await storage.commit(create_write(f"new{number}", sample(payload="new"), spec=LATER))
-            await filled()
+            await wait_until_filled()
             return len(await with_payload(storage, "p1"))
 
     assert await asyncio.gather(*map(start, range(3))) == [11, 11, 11]
 
 
-async def test_unique_holds_from_the_first_write(opened: Opener, caplog: pytest.LogCaptureFixture) -> None:
-    """The start fills and indexes it before it returns; where values are shared, it is refused until they are not."""
+async def test_unique_field_is_enforced_from_the_first_write(opened: Opener, caplog: pytest.LogCaptureFixture) -> None:
+    """The start fills and indexes the field before it returns. It is refused while values are shared."""
     async with opened() as storage:
         one, two = create_write("a", sample(payload="same")), create_write("b", sample(payload="same"))
         assert await outcomes(storage, [one, two]) == [None, None]
@@ -191,10 +189,8 @@ async def test_unique_holds_from_the_first_write(opened: Opener, caplog: pytest.
             await storage.commit(create_write("c", sample(payload="other"), spec=STRICT))
 
 
-async def test_data_that_does_not_fit_is_named_and_stops_nothing_else(
-    shared: Opener, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The field stays away, with a message that says so; other new fields are filled. Unique would stop the start."""
+async def test_conversion_error_disables_only_its_field(shared: Opener, caplog: pytest.LogCaptureFixture) -> None:
+    """The message names the data. Other new fields are filled. A unique field refuses the start."""
 
     class Two(Later):
         extra: Annotated[str, Index()] = ""
@@ -204,7 +200,7 @@ async def test_data_that_does_not_fit_is_named_and_stops_nothing_else(
         await storage.commit(create_write("good", sample(payload="p")))
         await storage.commit(create_write("bad", sample(payload="x" * 2001)))
     async with shared(two) as storage:
-        await filled()
+        await wait_until_filled()
         assert await ids(storage, QB["extra"].is_null(True), spec=two) == ["bad", "good"]
         with pytest.raises(IndexNotReady, match="payload of sample is not filled yet: stored data does not fit"):
             await with_payload(storage, "p", two)
@@ -217,8 +213,8 @@ async def test_data_that_does_not_fit_is_named_and_stops_nothing_else(
 
 
 @pytest.mark.parametrize("backend", FACTORIES)
-async def test_6_what_does_not_fit_keeps_nothing_from_being_rebuilt(backend: str, tmp_path: Path) -> None:
-    """Neither a revision that was replaced since, nor a current one: then the field stays away, and nothing else."""
+async def test_6_conversion_error_does_not_stop_a_rebuild(backend: str, tmp_path: Path) -> None:
+    """Check a replaced and a current revision. Only the field stays unavailable."""
     opened = opener(tmp_path, FACTORIES[backend])
 
     async def lose() -> None:
@@ -227,7 +223,7 @@ async def test_6_what_does_not_fit_keeps_nothing_from_being_rebuilt(backend: str
             await connection.execute(f'DROP TABLE "{tmp_path.name}".sample_resources')
             await connection.close()
         else:
-            assert _unlinked(tmp_path, "cache/**/*.sqlite*" if backend == "s3" else "sample/metadata.sqlite*")
+            assert _unlink_all(tmp_path, "cache/**/*.sqlite*" if backend == "s3" else "sample/metadata.sqlite*")
 
     first, bad = create_write("a", sample(payload="x" * 2001)), create_write("bad", sample(payload="x" * 2001))
     async with opened() as storage:
@@ -235,45 +231,45 @@ async def test_6_what_does_not_fit_keeps_nothing_from_being_rebuilt(backend: str
             await storage.commit(write)
     await lose()
     async with opened(LATER) as storage:
-        await filled()
+        await wait_until_filled()
         assert await with_payload(storage, "p") == ["a"]
     async with opened() as storage:
         await storage.commit(bad)
     await lose()
     async with opened(LATER) as storage:
-        await filled()
+        await wait_until_filled()
         assert sorted(await ids(storage, sort="text", limit=1, spec=LATER)) == ["a", "bad"]
         with pytest.raises(IndexNotReady, match="stored data does not fit"):
             await with_payload(storage, "p")
         await storage.commit(update_write(bad, sample(payload="q"), spec=LATER))
     async with opened(LATER) as storage:
-        await filled()
+        await wait_until_filled()
         assert await with_payload(storage, "q") == ["bad"]
 
 
-async def test_what_an_older_version_of_the_service_wrote_is_filled_again(shared: Opener) -> None:
-    """It knows nothing of the field, and says so in what it writes; housekeeping, or the next start, repairs it."""
+async def test_writes_of_an_older_version_are_filled_again(shared: Opener) -> None:
+    """The older version marks the column as stale. Maintenance or the next start repairs it."""
     async with shared() as old:
         write = create_write("a", sample(payload="p1"))
         await old.commit(write)
         async with shared(LATER) as new:
-            await filled()
+            await wait_until_filled()
             assert await with_payload(new, "p1") == ["a"]
             write = update_write(write, sample(payload="p2"))
             await old.commit(write)
             await old.commit(create_write("b", sample(payload="p2")))
             await new.vacuum()
-            await filled()
+            await wait_until_filled()
             assert await with_payload(new, "p2") == ["a", "b"]
             assert await with_payload(new, "p1") == []
         await old.commit(update_write(write, sample(payload="p3")))
     async with shared(LATER) as new:
-        await filled()
+        await wait_until_filled()
         assert await with_payload(new, "p3") == ["a"]
 
 
-async def test_a_kind_that_sqlite_stores_alike_is_filled_anew(tmp_path: Path, gate: Gate) -> None:
-    """Texts and times are both text there, and yet not the same values: only who wants times fills with them."""
+async def test_column_of_another_kind_is_filled_anew(tmp_path: Path, gate: Gate) -> None:
+    """SQLite stores texts and times as text, with different values."""
 
     class Texts(BaseModel):
         when: Annotated[str, Index()] = ""
@@ -290,13 +286,15 @@ async def test_a_kind_that_sqlite_stores_alike_is_filled_anew(tmp_path: Path, ga
             await older.vacuum()  # which leaves the column to the newer one
             assert len([task for task in asyncio.all_tasks() if task.get_name() == "filling sample"]) == 1
             gate.open()
-            await filled()
+            await wait_until_filled()
             moment = datetime(2026, 1, 1, tzinfo=UTC)
             assert await ids(storage, QB["when"].eq(moment), spec=times) == ["a"]
 
 
-async def test_a_snapshot_holds_how_far_it_is(tmp_path: Path, gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
-    """A node that starts from one goes on from there."""
+async def test_snapshot_contains_backfill_progress(
+    tmp_path: Path, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A node that starts from the snapshot continues from there."""
     caplog.set_level("INFO")
     opened = opener(tmp_path, s3_factory)
     async with opened() as storage:
@@ -308,12 +306,12 @@ async def test_a_snapshot_holds_how_far_it_is(tmp_path: Path, gate: Gate, caplog
     async with opened(LATER, cache_dir=None) as storage:
         assert "filled index fields of 20 of 35 resources: payload" in caplog.text
         gate.open()
-        await filled()
+        await wait_until_filled()
         assert len(await with_payload(storage, "p1")) == 12
 
 
-async def test_an_index_that_a_crash_left_invalid_is_built_again(tmp_path: Path) -> None:
-    """PostgreSQL keeps what it could not finish, and does not use it; and of a lost comment nobody knows the rest."""
+async def test_invalid_index_is_built_again(tmp_path: Path) -> None:
+    """PostgreSQL keeps an unfinished index and does not use it. The same for a lost comment."""
     opened = opener(tmp_path, postgres_factory)
     async with opened() as storage:
         for name in ("a", "b"):
@@ -336,10 +334,8 @@ async def test_an_index_that_a_crash_left_invalid_is_built_again(tmp_path: Path)
         await connection.close()
 
 
-async def test_a_long_reader_delays_the_start_and_not_other_readers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """PostgreSQL's lock for a new column would have everybody wait behind it: it is given up, and tried again."""
+async def test_long_reader_delays_only_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL's lock for a new column would block all readers, so it is given up and tried again."""
     opened = opener(tmp_path, postgres_factory)
     async with opened() as storage:
         await storage.commit(create_write("a", sample(payload="p1")))
@@ -354,7 +350,7 @@ async def test_a_long_reader_delays_the_start_and_not_other_readers(
 
     async def start() -> list[str]:
         async with opened(LATER) as storage:
-            await filled()
+            await wait_until_filled()
             return await with_payload(storage, "p1")
 
     starting = asyncio.create_task(start())
@@ -364,8 +360,8 @@ async def test_a_long_reader_delays_the_start_and_not_other_readers(
     assert await starting == ["a"]
 
 
-async def test_over_http_the_answer_says_when_to_come_back(tmp_path: Path, gate: Gate) -> None:
-    """503 with `Retry-After`, and a detail that names the field and the share."""
+async def test_http_query_during_a_backfill_is_503_with_retry_after(tmp_path: Path, gate: Gate) -> None:
+    """The detail names the field and the progress."""
     async with opener(tmp_path, DiskStorageFactory)() as storage:
         await fill_up(storage)
     app, crud = FastAPI(), AutoCRUD(storage_factory=BACKENDS["disk"](tmp_path))
@@ -380,12 +376,12 @@ async def test_over_http_the_answer_says_when_to_come_back(tmp_path: Path, gate:
         assert answer.json()["detail"] == "The index field payload of sample is not filled yet: 28 % done."
         assert (await http.get("/sample", params={"number": 3})).status_code == 200
         gate.open()
-        await filled()
+        await wait_until_filled()
         assert len((await http.get("/sample", params={"payload": "p1"})).json()["items"]) == 11
 
 
-def _unlinked(folder: Path, pattern: str) -> int:
-    """Remove files; how many there were."""
+def _unlink_all(folder: Path, pattern: str) -> int:
+    """Remove files and return their number."""
     found = list(folder.glob(pattern))
     for file in found:
         file.unlink()

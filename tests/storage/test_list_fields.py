@@ -1,4 +1,4 @@
-"""List fields in SQLite and PostgreSQL: their indexes are used, follow the heads, and come and go with the field."""
+"""List fields in SQLite and PostgreSQL: index use, changes of the heads, and changes of the model."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ from autocrud.testing.random_queries import KINDS, random_values
 from autocrud.testing.sample_writes import create_write, delete_write, purge_write, update_write
 from tests.servers_real import postgres
 from tests.storage.backends import BACKENDS, storage_on
-from tests.storage.backfill_probe import filled
+from tests.storage.backfill_probe import wait_until_filled
 
 Opener = Callable[[ModelSpec[Any]], AbstractAsyncContextManager[IStorage]]
 
@@ -43,7 +43,7 @@ class Indexed(BaseModel):
 
 
 class Otherwise(BaseModel):
-    """The same JSON, indexed as other types."""
+    """A model with the same JSON and other index types."""
 
     tags: Annotated[list[str] | None, Index()] = None
     amounts: Annotated[list[str], Index()] = []
@@ -51,24 +51,24 @@ class Otherwise(BaseModel):
 
 
 class Whole(BaseModel):
-    """A list, and then no more."""
+    """A model whose list became a scalar."""
 
     tags: Annotated[str | None, Index()] = None
 
 
 @pytest.fixture(params=["disk", "postgres"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    """Opens a storage in the test's place, on each backend with an engine of its own."""
+    """Return a function that opens a storage in the test's place, on each SQL engine."""
     return lambda spec: storage_on(BACKENDS[request.param](tmp_path), spec)
 
 
 def spec_of(model: type[BaseModel]) -> ModelSpec[Any]:
-    """All of them are one model at different times."""
+    """Return the spec of a model under one common name."""
     return ModelSpec(model, name="thing")
 
 
 async def _fill(storage: IStorage, count: int) -> None:
-    """Resources of random values, some of them changed, deleted or purged since."""
+    """Store random resources; change, delete and purge some of them."""
     chance = Random(3)
 
     def data() -> bytes:
@@ -81,8 +81,8 @@ async def _fill(storage: IStorage, count: int) -> None:
     assert set(await outcomes(storage, later)) == {None}
 
 
-async def test_list_fields_come_change_and_go(opened: Opener) -> None:
-    """A new one is filled, also where its column had another type; a list that is none any more is let go."""
+async def test_list_field_follows_changes_of_the_model(opened: Opener) -> None:
+    """A new or changed list field is filled. A removed one is dropped."""
     data = b'{"tags":["a","b"],"amounts":["1.0","2"],"amount":"1.50"}'
     async with opened(spec_of(Unindexed)) as storage:
         old = create_write("old", data, spec=spec_of(Unindexed))
@@ -91,7 +91,7 @@ async def test_list_fields_come_change_and_go(opened: Opener) -> None:
     for model, amounts, amount in ((Indexed, "1.00", "1.5"), (Otherwise, "1.0", "1.50"), (Indexed, "1", "1.500")):
         spec = spec_of(model)
         async with opened(spec) as storage:
-            await filled("thing")
+            await wait_until_filled("thing")
             assert await ids(storage, QB["tags"].contains_all(["a", "b"]), spec=spec) == ["old"]
             assert await ids(storage, QB["tags"].is_null(True), spec=spec) == ["null"]
             assert await ids(storage, QB["amounts"].contains(amounts), spec=spec) == ["old"]
@@ -104,14 +104,14 @@ async def test_list_fields_come_change_and_go(opened: Opener) -> None:
         await storage.commit(purge_write(old))
     whole = spec_of(Whole)
     async with opened(whole) as storage:
-        await filled("thing")
+        await wait_until_filled("thing")
         await storage.commit(create_write("new", b'{"tags":"a"}', spec=whole))
         assert await ids(storage, QB["tags"].eq("a"), spec=whole) == ["new"]
         assert await ids(storage, QB["tags"].is_null(True), spec=whole) == ["null"]
 
 
-async def test_items_in_sqlite_are_those_of_the_heads_and_are_looked_up(tmp_path: Path) -> None:
-    """Whatever was committed."""
+async def test_sqlite_item_tables_equal_the_heads_and_are_used(tmp_path: Path) -> None:
+    """Check after all kinds of commits, and check the plans."""
     async with storage_on(BACKENDS["disk"](tmp_path), KINDS) as storage:
         await _fill(storage, 300)
     database = sqlite3.connect(tmp_path / "kinds" / "metadata.sqlite")
@@ -137,8 +137,8 @@ async def test_items_in_sqlite_are_those_of_the_heads_and_are_looked_up(tmp_path
     database.close()
 
 
-async def test_items_in_postgresql_are_looked_up_in_an_index(tmp_path: Path) -> None:
-    """Of every type that an array can have."""
+async def test_postgres_list_filter_uses_an_index(tmp_path: Path) -> None:
+    """Check every type of array."""
     async with storage_on(BACKENDS["postgres"](tmp_path), KINDS) as storage:
         await _fill(storage, 30)
     connection = await asyncpg.connect(postgres().url)
@@ -148,7 +148,7 @@ async def test_items_in_postgresql_are_looked_up_in_an_index(tmp_path: Path) -> 
         for field, term in _terms():
             sql, values = PostgresTables(KINDS, tmp_path.name, 0).count(Query(term, include_deleted=True))
             plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {sql}", *values))
-            assert f"Bitmap Index Scan on {_shown(f'kinds_resources_{field.column}')}" in plan
+            assert f"Bitmap Index Scan on {_name_in_plan(f'kinds_resources_{field.column}')}" in plan
     finally:
         await connection.close()
 
@@ -157,13 +157,13 @@ def _plan(database: sqlite3.Connection, sql: str, compiler: SqliteCompiler) -> l
     return [row[-1] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", compiler.values)]
 
 
-def _shown(name: str) -> str:
-    """A name as plans show it."""
+def _name_in_plan(name: str) -> str:
+    """Return a name as query plans show it."""
     return f'"{name}"' if "." in name else name
 
 
 def _terms() -> Iterator[tuple[IndexField, Term]]:
-    """What can be asked of each list field, with items that resources have."""
+    """Return the possible terms of each list field, with stored items."""
     chance = Random(5)
     rows = [KINDS.index_values(KINDS.dump(KINDS.validate(random_values(chance)))) for _ in range(30)]
     for number, field in enumerate(KINDS.index_fields):

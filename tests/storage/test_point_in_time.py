@@ -1,4 +1,4 @@
-"""What a temporal model keeps, whatever becomes of the model and of what is kept."""
+"""Temporal models: stored states across changes of the model and of the metadata."""
 
 import shutil
 import sqlite3
@@ -37,7 +37,7 @@ from autocrud.testing.sample_writes import (
 )
 from tests.servers_real import postgres
 from tests.storage.backends import postgres_factory, s3_factory, storage_on
-from tests.storage.backfill_probe import filled
+from tests.storage.backfill_probe import wait_until_filled
 
 Lose = Callable[[Path], Awaitable[None]]
 
@@ -67,13 +67,13 @@ FACTORIES: dict[str, Callable[..., IStorageFactory]] = {
 
 @pytest.fixture(params=sorted(LOSE))
 def backend(request: pytest.FixtureRequest) -> str:
-    """Each backend that keeps something, by its name."""
+    """Return the name of each durable backend."""
     name: str = request.param
     return name
 
 
-async def test_6_states_are_those_of_the_records_whatever_happens(backend: str, tmp_path: Path) -> None:
-    """A model that becomes temporal later, stops to be, and is again; and one whose metadata is lost."""
+async def test_6_states_equal_the_records_after_model_changes(backend: str, tmp_path: Path) -> None:
+    """Make a model temporal later, stop it, make it temporal again, and lose the metadata."""
     past, chance = HistoryOracle(TEMPORAL_KINDS), Random(13)
 
     def opened(spec: ModelSpec[Any]) -> Any:
@@ -96,8 +96,8 @@ async def test_6_states_are_those_of_the_records_whatever_happens(backend: str, 
         await compare_random_queries(storage, past, 40)
 
 
-async def test_a_new_index_field_is_filled_for_all_times(backend: str, tmp_path: Path) -> None:
-    """From the data of then, small and large; what was pruned has none, and what was purged is not there."""
+async def test_new_index_field_is_filled_for_all_times(backend: str, tmp_path: Path) -> None:
+    """Small and large data of each time. Pruned data has no value, and purged resources are absent."""
 
     class Later(BaseModel):
         payload: Annotated[str, Index()] = ""
@@ -122,8 +122,8 @@ async def test_a_new_index_field_is_filled_for_all_times(backend: str, tmp_path:
         assert await told(storage, 2, "q" * 1500) == ["r2", "r1"]
 
 
-async def test_a_fill_that_is_cut_short_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the data of some commits cannot be read, the next start goes on with the resources that are not filled."""
+async def test_interrupted_state_backfill_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the data of some commits cannot be read, the next start continues."""
     past = HistoryOracle(TEMPORAL_KINDS)
     async with storage_on(DiskStorageFactory(tmp_path), KINDS) as storage:
         await write_random_history(storage, past, Random(17), 120)
@@ -140,18 +140,18 @@ async def test_a_fill_that_is_cut_short_goes_on(tmp_path: Path, monkeypatch: pyt
         async with storage_on(DiskStorageFactory(tmp_path), TEMPORAL_KINDS):
             pass
     with sqlite3.connect(tmp_path / "kinds" / "metadata.sqlite") as database:
-        (filled,) = database.execute("SELECT count(DISTINCT resource_id) FROM kinds_states").fetchone()
-        assert 0 < filled < len(past.states)
+        (wait_until_filled,) = database.execute("SELECT count(DISTINCT resource_id) FROM kinds_states").fetchone()
+        assert 0 < wait_until_filled < len(past.states)
     async with storage_on(DiskStorageFactory(tmp_path), TEMPORAL_KINDS) as storage:
         await compare_random_queries(storage, past, 40)
 
 
 @pytest.mark.parametrize("keeps_states", [False, True])
 @pytest.mark.parametrize("shared", ["disk", "postgres"])
-async def test_states_that_older_nodes_write_past_are_filled_at_the_next_start(
+async def test_writes_of_older_nodes_are_filled_at_the_next_start(
     shared: str, keeps_states: bool, tmp_path: Path
 ) -> None:
-    """Whether these keep none at all, or not the new field; and none keeps another from writing, even by a start."""
+    """Older nodes keep no states, or lack the new field. No start stops another node from writing."""
 
     class Later(Sample):
         payload: Annotated[str, Index()] = ""
@@ -172,7 +172,7 @@ async def test_states_that_older_nodes_write_past_are_filled_at_the_next_start(
     async with opened(older) as old:
         assert await old.commit_all([first, gone]) == [None] * 2
         async with opened(newer) as new:
-            await filled()
+            await wait_until_filled()
             for write in (second, other, purge_write(gone)):
                 await old.commit(write)
             async with opened(older):

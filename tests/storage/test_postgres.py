@@ -1,4 +1,4 @@
-"""What is PostgreSQL's own: tables and indexes, rebuilding from the records, nodes that start together."""
+"""PostgreSQL backend: tables, indexes, rebuilds from the records, and concurrent starts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -21,15 +21,15 @@ from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.sample_writes import SAMPLE, Sample, create_write, purge_write, sample, update_write
 from tests.servers_real import postgres
 from tests.storage.backends import postgres_factory, s3_options, storage_on
-from tests.storage.backfill_probe import filled
-from tests.storage.full_scenario import read_everything, write_a_bit_of_everything
+from tests.storage.backfill_probe import wait_until_filled
+from tests.storage.full_scenario import read_everything, write_everything
 
 Opener = Callable[..., AbstractAsyncContextManager[IStorage]]
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Opener:
-    """Opens a storage in the test's schema, for a model that is `SAMPLE` unless it is given."""
+    """Return a function that opens a storage in the test's schema, of `SAMPLE` unless another model is given."""
 
     def open_storage(spec: ModelSpec[Any] = SAMPLE, **options: Any) -> Any:
         return storage_on(postgres_factory(tmp_path, **options), spec)
@@ -38,7 +38,7 @@ def opened(tmp_path: Path) -> Opener:
 
 
 async def sql(tmp_path: Path, statement: str, *arguments: Any) -> list[Any]:
-    """Rows, asked around the store."""
+    """Return rows read without the store."""
     connection = await asyncpg.connect(postgres().url)
     try:
         await connection.execute(f'SET search_path = "{tmp_path.name}"')
@@ -50,17 +50,17 @@ async def sql(tmp_path: Path, statement: str, *arguments: Any) -> list[Any]:
 
 @asynccontextmanager
 async def bucket(tmp_path: Path) -> AsyncIterator[S3ObjectStore]:
-    """The test's objects."""
+    """Yield the test's objects."""
     store = S3ObjectStore(**s3_options(), prefix=tmp_path.name)
     await store.open()
     yield store
     await store.close()
 
 
-async def test_6_the_records_alone_rebuild_the_metadata(opened: Opener, tmp_path: Path) -> None:
-    """Drop the tables, and every query answers as before."""
+async def test_6_records_alone_rebuild_the_metadata(opened: Opener, tmp_path: Path) -> None:
+    """Drop the tables. Every query answers as before."""
     async with opened() as storage:
-        await write_a_bit_of_everything(storage)
+        await write_everything(storage)
         before = await read_everything(storage)
     await sql(tmp_path, "DROP TABLE sample_resources")
     async with opened() as storage:
@@ -68,10 +68,8 @@ async def test_6_the_records_alone_rebuild_the_metadata(opened: Opener, tmp_path
         await storage.commit(create_write("new", sample()))
 
 
-async def test_6_of_records_that_claim_one_version_the_one_that_was_followed_counts(
-    opened: Opener, tmp_path: Path
-) -> None:
-    """Records of a transaction that was rolled back, and could not be removed, are told from those that count."""
+async def test_6_rebuild_ignores_records_of_a_rolled_back_batch(opened: Opener, tmp_path: Path) -> None:
+    """Of two records of one version, the one that a later record follows counts."""
     async with opened() as storage:
         first = create_write("a", sample(number=1))
         await storage.commit(first)
@@ -89,8 +87,8 @@ async def test_6_of_records_that_claim_one_version_the_one_that_was_followed_cou
         assert await read_everything(storage) == before
 
 
-async def test_6_records_that_were_lost_are_missed(opened: Opener, tmp_path: Path) -> None:
-    """A rebuild without them stops, and names the resource; it does not leave it out."""
+async def test_6_rebuild_with_lost_records_is_refused(opened: Opener, tmp_path: Path) -> None:
+    """The error names the resource."""
     async with opened() as storage:
         first = create_write("a", sample(number=1))
         await storage.commit(first)
@@ -104,8 +102,8 @@ async def test_6_records_that_were_lost_are_missed(opened: Opener, tmp_path: Pat
             pass
 
 
-async def test_6_an_id_that_was_purged_and_given_again_has_its_second_life(opened: Opener, tmp_path: Path) -> None:
-    """Also where the first was not erased yet."""
+async def test_6_rebuild_keeps_only_the_second_life_of_an_id(opened: Opener, tmp_path: Path) -> None:
+    """Check also a first life that was not erased yet."""
     async with opened() as storage:
         first = create_write("a", sample(number=1))
         await storage.commit(first)
@@ -120,8 +118,8 @@ async def test_6_an_id_that_was_purged_and_given_again_has_its_second_life(opene
         assert await read_everything(storage) == before
 
 
-async def test_a_purge_leaves_no_bytes_in_the_bucket(opened: Opener, tmp_path: Path) -> None:
-    """The others in the same object stay as they were."""
+async def test_purge_leaves_no_bytes_in_the_bucket(opened: Opener, tmp_path: Path) -> None:
+    """Other records of the same object stay intact."""
     marker = "MARKER-2e11"
     async with opened() as storage:
         doomed, beside = (
@@ -138,7 +136,7 @@ async def test_a_purge_leaves_no_bytes_in_the_bucket(opened: Opener, tmp_path: P
     assert await sql(tmp_path, "SELECT * FROM sample_erasures") == []
 
 
-async def test_nodes_that_start_together_on_nothing_all_come_up(opened: Opener) -> None:
+async def test_nodes_start_together_on_an_empty_database(opened: Opener) -> None:
     """Schema, tables and indexes are made once."""
 
     async def start(number: int) -> None:
@@ -150,8 +148,8 @@ async def test_nodes_that_start_together_on_nothing_all_come_up(opened: Opener) 
         assert await storage.count(Query()) == 6
 
 
-async def test_tables_have_typed_columns_and_each_model_all_of_its_indexes(opened: Opener, tmp_path: Path) -> None:
-    """Two models whose fields have the same names, and one whose names PostgreSQL would cut to the same."""
+async def test_tables_have_typed_columns_and_all_indexes(opened: Opener, tmp_path: Path) -> None:
+    """Two models with equal field names, and names that PostgreSQL would cut to the same text."""
     long = "a_field_with_a_name_that_goes_on_for_much_longer_than_postgresql_allows_"
 
     class Other(BaseModel):
@@ -193,8 +191,8 @@ async def test_tables_have_typed_columns_and_each_model_all_of_its_indexes(opene
     assert indexes == {"sample_resources": 13, "other_resources": 5, f"{spec.name.replace('-', '_')}_resources": 8}
 
 
-async def test_a_new_index_field_is_filled_and_a_dropped_one_left_alone(opened: Opener, tmp_path: Path) -> None:
-    """Start-up brings the table to the model; an administrator's own index stays."""
+async def test_new_index_field_is_filled_and_a_removed_one_stays(opened: Opener, tmp_path: Path) -> None:
+    """An administrator's own index stays, too."""
 
     class Later(BaseModel):
         text: str = ""
@@ -209,18 +207,18 @@ async def test_a_new_index_field_is_filled_and_a_dropped_one_left_alone(opened: 
     await sql(tmp_path, "CREATE INDEX of_the_administrator ON sample_resources (updated_by)")
     later: ModelSpec[Later] = ModelSpec(Later, name="sample")
     async with opened(later, inline_limit=100) as storage:
-        await filled()
+        await wait_until_filled()
         assert len(await ids(storage, QB["payload"].eq("p1"), spec=later)) == 200
         assert len(await ids(storage, QB["payload"].eq("p" * 1999), spec=later)) == 1
     async with opened() as storage:
-        await filled()
+        await wait_until_filled()
         assert len(await ids(storage, QB["text"].eq(""))) == 600
     found = await sql(tmp_path, "SELECT indexname FROM pg_indexes WHERE indexname = 'of_the_administrator'")
     assert found == [("of_the_administrator",)]
 
 
-async def test_a_field_that_cannot_become_unique_stops_the_start(opened: Opener) -> None:
-    """The message names the model and what is shared, and the table is as it was."""
+async def test_new_unique_field_with_shared_values_refuses_the_start(opened: Opener) -> None:
+    """The error names model and value, and the table is unchanged."""
 
     class Strict(BaseModel):
         text: Annotated[str, Unique()] = ""
@@ -239,8 +237,8 @@ async def test_a_field_that_cannot_become_unique_stops_the_start(opened: Opener)
         assert await ids(storage, QB["text"].eq("same")) == ["b", "a"]
 
 
-async def test_a_user_without_rights_is_told(opened: Opener, tmp_path: Path) -> None:
-    """Which right is missing, and which setting has the user."""
+async def test_user_without_rights_gets_the_right_and_the_setting(opened: Opener, tmp_path: Path) -> None:
+    """The error names the missing right and the setting with the user."""
     await sql(tmp_path, "DROP ROLE IF EXISTS reader")
     await sql(tmp_path, "CREATE ROLE reader LOGIN PASSWORD 'secret'")
     url = f"postgresql://reader:secret@127.0.0.1:{postgres().port}/postgres"
@@ -251,10 +249,10 @@ async def test_a_user_without_rights_is_told(opened: Opener, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("batch", [1, 50, 300])
-async def test_a_batch_takes_a_constant_number_of_statements(
+async def test_batch_takes_a_constant_number_of_statements(
     opened: Opener, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    """Whatever its size, and whatever is in it."""
+    """Check batches of every size and content."""
     counted: list[str] = []
 
     async with opened() as storage:

@@ -1,4 +1,4 @@
-"""What is S3's own: snapshots, caches, nodes that were away, and servers that cannot hold a log."""
+"""S3 backend: snapshots, caches, nodes that were away, and servers that cannot hold a log."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -25,14 +25,14 @@ from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.sample_writes import SAMPLE, create_write, purge_write, sample, update_write
 from tests.servers_real import seaweed
 from tests.storage.backends import s3_factory, s3_options, storage_on
-from tests.storage.full_scenario import read_everything, write_a_bit_of_everything
+from tests.storage.full_scenario import read_everything, write_everything
 
 Node = Callable[..., AbstractAsyncContextManager[IStorage]]
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
-    """Opens nodes of one log, with a cache in the test's folder unless another is given."""
+    """Return a function that opens nodes of one log, with a cache in the test's folder unless another is given."""
 
     def open_node(spec: ModelSpec[Any] = SAMPLE, **options: Any) -> Any:
         return storage_on(s3_factory(tmp_path, **options), spec)
@@ -42,7 +42,7 @@ def node(tmp_path: Path) -> Node:
 
 @pytest.fixture
 async def objects(tmp_path: Path) -> AsyncIterator[ObjectStore]:
-    """The test's part of the bucket."""
+    """Yield the test's part of the bucket."""
     store = S3ObjectStore(**s3_options(), prefix=tmp_path.name)
     await store.open()
     yield store
@@ -50,14 +50,14 @@ async def objects(tmp_path: Path) -> AsyncIterator[ObjectStore]:
 
 
 async def keys(objects: ObjectStore, prefix: str = "") -> list[str]:
-    """All keys, in order."""
+    """Return all keys in order."""
     return [key async for key in objects.keys(prefix)]
 
 
-async def test_6_the_bucket_alone_rebuilds_the_metadata(node: Node, objects: ObjectStore) -> None:
-    """From the log, and from a snapshot and the rest of the log, every query answers as before."""
+async def test_6_bucket_alone_rebuilds_the_metadata(node: Node, objects: ObjectStore) -> None:
+    """From the log, and from a snapshot with the rest of the log."""
     async with node(snapshot_every=4) as storage:
-        await write_a_bit_of_everything(storage)
+        await write_everything(storage)
         before = await read_everything(storage)
     assert await keys(objects, "sample/snapshots/")
     async with node(cache_dir=None, snapshot_every=4) as cold:
@@ -68,8 +68,8 @@ async def test_6_the_bucket_alone_rebuilds_the_metadata(node: Node, objects: Obj
         assert await read_everything(colder) == before
 
 
-async def test_a_warm_cache_is_gone_on_with(node: Node, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It only catches up; a cold one says what it restores."""
+async def test_warm_cache_only_catches_up(node: Node, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A cold start logs what it restores."""
     caplog.set_level("INFO")
     async with node(snapshot_every=4) as storage:
         for number in range(9):
@@ -84,8 +84,8 @@ async def test_a_warm_cache_is_gone_on_with(node: Node, tmp_path: Path, caplog: 
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a database" * 1000])
-async def test_a_corrupted_cache_is_thrown_away_and_rebuilt(node: Node, tmp_path: Path, damage: bytes) -> None:
-    """The bucket has everything."""
+async def test_corrupted_cache_is_rebuilt(node: Node, tmp_path: Path, damage: bytes) -> None:
+    """The bucket has all data."""
     async with node() as storage:
         await storage.commit(create_write("a", sample()))
     (file,) = _caches(tmp_path)
@@ -94,8 +94,8 @@ async def test_a_corrupted_cache_is_thrown_away_and_rebuilt(node: Node, tmp_path
         assert await ids(storage) == ["a"]
 
 
-async def test_pages_of_a_cache_that_were_overwritten_are_noticed(node: Node, tmp_path: Path) -> None:
-    """Not only a header."""
+async def test_overwritten_cache_pages_are_detected(node: Node, tmp_path: Path) -> None:
+    """Damage a page that is not the header."""
     async with node() as storage:
         await outcomes(storage, [create_write(f"r{number}", sample(payload="p" * 500)) for number in range(200)])
     (file,) = _caches(tmp_path)
@@ -106,8 +106,8 @@ async def test_pages_of_a_cache_that_were_overwritten_are_noticed(node: Node, tm
         assert len(await ids(storage)) == 200
 
 
-async def test_a_node_stops_at_what_a_node_of_an_older_model_has_written(node: Node) -> None:
-    """What is unique there, and not here, is said with the entry, the fields and the holder."""
+async def test_node_stops_at_an_entry_that_violates_its_model(node: Node) -> None:
+    """The error names the entry, the fields and the holder."""
 
     class Older(BaseModel):
         shelf: Annotated[str, Index()]
@@ -122,8 +122,8 @@ async def test_a_node_stops_at_what_a_node_of_an_older_model_has_written(node: N
         assert await ids(old, QB["place"].eq(1), spec=older) == ["b", "a"]
 
 
-async def test_a_damaged_snapshot_is_left_aside(node: Node, objects: ObjectStore) -> None:
-    """The one before it, or the log, will do."""
+async def test_damaged_snapshot_is_ignored(node: Node, objects: ObjectStore) -> None:
+    """The start uses the snapshot before it, or the log."""
     async with node(snapshot_every=3) as storage:
         for number in range(12):
             await storage.commit(create_write(f"r{number}", sample()))
@@ -133,8 +133,8 @@ async def test_a_damaged_snapshot_is_left_aside(node: Node, objects: ObjectStore
         assert len(await ids(cold)) == 12
 
 
-async def test_only_the_newest_snapshots_are_kept_and_no_entry_goes(node: Node, objects: ObjectStore) -> None:
-    """A freed slot of the log would be written again, and acknowledged, and read by nobody."""
+async def test_old_snapshots_are_deleted_and_entries_stay(node: Node, objects: ObjectStore) -> None:
+    """A freed slot of the log would be written again and read by nobody."""
     async with node(snapshot_every=2) as storage:
         for number in range(20):
             await storage.commit(create_write(f"r{number}", sample()))
@@ -142,8 +142,8 @@ async def test_only_the_newest_snapshots_are_kept_and_no_entry_goes(node: Node, 
     assert len(await keys(objects, "sample/log/")) == 20
 
 
-async def test_a_lost_entry_is_refused_not_guessed(node: Node, objects: ObjectStore) -> None:
-    """The cache knows of an entry that the log does not have."""
+async def test_cache_ahead_of_the_log_is_refused(node: Node, objects: ObjectStore) -> None:
+    """The cache has applied an entry that the log lacks."""
     async with node() as storage:
         for number in range(3):
             await storage.commit(create_write(f"r{number}", sample()))
@@ -153,8 +153,8 @@ async def test_a_lost_entry_is_refused_not_guessed(node: Node, objects: ObjectSt
             pass
 
 
-async def test_a_node_that_was_away_catches_up(node: Node) -> None:
-    """Thousands of commits and several snapshots later it answers right, whether it slept or was stopped."""
+async def test_node_that_was_away_catches_up(node: Node) -> None:
+    """After thousands of commits and several snapshots, whether it was paused or stopped."""
     async with node(snapshot_every=150) as busy, node() as asleep:
         first = create_write("a", sample(number=0))
         await busy.commit(first)
@@ -179,7 +179,7 @@ async def test_a_node_that_was_away_catches_up(node: Node) -> None:
 
 
 async def test_nodes_see_each_others_writes_at_once(node: Node) -> None:
-    """Reads are linearizable, unless a staleness is allowed; then they may be behind, and writes are not."""
+    """Reads are linearizable without `max_staleness`. With it, only reads may lag."""
     async with node() as one, node() as two, node(max_staleness=3600) as stale:
         write = create_write("a", sample(number=1))
         await one.commit(write)
@@ -194,7 +194,7 @@ async def test_nodes_see_each_others_writes_at_once(node: Node) -> None:
 
 
 async def test_processes_share_a_cache_directory(node: Node, tmp_path: Path) -> None:
-    """Each has a folder of its own in it, and finds it again."""
+    """Each has its own folder in it, and finds the folder again."""
     async with node() as one, node() as two:
         await one.commit(create_write("a", sample()))
         assert await ids(two) == ["a"]
@@ -204,8 +204,8 @@ async def test_processes_share_a_cache_directory(node: Node, tmp_path: Path) -> 
     assert len(_caches(tmp_path)) == 2
 
 
-async def test_a_purge_of_one_node_is_finished_by_another(node: Node, objects: ObjectStore, monkeypatch: Any) -> None:
-    """A node that died between the purge and the erasing leaves no bytes, once another has read."""
+async def test_purge_of_a_dead_node_is_finished_by_another(node: Node, objects: ObjectStore, monkeypatch: Any) -> None:
+    """The node died before the erasure. No bytes are left once another node has read."""
     marker = "MARKER-77aa"
     async with node(snapshot_every=2) as one:
         doomed = create_write("a", sample(text=marker))
@@ -229,10 +229,10 @@ async def test_a_purge_of_one_node_is_finished_by_another(node: Node, objects: O
 
 
 class Racy(MemoryObjectStore):
-    """A store that looks before it puts, and lets others in between."""
+    """A store that checks before it puts, and lets other puts in between."""
 
     async def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
-        """Not atomic."""
+        """Put without atomicity."""
         if if_absent and key in self.objects:
             raise ObjectExists(key)
         await asyncio.sleep(0)
@@ -240,18 +240,18 @@ class Racy(MemoryObjectStore):
 
 
 class Deaf(MemoryObjectStore):
-    """A store that does not know the condition."""
+    """A store that ignores the condition."""
 
     async def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
-        """Unconditionally."""
+        """Put without the condition."""
         self.objects[key] = data
 
 
 class Careless(MemoryObjectStore):
-    """A store that does not look what it overwrites."""
+    """A store that overwrites without a check."""
 
     async def rewrite(self, key: str, edit: Callable[[bytes], bytes]) -> None:
-        """Not atomic."""
+        """Rewrite without atomicity."""
         before = self.objects[key]
         await asyncio.sleep(0)
         self.objects[key] = edit(before)
@@ -260,15 +260,15 @@ class Careless(MemoryObjectStore):
 @pytest.mark.parametrize(("store", "reason"), [
     (Racy(), "absent or racy"), (Deaf(), "absent or racy"), (Careless(), "were lost")
 ])  # fmt: skip
-async def test_a_store_whose_conditional_puts_cannot_be_relied_on_is_refused(store: ObjectStore, reason: str) -> None:
-    """With a sentence that says why, and nothing left behind."""
+async def test_store_without_reliable_conditional_put_is_refused(store: ObjectStore, reason: str) -> None:
+    """The error says why. Nothing is left behind."""
     with pytest.raises(ConfigurationError, match=f"x cannot hold a log: .*{reason}"):
         await probe(store, "x")
     assert await keys(store) == []
 
 
-async def test_a_store_that_decides_nothing_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It answers each PUT with trouble: nothing is known of it, and it is not refused for good."""
+async def test_store_that_decides_nothing_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each PUT fails, so nothing is known and the store is not refused for good."""
 
     async def trouble(self: Any, key: str, data: bytes, *, if_absent: bool = False) -> None:
         raise PutUndecided("503")
@@ -278,7 +278,7 @@ async def test_a_store_that_decides_nothing_is_away(monkeypatch: pytest.MonkeyPa
         await probe(MemoryObjectStore(), "x")
 
 
-async def test_the_probe_runs_at_start_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_probe_runs_at_start_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The service does not start on such a store."""
 
     async def put_anyway(self: Any, key: str, data: bytes, *, if_absent: bool = False) -> None:
@@ -293,7 +293,7 @@ async def test_the_probe_runs_at_start_up(monkeypatch: pytest.MonkeyPatch, tmp_p
     await factory.close()
 
 
-def test_the_probe_runs_by_hand(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_probe_command_reports_the_result(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """`python -m autocrud.storage.s3 check` says yes, or why not."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", seaweed().access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", seaweed().secret_key)
@@ -305,8 +305,8 @@ def test_the_probe_runs_by_hand(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert "no bucket 'nowhere'" in capsys.readouterr().err
 
 
-async def test_credentials_come_from_the_usual_chain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where none are given, the environment is asked."""
+async def test_missing_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No credentials are given, so the environment is used."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", seaweed().access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", seaweed().secret_key)
     monkeypatch.setattr("autocrud.storage.objects.s3.store._session", _fresh_session)

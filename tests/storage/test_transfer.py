@@ -1,4 +1,4 @@
-"""Histories that are moved from one storage to another, and what is rebuilt of them from log and records."""
+"""Transfer of histories between storages, and rebuilds of imported data."""
 
 import shutil
 import tracemalloc
@@ -21,20 +21,20 @@ from autocrud.testing.conformance import ids
 from autocrud.testing.sample_writes import SAMPLE
 from tests.servers_real import postgres
 from tests.storage.backends import BACKENDS, storage_on
-from tests.storage.full_scenario import read_everything, write_a_bit_of_everything
+from tests.storage.full_scenario import read_everything, write_everything
 
 Lines = list[bytes]
 
 
-async def exported(storage: IStorage, **asked: Any) -> Lines:
-    """All lines but the last."""
+async def export_lines(storage: IStorage, **asked: Any) -> Lines:
+    """Return all lines except the last."""
     transfer = ResourceManager(SAMPLE, storage).transfer
     content = b"".join([piece async for piece in transfer.export(**asked)])
     return content.splitlines(keepends=True)[:-1]
 
 
-async def imported(storage: IStorage, lines: Lines, **asked: Any) -> dict[str, int]:
-    """What came of an import in which nothing is refused."""
+async def import_lines(storage: IStorage, lines: Lines, **asked: Any) -> dict[str, int]:
+    """Import lines of which none is refused. Return the counts."""
     transfer = ResourceManager(SAMPLE, storage).transfer
     reports = [report async for report in transfer.load(_body(lines), **asked)]
     assert not [report for report in reports if isinstance(report, Refusal)]
@@ -74,62 +74,62 @@ LOSING: dict[str, Callable[[Path], Awaitable[None]]] = {
 
 @asynccontextmanager
 async def everything() -> AsyncIterator[IStorage]:
-    """A storage with commits of all kinds."""
+    """Yield a storage with commits of all kinds."""
     async with storage_on(MemoryStorageFactory()) as storage:
-        await write_a_bit_of_everything(storage)
+        await write_everything(storage)
         yield storage
 
 
-async def test_a_history_comes_back_with_what_was_pruned_of_it() -> None:
-    """Each commit of each kind: those without data stay without, and the revisions are the same."""
+async def test_import_of_a_history_keeps_its_pruned_revisions() -> None:
+    """Commits of each kind. Revisions without data stay without data."""
     async with everything() as source, storage_on(MemoryStorageFactory()) as copy:
-        lines = await exported(source, history=True)
+        lines = await export_lines(source, history=True)
         pruned = [line for line in map(from_json, lines) if "revision_info" in line and "data" not in line]
         assert len(pruned) == 5
-        assert await imported(copy, lines) == {"created": len(lines)}
-        assert await exported(copy, history=True) == lines
+        assert await import_lines(copy, lines) == {"created": len(lines)}
+        assert await export_lines(copy, history=True) == lines
         assert await revisions(copy) == await revisions(source)
         assert await ids(copy) == await ids(source)
 
 
 async def revisions(storage: IStorage) -> list[Any]:
-    """All revisions that there are, with their data."""
+    """Return all revisions with their data."""
     found = [await storage.revisions(name, RevisionSpan()) for name in await ids(storage, include_deleted=True)]
     return [(one.info, one.version, one.written, await storage.data(one)) for revisions in found for one in revisions]
 
 
 @pytest.mark.parametrize("backend", LOSING)
-async def test_6_what_was_imported_is_rebuilt_as_it_is(backend: str, tmp_path: Path) -> None:
-    """Histories, current states, and lives of one id that began at the same time: purged, overwritten, given again."""
+async def test_6_rebuild_restores_imported_data(backend: str, tmp_path: Path) -> None:
+    """Histories, states, and lives of one id that began at the same time."""
     async with everything() as source:
-        histories, states = await exported(source, history=True), await exported(source, include_deleted=True)
+        histories, states = await export_lines(source, history=True), await export_lines(source, include_deleted=True)
     async with storage_on(BACKENDS[backend](tmp_path)) as storage:
         manager = ResourceManager(SAMPLE, storage)
-        assert await imported(storage, states) == {"created": len(states)}
-        assert await exported(storage, include_deleted=True) == states
+        assert await import_lines(storage, states) == {"created": len(states)}
+        assert await export_lines(storage, include_deleted=True) == states
         overwrite = {"on_duplicate": OnDuplicate.overwrite}
-        counts = await imported(storage, histories, **overwrite)
+        counts = await import_lines(storage, histories, **overwrite)
         assert counts["overwritten"] + counts.get("unchanged", 0) == len(histories)
-        assert await exported(storage, history=True) == histories
+        assert await export_lines(storage, history=True) == histories
         for _ in range(2):
             await manager.purge("r8")
             await manager.purge("r2")
-            await imported(storage, histories)
+            await import_lines(storage, histories)
         await manager.replace("r8", {"text": "x", "number": 99})
         (state,) = [line for line in states if b'"r5"' in line]
-        await imported(storage, [state.replace(b'"r5', b'"r3'), *histories[:1]], **overwrite)
+        await import_lines(storage, [state.replace(b'"r5', b'"r3'), *histories[:1]], **overwrite)
         await manager.purge("r9")
         await manager.delete("r10")
-        before, lines = await read_everything(storage), await exported(storage, history=True)
+        before, lines = await read_everything(storage), await export_lines(storage, history=True)
     await LOSING[backend](tmp_path)
     async with storage_on(BACKENDS[backend](tmp_path)) as storage:
         assert await read_everything(storage) == before
-        assert await exported(storage, history=True) == lines
+        assert await export_lines(storage, history=True) == lines
         assert (await ResourceManager(SAMPLE, storage).replace("r3", {"text": "y"})).meta.version > 1
 
 
-async def test_9_memory_is_bounded(tmp_path: Path) -> None:
-    """Neither an import nor an export ever holds half."""
+async def test_9_transfer_runs_in_bounded_memory(tmp_path: Path) -> None:
+    """Neither an import nor an export holds half of the data."""
     line = {"data": {"payload": "x" * 8000}}
     peaks = []
 

@@ -1,4 +1,4 @@
-"""Metadata as JSON: what is written by hand is what Pydantic writes."""
+"""Metadata as JSON: the hand-written form equals Pydantic's."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -15,8 +15,8 @@ TIMES = (
 
 @pytest.mark.parametrize("by", [None, "ada", 'Ada "the first" \\ \n\x01 \u2028 Žofie 🎬'])
 @pytest.mark.parametrize("time", TIMES)
-def test_metadata_is_written_as_pydantic_writes_it(by: str | None, time: datetime) -> None:
-    """Byte for byte, and it reads back as it was, whether it was validated or trusted."""
+def test_to_json_equals_pydantic_byte_for_byte(by: str | None, time: datetime) -> None:
+    """Read back validated and trusted instances."""
     for status in RevisionStatus:
         meta = ResourceMeta.trusted(
             resource_id="a.b~c-1",
@@ -48,8 +48,8 @@ def test_metadata_is_written_as_pydantic_writes_it(by: str | None, time: datetim
         assert meta.model_copy(update={"version": 8}).to_json() == meta.to_json().replace(b":7,", b":8,", 1)
 
 
-def test_times_that_are_equal_are_written_alike() -> None:
-    """Whatever their offset."""
+def test_timestamp_of_equal_times_is_equal() -> None:
+    """Check different offsets."""
     assert {timestamp(time.astimezone(timezone(timedelta(hours=2)))) for time in TIMES[2:]} == {
         "2026-07-01T15:30:00.000000Z"
     }

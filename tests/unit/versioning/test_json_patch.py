@@ -1,4 +1,4 @@
-"""Patches of whatever documents: differences that lead there, and operations that are applied or refused."""
+"""JSON Patch and Merge Patch: differences, and operations that are applied or refused."""
 
 from contextlib import suppress
 from typing import Any
@@ -31,15 +31,15 @@ OPERATIONS = st.fixed_dictionaries(
 
 
 @given(DOCUMENTS, DOCUMENTS)
-def test_a_difference_leads_from_the_one_to_the_other(one: Any, other: Any) -> None:
-    """To the very JSON: 1, 1.0 and true are three values."""
+def test_difference_transforms_one_document_into_the_other(one: Any, other: Any) -> None:
+    """Exactly: 1, 1.0 and true are three values."""
     patch = OperationsPatch(to_json(difference(one, other)))
     assert to_json(_sorted(patch.apply(from_json(to_json(one)), 10**6))) == to_json(_sorted(other))
 
 
 @given(DOCUMENTS, st.lists(OPERATIONS, max_size=5))
 def test_operations_are_applied_or_refused(document: Any, operations: list[dict[str, Any]]) -> None:
-    """And what they come to is JSON."""
+    """The result is JSON."""
     with suppress(PatchFailed):
         to_json(OperationsPatch(to_json(operations)).apply(document, 10**6))
 

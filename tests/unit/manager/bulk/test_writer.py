@@ -1,4 +1,4 @@
-"""BulkWriter and its reader: streams, outages, and models of every kind."""
+"""Bulk writer and bulk reader: streams, outages, and models of every kind."""
 
 import asyncio
 import gc
@@ -33,7 +33,7 @@ class Note(BaseModel):
 
 
 class Strict(BaseModel):
-    """What takes no other types and no other members."""
+    """A model that accepts no other types and no other members."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -41,46 +41,46 @@ class Strict(BaseModel):
 
 
 class Loose(TypedDict):
-    """What ignores other members."""
+    """A model that ignores other members."""
 
     number: int
 
 
 @dataclass
 class Point:
-    """A place."""
+    """A point."""
 
     x: int
     y: int = 0
 
 
 class Tree(BaseModel):
-    """What contains itself."""
+    """A model that contains itself."""
 
     name: str
     children: list["Tree"] = []
 
 
 class Names(RootModel[list[str]]):
-    """What is no object."""
+    """A model that is no object."""
 
 
 NOTES: ModelSpec[Note] = ModelSpec(Note)
 
 
 async def manager_of(storage: IStorage) -> ResourceManager[Note]:
-    """A manager of notes on an open storage."""
+    """Yield a manager of notes on an open storage."""
     await storage.open()
     return ResourceManager(NOTES, storage)
 
 
 def create(number: int) -> BulkOperation:
-    """A note."""
+    """Return an operation that creates a note."""
     return BulkOperation(BulkOp.create, f"n{number}", {"text": str(number)})
 
 
 def forgetful(*, away_from: int = 1 << 62) -> IStorage:
-    """A storage that keeps nothing of what it is given, and is away from some write on."""
+    """Return a storage that stores nothing, and is unavailable from some write on."""
     storage, writes = MemoryStorageFactory().build(NOTES), 0
 
     async def commit_all(asked: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
@@ -103,8 +103,8 @@ def forgetful(*, away_from: int = 1 << 62) -> IStorage:
         (Names, '["a","b"]'), (Names, '["a",1]'),
     ],
 )  # fmt: skip
-def test_a_model_of_any_kind_is_read_as_alone(model: type[Any], body: str) -> None:
-    """The operation around the data changes nothing in how it is validated."""
+def test_operation_validates_data_like_the_model_alone(model: type[Any], body: str) -> None:
+    """Check models of any kind."""
     spec: ModelSpec[Any] = ModelSpec(model)
     reader = OperationReader(spec, LIMIT, None)
     for operation in (f'{{"op":"create","data":{body}}}', f'{{"data":{body},"id":"a","op":"update"}}'):
@@ -125,8 +125,8 @@ def _alone(spec: ModelSpec[Any], body: bytes) -> Any:
         return str(error), error.errors
 
 
-async def test_a_line_that_is_too_long_is_passed_by() -> None:
-    """Whatever pieces it comes in; it is never held as a whole."""
+async def test_line_over_the_limit_is_skipped() -> None:
+    """In pieces of any size; the line is never held in memory."""
     reader = OperationReader(NOTES, LIMIT, None)
     good = b'{"op":"create","data":{"text":"x"}}\n'
     long = b'{"op":"create","data":{"text":"' + b"x" * 50_000 + b'"}}\n'
@@ -141,8 +141,8 @@ async def test_a_line_that_is_too_long_is_passed_by() -> None:
         assert [operation.refused is None for operation in found] == [True, False, True, False, False, True]
 
 
-async def test_nobody_waits_for_more_to_come() -> None:
-    """A caller that sends one operation, and the next one only when it has the answer, gets it."""
+async def test_single_operation_is_answered_without_waiting() -> None:
+    """The client sends the next operation only after the answer."""
     manager = await manager_of(MemoryStorageFactory().build(NOTES))
     answered = asyncio.Event()
 
@@ -160,8 +160,8 @@ async def test_nobody_waits_for_more_to_come() -> None:
     assert seen == ["n0", "n1", "n2"]
 
 
-async def test_9_a_stream_takes_no_more_memory_the_longer_it_is() -> None:
-    """20,000 operations at the cost of some; nothing is read far ahead of what is answered."""
+async def test_9_long_stream_takes_constant_memory() -> None:
+    """Send 20,000 operations. None is read far ahead of its answer."""
     manager = await manager_of(forgetful())
     reader = OperationReader(NOTES, LIMIT, None)
     read = answered = ahead = 0
@@ -184,8 +184,8 @@ async def test_9_a_stream_takes_no_more_memory_the_longer_it_is() -> None:
     assert peak < 25_000_000
 
 
-async def test_an_outage_ends_the_stream_behind_what_was_begun() -> None:
-    """What is not known is said to be so, and what was not begun has no result."""
+async def test_outage_ends_the_stream_after_started_operations() -> None:
+    """Unknown outcomes are reported, and operations not started have no result."""
     manager = await manager_of(forgetful(away_from=4000))
     found: list[BulkResult] = []
 
@@ -205,8 +205,8 @@ async def test_an_outage_ends_the_stream_behind_what_was_begun() -> None:
         await manager.bulk.atomic([create(1)])
 
 
-async def test_who_stops_listening_stops_the_stream() -> None:
-    """Nothing is begun any more, and what was on its way is finished."""
+async def test_closed_stream_starts_no_further_operation() -> None:
+    """Operations in flight are finished."""
     storage = MemoryStorageFactory().build(NOTES)
     manager = await manager_of(storage)
     asked = 0
@@ -227,8 +227,8 @@ async def test_who_stops_listening_stops_the_stream() -> None:
     assert await manager.count() <= asked
 
 
-async def test_operations_of_python_values_are_done_and_refused_alike() -> None:
-    """From any iterable; an atomic request is given up with what each operation came to."""
+async def test_python_operations_equal_http_operations() -> None:
+    """From any iterable. A refused atomic request has a result per operation."""
     manager = await manager_of(MemoryStorageFactory().build(NOTES))
     results = [result async for result in manager.bulk.run([create(1), create(1), create(2)], by="ada")]
     assert [result.error and result.error.code for result in results] == [None, "already_exists", None]
@@ -246,8 +246,8 @@ async def _into(found: list[BulkResult], stream: AsyncIterator[list[BulkResult]]
 
 
 @pytest.mark.parametrize("leaves_after", [None, 60])
-async def test_a_client_may_send_all_before_it_reads_anything(leaves_after: int | None) -> None:
-    """Its answer waits in a file. One that goes away in the middle leaves what was done, and no task."""
+async def test_client_may_send_everything_before_reading(leaves_after: int | None) -> None:
+    """The answer waits in a file. A client that leaves keeps its writes and leaves no task."""
     crud, app, pieces = AutoCRUD(storage_factory=MemoryStorageFactory()), FastAPI(), 100
     crud.add_model(Note)
     crud.apply(app)

@@ -1,4 +1,4 @@
-"""Group commit: who arrives while a batch is in flight is in the next one."""
+"""Group commit: writes that arrive while a batch is in flight form the next batch."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from autocrud.storage.commit_log.group_commit import GroupCommit
 
 
 class Recorder:
-    """A flush that can be held up, and remembers its batches."""
+    """A flush that can be held, and records its batches."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -18,7 +18,7 @@ class Recorder:
         self.begun = asyncio.Event()
 
     async def flush(self, items: Sequence[int]) -> list[int]:
-        """Doubles, once the gate is open."""
+        """Return the doubled items once the gate is open."""
         self.batches.append(list(items))
         self.begun.set()
         await self.gate.wait()
@@ -27,8 +27,8 @@ class Recorder:
         return [item * 2 for item in items]
 
 
-async def test_those_who_wait_form_the_next_batch() -> None:
-    """The first goes alone; the rest, who came during it, together and in order."""
+async def test_waiting_items_form_the_next_batch() -> None:
+    """The first item goes alone; later items go together and in order."""
     recorder = Recorder()
     batcher: GroupCommit[int, int] = GroupCommit(recorder.flush)
     recorder.gate.clear()
@@ -41,24 +41,24 @@ async def test_those_who_wait_form_the_next_batch() -> None:
     assert recorder.batches == [[1], [2, 3, 4]]
 
 
-async def test_batches_are_bounded_by_number_and_by_weight() -> None:
-    """An item that is heavier than a whole batch still goes, alone."""
+async def test_batch_is_bounded_by_number_and_weight() -> None:
+    """An item heavier than a batch goes alone."""
     recorder = Recorder()
     batcher: GroupCommit[int, int] = GroupCommit(recorder.flush, max_items=3, weight=lambda item: item, max_weight=10)
     await asyncio.gather(*(batcher.submit(item) for item in (1, 1, 1, 1, 9, 5, 100, 1)))
     assert recorder.batches == [[1, 1, 1], [1, 9], [5, 100], [1]]
 
 
-async def test_what_a_flush_raises_all_of_its_batch_raise() -> None:
-    """And the next batch is not affected."""
+async def test_flush_error_reaches_every_item_of_its_batch() -> None:
+    """The next batch is not affected."""
     recorder = Recorder()
     batcher: GroupCommit[int, int] = GroupCommit(recorder.flush, max_items=2)
     results = await asyncio.gather(*(batcher.submit(item) for item in (12, 13, 14)), return_exceptions=True)
     assert [type(result) for result in results] == [LookupError, LookupError, int]
 
 
-async def test_who_is_cancelled_hurts_nobody() -> None:
-    """The item is handed over all the same, and the others get their results."""
+async def test_cancelled_submit_does_not_affect_others() -> None:
+    """The item is flushed all the same, and the others get their results."""
     recorder = Recorder()
     batcher: GroupCommit[int, int] = GroupCommit(recorder.flush)
     recorder.gate.clear()
@@ -72,8 +72,8 @@ async def test_who_is_cancelled_hurts_nobody() -> None:
     assert recorder.batches == [[1, 2]]
 
 
-async def test_drain_waits_for_everything() -> None:
-    """Also for what arrives meanwhile, and returns at once where there is nothing."""
+async def test_drain_waits_for_all_items() -> None:
+    """Include items that arrive meanwhile. Return at once if there are none."""
     recorder = Recorder()
     batcher: GroupCommit[int, int] = GroupCommit(recorder.flush, max_items=1)
     await batcher.drain()
@@ -83,8 +83,8 @@ async def test_drain_waits_for_everything() -> None:
     assert all(future.done() for future in submitted)
 
 
-async def test_what_goes_alone_makes_a_batch_of_its_own() -> None:
-    """Those before it and those behind it are together, and the order stays; one that was given up counts for none."""
+async def test_exclusive_item_makes_its_own_batch() -> None:
+    """Order is kept. A cancelled item does not count."""
     recorder = Recorder()
     batcher: GroupCommit[int, int] = GroupCommit(recorder.flush, alone=lambda item: item >= 100)
     submitted = [asyncio.ensure_future(batcher.submit(number)) for number in (1, 2, 100, 3, 200, 4, 5, 300)]

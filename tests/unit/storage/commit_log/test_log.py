@@ -1,4 +1,4 @@
-"""The log over an object store: entries, their checks, and answers that never came."""
+"""Log over an object store: entries, checks, and lost answers."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from autocrud.storage.commit_log.log import EMPTY, Log, SlotTaken
 from autocrud.storage.objects.memory import MemoryObjectStore
 
 
-async def test_entries_follow_one_another() -> None:
-    """Each names the one before; reading past the end is None; a locator finds its bytes."""
+async def test_entry_names_the_entry_before_it() -> None:
+    """Reading past the end returns None, and a locator finds its bytes."""
     log = Log(MemoryObjectStore(), "movie")
     first = log.entry(EMPTY, [b'{"a":1}', b'{"b":22}'])
     await log.append(first)
@@ -29,8 +29,8 @@ async def test_entries_follow_one_another() -> None:
     assert await log.data(log.locator(first, offset, len(line))) == b'{"b":22}'
 
 
-async def test_keys_are_in_the_order_of_the_entries() -> None:
-    """Also past a million."""
+async def test_keys_sort_like_their_entries() -> None:
+    """Check beyond a million entries."""
     log = Log(MemoryObjectStore(), "m")
     keys = [log._key(number) for number in (1, 42, 999_999, 1_000_000, 123_456_789)]
     assert keys == sorted(keys)
@@ -38,8 +38,8 @@ async def test_keys_are_in_the_order_of_the_entries() -> None:
     assert keys[4] == "m/log/000123/456789.ndjson"
 
 
-async def test_a_place_is_taken_once() -> None:
-    """The second is told so; its own entry again is a success, as after an answer that was lost."""
+async def test_slot_is_taken_once() -> None:
+    """The second append is refused; the same entry again succeeds, as after a lost answer."""
     log = Log(MemoryObjectStore(), "m")
     mine, theirs = log.entry(EMPTY, [b"{}"]), log.entry(EMPTY, [b"[]"])
     await log.append(mine)
@@ -48,8 +48,8 @@ async def test_a_place_is_taken_once() -> None:
         await log.append(theirs)
 
 
-async def test_an_answer_that_was_lost_is_settled_by_appending_again() -> None:
-    """The entry was created though the store said that it was away."""
+async def test_repeated_append_settles_a_lost_answer() -> None:
+    """The entry was created although the store reported an outage."""
 
     class Losing(MemoryObjectStore):
         async def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
@@ -63,8 +63,8 @@ async def test_an_answer_that_was_lost_is_settled_by_appending_again() -> None:
     await log.append(entry)
 
 
-async def test_an_erased_line_is_told_from_a_damaged_one() -> None:
-    """Blank is erased; anything else that does not fit is damage, and named."""
+async def test_erased_line_differs_from_a_damaged_line() -> None:
+    """A blank line is erased. Any other mismatch is damage, and is named."""
     objects = MemoryObjectStore()
     log = Log(objects, "m")
     entry = log.entry(EMPTY, [b'{"a":1}', b'{"b":2}'])
@@ -86,8 +86,8 @@ async def test_an_erased_line_is_told_from_a_damaged_one() -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"\n", b"[]", b"{}", b'{"autocrud":2}', b"\xff", b'{"autocrud":1,"sequence":7}']
 )
-async def test_what_is_no_entry_is_refused(content: bytes) -> None:
-    """A foreign file in the place of one."""
+async def test_foreign_file_in_a_slot_is_refused(content: bytes) -> None:
+    """Put a foreign file in place of an entry."""
     objects = MemoryObjectStore()
     objects.objects["m/log/000000/000001.ndjson"] = content
     with pytest.raises(DataCorrupted, match=r"000001\.ndjson"):
@@ -95,7 +95,7 @@ async def test_what_is_no_entry_is_refused(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("locator", ["", "key", "key:1", "key:a:b", "a:b:1:2"])
-def test_what_is_no_locator_is_refused(locator: Any) -> None:
-    """Rather than read somewhere."""
+def test_invalid_locator_is_refused(locator: Any) -> None:
+    """The locator is never used as a path."""
     with pytest.raises(DataCorrupted):
         parse_locator(locator)

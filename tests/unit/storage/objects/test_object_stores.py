@@ -1,4 +1,4 @@
-"""What every object store does, and what the local one syncs before it returns."""
+"""Object stores: behaviour of all of them, and syncs of the local one."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from tests.storage.backends import s3_options
 
 @pytest.fixture(params=["memory", "local", "s3"])
 async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ObjectStore]:
-    """Each store in turn, open."""
+    """Yield each store in turn, open."""
     stores: dict[str, Callable[[], ObjectStore]] = {
         "memory": MemoryObjectStore,
         "local": lambda: LocalObjectStore(tmp_path),
@@ -31,7 +31,7 @@ async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     await store.close()
 
 
-async def test_objects_read_back_whole_and_in_part(objects: ObjectStore) -> None:
+async def test_object_reads_back_in_full_and_in_part(objects: ObjectStore) -> None:
     """By key, from start to end."""
     await objects.put("a/b/c", b"0123456789")
     assert await objects.get("a/b/c") == b"0123456789"
@@ -43,8 +43,8 @@ async def test_objects_read_back_whole_and_in_part(objects: ObjectStore) -> None
             await read
 
 
-async def test_keys_are_listed_in_order_and_deleted(objects: ObjectStore) -> None:
-    """Those under a prefix, from behind a key; deleting what is not there is no error."""
+async def test_keys_lists_a_prefix_in_order(objects: ObjectStore) -> None:
+    """From behind a key. Deleting a missing key has no effect."""
     for key in ("a/2", "a/10", "b/1", "a/b/c"):
         await objects.put(key, b"x")
     assert [key async for key in objects.keys("a/")] == ["a/10", "a/2", "a/b/c"]
@@ -55,8 +55,8 @@ async def test_keys_are_listed_in_order_and_deleted(objects: ObjectStore) -> Non
 
 
 @pytest.mark.parametrize("size", [0, 10, 20_000_000])
-async def test_files_go_in_and_come_out_in_pieces(objects: ObjectStore, tmp_path: Path, size: int) -> None:
-    """Of any size."""
+async def test_file_of_any_size_reads_back(objects: ObjectStore, tmp_path: Path, size: int) -> None:
+    """Put files and read them in pieces."""
     content = os.urandom(size)
     path = tmp_path / "file"
     await asyncio.to_thread(path.write_bytes, content)
@@ -68,8 +68,8 @@ async def test_files_go_in_and_come_out_in_pieces(objects: ObjectStore, tmp_path
         await anext(aiter(objects.stream("large/two")))
 
 
-async def test_of_many_conditional_puts_exactly_one_succeeds(objects: ObjectStore) -> None:
-    """And its bytes are the ones that stay; of a put that was not decided in time the outcome is open."""
+async def test_concurrent_conditional_puts_accept_exactly_one(objects: ObjectStore) -> None:
+    """The winner's bytes stay. An undecided put leaves the outcome open."""
     puts = (objects.put("key", b"%d" % number, if_absent=True) for number in range(32))
     results = await asyncio.gather(*puts, return_exceptions=True)
     winner = results[int(await objects.get("key"))]
@@ -78,8 +78,8 @@ async def test_of_many_conditional_puts_exactly_one_succeeds(objects: ObjectStor
     assert all(isinstance(result, ObjectExists | StorageUnavailable) for result in losers)
 
 
-async def test_put_and_rewrite_replace_the_whole(objects: ObjectStore) -> None:
-    """No remainder of what was longer."""
+async def test_put_and_rewrite_replace_all_bytes(objects: ObjectStore) -> None:
+    """No rest of a longer object stays."""
     await objects.put("key", b"long and longer")
     await objects.put("key", b"short")
     assert await objects.get("key") == b"short"
@@ -87,10 +87,8 @@ async def test_put_and_rewrite_replace_the_whole(objects: ObjectStore) -> None:
     assert await objects.get("key") == b"SHORT"
 
 
-async def test_1_a_local_put_syncs_the_bytes_before_the_name_and_the_name_before_it_returns(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Otherwise a power cut could leave a name without bytes, or an acknowledgement without a name."""
+async def test_1_local_put_syncs_bytes_then_name_then_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a power cut could leave a name without bytes, or lose an acknowledged name."""
     store, told = LocalObjectStore(tmp_path), list[str]()
     await store.open()
     await store.put("log/first", b"makes the folder")
@@ -117,7 +115,7 @@ async def test_1_a_local_put_syncs_the_bytes_before_the_name_and_the_name_before
 
 
 async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
-    """What is to be stored, as it comes."""
+    """Yield the bytes to store."""
     for part in parts:
         yield part
 
@@ -126,8 +124,8 @@ MEGABYTE = 1024 * 1024
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 21])
-async def test_streams_go_in_and_come_out_whole_and_in_part(objects: ObjectStore, count: int) -> None:
-    """Of any size; a range is bytes from the one place up to the other, or to the end."""
+async def test_stream_reads_back_in_full_and_in_part(objects: ObjectStore, count: int) -> None:
+    """Check any size, and ranges up to a place or to the end."""
     parts = [os.urandom(MEGABYTE) for _ in range(count)] + [b"end"]
     content = b"".join(parts)
     await objects.put("one", b"what was there")
@@ -143,8 +141,8 @@ async def test_streams_go_in_and_come_out_whole_and_in_part(objects: ObjectStore
 
 
 @pytest.mark.parametrize("count", [1, 12])
-async def test_a_stream_that_breaks_off_leaves_what_was_there(objects: ObjectStore, count: int) -> None:
-    """Whether or not some of it was sent."""
+async def test_interrupted_stream_leaves_the_old_object(objects: ObjectStore, count: int) -> None:
+    """Check before and after the first bytes were sent."""
 
     async def failing() -> AsyncIterator[bytes]:
         for _ in range(count):
@@ -159,8 +157,8 @@ async def test_a_stream_that_breaks_off_leaves_what_was_there(objects: ObjectSto
     assert [key async for key in objects.keys("")] == ["there"]
 
 
-async def test_parts_in_any_order_become_one_object_at_once(objects: ObjectStore) -> None:
-    """Until then there is none; afterwards nothing is under way."""
+async def test_parts_in_any_order_become_one_object(objects: ObjectStore) -> None:
+    """There is no object before the join, and no upload after it."""
     first, second, last = b"1" * 5 * MEGABYTE, b"2" * 5 * MEGABYTE, b"3"
     upload = await objects.begin_parts("whole")
     assert await objects.parts("whole", upload) == []
@@ -183,8 +181,8 @@ async def test_parts_in_any_order_become_one_object_at_once(objects: ObjectStore
     assert await objects.size("whole") == len(first + second + last)
 
 
-async def test_many_may_join_the_same_parts(objects: ObjectStore) -> None:
-    """The object is whole whoever was first; the others learn that nothing is under way any more, at worst."""
+async def test_concurrent_joins_make_one_object(objects: ObjectStore) -> None:
+    """The object is complete, and the later joins find no upload at worst."""
     content = os.urandom(6 * MEGABYTE)
     for attempt in range(5):
         upload = await objects.begin_parts(f"whole-{attempt}")
@@ -196,8 +194,8 @@ async def test_many_may_join_the_same_parts(objects: ObjectStore) -> None:
         assert await objects.get(f"whole-{attempt}") == content
 
 
-async def test_parts_that_are_given_up_are_gone(objects: ObjectStore) -> None:
-    """Once or twice over; and a part that was replaced is never taken for the one that it was."""
+async def test_dropped_parts_are_erased(objects: ObjectStore) -> None:
+    """Drop once and twice. A replaced part is never used."""
     upload, other = await objects.begin_parts("whole"), await objects.begin_parts("whole")
     for name in (upload, other):
         await objects.put_part("whole", name, 1, b"part")
