@@ -13,10 +13,11 @@ from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.resource import RevisionInfo, revision_number
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.blobs.store import BlobStore
+from autocrud.storage.blobs.store import ObjectBlobStore
 from autocrud.storage.commit_log.group_commit import GroupCommit
+from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.objects import ObjectStore
-from autocrud.storage.ports.storage import IStorage, MetaStore
+from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import (
     Blob,
     Commit,
@@ -80,7 +81,7 @@ class Storage(IStorage):
             alone=lambda group: group.atomic,
             turns=_LOOP_YIELDS,
         )
-        self.blobs = BlobStore(objects, folder, meta.blob, self._register)
+        self._blobs = self.blobs = ObjectBlobStore(objects, folder, meta.blob, self._register)
 
     async def open(self) -> None:
         await self._meta.open()
@@ -176,7 +177,7 @@ class Storage(IStorage):
 
     async def vacuum(self) -> None:
         await self._meta.vacuum()
-        await self.blobs.uploads.expire()
+        await self._blobs.drop_expired_uploads()
 
     async def _submit(self, group: WriteGroup, longer: float) -> list[Outcome]:
         try:

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from autocrud.errors import FieldError, InvalidData
 from autocrud.schema.binary import Binary, binaries
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.blobs.store import BlobStore
+from autocrud.storage.ports.blobs import BlobStore
 from autocrud.versioning.write_builder import Encoded
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from autocrud.errors import AutoCRUDError, FieldError, InvalidData, PayloadTooLarge, StorageUnavailable
 from autocrud.manager.transfer.line_format import GivenBlob, Piece
-from autocrud.storage.blobs.store import BlobStore
+from autocrud.storage.ports.blobs import BlobStore
 from autocrud.storage.ports.types import Blob
 
 

@@ -7,12 +7,13 @@ from hashlib import sha256
 from autocrud.errors import AlreadyExists, DataCorrupted, PayloadTooLarge
 from autocrud.resource import timestamp
 from autocrud.storage.blobs.hashing import Digest, new_key
-from autocrud.storage.blobs.upload_sessions import Uploads
+from autocrud.storage.blobs.upload_sessions import ObjectUploadSessions
+from autocrud.storage.ports.blobs import BlobStore
 from autocrud.storage.ports.objects import ObjectStore
 from autocrud.storage.ports.types import Blob, Outcome
 
 
-class BlobStore:
+class ObjectBlobStore(BlobStore):
     """The blobs of one model: an object for each, under a key that is never used again, and a registry of them.
 
     A blob is there once its registration is committed, which is after its object is durable (invariant 1).
@@ -34,30 +35,24 @@ class BlobStore:
         self._folder = folder
         self._find = find
         self._register = register
-        self.uploads = Uploads(objects, folder, self)
+        self.uploads = self._sessions = ObjectUploadSessions(objects, folder, self)
 
     async def find(self, file_id: str) -> Blob | None:
-        """The blob of this hash; None where there is none."""
         return await self._find(file_id)
 
     async def put(self, pieces: AsyncIterator[bytes], *, limit: int | None = None) -> Blob:
-        """Store what comes, while it is hashed; equal content is stored once.
-
-        Args:
-            limit: bytes; reading stops there.
-
-        Raises:
-            PayloadTooLarge: it is longer than the limit.
-        """
         digest = Digest()
         key = new_key()
         await self._objects.put_stream(f"{self._folder}/{key}", digest.over(_limited(pieces, limit)))
         return await self.register(key, digest)
 
     async def put_bytes(self, content: bytes) -> Blob:
-        """Store what is at hand, unless it is there."""
         held = await self.find(sha256(content).hexdigest())
         return held or await self.put(_one(content))
+
+    async def drop_expired_uploads(self) -> None:
+        """Erase the upload sessions that have expired."""
+        await self._sessions.drop_expired()
 
     async def register(self, key: str, digest: Digest) -> Blob:
         """Make a blob of an object that is there. Where there is one of this content already, the object goes."""
@@ -75,12 +70,6 @@ class BlobStore:
                 return held
 
     async def stream(self, blob: Blob, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes from `start` up to `end`, piece by piece. The last of a whole blob comes once all is verified.
-
-        Raises:
-            ObjectMissing: it was purged meanwhile.
-            DataCorrupted: it is not what was stored.
-        """
         end = blob.size if end is None else end
         digest = Digest()
         pieces = self._objects.stream(f"{self._folder}/{blob.key}", start, end)
@@ -96,7 +85,6 @@ class BlobStore:
             yield held
 
     async def link(self, blob: Blob, seconds: int, headers: Mapping[str, str]) -> str | None:
-        """A URL at which anybody may fetch the blob for so long; None where the store has no such thing."""
         return await self._objects.link(f"{self._folder}/{blob.key}", seconds, headers)
 
 

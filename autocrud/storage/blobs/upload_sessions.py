@@ -12,6 +12,7 @@ from uuid_utils import uuid7
 from autocrud.errors import DataCorrupted, UploadIncomplete, UploadNotFound
 from autocrud.resource import timestamp
 from autocrud.storage.blobs.hashing import Digest, new_key
+from autocrud.storage.ports.blobs import UploadSessions
 from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
 from autocrud.storage.ports.types import Blob, Upload
 
@@ -21,18 +22,18 @@ _MAX_PARTS = 10_000  # of S3
 _GRACE = timedelta(hours=1)  # for what began before a session expired
 
 
-class Registry(Protocol):
-    """Where a finished upload becomes a blob."""
+class BlobRegistry(Protocol):
+    """Register of blobs; a finished upload becomes one of them."""
 
     async def find(self, file_id: str) -> Blob | None: ...
 
     async def register(self, key: str, digest: Digest) -> Blob: ...
 
 
-class Uploads:
+class ObjectUploadSessions(UploadSessions):
     """The sessions of one model, each an object of its own beside the parts, so that it outlives whoever began it."""
 
-    def __init__(self, objects: ObjectStore, folder: str, blobs: Registry) -> None:
+    def __init__(self, objects: ObjectStore, folder: str, blobs: BlobRegistry) -> None:
         self._objects = objects
         self._folder = folder
         self._blobs = blobs
@@ -40,7 +41,6 @@ class Uploads:
     async def begin(
         self, size: int, content_type: str, filename: str | None, by: str | None, lifetime: timedelta
     ) -> Upload:
-        """Begin the upload of so many bytes."""
         key = new_key()
         megabytes = -(-size // (_MAX_PARTS * 1024 * 1024))
         upload = Upload(
@@ -58,11 +58,6 @@ class Uploads:
         return upload
 
     async def get(self, upload_id: str, by: str | None) -> Upload:
-        """A session that has not expired, for whoever began it.
-
-        Raises:
-            UploadNotFound: there is none.
-        """
         # It becomes part of a key.
         upload = await self._load(upload_id) if _ID.fullmatch(upload_id) else None
         if upload is None or upload.by != by or upload.expires < timestamp(datetime.now(UTC)):
@@ -70,26 +65,18 @@ class Uploads:
         return upload
 
     async def put_part(self, upload: Upload, number: int, data: bytes) -> None:
-        """Store one part, again if it is there."""
         try:
             await self._objects.put_part(self._key(upload), upload.undertaking, number, data)
         except ObjectMissing as error:
             raise UploadNotFound(upload.upload_id) from error
 
     async def arrived(self, upload: Upload) -> list[int]:
-        """The numbers of the parts that are there; all of them once it is finished."""
         try:
             return [part.number for part in await self._objects.parts(self._key(upload), upload.undertaking)]
         except ObjectMissing:
             return list(range(1, upload.part_count + 1)) if await self._is_joined(upload) else []
 
     async def finish(self, upload: Upload) -> Blob:
-        """Make a blob of the parts. Whoever repeats it, by whatever crash, gets the same.
-
-        Raises:
-            UploadIncomplete: parts are missing.
-            UploadNotFound: it was aborted, or what it became is erased.
-        """
         if upload.file_id is not None:
             blob = await self._blobs.find(upload.file_id)
             if blob is not None:
@@ -102,7 +89,6 @@ class Uploads:
         return await self._blobs.register(upload.key, digest)
 
     async def abort(self, upload: Upload) -> None:
-        """Erase a session and what has arrived of it. What it became, if it was finished, stays."""
         key = self._key(upload)
         await self._objects.drop_parts(key, upload.undertaking)
         blob = None if upload.file_id is None else await self._blobs.find(upload.file_id)
@@ -110,7 +96,7 @@ class Uploads:
             await self._objects.delete(key)
         await self._objects.delete(self._place(upload.upload_id))
 
-    async def expire(self) -> None:
+    async def drop_expired(self) -> None:
         """Erase the sessions whose time is over."""
         before = timestamp(datetime.now(UTC) - _GRACE)
         async for name in self._names():

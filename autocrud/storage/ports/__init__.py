@@ -1,0 +1,54 @@
+"""Ports that a backend implements, and the types that pass through them."""
+
+from autocrud.storage.ports.blobs import BlobStore, UploadSessions
+from autocrud.storage.ports.metadata import MetaStore
+from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, Part, PutUndecided
+from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
+from autocrud.storage.ports.types import (
+    Blob,
+    Commit,
+    CommitEntry,
+    Head,
+    Item,
+    OnDeleteTask,
+    Outcome,
+    Page,
+    Repeated,
+    RequestKey,
+    Revision,
+    RevisionSpan,
+    ScanItem,
+    UnknownBlob,
+    Upload,
+    Write,
+)
+
+__all__ = [
+    "Blob",
+    "BlobStore",
+    "Check",
+    "Commit",
+    "CommitEntry",
+    "Head",
+    "IStorage",
+    "IStorageFactory",
+    "Item",
+    "MetaStore",
+    "ObjectExists",
+    "ObjectMissing",
+    "ObjectStore",
+    "OnDeleteTask",
+    "Outcome",
+    "Page",
+    "Part",
+    "PutUndecided",
+    "Repeated",
+    "RequestKey",
+    "Revision",
+    "RevisionSpan",
+    "ScanItem",
+    "UnknownBlob",
+    "Upload",
+    "UploadSessions",
+    "Write",
+]

@@ -1,4 +1,4 @@
-"""The ports of storage. Each contract is told here and nowhere else."""
+"""Ports of a storage and of a storage factory: the interface between managers and backends."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -8,12 +8,10 @@ from typing import Any
 from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.blobs.store import BlobStore
+from autocrud.storage.ports.blobs import BlobStore
 from autocrud.storage.ports.types import (
-    Blob,
     Commit,
     Head,
-    Item,
     OnDeleteTask,
     Outcome,
     Page,
@@ -27,248 +25,189 @@ Check = Callable[[], Awaitable[None]]
 
 
 class IStorage(ABC):
-    """One model's storage, all that a manager sees.
+    """Storage of one model: every operation that a manager needs.
 
-    Reads are linearizable: they see every write acknowledged, by whichever process, before they began. A storage may
-    be set to answer from a little while ago instead; that is its factory's to say.
-    Every method raises `StorageUnavailable` where a backend is away, and `DataCorrupted` where stored bytes are not
-    what was written.
+    Reads are linearizable: a read sees every write that any process acknowledged before the read began. A factory may
+    offer a setting that permits stale reads. A cancelled read has no effect.
+
+    Every method raises `StorageUnavailable` if a backend does not answer, and `DataCorrupted` if stored bytes differ
+    from the bytes that were written. Reads that use an index field raise `IndexNotReady` until its backfill is done.
 
     Attributes:
-        blobs: what the resources refer to.
+        blobs: blob store of the model.
     """
 
     blobs: BlobStore
 
     @abstractmethod
     async def open(self) -> None:
-        """Get ready: create what is missing, finish what a crash interrupted.
+        """Create missing tables and folders, and finish the work that a crash interrupted.
+
+        A failed or cancelled call must be followed by `close`.
 
         Raises:
-            ConfigurationError: the store cannot be used as it is set.
+            ConfigurationError: the store cannot be used with these settings.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Finish the writes in flight, then let go of everything. May be called twice."""
+        """Finish the writes in flight, then release all resources. Idempotent, also after a failed `open`."""
 
     @abstractmethod
     async def commit(self, write: Write) -> None:
         """Make the write durable and visible, or raise and change nothing.
 
-        A cancelled call may have written.
+        A cancelled call may have committed the write.
 
         Raises:
-            Repeated: a write with the same key, which has not expired, was committed before.
-            AlreadyExists: it expects that nothing exists, and something does.
-            Conflict: the resource is not at the version that it follows.
-            UniqueViolation: a live resource holds a unique value of it.
-            UnknownBlob: it refers to a blob that is not there.
-            StorageUnavailable: the outcome is not known; a read tells.
+            Repeated: a write with the same unexpired request key was committed before.
+            AlreadyExists: `follows` is 0, and the resource exists.
+            Conflict: the resource does not have the version that `follows` names.
+            UniqueViolation: another live resource holds one of the write's unique values.
+            UnknownBlob: the write refers to a blob that is not registered.
+            StorageUnavailable: the outcome is unknown; a read finds it out.
         """
 
     @abstractmethod
     async def commit_all(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
-        """Commit these writes, in order and together, each accepted or refused on its own.
+        """Commit the writes in order; accept or refuse each separately.
+
+        A cancelled call may have committed any of the writes; with `atomic`, all or none.
 
         Args:
-            atomic: with one commit point, all of them or none: where one is refused, the others are `Aborted`.
+            atomic: commit all writes at one commit point, or none. If one is refused, the outcome of the others is
+                `Aborted`.
 
-        Returns, for each write, None where it is durable and visible, or what `commit` would have raised: also
-        `StorageUnavailable`, where its outcome is not known.
+        Returns the outcome of each write: None if it is durable and visible, else the error that `commit` would raise.
+        `StorageUnavailable` means that the outcome of this write is unknown.
         """
 
     @abstractmethod
     async def get(self, resource_id: str, *, current: bool = False) -> Head | None:
-        """The head of a resource, soft-deleted or not; None where there is none.
+        """Return the head of a resource with its data, soft-deleted or not; None if the resource does not exist.
 
         Args:
-            current: as of now, also where the storage is set to answer from a little while ago.
+            current: answer as of now, even if the storage is set to permit stale reads.
         """
 
     @abstractmethod
     async def get_many(self, resource_ids: Sequence[str], *, current: bool = False) -> dict[str, Head]:
-        """Those heads that there are, soft-deleted or not, by their ids: one query for all of them."""
+        """Return the heads of these resources by id, read together. Resources that do not exist are left out."""
 
     @abstractmethod
     async def search(self, query: Query) -> Page:
-        """One page of the heads that the query selects.
+        """Return one page of the heads that match the query, in its order.
 
-        With `at`, they are what the last commit that is not after it left: of what has been purged since there is
-        nothing, and what has been pruned since has no data, and nulls for index values. What changes can then only be
-        asked about where the model is temporal.
+        With `at`, each head is as the last commit at or before that time left it. Resources purged since are left out.
+        Heads whose data was pruned since have no data and null index values. With `at`, a query may use fields that
+        change over time only if the model is temporal.
         """
 
     @abstractmethod
     async def count(self, query: Query) -> int:
-        """How many heads the query selects, on all pages together."""
+        """Return the number of heads that match the query, on all pages; `limit` and `after` have no effect."""
 
     @abstractmethod
     def snapshot_scan(self, query: Query, *, history: bool = False) -> AsyncIterator[ScanItem]:
-        """All heads that a query selects, by their ids, as of one moment after the call, while writes go on.
+        """Yield every head that matches the query, by id, as of one moment after the call. Writes may go on meanwhile.
 
-        In constant memory, whatever the query's `limit`, and for as long as the caller takes; who stops before the end
-        closes it (`aclose`). What is erased meanwhile may be absent.
+        The query's order and `limit` have no effect. Memory is bounded, however long the caller takes. A caller that
+        stops early must close the iterator (`aclose`). Resources erased meanwhile may be left out.
 
         Args:
-            history: in the place of each head all of its commits, oldest first. Their data is read by `data`.
+            history: yield all commits of each matching resource instead, oldest first. Read their data with `data`.
         """
 
     @abstractmethod
-    async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
-        """One page of groups, and one more where there is a next page."""
+    async def aggregate(self, aggregation: Aggregation) -> list[GroupRow]:
+        """Return one page of groups, plus one more if there is a next page.
+
+        Raises:
+            InvalidParameter: a sum of floats overflows.
+        """
 
     @abstractmethod
     async def commits(self, resource_id: str, *, before: int | None = None, limit: int = 100) -> list[Commit]:
-        """A resource's commits, newest first, from below the version `before`."""
+        """Return at most `limit` commits of a resource, newest first, with versions below `before`."""
 
     @abstractmethod
     async def commit_at(self, resource_id: str, time: datetime) -> Commit | None:
-        """The last commit of a resource that is not after this time."""
+        """Return the last commit of a resource at or before the time, or None."""
 
     @abstractmethod
     async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
-        """A resource's revisions that have their data, newest first."""
+        """Return the revisions of a resource that lie in the span and have data, newest first."""
 
     @abstractmethod
     async def revision(self, resource_id: str, number: int, *, version: int | None = None) -> Revision | None:
-        """One revision that has its data, as it is, or as it was at a version of the resource."""
+        """Return one revision as of a version of the resource (None: now); None if it does not exist or has no data."""
 
     @abstractmethod
-    async def data(self, of: Commit | Revision) -> bytes:
-        """The stored JSON of a revision, or of a commit that has data of its own.
+    async def data(self, item: Commit | Revision) -> bytes:
+        """Return the stored JSON of a revision, or of a commit that has data of its own.
 
         Raises:
-            RevisionNotFound: the commit has none, or it was erased meanwhile.
+            RevisionNotFound: the commit has no data, or the data was erased meanwhile.
         """
 
     @abstractmethod
     async def blobs_of(self, resource_id: str, version: int) -> list[str]:
-        """The `file_id` of each blob that the data of a commit refers to."""
+        """Return the `file_id` of each blob that the data of a commit refers to."""
 
     @abstractmethod
     async def commit_of_blob(self, resource_id: str, file_id: str) -> Commit | None:
-        """The last commit of a resource whose data refers to a blob; None where none does."""
+        """Return the last commit of a resource whose data refers to the blob, or None."""
 
     @abstractmethod
     async def expired_revisions(self, before: datetime, after: str, limit: int) -> list[str]:
-        """Ids behind `after` of resources with data from before this time that is not the current revision's."""
+        """Return ids of resources with a revision, other than the current one, whose data is older than `before`.
 
-    @abstractmethod
-    async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
-        """The follow-ups behind `after` that are not settled, in order.
-
-        They come from the commits, so that a rebuild brings those of long ago back: to follow up twice must do no harm.
+        Args:
+            before: time of the oldest data to keep.
+            after: the last id of the previous call; "" for the first call.
+            limit: most ids to return, in ascending order.
         """
 
     @abstractmethod
-    async def complete(self, done: Sequence[OnDeleteTask]) -> None:
-        """Forget these follow-ups. Where each node has its own metadata, each settles for itself."""
+    async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
+        """Return at most `limit` on-delete tasks that are not completed, in order, from behind `after`.
+
+        A rebuild derives tasks from the commits and so restores completed ones: running a task twice must be harmless.
+        """
+
+    @abstractmethod
+    async def complete(self, tasks: Sequence[OnDeleteTask]) -> None:
+        """Remove these on-delete tasks. If each node has its own metadata, this affects the calling node only."""
 
     @abstractmethod
     async def vacuum(self) -> None:
-        """Erase what was pruned, and drop what has expired. Any number of processes may call it at once."""
+        """Erase pruned data; drop expired request keys and upload sessions. Concurrent calls are safe."""
 
 
 class IStorageFactory(ABC):
-    """Builds the storages of one or of several models, and owns what they share."""
+    """Builder of storages, one per model, and owner of what they share, such as connections."""
 
     @abstractmethod
     def build(self, spec: ModelSpec[Any]) -> IStorage:
-        """The storage of one model, not yet open. Does no work that can block."""
+        """Return the storage of one model, not yet open. The call must not block."""
 
     @abstractmethod
     async def open(self) -> None:
-        """Open what the storages share; called before theirs, once for each service that uses the factory.
+        """Open what the storages share. Each service that uses the factory calls it once, before it opens storages.
+
+        A failed or cancelled call must be followed by `close`.
 
         Raises:
-            ConfigurationError: a setting is wrong; the message names it.
+            ConfigurationError: a setting is wrong; the message names the setting.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Close what `open` opened, after the storages. May be called twice."""
+        """Close what `open` opened. Called after the storages are closed. Idempotent, also after a failed `open`."""
 
     @abstractmethod
     def checks(self) -> Mapping[str, Check]:
-        """Each backend that it uses, by a name for people, and a way to ask whether it can serve now.
+        """Return a health check for each backend in use, by a name to show to people.
 
-        A check raises `StorageUnavailable` where it cannot; the message says why.
+        A check raises `StorageUnavailable`, with the reason, if the backend cannot serve now.
         """
-
-
-class MetaStore(ABC):
-    """Heads and commits of one model. What it raises is what `IStorage` says."""
-
-    @abstractmethod
-    async def open(self) -> None: ...
-
-    @abstractmethod
-    async def close(self) -> None: ...
-
-    @abstractmethod
-    async def commit(self, batch: Sequence[Item], atomic: bool = False) -> list[Outcome]:
-        """Apply the writes in order, in one transaction and with one object, each accepted or refused on its own.
-
-        Args:
-            atomic: where one is refused, none is applied, and the others are `Aborted`.
-
-        One call at a time. Returns, for each write, None where it is durable and visible, or the error that refused
-        it. A blob is registered, and refused by `AlreadyExists` where there is one of its `file_id`. Raises where the
-        batch as a whole failed.
-        """
-
-    @abstractmethod
-    async def get(self, resource_id: str, current: bool) -> Head | None: ...
-
-    @abstractmethod
-    async def search(self, query: Query) -> list[Head]:
-        """The heads of one page, and one more where there is a next page."""
-
-    @abstractmethod
-    async def count(self, query: Query) -> int: ...
-
-    @abstractmethod
-    def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]: ...
-
-    @abstractmethod
-    async def aggregate(self, asked: Aggregation) -> list[GroupRow]: ...
-
-    @abstractmethod
-    async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]: ...
-
-    @abstractmethod
-    async def commit_at(self, resource_id: str, time: datetime) -> Commit | None: ...
-
-    @abstractmethod
-    async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]: ...
-
-    @abstractmethod
-    async def revision(self, resource_id: str, number: int, version: int | None) -> Revision | None: ...
-
-    @abstractmethod
-    async def blobs_of(self, resource_id: str, version: int) -> list[str]: ...
-
-    @abstractmethod
-    async def version_of_blob(self, resource_id: str, file_id: str) -> int | None:
-        """The version of `commit_of_blob`."""
-
-    @abstractmethod
-    async def blob(self, file_id: str) -> Blob | None:
-        """A blob that is registered."""
-
-    @abstractmethod
-    async def expired_revisions(self, before: datetime, after: str, limit: int) -> list[str]: ...
-
-    @abstractmethod
-    async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]: ...
-
-    @abstractmethod
-    async def complete(self, done: Sequence[OnDeleteTask]) -> None: ...
-
-    @abstractmethod
-    async def vacuum(self) -> None: ...
-
-    @abstractmethod
-    async def read(self, locator: str) -> bytes:
-        """The stored JSON that a locator names."""

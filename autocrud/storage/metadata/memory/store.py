@@ -19,8 +19,8 @@ from autocrud.storage.metadata.memory.aggregate import aggregate
 from autocrud.storage.metadata.memory.point_in_time import MAKES, state_at, written
 from autocrud.storage.metadata.memory.rows import Held, Place, Row, row_after
 from autocrud.storage.metadata.memory.snapshot_scan import snapshot_scan
+from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.objects import ObjectStore
-from autocrud.storage.ports.storage import MetaStore
 from autocrud.storage.ports.types import (
     Blob,
     Commit,

@@ -27,7 +27,7 @@ from autocrud.storage.metadata.postgres.schema import prepare
 from autocrud.storage.metadata.postgres.snapshot_scan import snapshot_scan
 from autocrud.storage.metadata.postgres.tables import PostgresTables, columns_of, head_of
 from autocrud.storage.metadata.sql.revisions import revision_of
-from autocrud.storage.ports.storage import MetaStore
+from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.types import (
     Blob,
     Commit,

@@ -28,7 +28,7 @@ from autocrud.storage.metadata.sqlite.index_migration import SqliteBackfillEngin
 from autocrud.storage.metadata.sqlite.log_replay import LogFollower
 from autocrud.storage.metadata.sqlite.snapshot_scan import snapshot_scan
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
-from autocrud.storage.ports.storage import MetaStore
+from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.types import (
     Blob,
     Commit,

@@ -1,0 +1,103 @@
+"""Port of blob stores: bytes of any size, named by their SHA-256 and read in pieces."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+
+from autocrud.storage.ports.types import Blob, Upload
+
+
+class UploadSessions(ABC):
+    """Uploads of blobs in parts. A session outlives the process that began it; any node may continue it."""
+
+    @abstractmethod
+    async def begin(
+        self, size: int, content_type: str, filename: str | None, by: str | None, lifetime: timedelta
+    ) -> Upload:
+        """Begin an upload of `size` bytes and return its session. A cancelled call may leave a session behind.
+
+        Args:
+            by: user that may continue the session.
+            lifetime: time after which the session expires.
+        """
+
+    @abstractmethod
+    async def get(self, upload_id: str, by: str | None) -> Upload:
+        """Return the session.
+
+        Raises:
+            UploadNotFound: the session does not exist, has expired, or belongs to another user.
+        """
+
+    @abstractmethod
+    async def put_part(self, upload: Upload, number: int, data: bytes) -> None:
+        """Store a part; replace an earlier part of the same number. A cancelled call may have stored the part.
+
+        Raises:
+            UploadNotFound: the session was finished or aborted.
+        """
+
+    @abstractmethod
+    async def arrived(self, upload: Upload) -> list[int]:
+        """Return the numbers of the stored parts, ascending. A finished session has all of them."""
+
+    @abstractmethod
+    async def finish(self, upload: Upload) -> Blob:
+        """Make a blob of the parts. Idempotent, also after a crash or a cancelled call.
+
+        Raises:
+            UploadIncomplete: parts are missing or have another size than the session says.
+            UploadNotFound: the session was aborted, or its blob was erased.
+        """
+
+    @abstractmethod
+    async def abort(self, upload: Upload) -> None:
+        """Erase the session and its parts. The blob of a finished session stays. Idempotent."""
+
+
+class BlobStore(ABC):
+    """Blobs of one model. Equal content is stored once. Managers delete no blob: the last reference takes it along.
+
+    Every method raises `StorageUnavailable` if the backend does not answer.
+
+    Attributes:
+        uploads: sessions for uploads in parts.
+    """
+
+    uploads: UploadSessions
+
+    @abstractmethod
+    async def find(self, file_id: str) -> Blob | None:
+        """Return the registered blob of this SHA-256 (hexadecimal), or None. The answer is never stale."""
+
+    @abstractmethod
+    async def put(self, pieces: AsyncIterator[bytes], *, limit: int | None = None) -> Blob:
+        """Store the pieces as one blob and return it. The blob is durable and registered when the call returns.
+
+        An error of the iterator is raised, and nothing is registered. A cancelled call may have registered the blob.
+
+        Args:
+            limit: most bytes to accept; None for no limit.
+
+        Raises:
+            PayloadTooLarge: the content is longer than `limit`; the rest is not read.
+        """
+
+    @abstractmethod
+    async def put_bytes(self, content: bytes) -> Blob:
+        """Return the blob of this content; store the content first unless such a blob exists."""
+
+    @abstractmethod
+    def stream(self, blob: Blob, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the bytes from `start` up to `end` (None: the end of the blob), piece by piece.
+
+        The last piece of a complete read is yielded only after the SHA-256 of all bytes is verified.
+
+        Raises:
+            ObjectMissing: the bytes do not exist; a purge may have erased them.
+            DataCorrupted: the bytes are not the bytes that were stored.
+        """
+
+    @abstractmethod
+    async def link(self, blob: Blob, seconds: int, headers: Mapping[str, str]) -> str | None:
+        """Return a URL that serves the blob for `seconds` with these headers; None if the backend has no such URLs."""
