@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -14,6 +14,7 @@ from autocrud.manager.manager import KEY_SECONDS
 from autocrud.storage.composite import INLINE_LIMIT
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.ports.storage import IStorageFactory
 
 PREFIX = "AUTOCRUD_"
@@ -128,31 +129,34 @@ class Settings(BaseSettings):
                 from autocrud.storage.s3 import S3StorageFactory
 
                 return S3StorageFactory(
-                    **self._bucket_options(), cache_dir=self.cache_dir, max_staleness=self.s3_max_staleness
+                    self._s3_location(),
+                    inline_limit=self.inline_bytes,
+                    cache_dir=self.cache_dir,
+                    max_staleness=self.s3_max_staleness,
                 )
             case StorageKind.postgres:
                 from autocrud.storage.postgres import PostgresStorageFactory
 
                 return PostgresStorageFactory(
                     _reveal(self.postgres_url) or "",
-                    **self._bucket_options(),
+                    self._s3_location(),
+                    inline_limit=self.inline_bytes,
                     schema=self.postgres_schema,
                     pool_size=self.postgres_pool_size,
                     statement_cache=self.postgres_statement_cache,
                 )
 
-    def _bucket_options(self) -> dict[str, Any]:
-        return {
-            "bucket": self.s3_bucket,
-            "endpoint_url": self.s3_endpoint_url,
-            "public_url": self.s3_public_url,
-            "prefix": self.s3_prefix,
-            "region": self.s3_region,
-            "access_key": _reveal(self.s3_access_key),
-            "secret_key": _reveal(self.s3_secret_key),
-            "create_bucket": self.s3_create_bucket,
-            "inline_limit": self.inline_bytes,
-        }
+    def _s3_location(self) -> S3Location:
+        return S3Location(
+            self.s3_bucket or "",
+            endpoint_url=self.s3_endpoint_url,
+            public_url=self.s3_public_url,
+            prefix=self.s3_prefix,
+            region=self.s3_region,
+            access_key=_reveal(self.s3_access_key),
+            secret_key=_reveal(self.s3_secret_key),
+            create_bucket=self.s3_create_bucket,
+        )
 
 
 def _reveal(secret: SecretStr | None) -> str | None:

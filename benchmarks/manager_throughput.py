@@ -14,6 +14,7 @@ from pathlib import Path
 import uvloop
 
 from autocrud import AutoCRUD
+from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.ports.storage import IStorageFactory
 from autocrud.storage.postgres import PostgresStorageFactory
 from autocrud.storage.s3 import S3StorageFactory
@@ -54,10 +55,15 @@ def main() -> None:
     os.sched_setaffinity(0, {1})
     with servers(directory) as (s3, postgres):
         os.sched_setaffinity(0, {0})
-        bucket = {"bucket": "bench", "endpoint_url": s3.endpoint_url, "create_bucket": True}
-        keys = {"access_key": s3.access_key, "secret_key": s3.secret_key}
-        uvloop.run(measure("s3", S3StorageFactory(**bucket, **keys)))  # type: ignore[arg-type]  # a dict of mixed types
-        uvloop.run(measure("postgres", PostgresStorageFactory(postgres.url, **bucket, **keys)))  # type: ignore[arg-type]  # as above
+        bucket = S3Location(
+            "bench",
+            endpoint_url=s3.endpoint_url,
+            access_key=s3.access_key,
+            secret_key=s3.secret_key,
+            create_bucket=True,
+        )
+        uvloop.run(measure("s3", S3StorageFactory(bucket)))
+        uvloop.run(measure("postgres", PostgresStorageFactory(postgres.url, bucket)))
 
 
 if __name__ == "__main__":

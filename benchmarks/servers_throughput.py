@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.testing.local_stack import settings
 from autocrud.testing.servers import PostgresServer, SeaweedServer, free_port
@@ -35,7 +36,9 @@ def servers(directory: Path) -> Iterator[tuple[SeaweedServer, PostgresServer]]:
 
 async def objects_of(s3: SeaweedServer, storage: str) -> int:
     """Return the number of objects in the bucket."""
-    store = S3ObjectStore("autocrud", endpoint_url=s3.endpoint_url, access_key=s3.access_key, secret_key=s3.secret_key)
+    store = S3ObjectStore(
+        S3Location("autocrud", endpoint_url=s3.endpoint_url, access_key=s3.access_key, secret_key=s3.secret_key)
+    )
     await store.open()
     folder = "item/log/" if storage == "s3" else "item/records/"
     found = [key async for key in store.keys(folder)]

@@ -1,11 +1,12 @@
 """The PostgreSQL factory: metadata in PostgreSQL, records in S3. For production, and for heavy queries."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from autocrud.errors import ConfigurationError
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.composite import INLINE_LIMIT, Storage
+from autocrud.storage.objects.s3.location import S3Location, S3Options, s3_location
 from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
 
 try:
@@ -26,45 +27,29 @@ class PostgresStorageFactory(IStorageFactory):
 
     Args:
         postgres_url: `postgresql://user:password@host:port/database`.
-        bucket, endpoint_url, prefix, region, access_key, secret_key, create_bucket, timeout, public_url: as
-            `S3StorageFactory`.
+        bucket: name of the bucket, or its location.
         schema: of the tables; created if absent.
         pool_size: connections at most, of each process.
         statement_cache: prepared statements that a connection keeps; 0 behind a pooler in transaction mode that does
             not know them (PgBouncer before 1.21, or with `max_prepared_statements = 0`).
         inline_limit: bytes; data up to this size is read from PostgreSQL, larger data from the bucket.
+        options: `endpoint_url`, `prefix`, `region`, `access_key`, `secret_key`, `create_bucket`, `timeout` and
+            `public_url`, as `S3Location` describes them.
     """
 
     def __init__(
         self,
         postgres_url: str,
-        bucket: str,
+        bucket: str | S3Location,
         *,
-        endpoint_url: str | None = None,
-        prefix: str = "",
-        region: str | None = None,
-        access_key: str | None = None,
-        secret_key: str | None = None,
-        create_bucket: bool = False,
         schema: str = SCHEMA,
         pool_size: int = POOL_SIZE,
         statement_cache: int = STATEMENT_CACHE,
         inline_limit: int = INLINE_LIMIT,
-        timeout: float = 5.0,
-        public_url: str | None = None,
+        **options: Unpack[S3Options],
     ) -> None:
         self._pool = PostgresConnections(postgres_url, size=pool_size, statement_cache=statement_cache)
-        self._objects = S3ObjectStore(
-            bucket,
-            endpoint_url=endpoint_url,
-            prefix=prefix,
-            region=region,
-            access_key=access_key,
-            secret_key=secret_key,
-            create_bucket=create_bucket,
-            timeout=timeout,
-            public_url=public_url,
-        )
+        self._objects = S3ObjectStore(s3_location(bucket, **options))
         self._schema = schema
         self._inline_limit = inline_limit
 

@@ -9,13 +9,14 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from autocrud.errors import AutoCRUDError, ConfigurationError
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.commit_log.log import Log
 from autocrud.storage.composite import INLINE_LIMIT, Storage
 from autocrud.storage.metadata.sqlite.cache_dir import CacheFolder
+from autocrud.storage.objects.s3.location import S3Location, S3Options, s3_location
 from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
 
 try:
@@ -28,7 +29,7 @@ from autocrud.storage.metadata.sqlite.store import SqliteMetaStore
 
 SNAPSHOT_EVERY = 1000
 
-_TRUSTED: set[tuple[str, str]] = set()  # servers and buckets that passed the probe
+_PROBED_SERVERS: set[tuple[str, str]] = set()  # servers and buckets that passed the probe
 
 
 class S3StorageFactory(IStorageFactory):
@@ -38,50 +39,31 @@ class S3StorageFactory(IStorageFactory):
     makes it linearizable; reads that wait together share the look.
 
     Args:
-        endpoint_url: of an S3 server whose conditional PUT can be relied on; AWS if None.
-        prefix: a folder within the bucket.
-        access_key, secret_key: if None, the environment, the profile and the instance's role are searched.
-        max_staleness: seconds that a read may be behind, for fewer requests; 0 makes reads linearizable. A write is
-            always judged by what is current.
-        cache_dir: where SQLite files stay from one start to the next; on a local disk. If None, nothing stays.
-        create_bucket: make the bucket where there is none.
+        bucket: name of the bucket, or its location. The server's conditional PUT must be reliable; `open` probes it.
+        max_staleness: seconds that a read may be behind, to save requests; 0 makes reads linearizable. A write is
+            always judged by the current state.
+        cache_dir: folder on a local disk that keeps SQLite files between starts; if None, nothing is kept.
         inline_limit: bytes; data up to this size is read from SQLite, larger data from the bucket.
-        snapshot_every: log entries between two snapshots, at least.
-        timeout: seconds to wait for an answer before a request counts as lost.
-        public_url: of the server as clients reach it, for links to blobs; `endpoint_url` if None.
+        snapshot_every: least number of log entries between two snapshots.
+        options: `endpoint_url`, `prefix`, `region`, `access_key`, `secret_key`, `create_bucket`, `timeout` and
+            `public_url`, as `S3Location` describes them.
     """
 
     def __init__(
         self,
-        bucket: str,
+        bucket: str | S3Location,
         *,
-        endpoint_url: str | None = None,
-        prefix: str = "",
-        region: str | None = None,
-        access_key: str | None = None,
-        secret_key: str | None = None,
         max_staleness: float = 0.0,
         cache_dir: str | os.PathLike[str] | None = None,
-        create_bucket: bool = False,
         inline_limit: int = INLINE_LIMIT,
         snapshot_every: int = SNAPSHOT_EVERY,
-        timeout: float = 5.0,
-        public_url: str | None = None,
+        **options: Unpack[S3Options],
     ) -> None:
-        self._objects = S3ObjectStore(
-            bucket,
-            endpoint_url=endpoint_url,
-            prefix=prefix,
-            region=region,
-            access_key=access_key,
-            secret_key=secret_key,
-            create_bucket=create_bucket,
-            timeout=timeout,
-            public_url=public_url,
-        )
-        directory = None if cache_dir is None else Path(cache_dir)
-        self._server = (endpoint_url or "", bucket)
-        self._cache = CacheFolder(directory, endpoint_url or "", bucket, prefix)
+        location = s3_location(bucket, **options)
+        directory, server = None if cache_dir is None else Path(cache_dir), location.endpoint_url or ""
+        self._objects = S3ObjectStore(location)
+        self._server = (server, location.bucket)
+        self._cache = CacheFolder(directory, server, location.bucket, location.prefix)
         self._max_staleness = max_staleness
         self._inline_limit = inline_limit
         self._snapshot_every = snapshot_every
@@ -103,9 +85,9 @@ class S3StorageFactory(IStorageFactory):
         await asyncio.to_thread(self._cache.claim)
         await self._objects.open()
         # Once in a process: it takes a second or two.
-        if self._server not in _TRUSTED:
+        if self._server not in _PROBED_SERVERS:
             await probe(self._objects, f"S3 at {self._objects.host}")
-            _TRUSTED.add(self._server)
+            _PROBED_SERVERS.add(self._server)
 
     async def close(self) -> None:
         await self._objects.close()
@@ -135,7 +117,7 @@ def main(arguments: list[str]) -> int:
     check.add_argument("--prefix", default="", help="the folder to probe in")
     options = parser.parse_args(arguments)
     try:
-        print(asyncio.run(_check(S3ObjectStore(**vars(options)))))
+        print(asyncio.run(_check(S3ObjectStore(S3Location(**vars(options))))))
     except AutoCRUDError as error:
         print(error, file=sys.stderr)
         return 1

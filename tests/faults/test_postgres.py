@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from autocrud.errors import StorageUnavailable
+from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
@@ -219,7 +220,7 @@ async def _cut_all() -> None:
 
 
 async def _records(tmp_path: Path) -> list[str]:
-    store = S3ObjectStore(**s3_options(), prefix=tmp_path.name)
+    store = S3ObjectStore(S3Location(**s3_options(), prefix=tmp_path.name))
     await store.open()
     found = [key async for key in store.keys("sample/records/")]
     await store.close()

@@ -12,6 +12,7 @@ import zstandard
 
 from autocrud.errors import Conflict, StorageUnavailable, UniqueViolation
 from autocrud.storage import s3
+from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.objects import ObjectStore
 from autocrud.storage.ports.storage import IStorage
@@ -29,7 +30,7 @@ Node = Callable[..., AbstractAsyncContextManager[IStorage]]
 async def proxy() -> AsyncIterator[Proxy]:
     """Yield a proxy before the run's S3 server."""
     async with Proxy(seaweed().port).running() as proxy:
-        s3._TRUSTED.add((proxy.endpoint_url, "tests"))  # what is behind it is probed by others
+        s3._PROBED_SERVERS.add((proxy.endpoint_url, "tests"))  # what is behind it is probed by others
         yield proxy
 
 
@@ -47,7 +48,7 @@ def node(tmp_path: Path, proxy: Proxy) -> Node:
 @asynccontextmanager
 async def bucket(tmp_path: Path) -> AsyncIterator[ObjectStore]:
     """Yield the test's objects, past the proxy."""
-    store = S3ObjectStore(**s3_options(), prefix=tmp_path.name)
+    store = S3ObjectStore(S3Location(**s3_options(), prefix=tmp_path.name))
     await store.open()
     yield store
     await store.close()

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from app.__main__ import main as service_main
 from autocrud import AutoCRUD, Index
+from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.testing.servers import PostgresServer, SeaweedServer, free_port
 from tests.http.conftest import serving
@@ -237,7 +238,7 @@ async def test_a_model_may_go_to_another_bucket_than_the_rest(tmp_path: Path, de
 
 
 async def _keys(bucket: str, tmp_path: Path) -> list[str]:
-    store = S3ObjectStore(**s3_options() | {"bucket": bucket}, prefix=tmp_path.name)
+    store = S3ObjectStore(S3Location(**s3_options() | {"bucket": bucket}, prefix=tmp_path.name))
     await store.open()
     found = [key async for key in store.keys("")]
     await store.close()

@@ -14,6 +14,7 @@ from autocrud.errors import StorageUnavailable
 from autocrud.query.conditions import Query
 from autocrud.resource import RevisionStatus
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.sample_writes import (
@@ -47,7 +48,7 @@ def _read_all(path: Path) -> list[tuple[str, bytes]]:
 
 async def objects(path: Path) -> AsyncIterator[tuple[str, bytes]]:
     """Return all objects of the test's prefix."""
-    store = S3ObjectStore(**s3_options(), prefix=path.name)
+    store = S3ObjectStore(S3Location(**s3_options(), prefix=path.name))
     await store.open()
     async for key in store.keys(""):
         yield key, await store.get(key)

@@ -15,6 +15,7 @@ from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
 from autocrud.schema.index_field import Index, Unique
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
@@ -51,7 +52,7 @@ async def sql(tmp_path: Path, statement: str, *arguments: Any) -> list[Any]:
 @asynccontextmanager
 async def bucket(tmp_path: Path) -> AsyncIterator[S3ObjectStore]:
     """Yield the test's objects."""
-    store = S3ObjectStore(**s3_options(), prefix=tmp_path.name)
+    store = S3ObjectStore(S3Location(**s3_options(), prefix=tmp_path.name))
     await store.open()
     yield store
     await store.close()

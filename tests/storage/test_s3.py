@@ -17,6 +17,7 @@ from autocrud.schema.index_field import Index
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.commit_log.object_store_probe import probe
 from autocrud.storage.objects.memory import MemoryObjectStore
+from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.objects import ObjectExists, ObjectStore, PutUndecided
 from autocrud.storage.ports.storage import IStorage
@@ -43,7 +44,7 @@ def node(tmp_path: Path) -> Node:
 @pytest.fixture
 async def objects(tmp_path: Path) -> AsyncIterator[ObjectStore]:
     """Yield the test's part of the bucket."""
-    store = S3ObjectStore(**s3_options(), prefix=tmp_path.name)
+    store = S3ObjectStore(S3Location(**s3_options(), prefix=tmp_path.name))
     await store.open()
     yield store
     await store.close()
@@ -286,7 +287,7 @@ async def test_probe_runs_at_start_up(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
     put = S3ObjectStore.put
     monkeypatch.setattr(S3ObjectStore, "put", put_anyway)
-    monkeypatch.setattr("autocrud.storage.s3._TRUSTED", set())
+    monkeypatch.setattr("autocrud.storage.s3._PROBED_SERVERS", set())
     factory = s3_factory(tmp_path)
     with pytest.raises(ConfigurationError, match="cannot hold a log"):
         await factory.open()
@@ -324,6 +325,6 @@ def _fresh_session() -> Any:
 
 
 async def _made_bucket() -> None:
-    store = S3ObjectStore(**s3_options())
+    store = S3ObjectStore(S3Location(**s3_options()))
     await store.open()
     await store.close()

@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
 from autocrud.storage.objects.s3.errors import FAILURES, NOT_SENT, answer_of, diagnosed, reason, translated
+from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.multipart import PART_BYTES, S3Parts, body, parts_of
 from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, Part, PutUndecided
 
@@ -39,62 +40,36 @@ class _PastTheEnd(Exception):
 
 
 class S3ObjectStore(ObjectStore):
-    """An object store over a bucket, or over the part of it under a prefix.
+    """Object store over a bucket of an S3 server, or over the part of the bucket under a prefix."""
 
-    Args:
-        endpoint_url: of an S3 server; that of AWS if None.
-        access_key, secret_key: if None, botocore looks in the environment, the profile and the instance's role.
-        create_bucket: make the bucket where there is none.
-        timeout: seconds to wait for an answer.
-        public_url: of the server as clients reach it, for links; the same if None.
-    """
-
-    def __init__(
-        self,
-        bucket: str,
-        *,
-        endpoint_url: str | None = None,
-        prefix: str = "",
-        region: str | None = None,
-        access_key: str | None = None,
-        secret_key: str | None = None,
-        create_bucket: bool = False,
-        timeout: float = 5.0,
-        public_url: str | None = None,
-    ) -> None:
-        self.bucket = bucket
-        self.name = f"s3 bucket {bucket}"
-        self.host = (endpoint_url or "AWS").rpartition("://")[2].rstrip("/")
-        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self._create_bucket = create_bucket
-        self._timeout = timeout
-        self._where = {
-            "endpoint_url": endpoint_url,
-            "region_name": region,
-            "aws_access_key_id": access_key,
-            "aws_secret_access_key": secret_key,
-        }
-        self._public_url = public_url or endpoint_url
+    def __init__(self, location: S3Location) -> None:
+        prefix = location.prefix.strip("/")
+        self.bucket = location.bucket
+        self.name = f"s3 bucket {location.bucket}"
+        self.host = (location.endpoint_url or "AWS").rpartition("://")[2].rstrip("/")
+        self._location = location
+        self._prefix = f"{prefix}/" if prefix else ""
         self._stack = AsyncExitStack()
-        self._client: Any = None  # repeats what failed, which for most calls does no harm
-        self._once: Any = None  # does not: a repeated conditional PUT is refused because of itself
-        self._public: Any = None  # signs links, and connects to nothing
-        self._parts = S3Parts(bucket, self.host, lambda: self._ready(self._client))
+        self._client: Any = None  # retries failed calls, which is harmless for most
+        # Without retries: the repetition of a conditional PUT would be refused because of the first attempt.
+        self._no_retry_client: Any = None
+        self._signing_client: Any = None  # signs links and connects to nothing
+        self._parts = S3Parts(self.bucket, self.host, lambda: self._require_open(self._client))
 
     async def open(self) -> None:
         if self._client is not None:
             return
         try:
             self._client = await self._connect(_ATTEMPTS)
-            self._once = await self._connect(1)
-            self._public = await self._connect(1, self._public_url)
+            self._no_retry_client = await self._connect(1)
+            self._signing_client = await self._connect(1, self._location.public_url)
             await self._find_bucket()
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
-        self._client = self._once = self._public = None
+        self._client = self._no_retry_client = self._signing_client = None
         await self._stack.aclose()
 
     async def check(self) -> None:
@@ -103,15 +78,15 @@ class S3ObjectStore(ObjectStore):
         Raises:
             StorageUnavailable: it cannot.
         """
-        await self._call(lambda: self._ready(self._once).head_bucket(Bucket=self.bucket))
+        await self._call(lambda: self._require_open(self._no_retry_client).head_bucket(Bucket=self.bucket))
 
     async def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
         target = {"Bucket": self.bucket, "Key": self._prefix + key}
         if not if_absent:
-            await self._call(lambda: self._ready(self._client).put_object(**target, Body=body(data)))
+            await self._call(lambda: self._require_open(self._client).put_object(**target, Body=body(data)))
             return
         try:
-            await self._ready(self._once).put_object(**target, Body=body(data), IfNoneMatch="*")
+            await self._require_open(self._no_retry_client).put_object(**target, Body=body(data), IfNoneMatch="*")
         except ClientError as error:
             status, code = answer_of(error)
             if status == 412:
@@ -158,7 +133,7 @@ class S3ObjectStore(ObjectStore):
     async def link(self, key: str, seconds: int, headers: Mapping[str, str]) -> str | None:
         names = {"content-type": "ResponseContentType", "content-disposition": "ResponseContentDisposition"}
         answered = {names[name]: value for name, value in headers.items() if name in names}
-        url: str = await self._ready(self._public).generate_presigned_url(
+        url: str = await self._require_open(self._signing_client).generate_presigned_url(
             "get_object", {"Bucket": self.bucket, "Key": self._prefix + key, **answered}, ExpiresIn=seconds
         )
         return url
@@ -190,7 +165,7 @@ class S3ObjectStore(ObjectStore):
         start = {"StartAfter": self._prefix + after} if after else {}
         while True:
             request = {"Bucket": self.bucket, "Prefix": self._prefix + prefix, **start}
-            page = await self._call(partial(self._ready(self._client).list_objects_v2, **request))
+            page = await self._call(partial(self._require_open(self._client).list_objects_v2, **request))
             for item in page.get("Contents", []):
                 yield item["Key"].removeprefix(self._prefix)
             if not page.get("IsTruncated"):
@@ -198,7 +173,9 @@ class S3ObjectStore(ObjectStore):
             start = {"StartAfter": page["Contents"][-1]["Key"]}
 
     async def delete(self, key: str) -> None:
-        await self._call(lambda: self._ready(self._client).delete_object(Bucket=self.bucket, Key=self._prefix + key))
+        await self._call(
+            lambda: self._require_open(self._client).delete_object(Bucket=self.bucket, Key=self._prefix + key)
+        )
 
     async def rewrite(self, key: str, edit: Callable[[bytes], bytes]) -> None:
         while True:
@@ -207,7 +184,7 @@ class S3ObjectStore(ObjectStore):
             if after == before:
                 return
             try:
-                await self._ready(self._once).put_object(
+                await self._require_open(self._no_retry_client).put_object(
                     Bucket=self.bucket, Key=self._prefix + key, Body=body(after), IfMatch=answer["ETag"]
                 )
             except ClientError as error:
@@ -246,7 +223,7 @@ class S3ObjectStore(ObjectStore):
 
     async def _get_object(self, key: str, span: dict[str, str]) -> dict[str, Any]:
         try:
-            request = self._ready(self._client).get_object(Bucket=self.bucket, Key=self._prefix + key, **span)
+            request = self._require_open(self._client).get_object(Bucket=self.bucket, Key=self._prefix + key, **span)
             answer: dict[str, Any] = await request
         except ClientError as error:
             if answer_of(error)[1] in ("NoSuchKey", "404"):
@@ -265,20 +242,28 @@ class S3ObjectStore(ObjectStore):
             raise translated(error, self.host) from error
 
     async def _connect(self, attempts: int, endpoint_url: str | None = None) -> Any:
+        location = self._location
         config = Config(
             connect_timeout=_CONNECT_SECONDS,
-            read_timeout=self._timeout,
+            read_timeout=location.timeout,
             signature_version="s3v4",
             max_pool_connections=_CONNECTIONS,
             retries={"total_max_attempts": attempts, "mode": "standard"},
             # Not every S3 server knows the checksums that botocore adds; the log has its own.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
-            s3={"addressing_style": "path"} if self._where["endpoint_url"] else {},
+            # The virtual-host style needs a DNS name per bucket, which self-hosted servers rarely have.
+            s3={"addressing_style": "path"} if location.endpoint_url else {},
         )
         try:
-            where = self._where | ({"endpoint_url": endpoint_url} if endpoint_url else {})
-            client = _session().client("s3", config=config, **where)
+            client = _session().client(
+                "s3",
+                config=config,
+                endpoint_url=endpoint_url or location.endpoint_url,
+                region_name=location.region,
+                aws_access_key_id=location.access_key,
+                aws_secret_access_key=location.secret_key,
+            )
             connected = await self._stack.enter_async_context(client)
         except (BotoCoreError, ValueError) as error:
             raise ConfigurationError(f"S3 cannot be used: {error}", argument="endpoint_url") from error
@@ -287,9 +272,9 @@ class S3ObjectStore(ObjectStore):
 
     async def _find_bucket(self) -> None:
         try:
-            await self._once.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
+            await self._no_retry_client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
         except ClientError as error:
-            if answer_of(error)[1] == "NoSuchBucket" and self._create_bucket:
+            if answer_of(error)[1] == "NoSuchBucket" and self._location.create_bucket:
                 await self._make_bucket()
                 return
             raise diagnosed(error, self.host, self.bucket) from error
@@ -297,17 +282,17 @@ class S3ObjectStore(ObjectStore):
             raise diagnosed(error, self.host, self.bucket) from error
 
     async def _make_bucket(self) -> None:
-        region = self._once.meta.region_name
+        region = self._no_retry_client.meta.region_name
         where = {} if region in (None, "us-east-1", "aws-global") else {"LocationConstraint": region}
         request = {"Bucket": self.bucket} | ({"CreateBucketConfiguration": where} if where else {})
         try:
-            await self._once.create_bucket(**request)
+            await self._no_retry_client.create_bucket(**request)
         except ClientError as error:
             # Another node was faster.
             if answer_of(error)[1] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise diagnosed(error, self.host, self.bucket) from error
 
-    def _ready(self, client: Any) -> Any:
+    def _require_open(self, client: Any) -> Any:
         if client is None:
             raise StorageUnavailable(f"The store in {self.bucket} is not open.")
         return client

@@ -12,6 +12,7 @@ import pytest
 from autocrud.errors import StorageUnavailable
 from autocrud.storage.objects.local import LocalObjectStore
 from autocrud.storage.objects.memory import MemoryObjectStore
+from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore
 from tests.storage.backends import s3_options
@@ -23,7 +24,7 @@ async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     stores: dict[str, Callable[[], ObjectStore]] = {
         "memory": MemoryObjectStore,
         "local": lambda: LocalObjectStore(tmp_path),
-        "s3": lambda: S3ObjectStore(**s3_options(), prefix=tmp_path.name),
+        "s3": lambda: S3ObjectStore(S3Location(**s3_options(), prefix=tmp_path.name)),
     }
     store = stores[request.param]()
     await store.open()
