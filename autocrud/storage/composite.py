@@ -41,7 +41,7 @@ _LOOP_YIELDS = 5
 
 # A batch is one object, held in memory until it is stored.
 _MAX_BATCH_BYTES = 8 * 1024 * 1024
-_GROUP_BYTES = 2 * 1024 * 1024  # of those that may be in several batches
+_MAX_GROUP_BYTES = 2 * 1024 * 1024  # of those that may be in several batches
 _RECORD_BYTES = 1024  # about what a record has beside its data
 
 # Data up to this many bytes stands in the metadata, and is read with it.
@@ -59,7 +59,7 @@ class Storage(IStorage):
 
     Args:
         objects: where its blobs go, under `folder`.
-        patience: seconds after which a call that got no answer raises `StorageUnavailable`.
+        call_timeout: seconds after which a call that got no answer raises `StorageUnavailable`.
     """
 
     def __init__(
@@ -69,17 +69,17 @@ class Storage(IStorage):
         objects: ObjectStore,
         folder: str,
         *,
-        patience: float = _CALL_TIMEOUT_S,
+        call_timeout: float = _CALL_TIMEOUT_S,
     ) -> None:
         self._spec = spec
         self._meta = meta
-        self._patience = patience
+        self._call_timeout = call_timeout
         self._writer: GroupCommit[WriteGroup, list[Outcome]] = GroupCommit(
             self._commit_groups,
-            weight=_weight,
+            weight=_group_bytes,
             max_weight=_MAX_BATCH_BYTES,
             alone=lambda group: group.atomic,
-            turns=_LOOP_YIELDS,
+            loop_yields=_LOOP_YIELDS,
         )
         self._blobs = self.blobs = ObjectBlobStore(objects, folder, meta.blob, self._register)
 
@@ -87,23 +87,24 @@ class Storage(IStorage):
         await self._meta.open()
 
     async def close(self) -> None:
-        await self._writer.drain(self._patience)
+        await self._writer.drain(self._call_timeout)
         await self._meta.close()
 
     async def commit(self, write: Write) -> None:
-        (refused,) = await self._within(self._writer.submit(WriteGroup((write,))))
-        if refused is not None:
-            raise refused
+        (error,) = await self._with_timeout(self._writer.submit(WriteGroup((write,))))
+        if error is not None:
+            raise error
 
     async def commit_all(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
-        groups = [WriteGroup(writes, True)] if atomic and writes else list(_groups(writes))
-        longer = sum(map(_weight, groups)) / _BYTES_PER_SECOND
-        return list(chain.from_iterable(await asyncio.gather(*(self._submit(group, longer) for group in groups))))
+        groups = [WriteGroup(writes, True)] if atomic and writes else list(_split_into_groups(writes))
+        extra_seconds = sum(map(_group_bytes, groups)) / _BYTES_PER_SECOND
+        outcomes = await asyncio.gather(*(self._submit(group, extra_seconds) for group in groups))
+        return list(chain.from_iterable(outcomes))
 
     async def get(self, resource_id: str, *, current: bool = False) -> Head | None:
         while True:
-            found = await self._within(self._meta.get(resource_id, current))
-            if found is None or found.data is not None or (found := await self._complete(found)) is not None:
+            found = await self._with_timeout(self._meta.get(resource_id, current))
+            if found is None or found.data is not None or (found := await self._load_data(found)) is not None:
                 return found
 
     async def get_many(self, resource_ids: Sequence[str], *, current: bool = False) -> dict[str, Head]:
@@ -113,75 +114,75 @@ class Storage(IStorage):
 
     async def search(self, query: Query) -> Page:
         while True:
-            heads = await self._within(self._meta.search(query))
-            more = len(heads) > query.limit
-            items = await self._completed(heads[: query.limit], 1 if query.at is None else _READ_CONCURRENCY)
-            whole = [head for head in items if head is not None]
-            if len(whole) == len(items):
-                return Page(whole, position_of(self._spec, query, whole[-1]) if more else None)
+            heads = await self._with_timeout(self._meta.search(query))
+            has_next = len(heads) > query.limit
+            items = await self._load_page_data(heads[: query.limit], 1 if query.at is None else _READ_CONCURRENCY)
+            complete = [head for head in items if head is not None]
+            if len(complete) == len(items):
+                return Page(complete, position_of(self._spec, query, complete[-1]) if has_next else None)
 
     async def count(self, query: Query) -> int:
-        return await self._within(self._meta.count(query))
+        return await self._with_timeout(self._meta.count(query))
 
     async def snapshot_scan(self, query: Query, *, history: bool = False) -> AsyncIterator[ScanItem]:
         pages: Any = self._meta.snapshot_scan(query, history)
         async with aclosing(pages):
             async for page in pages:
-                for seen in page:
-                    whole = await self._complete(seen) if isinstance(seen, Head) else seen
-                    if whole is not None:
-                        yield whole
+                for item in page:
+                    complete = await self._load_data(item) if isinstance(item, Head) else item
+                    if complete is not None:
+                        yield complete
 
-    async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
-        return await self._within(self._meta.aggregate(asked))
+    async def aggregate(self, aggregation: Aggregation) -> list[GroupRow]:
+        return await self._with_timeout(self._meta.aggregate(aggregation))
 
     async def commits(self, resource_id: str, *, before: int | None = None, limit: int = 100) -> list[Commit]:
-        return await self._within(self._meta.commits(resource_id, before, limit))
+        return await self._with_timeout(self._meta.commits(resource_id, before, limit))
 
     async def commit_at(self, resource_id: str, time: datetime) -> Commit | None:
-        return await self._within(self._meta.commit_at(resource_id, time))
+        return await self._with_timeout(self._meta.commit_at(resource_id, time))
 
     async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
-        return await self._within(self._meta.revisions(resource_id, span))
+        return await self._with_timeout(self._meta.revisions(resource_id, span))
 
     async def revision(self, resource_id: str, number: int, *, version: int | None = None) -> Revision | None:
-        return await self._within(self._meta.revision(resource_id, number, version))
+        return await self._with_timeout(self._meta.revision(resource_id, number, version))
 
-    async def data(self, of: Commit | Revision) -> bytes:
-        if of.locator is not None:
+    async def data(self, item: Commit | Revision) -> bytes:
+        if item.locator is not None:
             try:
-                return await self._within(self._meta.read(of.locator))
+                return await self._with_timeout(self._meta.read(item.locator))
             except DataCorrupted:
-                if await self._is_kept(of):
+                if await self._is_data_kept(item):
                     raise
-        raise RevisionNotFound(of.revision_id)
+        raise RevisionNotFound(item.revision_id)
 
     async def blobs_of(self, resource_id: str, version: int) -> list[str]:
-        return await self._within(self._meta.blobs_of(resource_id, version))
+        return await self._with_timeout(self._meta.blobs_of(resource_id, version))
 
     async def commit_of_blob(self, resource_id: str, file_id: str) -> Commit | None:
-        version = await self._within(self._meta.version_of_blob(resource_id, file_id))
+        version = await self._with_timeout(self._meta.version_of_blob(resource_id, file_id))
         if version is None:
             return None
-        found = await self._within(self._meta.commits(resource_id, version + 1, 1))
+        found = await self._with_timeout(self._meta.commits(resource_id, version + 1, 1))
         return found[0] if found and found[0].version == version else None
 
     async def expired_revisions(self, before: datetime, after: str, limit: int) -> list[str]:
         return await self._meta.expired_revisions(before, after, limit)
 
     async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
-        return await self._within(self._meta.pending_deletions(after, limit))
+        return await self._with_timeout(self._meta.pending_deletions(after, limit))
 
-    async def complete(self, done: Sequence[OnDeleteTask]) -> None:
-        await self._within(self._meta.complete(done))
+    async def complete(self, tasks: Sequence[OnDeleteTask]) -> None:
+        await self._with_timeout(self._meta.complete(tasks))
 
     async def vacuum(self) -> None:
         await self._meta.vacuum()
         await self._blobs.drop_expired_uploads()
 
-    async def _submit(self, group: WriteGroup, longer: float) -> list[Outcome]:
+    async def _submit(self, group: WriteGroup, extra_seconds: float) -> list[Outcome]:
         try:
-            return await self._within(self._writer.submit(group), longer)
+            return await self._with_timeout(self._writer.submit(group), extra_seconds)
         except AutoCRUDError as error:
             return [error] * len(group.items)
 
@@ -194,71 +195,71 @@ class Storage(IStorage):
     async def _register(self, blob: Blob) -> Outcome:
         return (await self._writer.submit(WriteGroup((blob,))))[0]
 
-    async def _completed(self, heads: Sequence[Head], together: int) -> list[Head | None]:
+    async def _load_page_data(self, heads: Sequence[Head], concurrency: int) -> list[Head | None]:
         """The heads with their data, so many of them at a time: a page of large heads must not be a burst of reads."""
         items: list[Head | None] = list(heads)
-        lacking = [place for place, head in enumerate(heads) if head.data is None and head.locator]
-        for start in range(0, len(lacking), together):
-            places = lacking[start : start + together]
-            found = await asyncio.gather(*(self._complete(heads[place]) for place in places))
+        missing = [place for place, head in enumerate(heads) if head.data is None and head.locator]
+        for start in range(0, len(missing), concurrency):
+            places = missing[start : start + concurrency]
+            found = await asyncio.gather(*(self._load_data(heads[place]) for place in places))
             for place, head in zip(places, found, strict=True):
                 items[place] = head
         return items
 
-    async def _complete(self, head: Head) -> Head | None:
+    async def _load_data(self, head: Head) -> Head | None:
         """The head with its data; None where that was erased after the head was read."""
         if head.data is not None:
             return head
         try:
-            return replace(head, data=await self._within(self._meta.read(head.locator)))
+            return replace(head, data=await self._with_timeout(self._meta.read(head.locator)))
         except DataCorrupted:
-            if await self._is_named(head):
+            if await self._is_locator_current(head):
                 raise
             return None
 
-    async def _is_named(self, head: Head) -> bool:
+    async def _is_locator_current(self, head: Head) -> bool:
         """Whether the data of a head, as it is or was, is still named, as of now, where it was."""
-        now = await self._within(self._meta.get(head.resource_id, True))
+        now = await self._with_timeout(self._meta.get(head.resource_id, True))
         if now is None or now.locator == head.locator:
             return now is not None
         number = revision_number(head.resource_id, RevisionInfo.model_validate_json(head.revision_info).revision_id)
-        then = await self._within(self._meta.revision(head.resource_id, number, head.version))
-        return then is not None and then.locator == head.locator
+        past = await self._with_timeout(self._meta.revision(head.resource_id, number, head.version))
+        return past is not None and past.locator == head.locator
 
-    async def _is_kept(self, of: Commit | Revision) -> bool:
+    async def _is_data_kept(self, item: Commit | Revision) -> bool:
         """Whether data is still named, as of now, where it was."""
-        await self._within(self._meta.get(of.resource_id, True))  # brings what is behind up to now
-        written = of.version if isinstance(of, Commit) else of.written
-        found = await self._within(self._meta.commits(of.resource_id, written + 1, 1))
-        return any(commit.locator == of.locator for commit in found)
+        await self._with_timeout(self._meta.get(item.resource_id, True))  # brings what is behind up to now
+        version = item.version if isinstance(item, Commit) else item.written
+        found = await self._with_timeout(self._meta.commits(item.resource_id, version + 1, 1))
+        return any(commit.locator == item.locator for commit in found)
 
-    async def _within(self, call: Awaitable[R], longer: float = 0) -> R:
-        patience = self._patience + longer
+    async def _with_timeout(self, call: Awaitable[R], extra_seconds: float = 0) -> R:
+        call_timeout = self._call_timeout + extra_seconds
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(call_timeout):
                 return await call
         except TimeoutError as error:
-            message = f"no answer within {patience:g} s; whether a write was made, a read will tell."
+            message = f"no answer within {call_timeout:g} s; whether a write was made, a read will tell."
             raise StorageUnavailable(message) from error
 
 
-def _groups(writes: Sequence[Write]) -> Iterator[WriteGroup]:
+def _split_into_groups(writes: Sequence[Write]) -> Iterator[WriteGroup]:
     """The writes in order, in groups that are held in memory as a whole."""
     group: list[Write] = []
     weight = 0
     for write in writes:
         group.append(write)
-        weight += _item_weight(write)
-        if weight >= _GROUP_BYTES:
+        weight += _item_bytes(write)
+        if weight >= _MAX_GROUP_BYTES:
             yield WriteGroup(group)
             group, weight = [], 0
     if group:
         yield WriteGroup(group)
 
 
-def _weight(group: WriteGroup) -> int:
-    return sum(map(_item_weight, group.items))
+def _group_bytes(group: WriteGroup) -> int:
+    return sum(map(_item_bytes, group.items))
 
 
-def _item_weight(item: Item) -> int:
+def _item_bytes(item: Item) -> int:
     return _RECORD_BYTES + len(item.data or b"") if isinstance(item, Write) else _RECORD_BYTES

@@ -41,10 +41,16 @@ def resource_at(
         info: the revision that was current then, as it was then.
         data, locator: its data, and where that is; None where it is not at hand, or has been pruned.
     """
-    then, created = meta_then(commit, born), timestamp(born.created_time)
-    meta, revision_info = then.__pydantic_serializer__.to_json(then), info.__pydantic_serializer__.to_json(info)
+    meta = meta_then(commit, born)
     return Head(
-        commit.resource_id, commit.version, commit.is_deleted, created, meta, revision_info, data, locator or ""
+        resource_id=commit.resource_id,
+        version=commit.version,
+        is_deleted=commit.is_deleted,
+        created_time=timestamp(born.created_time),
+        meta=meta.__pydantic_serializer__.to_json(meta),
+        revision_info=info.__pydantic_serializer__.to_json(info),
+        data=data,
+        locator=locator or "",
     )
 
 
@@ -58,20 +64,20 @@ class PointInTimeRow:
 
 
 def rows_of_commits(
-    commits: Sequence[Commit], values: Mapping[int, tuple[IndexValue, ...]], nothing: tuple[IndexValue, ...]
+    commits: Sequence[Commit], values: Mapping[int, tuple[IndexValue, ...]], no_values: tuple[IndexValue, ...]
 ) -> list[PointInTimeRow]:
     """The states of one resource.
 
     Args:
         commits: all of them, the oldest first.
         values: the index values of those whose data there is, by their versions.
-        nothing: the index values of data that has been pruned.
+        no_values: the index values of data that has been pruned.
     """
     found: list[PointInTimeRow] = []
-    index = nothing
+    index = no_values
     for number, commit in enumerate(commits):
         if commit.size is not None:  # the commits that follow leave the data as it is
-            index = values.get(commit.version, nothing)
+            index = values.get(commit.version, no_values)
         until = commits[number + 1].time if number + 1 < len(commits) else None
         found.append(PointInTimeRow(commit, until, index))
     return found
@@ -81,22 +87,22 @@ async def values_of(
     spec: ModelSpec[Any],
     commits: Iterable[Commit],
     read: Callable[[str], Awaitable[bytes]],
-    known: Mapping[str, bytes | None],
+    known_data: Mapping[str, bytes | None],
 ) -> dict[str, dict[int, tuple[IndexValue, ...]]]:
     """The index values of the commits whose data there is, by resource and version; some are read at a time.
 
     Args:
         read: the data that a locator names.
-        known: for each resource the data of its last commit that has any, where it is at hand.
+        known_data: for each resource the data of its last commit that has any, where it is at hand.
 
     Raises:
         ConfigurationError: stored data does not fit a column.
     """
-    held = [commit for commit in commits if commit.locator is not None]
-    newest = {commit.resource_id: commit.version for commit in held}
+    with_data = [commit for commit in commits if commit.locator is not None]
+    newest = {commit.resource_id: commit.version for commit in with_data}
 
-    async def one(commit: Commit) -> tuple[IndexValue, ...]:
-        data = known.get(commit.resource_id) if newest[commit.resource_id] == commit.version else None
+    async def values_at(commit: Commit) -> tuple[IndexValue, ...]:
+        data = known_data.get(commit.resource_id) if newest[commit.resource_id] == commit.version else None
         try:
             return spec.index_values(await read(commit.locator or "") if data is None else data)
         except InvalidData as error:
@@ -104,8 +110,8 @@ async def values_of(
             raise ConfigurationError(f"{spec.type_name} {commit.revision_id!r}: {reasons}") from error
 
     found: dict[str, dict[int, tuple[IndexValue, ...]]] = {}
-    for start in range(0, len(held), _READ_CONCURRENCY):
-        some = held[start : start + _READ_CONCURRENCY]
-        for commit, index in zip(some, await asyncio.gather(*map(one, some)), strict=True):
+    for start in range(0, len(with_data), _READ_CONCURRENCY):
+        chunk = with_data[start : start + _READ_CONCURRENCY]
+        for commit, index in zip(chunk, await asyncio.gather(*map(values_at, chunk)), strict=True):
             found.setdefault(commit.resource_id, {})[commit.version] = index
     return found

@@ -11,7 +11,7 @@ from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.types import Head
 
-_ON_HEAD = {"created_time", "resource_id"}
+_HEAD_COLUMNS = {"created_time", "resource_id"}
 
 
 def row_of(spec: ModelSpec[Any], meta: bytes, index: tuple[IndexValue, ...]) -> dict[str, IndexValue]:
@@ -24,7 +24,7 @@ def row_of(spec: ModelSpec[Any], meta: bytes, index: tuple[IndexValue, ...]) -> 
 def position_of(spec: ModelSpec[Any], query: Query, head: Head) -> Position:
     """The place of a head, with what data there is of it, in the order of a query."""
     columns = [key.field.column for key in query.order]
-    if _ON_HEAD.issuperset(columns):
+    if _HEAD_COLUMNS.issuperset(columns):
         row: dict[str, Any] = {"created_time": head.created_time, "resource_id": head.resource_id}
     else:
         # What has been pruned has no values left.

@@ -266,7 +266,7 @@ async def test_truncated_answer_is_requested_again(node: Node, proxy: Proxy) -> 
 async def test_unresponsive_server_gives_an_error_in_time(node: Node, proxy: Proxy, tmp_path: Path) -> None:
     """The write in flight is stored once the server is back. The waiting ones are not."""
     async with node() as one, node(faulty=False) as other:
-        one._patience = 1.0  # type: ignore[attr-defined]  # not ten seconds of a test
+        one._call_timeout = 1.0  # type: ignore[attr-defined]  # not ten seconds of a test
         proxy.behave = stalled
         results = await outcomes(one, [create_write("a", sample())])
         assert [type(result) for result in results] == [StorageUnavailable]
@@ -274,7 +274,7 @@ async def test_unresponsive_server_gives_an_error_in_time(node: Node, proxy: Pro
             await one.commit(create_write("b", sample()))
         with pytest.raises(StorageUnavailable):
             await one.get("a")
-        one._patience = 30.0  # type: ignore[attr-defined]
+        one._call_timeout = 30.0  # type: ignore[attr-defined]
         proxy.behave = honest
         await one.commit(create_write("c", sample()))
         assert sorted(await ids(one)) == sorted(await ids(other)) == ["a", "c"]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from hashlib import sha256
 from uuid import uuid4
 
-_BLOCK = 1024 * 1024
+_BLOCK_BYTES = 1024 * 1024
 
 
 def new_key() -> str:
@@ -26,10 +26,10 @@ class Digest:
         """The hash, once all has passed."""
         return self._hash.hexdigest()
 
-    async def over(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def hash_stream(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The same bytes, in blocks of a megabyte or what the pieces have."""
         hashing: asyncio.Future[None] | None = None
-        async for block in _blocks(pieces):
+        async for block in _gather_blocks(pieces):
             if hashing is not None:
                 await hashing
             self.size += len(block)
@@ -39,15 +39,15 @@ class Digest:
             await hashing
 
 
-async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _gather_blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Small pieces gathered: a step to a thread costs as much as some ten kilobytes."""
-    held: list[bytes] = []
+    gathered: list[bytes] = []
     size = 0
     async for piece in pieces:
-        held.append(piece)
+        gathered.append(piece)
         size += len(piece)
-        if size >= _BLOCK:
-            yield b"".join(held)
-            held, size = [], 0
+        if size >= _BLOCK_BYTES:
+            yield b"".join(gathered)
+            gathered, size = [], 0
     if size:
-        yield b"".join(held)
+        yield b"".join(gathered)

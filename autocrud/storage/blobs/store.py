@@ -43,12 +43,12 @@ class ObjectBlobStore(BlobStore):
     async def put(self, pieces: AsyncIterator[bytes], *, limit: int | None = None) -> Blob:
         digest = Digest()
         key = new_key()
-        await self._objects.put_stream(f"{self._folder}/{key}", digest.over(_limited(pieces, limit)))
+        await self._objects.put_stream(f"{self._folder}/{key}", digest.hash_stream(_enforce_limit(pieces, limit)))
         return await self.register(key, digest)
 
     async def put_bytes(self, content: bytes) -> Blob:
-        held = await self.find(sha256(content).hexdigest())
-        return held or await self.put(_one(content))
+        existing = await self.find(sha256(content).hexdigest())
+        return existing or await self.put(_single_piece(content))
 
     async def drop_expired_uploads(self) -> None:
         """Erase the upload sessions that have expired."""
@@ -58,37 +58,37 @@ class ObjectBlobStore(BlobStore):
         """Make a blob of an object that is there. Where there is one of this content already, the object goes."""
         blob = Blob(digest.file_id, digest.size, key, timestamp(datetime.now(UTC)))
         while True:
-            refused = await self._register(blob)
-            if refused is None:
+            error = await self._register(blob)
+            if error is None:
                 return blob
-            if not isinstance(refused, AlreadyExists):
-                raise refused
-            held = await self.find(blob.file_id)
-            if held is not None:
-                if held.key != key:
+            if not isinstance(error, AlreadyExists):
+                raise error
+            existing = await self.find(blob.file_id)
+            if existing is not None:
+                if existing.key != key:
                     await self._objects.delete(f"{self._folder}/{key}")
-                return held
+                return existing
 
     async def stream(self, blob: Blob, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         end = blob.size if end is None else end
         digest = Digest()
         pieces = self._objects.stream(f"{self._folder}/{blob.key}", start, end)
-        held = b""
-        async for piece in digest.over(pieces):
-            if held:
-                yield held
-            held = piece
+        last_piece = b""
+        async for piece in digest.hash_stream(pieces):
+            if last_piece:
+                yield last_piece
+            last_piece = piece
         is_whole = start == 0 and end == blob.size
         if digest.size != end - start or (is_whole and digest.file_id != blob.file_id):
             raise DataCorrupted(f"The blob {blob.file_id} in {self._folder}/{blob.key} is damaged.")
-        if held:
-            yield held
+        if last_piece:
+            yield last_piece
 
     async def link(self, blob: Blob, seconds: int, headers: Mapping[str, str]) -> str | None:
         return await self._objects.link(f"{self._folder}/{blob.key}", seconds, headers)
 
 
-async def _limited(pieces: AsyncIterator[bytes], limit: int | None) -> AsyncIterator[bytes]:
+async def _enforce_limit(pieces: AsyncIterator[bytes], limit: int | None) -> AsyncIterator[bytes]:
     size = 0
     async for piece in pieces:
         size += len(piece)
@@ -97,5 +97,5 @@ async def _limited(pieces: AsyncIterator[bytes], limit: int | None) -> AsyncIter
         yield piece
 
 
-async def _one(content: bytes) -> AsyncIterator[bytes]:
+async def _single_piece(content: bytes) -> AsyncIterator[bytes]:
     yield content

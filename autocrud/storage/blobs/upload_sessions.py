@@ -16,8 +16,8 @@ from autocrud.storage.ports.blobs import UploadSessions
 from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
 from autocrud.storage.ports.types import Blob, Upload
 
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_MIN_PART = 8 * 1024 * 1024
+_UPLOAD_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MIN_PART_BYTES = 8 * 1024 * 1024
 _MAX_PARTS = 10_000  # of S3
 _GRACE = timedelta(hours=1)  # for what began before a session expired
 
@@ -46,7 +46,7 @@ class ObjectUploadSessions(UploadSessions):
         upload = Upload(
             upload_id=str(uuid7()),
             size=size,
-            part_size=max(_MIN_PART, megabytes * 1024 * 1024),
+            part_size=max(_MIN_PART_BYTES, megabytes * 1024 * 1024),
             key=key,
             undertaking=await self._objects.begin_parts(f"{self._folder}/{key}"),
             content_type=content_type,
@@ -59,20 +59,20 @@ class ObjectUploadSessions(UploadSessions):
 
     async def get(self, upload_id: str, by: str | None) -> Upload:
         # It becomes part of a key.
-        upload = await self._load(upload_id) if _ID.fullmatch(upload_id) else None
+        upload = await self._load(upload_id) if _UPLOAD_ID.fullmatch(upload_id) else None
         if upload is None or upload.by != by or upload.expires < timestamp(datetime.now(UTC)):
             raise UploadNotFound(upload_id)
         return upload
 
     async def put_part(self, upload: Upload, number: int, data: bytes) -> None:
         try:
-            await self._objects.put_part(self._key(upload), upload.undertaking, number, data)
+            await self._objects.put_part(self._object_key(upload), upload.undertaking, number, data)
         except ObjectMissing as error:
             raise UploadNotFound(upload.upload_id) from error
 
     async def arrived(self, upload: Upload) -> list[int]:
         try:
-            return [part.number for part in await self._objects.parts(self._key(upload), upload.undertaking)]
+            return [part.number for part in await self._objects.parts(self._object_key(upload), upload.undertaking)]
         except ObjectMissing:
             return list(range(1, upload.part_count + 1)) if await self._is_joined(upload) else []
 
@@ -83,29 +83,29 @@ class ObjectUploadSessions(UploadSessions):
                 return blob
         if not await self._is_joined(upload):
             await self._join(upload)
-        digest = await self._digest(upload)
+        digest = await self._hash_object(upload)
         # Before it is registered: of an upload that says nothing, nobody refers to what it became.
         await self._save(replace(upload, file_id=digest.file_id))
         return await self._blobs.register(upload.key, digest)
 
     async def abort(self, upload: Upload) -> None:
-        key = self._key(upload)
+        key = self._object_key(upload)
         await self._objects.drop_parts(key, upload.undertaking)
         blob = None if upload.file_id is None else await self._blobs.find(upload.file_id)
         if blob is None or blob.key != upload.key:
             await self._objects.delete(key)
-        await self._objects.delete(self._place(upload.upload_id))
+        await self._objects.delete(self._session_key(upload.upload_id))
 
     async def drop_expired(self) -> None:
         """Erase the sessions whose time is over."""
         before = timestamp(datetime.now(UTC) - _GRACE)
-        async for name in self._names():
+        async for name in self._session_ids():
             upload = await self._load(name)
             if upload is not None and upload.expires < before:
                 await self.abort(upload)
 
     async def _join(self, upload: Upload) -> None:
-        key = self._key(upload)
+        key = self._object_key(upload)
         try:
             parts = await self._objects.parts(key, upload.undertaking)
             sizes = {part.number: part.size for part in parts}
@@ -122,14 +122,14 @@ class ObjectUploadSessions(UploadSessions):
 
     async def _is_joined(self, upload: Upload) -> bool:
         try:
-            return await self._objects.size(self._key(upload)) == upload.size
+            return await self._objects.size(self._object_key(upload)) == upload.size
         except ObjectMissing:
             return False
 
-    async def _digest(self, upload: Upload) -> Digest:
+    async def _hash_object(self, upload: Upload) -> Digest:
         digest = Digest()
         try:
-            async for _ in digest.over(self._objects.stream(self._key(upload))):
+            async for _ in digest.hash_stream(self._objects.stream(self._object_key(upload))):
                 pass
         except ObjectMissing as error:
             raise UploadNotFound(upload.upload_id) from error
@@ -137,22 +137,22 @@ class ObjectUploadSessions(UploadSessions):
             raise DataCorrupted(f"The upload {upload.upload_id} came to {digest.size} bytes, not {upload.size}.")
         return digest
 
-    async def _names(self) -> AsyncIterator[str]:
+    async def _session_ids(self) -> AsyncIterator[str]:
         prefix = f"{self._folder}/uploads/"
         async for key in self._objects.keys(prefix):
             yield key.removeprefix(prefix).removesuffix(".json")
 
     async def _load(self, upload_id: str) -> Upload | None:
         try:
-            return Upload(**from_json(await self._objects.get(self._place(upload_id))))
+            return Upload(**from_json(await self._objects.get(self._session_key(upload_id))))
         except ObjectMissing:
             return None
 
     async def _save(self, upload: Upload) -> None:
-        await self._objects.put(self._place(upload.upload_id), to_json(asdict(upload)))
+        await self._objects.put(self._session_key(upload.upload_id), to_json(asdict(upload)))
 
-    def _place(self, upload_id: str) -> str:
+    def _session_key(self, upload_id: str) -> str:
         return f"{self._folder}/uploads/{upload_id}.json"
 
-    def _key(self, upload: Upload) -> str:
+    def _object_key(self, upload: Upload) -> str:
         return f"{self._folder}/{upload.key}"

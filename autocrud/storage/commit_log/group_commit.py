@@ -17,8 +17,8 @@ class GroupCommit(Generic[T, R]):
         max_items: the most items of one batch.
         weight, max_weight: a batch ends where the weights of its items together pass the maximum.
         alone: says of an item that it makes a batch of its own.
-        turns: of the event loop between two batches, so that those who were just answered and ask again at once are in
-            the next batch, not in the one after it: half as many batches under load, and no time lost without.
+        loop_yields: turns of the event loop between two batches. Callers that were just answered and submit again at
+            once are then in the next batch, not in the one after it: half as many batches under load.
     """
 
     def __init__(
@@ -29,21 +29,21 @@ class GroupCommit(Generic[T, R]):
         weight: Callable[[T], int] = lambda item: 1,
         max_weight: int = 1 << 62,
         alone: Callable[[T], bool] = lambda item: False,
-        turns: int = 0,
+        loop_yields: int = 0,
     ) -> None:
         self._flush = flush
         self._max_items = max_items
         self._weight = weight
         self._max_weight = max_weight
         self._alone = alone
-        self._turns = turns
-        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._loop_yields = loop_yields
+        self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
     async def submit(self, item: T) -> R:
         """Wait for the item's result. If the caller is cancelled, an item that still waits is not handed over."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._queue.append((item, future))
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         return await future
@@ -60,10 +60,10 @@ class GroupCommit(Generic[T, R]):
 
     async def _run(self) -> None:
         try:
-            while self._waiting:
+            while self._queue:
                 if batch := self._next_batch():
                     await self._run_batch(batch)
-                    for _ in range(self._turns):
+                    for _ in range(self._loop_yields):
                         await asyncio.sleep(0)
         finally:
             self._task = None
@@ -71,12 +71,12 @@ class GroupCommit(Generic[T, R]):
     def _next_batch(self) -> list[tuple[T, asyncio.Future[R]]]:
         batch: list[tuple[T, asyncio.Future[R]]] = []
         weight = 0
-        while self._waiting and len(batch) < self._max_items and weight < self._max_weight:
-            item, future = self._waiting[0]
+        while self._queue and len(batch) < self._max_items and weight < self._max_weight:
+            item, future = self._queue[0]
             alone = not future.done() and self._alone(item)
             if alone and batch:
                 break
-            self._waiting.popleft()
+            self._queue.popleft()
             if not future.done():
                 batch.append((item, future))
                 weight += self._weight(item)

@@ -48,12 +48,12 @@ async def blank(objects: ObjectStore, key: str, spans: Iterable[tuple[int, int]]
         DataCorrupted: there is no such object.
     """
     try:
-        await objects.rewrite(key, partial(_blanked, tuple(spans)))
+        await objects.rewrite(key, partial(_blank_spans, tuple(spans)))
     except ObjectMissing:
         raise DataCorrupted(f"{key} is lost.") from None
 
 
-def _blanked(spans: Iterable[tuple[int, int]], content: bytes) -> bytes:
+def _blank_spans(spans: Iterable[tuple[int, int]], content: bytes) -> bytes:
     for offset, length in spans:
         content = content[:offset] + b" " * length + content[offset + length :]
     return content

@@ -24,10 +24,10 @@ from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectSt
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
-_PER_FOLDER = 1_000_000
+_ENTRIES_PER_FOLDER = 1_000_000
 _READ_AHEAD = 16  # entries
-_FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds between two attempts at an undecided slot
-_FIRST_LOOK = 0.2  # seconds after which a put is slow
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.05, 2.0  # seconds between two attempts at an undecided slot
+_SLOW_PUT_S = 0.2  # seconds after which a put is slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Log:
                 "nonce": tail.nonce,
                 "sequence": tail.sequence,
                 "previous": after.nonce,
-                "records": [_sums(line, start) for line, start in zip_longest(records, data, fillvalue=0)],
+                "records": [_checksums(line, start) for line, start in zip_longest(records, data, fillvalue=0)],
             },
             separators=(",", ":"),
         ).encode()
@@ -106,42 +106,42 @@ class Log:
             StorageUnavailable: it has not been created and will not be; or, where a put cannot land late, a look at
                 the log tells whether it was.
         """
-        undecided, delay = False, _FIRST_DELAY
+        is_undecided, delay = False, _FIRST_DELAY_S
         while True:
             try:
                 return await self._create(entry)
             except PutUndecided as error:
-                if not undecided:
+                if not is_undecided:
                     logger.warning("%s is undecided, and is tried again until it is: %s", entry.key, error)
-                undecided = True
+                is_undecided = True
             except StorageUnavailable:
-                if not undecided:
+                if not is_undecided:
                     raise
             await asyncio.sleep(delay * random.uniform(0.5, 1))
-            delay = min(delay * 2, _LONGEST_DELAY)
+            delay = min(delay * 2, _LONGEST_DELAY_S)
 
     async def _create(self, entry: Entry) -> None:
         try:
-            await (self._put(entry) if self.has_blocking_exists else self._put_or_see(entry))
+            await (self._put(entry) if self.has_blocking_exists else self._put_or_read(entry))
         except ObjectExists:
             try:
-                standing = await self.read(entry.tail.sequence)
+                existing = await self.read(entry.tail.sequence)
             except StorageUnavailable as error:
                 raise PutUndecided(f"{entry.key} is there, and cannot be read: {error}") from error
-            if standing is None:
+            if existing is None:
                 raise PutUndecided(f"{entry.key} is taken, and not there yet.") from None
-            if standing.tail.nonce != entry.tail.nonce:
+            if existing.tail.nonce != entry.tail.nonce:
                 raise SlotTaken(entry.key) from None
 
     async def _put(self, entry: Entry) -> None:
         await self._objects.put(entry.key, entry.content, if_absent=True)
 
-    async def _put_or_see(self, entry: Entry) -> None:
+    async def _put_or_read(self, entry: Entry) -> None:
         """Put, and where the answer takes its time, look what stands there: that decides as well as an answer.
 
         SeaweedFS lets the losers of a race wait for seconds, and a stalled connection may never answer.
         """
-        put, delay = asyncio.ensure_future(self._put(entry)), _FIRST_LOOK
+        put, delay = asyncio.ensure_future(self._put(entry)), _SLOW_PUT_S
         try:
             while True:
                 done, _ = await asyncio.wait([put], timeout=delay)
@@ -150,7 +150,7 @@ class Log:
                 with suppress(StorageUnavailable):
                     if await self.read(entry.tail.sequence) is not None:
                         raise ObjectExists(entry.key)
-                delay = min(delay * 2, _LONGEST_DELAY)
+                delay = min(delay * 2, _LONGEST_DELAY_S)
         finally:
             put.cancel()
 
@@ -174,15 +174,15 @@ class Log:
 
     async def entries(self, after: int) -> AsyncIterator[list[Entry]]:
         """The entries behind a sequence number, some at a time, read ahead the more of them there are."""
-        ahead = 1
+        read_ahead = 1
         while True:
-            found = await asyncio.gather(*(self.read(after + 1 + number) for number in range(ahead)))
+            found = await asyncio.gather(*(self.read(after + 1 + number) for number in range(read_ahead)))
             entries = list(takewhile(lambda entry: entry is not None, found))
             if entries:
                 yield [entry for entry in entries if entry is not None]
-            if len(entries) < ahead:
+            if len(entries) < read_ahead:
                 return
-            after, ahead = after + ahead, min(ahead * 2, _READ_AHEAD)
+            after, read_ahead = after + read_ahead, min(read_ahead * 2, _READ_AHEAD)
 
     async def data(self, locator: str) -> bytes:
         """The bytes that a locator names.
@@ -210,11 +210,11 @@ class Log:
         return f"{entry.key.removeprefix(self._prefix + '/')}:{offset}:{length}"
 
     def _key(self, sequence: int) -> str:
-        folder, number = divmod(sequence, _PER_FOLDER)
+        folder, number = divmod(sequence, _ENTRIES_PER_FOLDER)
         return f"{self._prefix}/log/{folder:06}/{number:06}.ndjson"
 
 
-def _sums(line: Any, start: int) -> list[int]:
+def _checksums(line: Any, start: int) -> list[int]:
     """What a header tells of a line: its length and CRC, and both again of what stands before its data."""
     if not start:
         return [len(line), zlib.crc32(line)]
@@ -229,13 +229,13 @@ def _parse(key: str, sequence: int, content: bytes) -> Entry:
         if header["autocrud"] != FORMAT or header["sequence"] != sequence:
             raise DataCorrupted(f"{key} is not entry {sequence} of a log of format {FORMAT}.")
         tail = Tail(sequence, str(header["nonce"]))
-        sums = [[int(number) for number in numbers] for numbers in header["records"]]
+        checksums = [[int(number) for number in numbers] for numbers in header["records"]]
         previous = str(header["previous"])
         lines: list[tuple[int, bytes | None]] = []
         offset = len(first) + 1
-        for length, *checks in sums:
+        for length, *checks in checksums:
             line = content[offset : offset + length]
-            if len(line) != length or not _is_whole(line, *checks):
+            if len(line) != length or not _is_intact(line, *checks):
                 raise DataCorrupted(f"{key} is damaged at byte {offset}.")
             lines.append((offset, None if line.isspace() else line))
             offset += length + 1
@@ -244,7 +244,7 @@ def _parse(key: str, sequence: int, content: bytes) -> Entry:
     return Entry(key, tail, previous, lines, content)
 
 
-def _is_whole(line: bytes, crc: int, start: int = 0, crc_before: int = 0) -> bool:
+def _is_intact(line: bytes, crc: int, start: int = 0, crc_before: int = 0) -> bool:
     """Whether a line is as it was written, but for what was erased."""
     if zlib.crc32(line) == crc or not line.strip(b" "):
         return True

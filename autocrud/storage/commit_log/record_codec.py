@@ -30,9 +30,9 @@ def encode_record(item: Item, after: str | None = None, begun: str | None = None
         return b'{"kind":"%s","blob":%s}' % (_BLOB.encode(), to_json(item))
     link = b"" if after is None else b'"after":"%s",' % after.encode()
     link += b"" if begun is None else b'"begun":"%s",' % begun.encode()
-    more = _more(item) if item.prunes or item.key or item.blobs or item.follow_up else b""
+    optional = _optional_fields(item) if item.prunes or item.key or item.blobs or item.follow_up else b""
     start = b'{"kind":"%s","follows":%d,%s%s"meta":%s' % (
-        item.kind.encode(), item.follows, link, more, item.meta_json,
+        item.kind.encode(), item.follows, link, optional, item.meta_json,
     )  # fmt: skip
     if item.revision_json is None:
         return start + b"}"
@@ -46,11 +46,11 @@ def data_span(item: Item, line_length: int) -> tuple[int, int]:
     return line_length - 1 - len(item.data), len(item.data)
 
 
-def decode_record(spec: ModelSpec[Any], line: bytes, misfits: set[IndexField]) -> Item:
+def decode_record(spec: ModelSpec[Any], line: bytes, unfit_fields: set[IndexField]) -> Item:
     """Read a line back as the write that it was; one whose data was pruned has a revision and no data.
 
     Args:
-        misfits: takes the index fields that the data does not fit, which have no value then.
+        unfit_fields: takes the index fields that the data does not fit, which have no value then.
 
     Raises:
         ValueError: it is not a record.
@@ -72,7 +72,7 @@ def decode_record(spec: ModelSpec[Any], line: bytes, misfits: set[IndexField]) -
         # Its blobs were given up with it, and those that nobody else refers to were erased before it.
         return Write(kind, record["follows"], meta, index, revision, None, prunes, key)
     index, unfit = spec.stored_values(data)
-    misfits.update(unfit)
+    unfit_fields.update(unfit)
     return Write(kind, record["follows"], meta, index, revision, data, prunes, key, blobs)
 
 
@@ -88,7 +88,7 @@ def parse_record(line: bytes) -> Mapping[str, Any]:
     return record
 
 
-def _more(write: Write) -> bytes:
+def _optional_fields(write: Write) -> bytes:
     """What few writes have."""
     found: dict[str, Any] = {}
     if write.prunes:

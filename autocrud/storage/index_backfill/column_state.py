@@ -7,23 +7,23 @@ from typing import Any, Generic, TypeVar
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 
-Reached = TypeVar("Reached")
+Place = TypeVar("Place")
 
 STATES = "states"  # stands in place of a column for the states of a temporal model
 
 
 @dataclass(frozen=True, slots=True)
-class FieldState(Generic[Reached]):
+class FieldState(Generic[Place]):
     """How far a field's columns are filled.
 
     Attributes:
         after: the last resource that is filled, as the engine finds it; None where all of them are.
-        passed_by: a process that does not know the field has written since it began to be filled.
+        stale: a process that does not know the field has written since it began to be filled.
     """
 
     column: str
     signature: str
-    after: Reached | None
+    after: Place | None
     done: int
     total: int
     stale: bool

@@ -22,8 +22,8 @@ from autocrud.schema.unique_constraints import UniqueSet
 
 logger = logging.getLogger(__name__)
 
-_FIRST_DELAY, _LONGEST_DELAY = 0.05, 5.0  # seconds, between two looks at what another node does
-_READ_AT_ONCE = 8
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.05, 5.0  # seconds, between two looks at what another node does
+_READ_CONCURRENCY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class BackfillEngine(ABC):
         """Fill some rows of those of these fields that are furthest behind. False where another node is at it.
 
         Raises:
-            Misfit: stored data does not fit; nothing was changed.
+            ConversionError: stored data does not fit; nothing was changed.
             NotUnique: it has a unique index, which refuses it; nothing was changed.
         """
 
@@ -122,24 +122,24 @@ class IndexBackfill:
             ConfigurationError: a field is to be unique, and cannot be.
         """
         self._failed = {}
-        unique = {field for held in self._spec.unique_sets for field in held.fields}
+        unique = {field for unique_set in self._spec.unique_sets for field in unique_set.fields}
         await self._engine.begin()
-        await self._look()
+        await self._refresh_progress()
         try:
-            await self._fill(lambda: [field for field in self._open_fields() if field in unique])
-            await self._index()
+            await self._fill(lambda: [field for field in self._unfilled_fields() if field in unique])
+            await self._create_indexes()
         except ConversionError as error:
             raise ConfigurationError(f"{self._spec.type_name} {error}") from error
         except NotUnique as error:
             raise error.unique.refused(self._spec.type_name) from error
-        self._go_on()
+        self._start_task()
 
     async def resume(self) -> None:
         """Begin again with what older versions of the service have written past; returns before that is done."""
         if self._task is None or self._task.done():
             await self._engine.begin_again()
-            await self._look()
-            self._go_on()
+            await self._refresh_progress()
+            self._start_task()
 
     async def close(self) -> None:
         """Stop between two batches. May be called twice."""
@@ -174,18 +174,18 @@ class IndexBackfill:
         """Fill one batch; False where another node is at it."""
         return await self._engine.fill(fields, self.rows)
 
-    def _go_on(self) -> None:
-        if self._open_fields():
+    def _start_task(self) -> None:
+        if self._unfilled_fields():
             self._task = asyncio.create_task(self._run(), name=f"filling {self._spec.name}")
 
     async def _run(self) -> None:
         """The background task: nobody waits for it, so what goes wrong is logged, and the rest goes on."""
-        delay = _FIRST_DELAY
-        while self._open_fields():
+        delay = _FIRST_DELAY_S
+        while self._unfilled_fields():
             try:
-                await self._fill(self._open_fields)
-                await self._index()
-                await self._look()
+                await self._fill(self._unfilled_fields)
+                await self._create_indexes()
+                await self._refresh_progress()
             except ConversionError as error:
                 self._fail(error.field.name, str(error))
             except NotUnique as error:
@@ -194,52 +194,52 @@ class IndexBackfill:
             except StorageUnavailable as error:
                 logger.warning("%s: filling index fields waits: %s", self._spec.name, error)
                 await asyncio.sleep(delay)
-                delay = min(delay * 2, _LONGEST_DELAY)
+                delay = min(delay * 2, _LONGEST_DELAY_S)
             except Exception as error:  # the task's boundary: the fields stay away, and the service goes on
                 logger.exception("%s: index fields cannot be filled", self._spec.name)
                 self._failed |= dict.fromkeys(self._pending, str(error))
 
-    async def _fill(self, wanted: Callable[[], list[IndexField]]) -> None:
+    async def _fill(self, select_fields: Callable[[], list[IndexField]]) -> None:
         """Fill these fields to their end; they stay pending until their indexes are there too."""
-        delay, told = _FIRST_DELAY, 0
-        while fields := wanted():
+        delay, reported_percent = _FIRST_DELAY_S, 0
+        while fields := select_fields():
             if await self.step(fields):
-                delay = _FIRST_DELAY
+                delay = _FIRST_DELAY_S
             else:
                 await asyncio.sleep(delay)
-                delay = min(delay * 2, _LONGEST_DELAY)
-            left = {progress.column: progress for progress in await self._engine.progress()}
-            self._pending = {column: left.get(column, _filled(old)) for column, old in self._pending.items()}
+                delay = min(delay * 2, _LONGEST_DELAY_S)
+            unfilled = {progress.column: progress for progress in await self._engine.progress()}
+            self._pending = {column: unfilled.get(column, _as_filled(old)) for column, old in self._pending.items()}
             slowest = min((self._pending[field.column] for field in fields), key=lambda progress: progress.percent)
-            if slowest.percent >= told + 5:
-                told = slowest.percent
-                self._tell(fields, slowest)
-            if not any(field.column in left for field in fields):
+            if slowest.percent >= reported_percent + 5:
+                reported_percent = slowest.percent
+                self._log_progress(fields, slowest)
+            if not any(field.column in unfilled for field in fields):
                 break
 
-    async def _index(self) -> None:
+    async def _create_indexes(self) -> None:
         """Make the indexes of what is filled, which then is ready."""
-        delay = _FIRST_DELAY
-        left = {progress.column for progress in await self._engine.progress()}
-        while not await self._engine.index(left):
+        delay = _FIRST_DELAY_S
+        unfilled = {progress.column for progress in await self._engine.progress()}
+        while not await self._engine.index(unfilled):
             await asyncio.sleep(delay)
-            delay = min(delay * 2, _LONGEST_DELAY)
-        ready = self._pending.keys() - left
+            delay = min(delay * 2, _LONGEST_DELAY_S)
+        ready = self._pending.keys() - unfilled
         if ready:
             names = ", ".join(field.name for field in self._spec.index_fields if field.column in ready)
             logger.info("%s: index fields are filled: %s", self._spec.name, names)
-        self._pending = {column: progress for column, progress in self._pending.items() if column in left}
+        self._pending = {column: progress for column, progress in self._pending.items() if column in unfilled}
 
-    async def _look(self) -> None:
+    async def _refresh_progress(self) -> None:
         self._pending = {progress.column: progress for progress in await self._engine.progress()}
-        if fields := self._open_fields():
-            self._tell(fields, max(self._pending.values(), key=lambda progress: progress.total))
+        if fields := self._unfilled_fields():
+            self._log_progress(fields, max(self._pending.values(), key=lambda progress: progress.total))
 
-    def _open_fields(self) -> list[IndexField]:
+    def _unfilled_fields(self) -> list[IndexField]:
         columns = self._pending.keys() - self._failed.keys()
         return [field for field in self._spec.index_fields if field.column in columns]
 
-    def _tell(self, fields: Iterable[IndexField], progress: Progress) -> None:
+    def _log_progress(self, fields: Iterable[IndexField], progress: Progress) -> None:
         names = ", ".join(field.name for field in fields)
         done, total = progress.done, progress.total
         logger.info("%s: filled index fields of %d of %d resources: %s", self._spec.name, done, total, names)
@@ -255,15 +255,15 @@ def values_of(
     """The values of these fields for a resource's data.
 
     Raises:
-        Misfit: one does not fit its column.
+        ConversionError: one does not fit its column.
     """
     try:
         return spec.index_values(data, fields)
     except InvalidData as error:
         for field in fields:
-            for wrong in error.errors:
-                if wrong.field == field.name:
-                    raise ConversionError(field, resource_id, wrong.message) from error
+            for problem in error.errors:
+                if problem.field == field.name:
+                    raise ConversionError(field, resource_id, problem.message) from error
         raise
 
 
@@ -286,11 +286,11 @@ async def large_values(
             return error
 
     found: dict[tuple[str, str], tuple[IndexValue, ...] | Exception] = {}
-    for start in range(0, len(places), _READ_AT_ONCE):
-        some = places[start : start + _READ_AT_ONCE]
-        found |= zip(some, await asyncio.gather(*map(values, some)), strict=True)
+    for start in range(0, len(places), _READ_CONCURRENCY):
+        chunk = places[start : start + _READ_CONCURRENCY]
+        found |= zip(chunk, await asyncio.gather(*map(values, chunk)), strict=True)
     return found
 
 
-def _filled(progress: Progress) -> Progress:
+def _as_filled(progress: Progress) -> Progress:
     return Progress(progress.column, progress.total, progress.total)

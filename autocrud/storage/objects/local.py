@@ -20,8 +20,8 @@ R = TypeVar("R")
 
 _TEMPORARY = ".tmp"
 _PARTS = ".parts"
-_PIECE = 1024 * 1024
-_ABANDONED_AFTER = 3600.0  # seconds; no put takes that long, so its process is gone
+_PIECE_BYTES = 1024 * 1024
+_ABANDONED_AFTER_S = 3600.0  # seconds; no put takes that long, so its process is gone
 
 
 class LocalObjectStore(ObjectStore):
@@ -61,7 +61,7 @@ class LocalObjectStore(ObjectStore):
         try:
             async for piece in pieces:
                 await self._run(partial(file.write, piece))
-            await self._run(lambda: self._place(file, temporary, key))
+            await self._run(lambda: self._publish(file, temporary, key))
         except BaseException:
             await self._run(lambda: _abandon(file, temporary))
             raise
@@ -69,9 +69,9 @@ class LocalObjectStore(ObjectStore):
     async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         file = await self._run(lambda: self._open_object(key, start))
         try:
-            left = sys.maxsize if end is None else end - start
-            while piece := await self._run(partial(file.read, min(_PIECE, left))):
-                left -= len(piece)
+            remaining = sys.maxsize if end is None else end - start
+            while piece := await self._run(partial(file.read, min(_PIECE_BYTES, remaining))):
+                remaining -= len(piece)
                 yield piece
         finally:
             file.close()
@@ -128,7 +128,7 @@ class LocalObjectStore(ObjectStore):
             os.link(probe, probe.with_suffix(".link"))
             probe.with_suffix(".link").unlink()
             probe.unlink()
-            self._sweep(temporary)
+            self._remove_abandoned_files(temporary)
         except OSError as error:
             raise ConfigurationError(
                 f"the directory {self._root} cannot be used: {error.strerror};"
@@ -136,10 +136,10 @@ class LocalObjectStore(ObjectStore):
                 argument="directory",
             ) from error
 
-    def _sweep(self, temporary: Path) -> None:
+    def _remove_abandoned_files(self, temporary: Path) -> None:
         for path in temporary.iterdir():
             with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > _ABANDONED_AFTER:
+                if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
                     path.unlink()
 
     def _put(self, key: str, data: bytes, if_absent: bool) -> None:
@@ -147,12 +147,12 @@ class LocalObjectStore(ObjectStore):
         file = temporary.open("xb")
         try:
             file.write(data)
-            self._place(file, temporary, key, if_absent)
+            self._publish(file, temporary, key, if_absent)
         except (OSError, ObjectExists):
             _abandon(file, temporary)
             raise
 
-    def _place(self, file: BinaryIO, temporary: Path, key: str, if_absent: bool = False) -> None:
+    def _publish(self, file: BinaryIO, temporary: Path, key: str, if_absent: bool = False) -> None:
         """Make the file durable, and then the object."""
         target = self._root / key
         self._make_folder(target.parent)
@@ -190,12 +190,12 @@ class LocalObjectStore(ObjectStore):
         return folder
 
     def _parts(self, upload: str) -> list[Part]:
-        with _missing(upload):
+        with _translate_missing(upload):
             found = [(path, path.stat()) for path in sorted(self._folder_of(upload).iterdir())]
         return [Part(int(path.name), status.st_size, str(status.st_mtime_ns)) for path, status in found]
 
     def _put_part(self, upload: str, number: int, data: bytes) -> None:
-        with _missing(upload):
+        with _translate_missing(upload):
             self._folder_of(upload)
             self._put(f"{_PARTS}/{upload}/{number:06}", data, False)
 
@@ -206,9 +206,9 @@ class LocalObjectStore(ObjectStore):
         file = temporary.open("xb")
         try:
             for part in parts:
-                with _missing(key), (folder / f"{part.number:06}").open("rb") as source:
-                    shutil.copyfileobj(source, file, _PIECE)
-            self._place(file, temporary, key)
+                with _translate_missing(key), (folder / f"{part.number:06}").open("rb") as source:
+                    shutil.copyfileobj(source, file, _PIECE_BYTES)
+            self._publish(file, temporary, key)
         except (OSError, ObjectMissing):
             _abandon(file, temporary)
             raise
@@ -249,7 +249,7 @@ class LocalObjectStore(ObjectStore):
 
 
 @contextmanager
-def _missing(name: str) -> Iterator[None]:
+def _translate_missing(name: str) -> Iterator[None]:
     """What is not there, or is removed by another meanwhile, is an `ObjectMissing`."""
     try:
         yield

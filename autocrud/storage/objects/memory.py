@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, Part
 
-_PIECE = 1024 * 1024
+_PIECE_BYTES = 1024 * 1024
 
 
 class MemoryObjectStore(ObjectStore):
@@ -28,18 +28,18 @@ class MemoryObjectStore(ObjectStore):
         self.objects[key] = data
 
     async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        return self._present(key)[start:end]
+        return self._require_object(key)[start:end]
 
     async def put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> None:
         self.objects[key] = b"".join([piece async for piece in pieces])
 
     async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        content = memoryview(self._present(key))[start:end]
-        for place in range(0, len(content), _PIECE):
-            yield bytes(content[place : place + _PIECE])
+        content = memoryview(self._require_object(key))[start:end]
+        for offset in range(0, len(content), _PIECE_BYTES):
+            yield bytes(content[offset : offset + _PIECE_BYTES])
 
     async def size(self, key: str) -> int:
-        return len(self._present(key))
+        return len(self._require_object(key))
 
     async def begin_parts(self, key: str) -> str:
         upload = uuid4().hex
@@ -47,17 +47,17 @@ class MemoryObjectStore(ObjectStore):
         return upload
 
     async def put_part(self, key: str, upload: str, number: int, data: bytes) -> None:
-        self._under_way(upload)[number] = data
+        self._parts_of_upload(upload)[number] = data
 
     async def parts(self, key: str, upload: str) -> list[Part]:
-        held = self._under_way(upload)
-        return [Part(number, len(data), sha256(data).hexdigest()) for number, data in sorted(held.items())]
+        stored_parts = self._parts_of_upload(upload)
+        return [Part(number, len(data), sha256(data).hexdigest()) for number, data in sorted(stored_parts.items())]
 
     async def join_parts(self, key: str, upload: str, parts: Sequence[Part]) -> None:
-        held = self._under_way(upload)
+        stored_parts = self._parts_of_upload(upload)
         if not set(parts) <= set(await self.parts(key, upload)):
             raise ObjectMissing(key)
-        self.objects[key] = b"".join(held[part.number] for part in parts)
+        self.objects[key] = b"".join(stored_parts[part.number] for part in parts)
         del self._parts[upload]
 
     async def drop_parts(self, key: str, upload: str) -> None:
@@ -72,14 +72,14 @@ class MemoryObjectStore(ObjectStore):
         self.objects.pop(key, None)
 
     async def rewrite(self, key: str, edit: Callable[[bytes], bytes]) -> None:
-        self.objects[key] = edit(self._present(key))
+        self.objects[key] = edit(self._require_object(key))
 
-    def _under_way(self, upload: str) -> dict[int, bytes]:
+    def _parts_of_upload(self, upload: str) -> dict[int, bytes]:
         if upload not in self._parts:
             raise ObjectMissing(upload)
         return self._parts[upload]
 
-    def _present(self, key: str) -> bytes:
+    def _require_object(self, key: str) -> bytes:
         if key not in self.objects:
             raise ObjectMissing(key)
         return self.objects[key]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autocrud.errors import StorageUnavailable
 
-_PIECE = 1024 * 1024
+_PIECE_BYTES = 1024 * 1024
 
 
 class ObjectExists(Exception):
@@ -155,5 +155,5 @@ class ObjectStore(ABC):
 
 async def _pieces_of(path: Path) -> AsyncIterator[bytes]:
     with await asyncio.to_thread(path.open, "rb") as file:
-        while piece := await asyncio.to_thread(file.read, _PIECE):
+        while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
             yield piece

@@ -39,31 +39,31 @@ def answer_of(error: Exception) -> tuple[int, str]:
     return int(response["ResponseMetadata"].get("HTTPStatusCode", 0)), str(response.get("Error", {}).get("Code", ""))
 
 
-def reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """What an error says, in the middle of a sentence."""
     return str(error).rstrip(".") or type(error).__name__
 
 
-def diagnosed(error: Exception, host: str, bucket: str) -> ConfigurationError:
+def to_configuration_error(error: Exception, host: str, bucket: str) -> ConfigurationError:
     """What is wrong with the settings, with the argument at fault."""
     status, code = answer_of(error)
-    where = f"S3 at {host}"
+    server = f"S3 at {host}"
     if code == "NoSuchBucket":
-        return ConfigurationError(f"{where} has no bucket {bucket!r}", argument="bucket")
+        return ConfigurationError(f"{server} has no bucket {bucket!r}", argument="bucket")
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
-        return ConfigurationError(f"no credentials for {where} were found", argument="access_key")
+        return ConfigurationError(f"no credentials for {server} were found", argument="access_key")
     if code in _CREDENTIALS_REFUSED:
         argument = "access_key" if code == "InvalidAccessKeyId" else "secret_key"
-        return ConfigurationError(f"{where} refuses the credentials for {bucket!r} ({code})", argument=argument)
+        return ConfigurationError(f"{server} refuses the credentials for {bucket!r} ({code})", argument=argument)
     if code in _WRONG_REGION or status == 301:
         return ConfigurationError(f"the bucket {bucket!r} is not in this region ({code})", argument="region")
     if isinstance(error, ClientError):
-        return ConfigurationError(f"{where} answered {status} {code} for {bucket!r}", argument="bucket")
-    return ConfigurationError(f"{where} cannot be reached: {reason(error)}", argument="endpoint_url")
+        return ConfigurationError(f"{server} answered {status} {code} for {bucket!r}", argument="bucket")
+    return ConfigurationError(f"{server} cannot be reached: {reason_of(error)}", argument="endpoint_url")
 
 
-def translated(error: Exception, host: str) -> StorageUnavailable:
+def to_storage_error(error: Exception, host: str) -> StorageUnavailable:
     """The project's error for the driver's, in the course of serving."""
     status, code = answer_of(error)
-    said = f"answered {status} {code}" if status else f"cannot be reached: {reason(error)}"
-    return StorageUnavailable(f"S3 at {host} {said}.")
+    detail = f"answered {status} {code}" if status else f"cannot be reached: {reason_of(error)}"
+    return StorageUnavailable(f"S3 at {host} {detail}.")

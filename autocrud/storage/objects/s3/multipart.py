@@ -9,35 +9,35 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError
 
 from autocrud.errors import AutoCRUDError
-from autocrud.storage.objects.s3.errors import FAILURES, answer_of, translated
+from autocrud.storage.objects.s3.errors import FAILURES, answer_of, to_storage_error
 from autocrud.storage.ports.objects import ObjectMissing, Part
 
 R = TypeVar("R")
 
 PART_BYTES = 8 * 1024 * 1024
-_IN_FLIGHT = 2  # parts of one stream
-_WHOLE_BELOW = 1024 * 1024
+_CONCURRENT_PARTS = 2  # parts of one stream
+_STREAMED_FROM_BYTES = 1024 * 1024
 
 
-def body(data: bytes) -> bytes | BytesIO:
+def request_body(data: bytes) -> bytes | BytesIO:
     """aiohttp sends bytes in one go, however many they are, and a file piece by piece."""
-    return data if len(data) < _WHOLE_BELOW else BytesIO(data)
+    return data if len(data) < _STREAMED_FROM_BYTES else BytesIO(data)
 
 
-async def parts_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def split_into_parts(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same bytes, cut into parts; the last may be shorter."""
-    held: list[bytes] = []
+    pending: list[bytes] = []
     size = 0
     async for piece in pieces:
         rest = piece
         while size + len(rest) >= PART_BYTES:
-            taken = PART_BYTES - size
-            part, held, size = b"".join([*held, rest[:taken]]), [], 0
-            rest = rest[taken:]
+            cut = PART_BYTES - size
+            part, pending, size = b"".join([*pending, rest[:cut]]), [], 0
+            rest = rest[cut:]
             yield part
-        held, size = [*held, rest], size + len(rest)
+        pending, size = [*pending, rest], size + len(rest)
     if size:
-        yield b"".join(held)
+        yield b"".join(pending)
 
 
 class S3Parts:
@@ -60,7 +60,7 @@ class S3Parts:
 
     async def put(self, key: str, upload: str, number: int, data: bytes) -> Part:
         target = self._target(key, upload)
-        request = self._client().upload_part(**target, PartNumber=number, Body=body(data))
+        request = self._client().upload_part(**target, PartNumber=number, Body=request_body(data))
         answer = await self._call(key, request)
         return Part(number, len(data), answer["ETag"])
 
@@ -113,23 +113,23 @@ class S3Parts:
             raise
 
     async def _send(self, key: str, upload: str, first: bytes, rest: AsyncIterator[bytes]) -> Sequence[Part]:
-        sent: list[Part] = []
-        under_way: list[asyncio.Task[Part]] = []
+        parts: list[Part] = []
+        tasks: list[asyncio.Task[Part]] = []
         part = first
         try:
             while part:
-                if len(under_way) == _IN_FLIGHT:
-                    sent.append(await under_way.pop(0))
-                number = len(sent) + len(under_way) + 1
-                under_way.append(asyncio.create_task(self.put(key, upload, number, part)))
+                if len(tasks) == _CONCURRENT_PARTS:
+                    parts.append(await tasks.pop(0))
+                number = len(parts) + len(tasks) + 1
+                tasks.append(asyncio.create_task(self.put(key, upload, number, part)))
                 part = await anext(rest, b"")
-            while under_way:
-                sent.append(await under_way.pop(0))
+            while tasks:
+                parts.append(await tasks.pop(0))
         finally:
-            for task in under_way:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
-        return sent
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return parts
 
     def _target(self, key: str, upload: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": key, "UploadId": upload}
@@ -140,6 +140,6 @@ class S3Parts:
         except ClientError as error:
             if answer_of(error)[1] in ("NoSuchUpload", "InvalidPart", "NoSuchKey", "404"):
                 raise ObjectMissing(key) from error
-            raise translated(error, self._host) from error
+            raise to_storage_error(error, self._host) from error
         except FAILURES as error:
-            raise translated(error, self._host) from error
+            raise to_storage_error(error, self._host) from error

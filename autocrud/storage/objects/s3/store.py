@@ -11,17 +11,24 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
-from autocrud.storage.objects.s3.errors import FAILURES, NOT_SENT, answer_of, diagnosed, reason, translated
+from autocrud.storage.objects.s3.errors import (
+    FAILURES,
+    NOT_SENT,
+    answer_of,
+    reason_of,
+    to_configuration_error,
+    to_storage_error,
+)
 from autocrud.storage.objects.s3.location import S3Location
-from autocrud.storage.objects.s3.multipart import PART_BYTES, S3Parts, body, parts_of
+from autocrud.storage.objects.s3.multipart import PART_BYTES, S3Parts, request_body, split_into_parts
 from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, Part, PutUndecided
 
 R = TypeVar("R")
 
 _CONNECTIONS = 64
-_CONNECT_SECONDS = 2.0
+_CONNECT_TIMEOUT_S = 2.0
 _ATTEMPTS = 3
-_PIECE = 4 * 1024 * 1024  # of a download; two are held, one that goes out and one that comes in
+_PIECE_BYTES = 4 * 1024 * 1024  # of a download; two are held, one that goes out and one that comes in
 
 
 @cache
@@ -35,7 +42,7 @@ def _send_at_once(params: dict[str, Any], **_: Any) -> None:
     params["headers"].pop("Expect", None)
 
 
-class _PastTheEnd(Exception):
+class _RangeBeyondEnd(Exception):
     """The object ends before the span that was asked for."""
 
 
@@ -63,7 +70,7 @@ class S3ObjectStore(ObjectStore):
             self._client = await self._connect(_ATTEMPTS)
             self._no_retry_client = await self._connect(1)
             self._signing_client = await self._connect(1, self._location.public_url)
-            await self._find_bucket()
+            await self._require_bucket()
         except BaseException:
             await self.close()
             raise
@@ -83,10 +90,12 @@ class S3ObjectStore(ObjectStore):
     async def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
         target = {"Bucket": self.bucket, "Key": self._prefix + key}
         if not if_absent:
-            await self._call(lambda: self._require_open(self._client).put_object(**target, Body=body(data)))
+            await self._call(lambda: self._require_open(self._client).put_object(**target, Body=request_body(data)))
             return
         try:
-            await self._require_open(self._no_retry_client).put_object(**target, Body=body(data), IfNoneMatch="*")
+            await self._require_open(self._no_retry_client).put_object(
+                **target, Body=request_body(data), IfNoneMatch="*"
+            )
         except ClientError as error:
             status, code = answer_of(error)
             if status == 412:
@@ -98,14 +107,14 @@ class S3ObjectStore(ObjectStore):
             # 409 decides nothing, and neither does a server in trouble.
             if status in (409, 429) or status >= 500:
                 raise PutUndecided(f"S3 at {self.host} answered {status} {code}.") from error
-            raise translated(error, self.host) from error
+            raise to_storage_error(error, self.host) from error
         except NOT_SENT as error:
-            raise translated(error, self.host) from error
+            raise to_storage_error(error, self.host) from error
         except FAILURES as error:
-            raise PutUndecided(f"S3 at {self.host} did not answer: {reason(error)}.") from error
+            raise PutUndecided(f"S3 at {self.host} did not answer: {reason_of(error)}.") from error
 
     async def put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> None:
-        parts = parts_of(pieces)
+        parts = split_into_parts(pieces)
         first = await anext(parts, b"")
         if len(first) < PART_BYTES:
             await self.put(key, first)
@@ -132,9 +141,9 @@ class S3ObjectStore(ObjectStore):
 
     async def link(self, key: str, seconds: int, headers: Mapping[str, str]) -> str | None:
         names = {"content-type": "ResponseContentType", "content-disposition": "ResponseContentDisposition"}
-        answered = {names[name]: value for name, value in headers.items() if name in names}
+        overrides = {names[name]: value for name, value in headers.items() if name in names}
         url: str = await self._require_open(self._signing_client).generate_presigned_url(
-            "get_object", {"Bucket": self.bucket, "Key": self._prefix + key, **answered}, ExpiresIn=seconds
+            "get_object", {"Bucket": self.bucket, "Key": self._prefix + key, **overrides}, ExpiresIn=seconds
         )
         return url
 
@@ -144,22 +153,22 @@ class S3ObjectStore(ObjectStore):
         span = {} if end is None and start == 0 else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
         try:
             content, _ = await self._read(key, span)
-        except _PastTheEnd:
+        except _RangeBeyondEnd:
             return b""
         return content
 
     async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        content, size = await self._piece(key, start, end)
+        content, size = await self._read_piece(key, start, end)
         end = size if end is None else min(end, size)
         while content:
             start += len(content)
-            ahead = asyncio.create_task(self._piece(key, start, end)) if start < end else None
+            next_piece = asyncio.create_task(self._read_piece(key, start, end)) if start < end else None
             try:
                 yield content
-                content = (await ahead)[0] if ahead else b""
+                content = (await next_piece)[0] if next_piece else b""
             finally:
-                if ahead:
-                    ahead.cancel()
+                if next_piece:
+                    next_piece.cancel()
 
     async def keys(self, prefix: str, after: str = "") -> AsyncIterator[str]:
         start = {"StartAfter": self._prefix + after} if after else {}
@@ -185,25 +194,25 @@ class S3ObjectStore(ObjectStore):
                 return
             try:
                 await self._require_open(self._no_retry_client).put_object(
-                    Bucket=self.bucket, Key=self._prefix + key, Body=body(after), IfMatch=answer["ETag"]
+                    Bucket=self.bucket, Key=self._prefix + key, Body=request_body(after), IfMatch=answer["ETag"]
                 )
             except ClientError as error:
                 # 412 and 409: somebody else changed it meanwhile.
                 if answer_of(error)[0] not in (409, 412):
-                    raise translated(error, self.host) from error
+                    raise to_storage_error(error, self.host) from error
             except FAILURES as error:
-                raise translated(error, self.host) from error
+                raise to_storage_error(error, self.host) from error
             else:
                 return
 
-    async def _piece(self, key: str, start: int, end: int | None) -> tuple[bytes, int]:
+    async def _read_piece(self, key: str, start: int, end: int | None) -> tuple[bytes, int]:
         """Some bytes from there on, and the size of the whole."""
-        stop = start + _PIECE if end is None else min(start + _PIECE, end)
+        stop = start + _PIECE_BYTES if end is None else min(start + _PIECE_BYTES, end)
         if stop <= start:
             return b"", start
         try:
             content, answer = await self._read(key, {"Range": f"bytes={start}-{stop - 1}"})
-        except _PastTheEnd:
+        except _RangeBeyondEnd:
             return b"", start
         return content, int(answer["ContentRange"].rpartition("/")[2])
 
@@ -218,7 +227,7 @@ class S3ObjectStore(ObjectStore):
                     return content, answer
             except FAILURES as error:
                 if attempt == _ATTEMPTS:
-                    raise translated(error, self.host) from error
+                    raise to_storage_error(error, self.host) from error
         raise StorageUnavailable(f"S3 at {self.host} cuts {key} short.")
 
     async def _get_object(self, key: str, span: dict[str, str]) -> dict[str, Any]:
@@ -229,22 +238,22 @@ class S3ObjectStore(ObjectStore):
             if answer_of(error)[1] in ("NoSuchKey", "404"):
                 raise ObjectMissing(key) from error
             if answer_of(error)[0] == 416:
-                raise _PastTheEnd(key) from error
-            raise translated(error, self.host) from error
+                raise _RangeBeyondEnd(key) from error
+            raise to_storage_error(error, self.host) from error
         except FAILURES as error:
-            raise translated(error, self.host) from error
+            raise to_storage_error(error, self.host) from error
         return answer
 
     async def _call(self, request: Callable[[], Awaitable[R]]) -> R:
         try:
             return await request()
         except (ClientError, *FAILURES) as error:
-            raise translated(error, self.host) from error
+            raise to_storage_error(error, self.host) from error
 
     async def _connect(self, attempts: int, endpoint_url: str | None = None) -> Any:
         location = self._location
         config = Config(
-            connect_timeout=_CONNECT_SECONDS,
+            connect_timeout=_CONNECT_TIMEOUT_S,
             read_timeout=location.timeout,
             signature_version="s3v4",
             max_pool_connections=_CONNECTIONS,
@@ -264,33 +273,33 @@ class S3ObjectStore(ObjectStore):
                 aws_access_key_id=location.access_key,
                 aws_secret_access_key=location.secret_key,
             )
-            connected = await self._stack.enter_async_context(client)
+            client = await self._stack.enter_async_context(client)
         except (BotoCoreError, ValueError) as error:
             raise ConfigurationError(f"S3 cannot be used: {error}", argument="endpoint_url") from error
-        connected.meta.events.register_last("before-call.s3", _send_at_once)
-        return connected
+        client.meta.events.register_last("before-call.s3", _send_at_once)
+        return client
 
-    async def _find_bucket(self) -> None:
+    async def _require_bucket(self) -> None:
         try:
             await self._no_retry_client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
         except ClientError as error:
             if answer_of(error)[1] == "NoSuchBucket" and self._location.create_bucket:
-                await self._make_bucket()
+                await self._create_bucket()
                 return
-            raise diagnosed(error, self.host, self.bucket) from error
+            raise to_configuration_error(error, self.host, self.bucket) from error
         except (BotoCoreError, *FAILURES) as error:
-            raise diagnosed(error, self.host, self.bucket) from error
+            raise to_configuration_error(error, self.host, self.bucket) from error
 
-    async def _make_bucket(self) -> None:
+    async def _create_bucket(self) -> None:
         region = self._no_retry_client.meta.region_name
-        where = {} if region in (None, "us-east-1", "aws-global") else {"LocationConstraint": region}
-        request = {"Bucket": self.bucket} | ({"CreateBucketConfiguration": where} if where else {})
+        configuration = {} if region in (None, "us-east-1", "aws-global") else {"LocationConstraint": region}
+        request = {"Bucket": self.bucket} | ({"CreateBucketConfiguration": configuration} if configuration else {})
         try:
             await self._no_retry_client.create_bucket(**request)
         except ClientError as error:
             # Another node was faster.
             if answer_of(error)[1] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
-                raise diagnosed(error, self.host, self.bucket) from error
+                raise to_configuration_error(error, self.host, self.bucket) from error
 
     def _require_open(self, client: Any) -> Any:
         if client is None:
