@@ -59,21 +59,12 @@ class Storage(IStorage):
 
     Args:
         objects: where its blobs go, under `folder`.
-        call_timeout: seconds after which a call that got no answer raises `StorageUnavailable`.
     """
 
-    def __init__(
-        self,
-        spec: ModelSpec[Any],
-        meta: MetaStore,
-        objects: ObjectStore,
-        folder: str,
-        *,
-        call_timeout: float = _CALL_TIMEOUT_S,
-    ) -> None:
+    def __init__(self, spec: ModelSpec[Any], meta: MetaStore, objects: ObjectStore, folder: str) -> None:
         self._spec = spec
         self._meta = meta
-        self._call_timeout = call_timeout
+        self._call_timeout = _CALL_TIMEOUT_S
         self._writer: GroupCommit[WriteGroup, list[Outcome]] = GroupCommit(
             self._commit_groups,
             weight=_group_bytes,

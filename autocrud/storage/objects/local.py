@@ -20,6 +20,7 @@ R = TypeVar("R")
 
 _TEMPORARY = ".tmp"
 _PARTS = ".parts"
+_THREADS = 4  # files that are worked on at once
 _PIECE_BYTES = 1024 * 1024
 _ABANDONED_AFTER_S = 3600.0  # seconds; no put takes that long, so its process is gone
 
@@ -31,17 +32,15 @@ class LocalObjectStore(ObjectStore):
 
     Args:
         root: the folder; created if absent.
-        threads: how many files may be worked on at once.
     """
 
-    def __init__(self, root: Path, *, threads: int = 4) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._threads = threads
         self._executor: ThreadPoolExecutor | None = None
         self._known_folders: set[Path] = set()
 
     async def open(self) -> None:
-        self._executor = ThreadPoolExecutor(self._threads, "autocrud-files")
+        self._executor = ThreadPoolExecutor(_THREADS, "autocrud-files")
         await asyncio.get_running_loop().run_in_executor(self._executor, self._open)
 
     async def close(self) -> None:
