@@ -1,4 +1,4 @@
-"""Ports that a backend implements, and the types that pass through them."""
+"""Ports of a backend, with the types of their arguments and results."""
 
 from autocrud.storage.ports.blobs import BlobStore, UploadSessions
 from autocrud.storage.ports.metadata import MetaStore

@@ -8,7 +8,7 @@ from autocrud.storage.ports.types import Blob, Upload
 
 
 class UploadSessions(ABC):
-    """Uploads of blobs in parts. A session outlives the process that began it; any node may continue it."""
+    """Uploads of blobs in parts. A session outlives its process; any node may continue the session."""
 
     @abstractmethod
     async def begin(
@@ -17,8 +17,8 @@ class UploadSessions(ABC):
         """Begin an upload of `size` bytes and return its session. A cancelled call may leave a session behind.
 
         Args:
-            by: user that may continue the session.
-            lifetime: time after which the session expires.
+            by: user who may continue the session.
+            lifetime: time until the session expires.
         """
 
     @abstractmethod
@@ -39,7 +39,7 @@ class UploadSessions(ABC):
 
     @abstractmethod
     async def arrived(self, upload: Upload) -> list[int]:
-        """Return the numbers of the stored parts, ascending. A finished session has all of them."""
+        """Return the numbers of the stored parts, ascending. A finished session has all parts."""
 
     @abstractmethod
     async def finish(self, upload: Upload) -> Blob:
@@ -56,7 +56,7 @@ class UploadSessions(ABC):
 
 
 class BlobStore(ABC):
-    """Blobs of one model. Equal content is stored once. Managers delete no blob: the last reference takes it along.
+    """Blobs of one model. Equal content is stored once. A purge or prune of its last reference erases a blob.
 
     Every method raises `StorageUnavailable` if the backend does not answer.
 
@@ -85,7 +85,7 @@ class BlobStore(ABC):
 
     @abstractmethod
     async def put_bytes(self, content: bytes) -> Blob:
-        """Return the blob of this content; store the content first unless such a blob exists."""
+        """Return the blob of the content; store the content first unless the blob exists."""
 
     @abstractmethod
     def stream(self, blob: Blob, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
@@ -95,9 +95,9 @@ class BlobStore(ABC):
 
         Raises:
             ObjectMissing: the bytes do not exist; a purge may have erased them.
-            DataCorrupted: the bytes are not the bytes that were stored.
+            DataCorrupted: the bytes differ from the stored bytes.
         """
 
     @abstractmethod
     async def link(self, blob: Blob, seconds: int, headers: Mapping[str, str]) -> str | None:
-        """Return a URL that serves the blob for `seconds` with these headers; None if the backend has no such URLs."""
+        """Return a URL of the blob, valid for `seconds`, with the given headers; None if the backend has no URLs."""

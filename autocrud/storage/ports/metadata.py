@@ -22,16 +22,16 @@ from autocrud.storage.ports.types import (
 class MetaStore(ABC):
     """Heads and commits of one model.
 
-    Contracts that `IStorage` states apply here too: consistency, order and errors. The docstrings below state only the
+    The contracts of `IStorage` apply here too: consistency, order and errors. The docstrings below state only the
     differences. A cancelled read has no effect.
     """
 
     @abstractmethod
     async def open(self) -> None:
-        """Create missing tables and finish the work that a crash interrupted.
+        """Create missing tables and finish the work of a crashed process.
 
         Raises:
-            ConfigurationError: the store cannot be used with these settings.
+            ConfigurationError: the store cannot be used with the given settings.
         """
 
     @abstractmethod
@@ -42,13 +42,13 @@ class MetaStore(ABC):
     async def commit(self, batch: Sequence[Item], atomic: bool = False) -> list[Outcome]:
         """Apply the items in order, in one transaction with one commit point; accept or refuse each separately.
 
-        Calls never overlap. A later item sees the effects of an earlier one. An error that is raised concerns the batch
+        Calls never overlap. A later item sees the effects of an earlier one. A raised error concerns the batch
         as a whole: its outcome is unknown, or nothing was committed. The same holds for a cancelled call.
 
         Args:
             atomic: apply all items or none. If one is refused, the outcome of the others is `Aborted`.
 
-        Returns the outcome of each item: None if it is durable and visible, else the error that refused it. A blob is
+        Returns the outcome of each item: None if it is durable and visible, else the refusal. A blob is
         registered, or refused by `AlreadyExists` if its `file_id` is registered already.
         """
 
@@ -62,7 +62,7 @@ class MetaStore(ABC):
 
     @abstractmethod
     async def count(self, query: Query) -> int:
-        """Return the number of heads that match, on all pages."""
+        """Return the number of matching heads on all pages."""
 
     @abstractmethod
     def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:
@@ -86,11 +86,11 @@ class MetaStore(ABC):
 
     @abstractmethod
     async def revision(self, resource_id: str, number: int, version: int | None) -> Revision | None:
-        """Return one revision as of a version of the resource (None: now), or None if it has no data."""
+        """Return one revision as of a version of the resource (None: now), or None if the revision has no data."""
 
     @abstractmethod
     async def blobs_of(self, resource_id: str, version: int) -> list[str]:
-        """Return the `file_id` of each blob that the data of a commit refers to."""
+        """Return the `file_id` of each blob in the data of a commit."""
 
     @abstractmethod
     async def version_of_blob(self, resource_id: str, file_id: str) -> int | None:
@@ -110,7 +110,7 @@ class MetaStore(ABC):
 
     @abstractmethod
     async def complete(self, tasks: Sequence[OnDeleteTask]) -> None:
-        """Remove these on-delete tasks. Unknown tasks are ignored."""
+        """Remove on-delete tasks. Unknown tasks are ignored."""
 
     @abstractmethod
     async def vacuum(self) -> None:
@@ -121,5 +121,5 @@ class MetaStore(ABC):
         """Return the stored JSON at a locator.
 
         Raises:
-            DataCorrupted: the bytes do not exist. The caller finds out whether a purge or a prune erased them.
+            DataCorrupted: the bytes do not exist. The caller checks if a purge or prune erased them.
         """

@@ -1,4 +1,4 @@
-"""The port of object stores: bytes by key. What is atomic and what may be called twice is told here."""
+"""Port of object stores: bytes by key, with the atomicity and durability of each operation."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -12,20 +12,23 @@ _PIECE_BYTES = 1024 * 1024
 
 
 class ObjectExists(Exception):
-    """`put(if_absent=True)` found the key taken."""
+    """`put(if_absent=True)` failed because the key exists."""
 
 
 class ObjectMissing(Exception):
-    """There is no object of this key."""
+    """No object has the key."""
 
 
 class PutUndecided(StorageUnavailable):
-    """A put was sent and not answered: it may have taken effect, or may yet do so. The same put again decides it."""
+    """A conditional put has an unknown outcome: it may have taken effect, or may still do so.
+
+    Repeating the same put decides the outcome.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part that has arrived of an object that comes in parts; `tag` tells it from another of its number."""
+    """A stored part of a multipart upload; `tag` tells apart two uploads of the same number."""
 
     number: int
     size: int
@@ -33,123 +36,147 @@ class Part:
 
 
 class ObjectStore(ABC):
-    """Bytes by key. Keys are relative paths of the characters that a file name may have.
+    """Bytes by key. Keys are relative paths of file name characters.
 
-    An object appears whole or not at all, and once a call has returned it survives a crash of the machine.
-    Every method raises `StorageUnavailable` where the store is away.
+    An object appears complete or not at all. When a call returns, the effect survives a crash of the machine. A
+    cancelled write may have taken effect, or may still do so. A cancelled read has no effect.
+
+    Every method raises `StorageUnavailable` if the store does not answer.
 
     Attributes:
-        blocking_exists: whether a key is taken, for a caller that is on a thread of its own already, where the store
-            can tell at the cost of a system call; else None.
+        blocking_exists: returns True if the key exists, for callers on a thread of their own. None unless the store
+            can answer at the cost of one system call.
     """
 
     blocking_exists: Callable[[str], bool] | None = None
 
     @abstractmethod
     async def open(self) -> None:
-        """Get ready.
+        """Connect and prepare the store. A failed or cancelled call must be followed by `close`.
 
         Raises:
-            ConfigurationError: the store cannot be used as it is set.
+            ConfigurationError: the store cannot be used with the given settings.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of everything. May be called twice."""
+        """Release all resources. Idempotent."""
 
     @abstractmethod
     async def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
-        """Store an object, in place of another unless `if_absent`.
+        """Store an object. Replace an existing object unless `if_absent` is set.
 
         Raises:
-            ObjectExists: `if_absent`, and the key is taken. Of several such calls at once exactly one succeeds.
-            PutUndecided: `if_absent`, and it may still take effect. Any other `StorageUnavailable` says that it has
-                taken effect by now or never will.
+            ObjectExists: `if_absent` is set, and the key exists. Of several such calls at once exactly one succeeds.
+            PutUndecided: `if_absent` is set, and the outcome is unknown; the put may still take effect. Any other
+                `StorageUnavailable` with `if_absent` means that the put has taken effect by now or never will.
         """
 
     @abstractmethod
     async def put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> None:
-        """Store an object of any size, in place of another. An error of the iterator leaves what was there."""
+        """Store an object of any size; replace an existing object.
+
+        An error of the iterator is raised, and nothing changes.
+        """
 
     async def put_file(self, key: str, path: Path) -> None:
-        """Store a file's content, of any size, in place of another object."""
+        """Store the content of a file of any size; replace an existing object."""
         await self.put_stream(key, _pieces_of(path))
 
     @abstractmethod
     async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        """The bytes from `start` up to `end`, or to the object's end.
+        """Return the bytes from `start` up to `end` (None: the end of the object). Bytes beyond the end are left out.
 
         Raises:
-            ObjectMissing: there is no such object.
+            ObjectMissing: the object does not exist.
         """
 
     @abstractmethod
     def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes from `start` up to `end`, or to the object's end, piece by piece, for objects of any size.
+        """Yield the bytes from `start` up to `end` (None: the end of the object), piece by piece, in bounded memory.
 
         Raises:
-            ObjectMissing: there is no such object.
+            ObjectMissing: the object does not exist.
         """
 
     @abstractmethod
     async def size(self, key: str) -> int:
-        """The bytes of an object.
+        """Return the size of an object in bytes.
 
         Raises:
-            ObjectMissing: there is no such object.
+            ObjectMissing: the object does not exist.
         """
 
     @abstractmethod
     async def begin_parts(self, key: str) -> str:
-        """Begin an object that comes in parts; names the undertaking, which outlives the process."""
+        """Begin a multipart upload and return its name, which stays valid after the process ends.
+
+        A cancelled call may leave an empty upload behind.
+        """
 
     @abstractmethod
     async def put_part(self, key: str, upload: str, number: int, data: bytes) -> None:
-        """Store a part, from number 1 on, in place of another of its number. Parts may come in any order, and at once.
+        """Store a part; replace an earlier part of the same number. Parts may arrive in any order and at once.
+
+        Args:
+            upload: name of the multipart upload.
+            number: number of the part, from 1.
 
         Raises:
-            ObjectMissing: nothing of this name is under way.
+            ObjectMissing: no such upload is in progress.
         """
 
     @abstractmethod
     async def parts(self, key: str, upload: str) -> list[Part]:
-        """The parts that have arrived, by number.
+        """Return the stored parts of an upload, by number.
 
         Raises:
-            ObjectMissing: nothing of this name is under way.
+            ObjectMissing: no such upload is in progress.
         """
 
     @abstractmethod
     async def join_parts(self, key: str, upload: str, parts: Sequence[Part]) -> None:
-        """Make the object of these parts, in this order: whole, or not at all. That ends the undertaking.
+        """Create the object from the parts, in the given order, and end the upload.
+
+        The object appears complete or not at all.
 
         Raises:
-            ObjectMissing: nothing of this name is under way, or one of these parts is not there, having been replaced.
-                Not where it is only repeated, and the store can tell.
+            ObjectMissing: no such upload is in progress, or a part was replaced since the listing. A store may
+                accept a repeated call instead.
         """
 
     @abstractmethod
     async def drop_parts(self, key: str, upload: str) -> None:
-        """Give up an object that comes in parts, and erase those; one that is not under way is no error."""
+        """Abort an upload and erase its parts. No error if no such upload is in progress."""
 
     async def link(self, key: str, seconds: int, headers: Mapping[str, str]) -> str | None:
-        """A URL at which anybody may fetch the object for so long, with these headers; None where there is none."""
+        """Return a URL that serves the object for `seconds`; None if the store has no such URLs.
+
+        Args:
+            headers: headers of the response; a store may support `content-type` and `content-disposition` only.
+        """
         return None
 
     @abstractmethod
     def keys(self, prefix: str, after: str = "") -> AsyncIterator[str]:
-        """The keys that begin with the prefix and stand behind `after`, in the order of their bytes."""
+        """Yield the keys that have the prefix and sort after `after`, in the order of their bytes.
+
+        Objects created or deleted meanwhile may be left out or included.
+        """
 
     @abstractmethod
     async def delete(self, key: str) -> None:
-        """Remove an object; one that is not there is no error."""
+        """Delete an object. No error if the object does not exist."""
 
     @abstractmethod
     async def rewrite(self, key: str, edit: Callable[[bytes], bytes]) -> None:
-        """Replace an object by an edit of it; no other change to it is lost. The edit may be called again.
+        """Replace an object by an edited copy. Concurrent rewrites of the object are not lost.
+
+        Args:
+            edit: pure function of the old content; may be called several times.
 
         Raises:
-            ObjectMissing: there is no such object.
+            ObjectMissing: the object does not exist.
         """
 
 

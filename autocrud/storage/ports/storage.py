@@ -25,13 +25,13 @@ Check = Callable[[], Awaitable[None]]
 
 
 class IStorage(ABC):
-    """Storage of one model: every operation that a manager needs.
+    """Storage of one model: all operations of a manager.
 
-    Reads are linearizable: a read sees every write that any process acknowledged before the read began. A factory may
-    offer a setting that permits stale reads. A cancelled read has no effect.
+    Reads are linearizable: a read sees every write acknowledged before the read began, by any process. A factory may
+    permit stale reads by a setting. A cancelled read has no effect.
 
     Every method raises `StorageUnavailable` if a backend does not answer, and `DataCorrupted` if stored bytes differ
-    from the bytes that were written. Reads that use an index field raise `IndexNotReady` until its backfill is done.
+    from the written bytes. Reads that use an index field raise `IndexNotReady` until its backfill is done.
 
     Attributes:
         blobs: blob store of the model.
@@ -41,12 +41,12 @@ class IStorage(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Create missing tables and folders, and finish the work that a crash interrupted.
+        """Create missing tables and folders, and finish the work of a crashed process.
 
         A failed or cancelled call must be followed by `close`.
 
         Raises:
-            ConfigurationError: the store cannot be used with these settings.
+            ConfigurationError: the store cannot be used with the given settings.
         """
 
     @abstractmethod
@@ -62,9 +62,9 @@ class IStorage(ABC):
         Raises:
             Repeated: a write with the same unexpired request key was committed before.
             AlreadyExists: `follows` is 0, and the resource exists.
-            Conflict: the resource does not have the version that `follows` names.
+            Conflict: the resource does not have the version `follows`.
             UniqueViolation: another live resource holds one of the write's unique values.
-            UnknownBlob: the write refers to a blob that is not registered.
+            UnknownBlob: the write refers to an unregistered blob.
             StorageUnavailable: the outcome is unknown; a read finds it out.
         """
 
@@ -78,8 +78,8 @@ class IStorage(ABC):
             atomic: commit all writes at one commit point, or none. If one is refused, the outcome of the others is
                 `Aborted`.
 
-        Returns the outcome of each write: None if it is durable and visible, else the error that `commit` would raise.
-        `StorageUnavailable` means that the outcome of this write is unknown.
+        Returns the outcome of each write: None if it is durable and visible, else the error that
+        `commit` would raise. After `StorageUnavailable` the outcome of the write is unknown.
         """
 
     @abstractmethod
@@ -87,32 +87,32 @@ class IStorage(ABC):
         """Return the head of a resource with its data, soft-deleted or not; None if the resource does not exist.
 
         Args:
-            current: answer as of now, even if the storage is set to permit stale reads.
+            current: answer as of now, even if stale reads are permitted.
         """
 
     @abstractmethod
     async def get_many(self, resource_ids: Sequence[str], *, current: bool = False) -> dict[str, Head]:
-        """Return the heads of these resources by id, read together. Resources that do not exist are left out."""
+        """Return the heads of the resources by id, read together. Missing resources are left out."""
 
     @abstractmethod
     async def search(self, query: Query) -> Page:
-        """Return one page of the heads that match the query, in its order.
+        """Return one page of the matching heads, in the order of the query.
 
-        With `at`, each head is as the last commit at or before that time left it. Resources purged since are left out.
-        Heads whose data was pruned since have no data and null index values. With `at`, a query may use fields that
-        change over time only if the model is temporal.
+        With `at`, each head is in the state after its last commit at or before the time. Resources purged since are
+        left out. Heads whose data was pruned since have no data and null index values. With `at`, a query may use
+        fields that change over time only if the model is temporal.
         """
 
     @abstractmethod
     async def count(self, query: Query) -> int:
-        """Return the number of heads that match the query, on all pages; `limit` and `after` have no effect."""
+        """Return the number of matching heads on all pages; `limit` and `after` have no effect."""
 
     @abstractmethod
     def snapshot_scan(self, query: Query, *, history: bool = False) -> AsyncIterator[ScanItem]:
-        """Yield every head that matches the query, by id, as of one moment after the call. Writes may go on meanwhile.
+        """Yield every matching head, by id, as of one moment after the call. Writes may go on meanwhile.
 
-        The query's order and `limit` have no effect. Memory is bounded, however long the caller takes. A caller that
-        stops early must close the iterator (`aclose`). Resources erased meanwhile may be left out.
+        The query's order and `limit` have no effect. Memory is bounded, however long the caller takes. To stop
+        early, a caller must close the iterator (`aclose`). Resources erased meanwhile may be left out.
 
         Args:
             history: yield all commits of each matching resource instead, oldest first. Read their data with `data`.
@@ -136,11 +136,11 @@ class IStorage(ABC):
 
     @abstractmethod
     async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
-        """Return the revisions of a resource that lie in the span and have data, newest first."""
+        """Return the revisions of the span that have data, newest first."""
 
     @abstractmethod
     async def revision(self, resource_id: str, number: int, *, version: int | None = None) -> Revision | None:
-        """Return one revision as of a version of the resource (None: now); None if it does not exist or has no data."""
+        """Return one revision as of a version of the resource (None: now); None if no such revision has data."""
 
     @abstractmethod
     async def data(self, item: Commit | Revision) -> bytes:
@@ -152,7 +152,7 @@ class IStorage(ABC):
 
     @abstractmethod
     async def blobs_of(self, resource_id: str, version: int) -> list[str]:
-        """Return the `file_id` of each blob that the data of a commit refers to."""
+        """Return the `file_id` of each blob in the data of a commit."""
 
     @abstractmethod
     async def commit_of_blob(self, resource_id: str, file_id: str) -> Commit | None:
@@ -170,14 +170,14 @@ class IStorage(ABC):
 
     @abstractmethod
     async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
-        """Return at most `limit` on-delete tasks that are not completed, in order, from behind `after`.
+        """Return at most `limit` uncompleted on-delete tasks in order, from behind `after`.
 
-        A rebuild derives tasks from the commits and so restores completed ones: running a task twice must be harmless.
+        A rebuild derives tasks from the commits and restores completed tasks. Running a task twice must be harmless.
         """
 
     @abstractmethod
     async def complete(self, tasks: Sequence[OnDeleteTask]) -> None:
-        """Remove these on-delete tasks. If each node has its own metadata, this affects the calling node only."""
+        """Remove on-delete tasks. If each node has its own metadata, this affects the calling node only."""
 
     @abstractmethod
     async def vacuum(self) -> None:
@@ -185,7 +185,7 @@ class IStorage(ABC):
 
 
 class IStorageFactory(ABC):
-    """Builder of storages, one per model, and owner of what they share, such as connections."""
+    """Builder of storages, one per model, and owner of shared resources, such as connections."""
 
     @abstractmethod
     def build(self, spec: ModelSpec[Any]) -> IStorage:
@@ -193,7 +193,7 @@ class IStorageFactory(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Open what the storages share. Each service that uses the factory calls it once, before it opens storages.
+        """Open the shared resources. Each service calls `open` once, before any storage is opened.
 
         A failed or cancelled call must be followed by `close`.
 
@@ -203,7 +203,7 @@ class IStorageFactory(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Close what `open` opened. Called after the storages are closed. Idempotent, also after a failed `open`."""
+        """Close the shared resources. Called after the storages are closed. Idempotent, also after a failed `open`."""
 
     @abstractmethod
     def checks(self) -> Mapping[str, Check]:

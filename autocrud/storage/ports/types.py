@@ -1,4 +1,4 @@
-"""The values that pass through the ports of storage."""
+"""Types of the arguments and results of the storage ports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from autocrud.schema.column_types import IndexValue
 
 @dataclass(frozen=True, slots=True)
 class RequestKey:
-    """What makes a creation happen once: a key that the client chose, kept in the transaction of the write.
+    """An idempotency key, stored in the transaction of the write, so that a repeated request creates nothing.
 
     Attributes:
-        key: unique among all keys of the model that have not expired.
-        fingerprint: of what was asked for, to tell another request of the same key.
-        expires: as `timestamp` writes it.
+        key: unique among the unexpired keys of the model.
+        fingerprint: hash of the request, to recognize a different request with the same key.
+        expires: time in the format of `timestamp`.
     """
 
     key: str
@@ -27,7 +27,14 @@ class RequestKey:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Bytes of any size that resources refer to by their SHA-256; `key` is where they stand, never used again."""
+    """Bytes of any size; resources refer to a blob by its SHA-256.
+
+    Attributes:
+        file_id: SHA-256 of the bytes, hexadecimal.
+        size: number of bytes.
+        key: key of the object with the bytes, relative to the model's folder; never used again for another blob.
+        created_time: time of the first upload, in the format of `timestamp`.
+    """
 
     file_id: str
     size: int
@@ -37,15 +44,17 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A blob that comes in parts.
+    """Session of an upload in parts.
 
     Attributes:
-        size: of the whole, in bytes; each part but the last has `part_size`.
-        key: where the whole will stand; `undertaking` names it in the object store while it is in parts.
-        content_type, filename: what the reference to it will say.
-        by: who began it, and alone may go on with it.
-        expires: as `timestamp` writes it.
-        file_id: what it became, once that is known.
+        size: bytes of the complete blob.
+        part_size: bytes of each part but the last.
+        key: key of the object that will hold the bytes.
+        undertaking: name of the multipart upload in the object store.
+        content_type, filename: values for the reference to the blob.
+        by: user who began the session; no other user may continue the session.
+        expires: time in the format of `timestamp`.
+        file_id: SHA-256 of the finished blob; None before.
     """
 
     upload_id: str
@@ -61,29 +70,29 @@ class Upload:
 
     @property
     def part_count(self) -> int:
-        """How many parts there are."""
+        """Number of parts of the complete blob."""
         return -(-self.size // self.part_size)
 
     def size_of(self, number: int) -> int:
-        """The bytes of one part, from number 1 on."""
+        """Return the size in bytes of a part. Numbers begin at 1."""
         return min(self.part_size, self.size - (number - 1) * self.part_size)
 
 
 @dataclass(slots=True)
 class Write:
-    """One change of one resource: what it read, what becomes true, and what it adds.
+    """A change of one resource: version read, metadata after the write, and an optional revision.
 
     Attributes:
-        follows: the version that the writer read; 0 says that nothing may exist under the id.
-        meta: the metadata after the write, with `version == follows + 1`.
-        index: the index columns' values after the write, in the order of the model's index fields.
-        revision, data: a revision that becomes current and its stored JSON; None where the data stays as it is. A
-            revision whose data has been pruned is met without it when records are replayed, and in imports.
-        prunes: the data of all revisions up to this number, but for the current one, is given up.
-        key: what a repetition of the write is known by.
-        blobs: the `file_id` of each blob that the data refers to; of a purge, those that are kept for what follows it
-            in the same group.
-        follow_up: what refers to the resource is to follow it; until that is settled, it is pending.
+        follows: version read by the writer; 0 if the resource must not exist.
+        meta: metadata after the write, with `version == follows + 1`.
+        index: values of the index columns after the write, in the order of the model's index fields.
+        revision, data: new current revision and its stored JSON; None if the data does not change. A replayed
+            or imported revision may have no data, because its data was pruned.
+        prunes: number up to which revisions lose their data, except the current one.
+        key: idempotency key of the request.
+        blobs: `file_id` of each blob in the data. For a purge: blobs to keep, because a later write of the
+            same group refers to them.
+        follow_up: True if the write creates an on-delete task for the referrers of the resource.
     """
 
     kind: CommitKind
@@ -106,10 +115,11 @@ class Write:
 
 @dataclass(slots=True)
 class Head:
-    """A resource as it stands: its metadata, its current revision and that one's data, all as stored JSON.
+    """The current state of a resource: metadata, current revision and data, each as stored JSON.
 
-    `data` is None between a metadata store and the storage above it, which then reads `locator`. Where that is empty,
-    too, it is a state of the past whose data has been pruned.
+    Attributes:
+        data: None in the answer of a metadata store if the data must be read from `locator`.
+        locator: address of the data. "" if `data` is None because the data was pruned (past states only).
     """
 
     resource_id: str
@@ -123,13 +133,17 @@ class Head:
 
     @property
     def tag(self) -> str:
-        """See `version_tag`."""
+        """Entity tag of the version; see `version_tag`."""
         return version_tag(self.version, self.created_time)
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One entry of a resource's history. `locator` says where its data is, where it has any of its own."""
+    """An entry in the history of a resource.
+
+    Attributes:
+        locator: address of the commit's data; None if the commit has no data of its own, or the data was pruned.
+    """
 
     resource_id: str
     version: int
@@ -149,10 +163,12 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One revision as it was last written.
+    """A revision as it was last written, or as of a given version of its resource.
 
     Attributes:
-        version: of the commit that made it, and `written` of the one that last wrote its data.
+        version: version of the creating commit.
+        written: version of the last commit that wrote the revision's data.
+        locator: address of the data.
     """
 
     info: RevisionInfo
@@ -162,17 +178,17 @@ class Revision:
 
     @property
     def revision_id(self) -> str:
-        """The resource's id and the revision's number."""
+        """Id of the resource and number of the revision."""
         return self.info.revision_id
 
     @property
     def resource_id(self) -> str:
-        """Of which resource it is one."""
+        """Id of the resource."""
         return self.revision_id.rpartition(":")[0]
 
 
 class Repeated(AutoCRUDError):
-    """A write of this key has made a resource already."""
+    """A write with the same request key was committed before."""
 
     def __init__(self, resource_id: str, fingerprint: str) -> None:
         super().__init__(f"{resource_id!r} was made by a request of the same key.")
@@ -181,7 +197,7 @@ class Repeated(AutoCRUDError):
 
 
 class UnknownBlob(InvalidData):
-    """A write refers to a blob that is not there, or is no longer."""
+    """A write refers to an unregistered blob."""
 
     def __init__(self, file_id: str) -> None:
         super().__init__(f"There is no blob {file_id}.", [FieldError("file_id", f"{file_id} is not known")])
@@ -189,7 +205,7 @@ class UnknownBlob(InvalidData):
 
 
 def commit_of(write: Write, locator: str | None) -> Commit:
-    """The history's entry for a write whose data stands at the locator."""
+    """Return the history entry of a write with the locator of its data."""
     meta, revision = write.meta, write.revision
     return Commit(
         resource_id=meta.resource_id,
@@ -211,7 +227,12 @@ def commit_of(write: Write, locator: str | None) -> Commit:
 
 @dataclass(frozen=True, slots=True, order=True)
 class OnDeleteTask:
-    """A delete or a purge that others are to follow: of which resource, when, and by whom."""
+    """Durable note of a delete or purge: the referrers are still to be handled.
+
+    Attributes:
+        time: time of the delete, in the format of `timestamp`.
+        by: user who deleted the resource.
+    """
 
     resource_id: str
     time: str
@@ -219,13 +240,17 @@ class OnDeleteTask:
 
 
 def on_delete_task_of(write: Write) -> OnDeleteTask:
-    """What is pending once this write is committed."""
+    """Return the on-delete task of a delete or purge."""
     return OnDeleteTask(write.meta.resource_id, timestamp(write.meta.updated_time), write.meta.updated_by)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of heads. `next` is where the following page begins; None on the last one."""
+    """A page of heads.
+
+    Attributes:
+        next: position after which the next page begins; None on the last page.
+    """
 
     items: list[Head]
     next: Position | None
@@ -233,11 +258,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class RevisionSpan:
-    """A part of a resource's revisions.
+    """Selection of revisions of one resource.
 
     Args:
-        before: those made by commits below this version.
-        since, until: those made within this time, both ends included.
+        before: only revisions created by commits below this version.
+        since, until: only revisions created within the times, both inclusive.
+        limit: most revisions to return.
     """
 
     before: int | None = None
@@ -248,7 +274,7 @@ class RevisionSpan:
 
 @dataclass(frozen=True, slots=True)
 class CommitEntry:
-    """A commit among those of its resource, with what all of these have in common."""
+    """A commit, with the time and author of the creation of its resource."""
 
     commit: Commit
     created_time: datetime
@@ -262,14 +288,14 @@ Outcome = AutoCRUDError | None
 
 @dataclass(frozen=True, slots=True)
 class WriteGroup:
-    """Items that are committed together; where it is atomic, all of them or none."""
+    """Items of one commit; if `atomic`, all or none."""
 
     items: Sequence[Item]
     atomic: bool = False
 
 
 def all_or_none(outcomes: list[Outcome]) -> list[Outcome]:
-    """The outcomes of an atomic group: where one was refused, the others are aborted."""
+    """Return the outcomes of an atomic group: if one item was refused, the outcome of the others is `Aborted`."""
     if all(refused is None for refused in outcomes):
         return outcomes
     return [refused or Aborted() for refused in outcomes]
