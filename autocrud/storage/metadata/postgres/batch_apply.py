@@ -9,7 +9,7 @@ from autocrud.storage.metadata.postgres.tables import PostgresTables, columns_of
 
 async def apply(connection: Any, tables: PostgresTables, batch: Batch) -> None:
     """Make the rows what a decided batch says, in the open transaction, with a constant number of statements."""
-    history, registry = tables.history, tables.registry
+    history, side_tables = tables.history, tables.side_tables
     released: list[str] = []
     # What is set free goes first: who takes it may be in the same batch.
     if purged := batch.purged():
@@ -17,23 +17,23 @@ async def apply(connection: Any, tables: PostgresTables, batch: Batch) -> None:
         await connection.execute(tables.purge_heads, purged)
         if tables.states.temporal:
             await connection.execute(tables.states.purge, purged)
-        await connection.execute(registry.forget_keys, purged)
-        released = [file_id for (file_id,) in await connection.fetch(registry.release, purged)]
+        await connection.execute(side_tables.forget_keys, purged)
+        released = [file_id for (file_id,) in await connection.fetch(side_tables.release, purged)]
     if handing_on := batch.handing_on():
         await connection.execute(tables.let_go, handing_on)
     inserted, updated, moved = batch.rows()
     keys = batch.key_rows()
     if keys:
-        await connection.execute(registry.delete_keys, *batch.key_times())
+        await connection.execute(side_tables.delete_keys, *batch.key_times())
     for sql, rows in (
         (tables.update_meta, moved),
         (tables.update, updated),
         (tables.insert, inserted),
         (history.insert_commits, batch.commits()),
-        (registry.insert_blobs, batch.blob_rows),
-        (registry.insert_references, batch.references()),
-        (registry.insert_keys, keys),
-        (registry.follow_ups.insert, batch.pending),
+        (side_tables.insert_blobs, batch.blob_rows),
+        (side_tables.insert_references, batch.references()),
+        (side_tables.insert_keys, keys),
+        (side_tables.on_delete_tasks.insert, batch.pending),
         *batch.states(),
     ):
         if rows:
@@ -45,18 +45,18 @@ async def apply(connection: Any, tables: PostgresTables, batch: Batch) -> None:
 
 
 async def _prune(connection: Any, tables: PostgresTables, prunes: Sequence[tuple[Any, ...]]) -> None:
-    history, registry = tables.history, tables.registry
+    history, side_tables = tables.history, tables.side_tables
     gone = await connection.fetch(history.prune, *columns_of(prunes))
     if not gone:
         return
     if tables.states.temporal:
         await connection.execute(tables.states.prune, *columns_of([tuple(row) for row in gone]))
-    released = await connection.fetch(registry.release_versions, *columns_of([tuple(row) for row in gone]))
+    released = await connection.fetch(side_tables.release_versions, *columns_of([tuple(row) for row in gone]))
     await _orphan(connection, tables, [file_id for (file_id,) in released], deferred=True)
 
 
 async def _orphan(connection: Any, tables: PostgresTables, file_ids: Sequence[str], *, deferred: bool) -> None:
     """Give up those of these blobs that nobody refers to any more."""
     if file_ids:
-        await connection.execute(tables.registry.lock_blobs, file_ids)
-        await connection.execute(tables.registry.orphan, file_ids, deferred)
+        await connection.execute(tables.side_tables.lock_blobs, file_ids)
+        await connection.execute(tables.side_tables.orphan, file_ids, deferred)

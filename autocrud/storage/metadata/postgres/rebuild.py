@@ -66,7 +66,7 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
         done, after = done + len(ids), ids[-1]
         logger.info("%s: rebuilt %d resources from their records", spec.name, done)
     # Not before all references are known.
-    await connection.execute(tables.registry.orphan, list(released), False)
+    await connection.execute(tables.side_tables.orphan, list(released), False)
     await connection.execute(f"DROP TABLE {_STAGE}")
     for unfit in misfits:  # whether what stands now does not fit, filling tells
         await connection.execute(tables.index_states.begin, unfit.column, signature(unfit), "", done)
@@ -114,9 +114,9 @@ class _Rebuilt:
             (tables.insert, self.heads),
             (tables.history.insert_commits, self.commits),
             (tables.states.insert, self.states),
-            (tables.registry.insert_references, self.references),
-            (f"{tables.registry.insert_keys} ON CONFLICT DO NOTHING", self.keys),
-            (tables.registry.follow_ups.insert, self.pending),
+            (tables.side_tables.insert_references, self.references),
+            (f"{tables.side_tables.insert_keys} ON CONFLICT DO NOTHING", self.keys),
+            (tables.side_tables.on_delete_tasks.insert, self.pending),
             (erasures, self.erasures),
         ):
             if values:
@@ -184,7 +184,7 @@ async def _stage(connection: Any, tables: PostgresTables, records: PostgresRecor
     # A blob whose object is gone was given up, or never came to be.
     standing = [blobs[key] async for key in records.blob_keys() if key in blobs] if blobs else []
     if standing:
-        await connection.execute(f"{tables.registry.insert_blobs} ON CONFLICT DO NOTHING", *columns_of(standing))
+        await connection.execute(f"{tables.side_tables.insert_blobs} ON CONFLICT DO NOTHING", *columns_of(standing))
     return some
 
 

@@ -59,19 +59,19 @@ async def _create_schema(connection: Any, tables: PostgresTables) -> None:
 
 async def _create_tables(connection: Any, tables: PostgresTables) -> bool:
     """Create the tables without the columns of index fields; says whether there were none."""
-    history, registry = tables.history, tables.registry
+    history, side_tables = tables.history, tables.side_tables
     if await connection.fetchval("SELECT to_regclass($1)::text", tables.heads):
         await _upgrade(connection, tables)
         return False
     heads = declared({"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS})
     await connection.execute(f"CREATE TABLE {tables.heads} ({heads}, PRIMARY KEY (resource_id))")
     await connection.execute(f"DROP TABLE IF EXISTS {history.commits}, {history.erasures}, {tables.states.table}")
-    await connection.execute(registry.drop)
+    await connection.execute(side_tables.drop)
     commits = f"{declared(COMMIT_COLUMNS)}, PRIMARY KEY (resource_id, version)"
     erasures = "record text PRIMARY KEY, step integer NOT NULL, deferred boolean NOT NULL"
     await connection.execute(f"CREATE TABLE {history.commits} ({commits})")
     await connection.execute(f"CREATE TABLE {history.erasures} ({erasures})")
-    for statement in registry.create():
+    for statement in side_tables.create():
         await connection.execute(statement)
     return True
 
@@ -79,7 +79,7 @@ async def _create_tables(connection: Any, tables: PostgresTables) -> bool:
 async def _upgrade(connection: Any, tables: PostgresTables) -> None:
     """Add what tables of the first layout lack: there were neither drafts nor blobs, and each revision was the last."""
     history = tables.history
-    for statement in tables.registry.create():
+    for statement in tables.side_tables.create():
         await connection.execute(statement)
     columns = "SELECT 1 FROM pg_attribute WHERE attrelid = $1::regclass AND attname = 'total_revision_count'"
     if await connection.fetchval(columns, history.commits):

@@ -1,14 +1,12 @@
-"""What stands beside the resources of one model in PostgreSQL: blobs, references to them, request keys, follow-ups."""
+"""Side tables of one model in PostgreSQL: blobs, references to blobs, request keys, on-delete tasks."""
 
 from collections.abc import Callable
-
-from autocrud.storage.metadata.postgres.follow_ups import PostgresFollowUps
 
 _TEXT = 'text COLLATE "C"'
 
 
-class PostgresRegistry:
-    """The statements for one model.
+class PostgresSideTables:
+    """The statements on the side tables of one model.
 
     Args:
         named: makes of a short name the table's, quoted and with its schema.
@@ -17,9 +15,9 @@ class PostgresRegistry:
 
     def __init__(self, named: Callable[[str], str], erasures: str) -> None:
         self.blobs, self.references, self.keys = (named(name) for name in ("blobs", "blob_references", "keys"))
-        self.follow_ups = PostgresFollowUps(named)
+        self.on_delete_tasks = PostgresOnDeleteTasks(named)
         self._named = named
-        self.drop = f"DROP TABLE IF EXISTS {self.blobs}, {self.references}, {self.keys}, {self.follow_ups.table}"
+        self.drop = f"DROP TABLE IF EXISTS {self.blobs}, {self.references}, {self.keys}, {self.on_delete_tasks.table}"
         self.blob = f"SELECT file_id, size, key, created_time FROM {self.blobs} WHERE file_id = $1"
         self.insert_blobs = (
             f"INSERT INTO {self.blobs} (file_id, size, key, created_time, record)"
@@ -77,5 +75,30 @@ class PostgresRegistry:
             f"CREATE INDEX IF NOT EXISTS {by_file} ON {self.references} (file_id)",
             f"CREATE TABLE IF NOT EXISTS {self.keys} ({keys})",
             f"CREATE INDEX IF NOT EXISTS {by_resource} ON {self.keys} (resource_id)",
-            self.follow_ups.create,
+            self.on_delete_tasks.create,
         ]
+
+
+class PostgresOnDeleteTasks:
+    """The statements on the on-delete tasks of one model, which stay until the deletes are completed.
+
+    Args:
+        named: makes of a short name the table's, quoted and with its schema.
+    """
+
+    def __init__(self, named: Callable[[str], str]) -> None:
+        self.table = named("pending")
+        columns = f"resource_id {_TEXT}, time {_TEXT}, by text, PRIMARY KEY (resource_id, time)"
+        self.create = f"CREATE TABLE IF NOT EXISTS {self.table} ({columns})"
+        self.insert = (
+            f"INSERT INTO {self.table} (resource_id, time, by)"
+            " SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING"
+        )
+        self.pending_deletions = (
+            f"SELECT resource_id, time, by FROM {self.table} WHERE (resource_id, time) > ($1, $2)"
+            " ORDER BY resource_id, time LIMIT $3"
+        )
+        self.complete = (
+            f"DELETE FROM {self.table} p USING unnest($1::text[], $2::text[]) AS done (resource_id, time)"
+            " WHERE p.resource_id = done.resource_id AND p.time = done.time"
+        )

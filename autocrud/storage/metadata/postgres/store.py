@@ -153,16 +153,16 @@ class PostgresMetaStore(MetaStore):
         return revision_of(rows[0]) if rows else None
 
     async def version_of_blob(self, resource_id: str, file_id: str) -> int | None:
-        rows = await self._pool.fetch(self._tables.registry.version_of_blob, resource_id, file_id)
+        rows = await self._pool.fetch(self._tables.side_tables.version_of_blob, resource_id, file_id)
         version: int | None = rows[0][0]
         return version
 
     async def blobs_of(self, resource_id: str, version: int) -> list[str]:
-        rows = await self._pool.fetch(self._tables.registry.blobs_of, resource_id, version)
+        rows = await self._pool.fetch(self._tables.side_tables.blobs_of, resource_id, version)
         return [file_id for (file_id,) in rows]
 
     async def blob(self, file_id: str) -> Blob | None:
-        rows = await self._pool.fetch(self._tables.registry.blob, file_id)
+        rows = await self._pool.fetch(self._tables.side_tables.blob, file_id)
         return Blob(*rows[0]) if rows else None
 
     async def expired_revisions(self, before: datetime, after: str, limit: int) -> list[str]:
@@ -171,19 +171,19 @@ class PostgresMetaStore(MetaStore):
 
     async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
         place = ("", "") if after is None else (after.resource_id, after.time)
-        rows = await self._pool.fetch(self._tables.registry.follow_ups.pending_deletions, *place, limit)
+        rows = await self._pool.fetch(self._tables.side_tables.on_delete_tasks.pending_deletions, *place, limit)
         return [OnDeleteTask(*row) for row in rows]
 
     async def complete(self, done: Sequence[OnDeleteTask]) -> None:
         rows = [(item.resource_id, item.time) for item in done]
         async with self._pool.connection() as connection:
             if rows:
-                await connection.execute(self._tables.registry.follow_ups.complete, *columns_of(rows))
+                await connection.execute(self._tables.side_tables.on_delete_tasks.complete, *columns_of(rows))
 
     async def vacuum(self) -> None:
         await self._erase(deferred=True)
         async with self._pool.connection() as connection:
-            await connection.execute(self._tables.registry.drop_expired_keys, timestamp(datetime.now(UTC)))
+            await connection.execute(self._tables.side_tables.drop_expired_keys, timestamp(datetime.now(UTC)))
         await self._filling.resume()
 
     async def read(self, locator: str) -> bytes:
@@ -251,10 +251,10 @@ class PostgresMetaStore(MetaStore):
             arguments = self._tables.holders_arguments(wanted)
             for number, place, resource_id in await connection.fetch(self._tables.holders, *arguments):
                 batch.add_holder((number, wanted[number][place - 1]), resource_id)
-        registry = self._tables.registry
+        side_tables = self._tables.side_tables
         keys, blobs = batch.request_keys, batch.file_ids
-        held = await connection.fetch(registry.held_keys, keys) if keys else []
-        known = await connection.fetch(registry.share_blobs, blobs) if blobs else []
+        held = await connection.fetch(side_tables.held_keys, keys) if keys else []
+        known = await connection.fetch(side_tables.share_blobs, blobs) if blobs else []
         batch.add_blobs_and_keys((file_id for (file_id,) in known), held)
         batch.decide()
         if batch.lines:

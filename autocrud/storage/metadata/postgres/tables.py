@@ -26,7 +26,7 @@ from autocrud.storage.metadata.postgres.compiler import (
 from autocrud.storage.metadata.postgres.history_tables import PostgresHistory
 from autocrud.storage.metadata.postgres.index_state import PostgresFields
 from autocrud.storage.metadata.postgres.point_in_time import ASKED_COLUMNS, PostgresStates
-from autocrud.storage.metadata.postgres.side_tables import PostgresRegistry
+from autocrud.storage.metadata.postgres.side_tables import PostgresSideTables
 from autocrud.storage.metadata.sql.compiler import Segment
 from autocrud.storage.ports.types import Head, Write
 
@@ -60,7 +60,7 @@ class PostgresTables:
 
         self.heads = named("resources")
         self.history = PostgresHistory(named, self.heads)
-        self.registry = PostgresRegistry(named, self.history.erasures)
+        self.side_tables = PostgresSideTables(named, self.history.erasures)
         self._converters = [converter(field) for field in self.fields]
         self.index_states = PostgresFields(spec, named("fields"), self.heads)
         self.history.insert_commits = f"{self.index_states.passing_by} {self.history.insert_commits}"

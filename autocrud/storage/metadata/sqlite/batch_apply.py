@@ -34,7 +34,7 @@ def record_all(tables: SqliteTables, db: Connection, entries: Iterable[Entered])
 
 def _is_plain_creation(tables: SqliteTables, item: Item) -> bool:
     """Whether nothing but the row of its resource can speak against it."""
-    return isinstance(item, Write) and item.kind is CommitKind.create and tables.registry.is_spared_by(item)
+    return isinstance(item, Write) and item.kind is CommitKind.create and tables.side_tables.is_spared_by(item)
 
 
 def _create(tables: SqliteTables, db: Connection, writes: Sequence[Any]) -> list[Outcome]:

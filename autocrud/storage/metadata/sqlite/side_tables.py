@@ -1,4 +1,4 @@
-"""What stands beside the resources of one model in SQLite: blobs, references to them, request keys, follow-ups."""
+"""Side tables of one model in SQLite: blobs, references to blobs, request keys, on-delete tasks."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -10,8 +10,8 @@ from autocrud.storage.ports.types import Blob, OnDeleteTask, Repeated, UnknownBl
 Orphan = tuple[str, str | None]  # a blob's object, and the place of its record
 
 
-class SqliteRegistry:
-    """The statements for one model."""
+class SqliteSideTables:
+    """The statements on the side tables of one model."""
 
     def __init__(self, base: str) -> None:
         self.blobs = f"{base}_blobs"
@@ -69,7 +69,7 @@ class SqliteRegistry:
             row = (item.resource_id, item.time, item.by)
             db.execute(f"INSERT OR IGNORE INTO {self.pending} VALUES (?, ?, ?)", row)
 
-    def follow_ups(self, db: Connection, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
+    def pending_deletions(self, db: Connection, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
         """Those behind a place."""
         sql = f"SELECT * FROM {self.pending} WHERE (resource_id, time) > (?, ?) ORDER BY resource_id, time LIMIT ?"
         place = ("", "") if after is None else (after.resource_id, after.time)

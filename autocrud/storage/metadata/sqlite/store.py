@@ -196,35 +196,39 @@ class SqliteMetaStore(MetaStore):
         return await self._fresh(self._readers[0], lambda db: history.revision(db, resource_id, number, version))
 
     async def version_of_blob(self, resource_id: str, file_id: str) -> int | None:
-        registry = self._tables.registry
-        return await self._fresh(self._readers[0], lambda db: registry.version_of_blob(db, resource_id, file_id))
+        side_tables = self._tables.side_tables
+        return await self._fresh(self._readers[0], lambda db: side_tables.version_of_blob(db, resource_id, file_id))
 
     async def blobs_of(self, resource_id: str, version: int) -> list[str]:
-        return await self._fresh(self._readers[0], lambda db: self._tables.registry.blobs_of(db, resource_id, version))
+        return await self._fresh(
+            self._readers[0], lambda db: self._tables.side_tables.blobs_of(db, resource_id, version)
+        )
 
     async def blob(self, file_id: str) -> Blob | None:
         # As of now: what a stale read misses, a write would be refused for.
-        registry = self._tables.registry
-        return await self._fresh(self._readers[0], lambda db: registry.blob(db, file_id), current=True)
+        side_tables = self._tables.side_tables
+        return await self._fresh(self._readers[0], lambda db: side_tables.blob(db, file_id), current=True)
 
     async def expired_revisions(self, before: datetime, after: str, limit: int) -> list[str]:
         history = self._tables.history
         return await self._fresh(self._readers[-1], lambda db: history.expired_revisions(db, before, after, limit))
 
     async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
-        registry = self._tables.registry
-        return await self._fresh(self._readers[-1], lambda db: registry.follow_ups(db, after, limit), current=True)
+        side_tables = self._tables.side_tables
+        return await self._fresh(
+            self._readers[-1], lambda db: side_tables.pending_deletions(db, after, limit), current=True
+        )
 
     async def complete(self, done: Sequence[OnDeleteTask]) -> None:
         async with self._lock:
-            settle = partial(self._tables.registry.complete, done=done)
+            settle = partial(self._tables.side_tables.complete, done=done)
             await self._writer.run(partial(in_transaction, settle))
 
     async def vacuum(self) -> None:
         async with self._lock:
             await self._follower.erase(deferred=True)
             # Within the lock, too: between two of a batch's steps its transaction is open.
-            await self._writer.run(partial(in_transaction, self._tables.registry.drop_expired_keys))
+            await self._writer.run(partial(in_transaction, self._tables.side_tables.drop_expired_keys))
         await self._filling.resume()
 
     async def read(self, locator: str) -> bytes:

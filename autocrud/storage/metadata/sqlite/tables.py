@@ -19,7 +19,7 @@ from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler, goes_by_or
 from autocrud.storage.metadata.sqlite.history_tables import Erasure, SqliteHistory
 from autocrud.storage.metadata.sqlite.index_state import SqliteFields
 from autocrud.storage.metadata.sqlite.point_in_time import SqliteStates
-from autocrud.storage.metadata.sqlite.side_tables import Orphan, SqliteRegistry
+from autocrud.storage.metadata.sqlite.side_tables import Orphan, SqliteSideTables
 from autocrud.storage.ports.types import Blob, Head, Item, Outcome, Write
 
 _LAYOUT = 5  # of the tables; counted up with each change of them
@@ -70,7 +70,7 @@ class SqliteTables:
         self._unique_sets = spec.unique_sets
         base = spec.name.replace("-", "_")
         self.history = SqliteHistory(spec, base)
-        self.registry = SqliteRegistry(base)
+        self.side_tables = SqliteSideTables(base)
         self.heads = self.history.heads
         self.fields = SqliteFields(spec, base, self.heads)
         self.log = f"{base}_log"
@@ -90,8 +90,14 @@ class SqliteTables:
         """
         (layout,) = db.execute("PRAGMA user_version").fetchone()
         if layout != _LAYOUT:
-            history, registry = self.history, self.registry
-            beside = (registry.blobs, registry.references, registry.keys, registry.pending, self.fields.table)
+            history, side_tables = self.history, self.side_tables
+            beside = (
+                side_tables.blobs,
+                side_tables.references,
+                side_tables.keys,
+                side_tables.pending,
+                self.fields.table,
+            )
             for table in (self.heads, self.log, history.commits, history.erasures, *beside, self.states.table):
                 db.execute(f"DROP TABLE IF EXISTS {table}")
             db.execute(f"PRAGMA user_version = {_LAYOUT}")
@@ -106,7 +112,7 @@ class SqliteTables:
         ):
             db.execute(statement)
         self.history.create_tables(db)
-        self.registry.create_tables(db)
+        self.side_tables.create_tables(db)
         self.states.drop_stale(db, holds=self.fields.holds_states(db))
 
     def begin_fields(self, db: Connection, fields: Collection[IndexField]) -> None:
@@ -132,11 +138,11 @@ class SqliteTables:
             accepted: it stands in the log, so that nothing but the order of versions is left to judge.
         """
         if isinstance(item, Blob):
-            return None if self.registry.register(db, item) or accepted else AlreadyExists(item.file_id)
-        refused: Outcome = None if accepted else self.registry.refusal(db, item)
+            return None if self.side_tables.register(db, item) or accepted else AlreadyExists(item.file_id)
+        refused: Outcome = None if accepted else self.side_tables.refusal(db, item)
         refused = refused or self._apply_to_head(db, item, accepted)
         if refused is None:
-            self.registry.enter(db, item)
+            self.side_tables.enter(db, item)
             if item.kind is CommitKind.purge:
                 self._let_go(db, item)
         return refused
@@ -161,13 +167,13 @@ class SqliteTables:
     def remove(self, db: Connection, purge: Write) -> None:
         """Remove a head, whatever its version, and what stands beside it."""
         db.execute(f"DELETE FROM {self.heads} WHERE resource_id = ?", (purge.meta.resource_id,))
-        self.registry.mark(db, purge)
+        self.side_tables.mark(db, purge)
         self._let_go(db, purge)
 
     def record(self, db: Connection, item: Item, locator: str | None, record: str) -> None:
         """Enter what was applied into the history, now that it is known where its record stands."""
         if isinstance(item, Blob):
-            self.registry.place(db, item, record)
+            self.side_tables.place(db, item, record)
             return
         resource_id, purged = item.meta.resource_id, int(record.partition(":")[0])
         if item.kind is CommitKind.purge:
@@ -178,7 +184,7 @@ class SqliteTables:
             move = f"UPDATE {self.heads} SET head_locator = ? WHERE resource_id = ?"
             db.execute(move, (locator, resource_id))
         if item.prunes and (versions := self.history.prune(db, item, purged)):
-            self._erase_blobs(db, self.registry.release(db, resource_id, versions), purged, deferred=True)
+            self._erase_blobs(db, self.side_tables.release(db, resource_id, versions), purged, deferred=True)
 
     def is_simple(self, item: Item) -> bool:
         """Whether what was applied leaves nothing behind but its row in the history."""
@@ -233,9 +239,9 @@ class SqliteTables:
     def _let_go(self, db: Connection, purge: Write) -> None:
         """Drop what stands beside a resource that is purged by the entry that comes next."""
         resource_id = purge.meta.resource_id
-        orphans = self.registry.release(db, resource_id, kept=purge.blobs)
+        orphans = self.side_tables.release(db, resource_id, kept=purge.blobs)
         self._erase_blobs(db, orphans, self.tail(db).sequence + 1, deferred=False)
-        self.registry.forget_keys(db, resource_id)
+        self.side_tables.forget_keys(db, resource_id)
 
     def _erase_blobs(self, db: Connection, orphans: Iterable[Orphan], purged: int, *, deferred: bool) -> None:
         for key, record in orphans:
