@@ -43,6 +43,26 @@ def fitting(name: str) -> str:
     return encoded[: _MOST_BYTES - 17].decode(errors="ignore") + "_" + sha1(encoded).hexdigest()[:16]
 
 
+class TableNames:
+    """Names of one model's tables and indexes in PostgreSQL, quoted.
+
+    Args:
+        schema: the PostgreSQL schema of the tables.
+        base: the prefix that all names share.
+    """
+
+    def __init__(self, schema: str, base: str) -> None:
+        self._schema, self._base = schema, base
+
+    def qualified(self, name: str) -> str:
+        """Return the name with its schema."""
+        return f"{quoted(self._schema)}.{self.local(name)}"
+
+    def local(self, name: str) -> str:
+        """Return the name without its schema. CREATE INDEX takes no other."""
+        return quoted(fitting(f"{self._base}_{name}"))
+
+
 def column_name(field: IndexField) -> str:
     """The name of a field's column."""
     return fitting(field.column)

@@ -1,10 +1,11 @@
 """The history of one model in PostgreSQL: a row per commit, what is to be erased, and the statements on these."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from autocrud.resource import CommitKind, RevisionStatus
+from autocrud.storage.metadata.postgres.compiler import TableNames
 from autocrud.storage.metadata.sql.revisions import FOREVER, REWRITES, select_revisions
 from autocrud.storage.ports.types import Commit, RevisionSpan, Write
 
@@ -25,7 +26,6 @@ COMMIT_COLUMNS = {
     "total_revision_count": "bigint",
     "record": "text",
 }
-COMMIT = ", ".join(f'"{name}"' for name in list(COMMIT_COLUMNS)[:-1])
 _FIRST_TIME, _LAST_TIME = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
 
@@ -33,17 +33,20 @@ class PostgresHistory:
     """The statements for one model.
 
     Args:
-        named: makes of a short name the table's, quoted and with its schema.
+        names: the model's table names.
+        heads: the table of the heads.
+        mark_stale: the common table expression that each write to the history begins with.
     """
 
-    def __init__(self, named: Callable[[str], str], heads: str) -> None:
-        self._named = named
-        self.commits, self.erasures = named("commits"), named("erasures")
-        names = ", ".join(f'"{name}"' for name in COMMIT_COLUMNS)
+    def __init__(self, names: TableNames, heads: str, mark_stale: str) -> None:
+        self._names = names
+        self.commits, self.erasures = names.qualified("commits"), names.qualified("erasures")
+        columns = ", ".join(f'"{name}"' for name in COMMIT_COLUMNS)
         casts = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(COMMIT_COLUMNS.values(), 1))
-        self.insert_commits = f"INSERT INTO {self.commits} ({names}) SELECT * FROM unnest({casts})"
+        self.insert_commits = f"WITH {mark_stale} INSERT INTO {self.commits} ({columns}) SELECT * FROM unnest({casts})"
         self.purge = (
-            f"WITH gone AS (DELETE FROM {self.commits} WHERE resource_id = ANY($1::text[]) RETURNING record)"
+            f"WITH {mark_stale},"
+            f" gone AS (DELETE FROM {self.commits} WHERE resource_id = ANY($1::text[]) RETURNING record)"
             f" INSERT INTO {self.erasures} (record, step, deferred)"
             " SELECT record, 3, false FROM gone UNION SELECT unnest($2::text[]), 3, false"
         )
@@ -63,22 +66,30 @@ class PostgresHistory:
             f" noted AS (INSERT INTO {self.erasures} (record, step, deferred) SELECT locator, 3, true FROM old)"
             " SELECT resource_id, version FROM old"
         )
-        commits = f"SELECT {COMMIT} FROM {self.commits} WHERE resource_id = $1"
+        commits = f"SELECT {commit_columns()} FROM {self.commits} WHERE resource_id = $1"
         self.commits_of = f"{commits} AND version < $2 ORDER BY version DESC LIMIT $3"
-        some = f"SELECT {COMMIT} FROM {self.commits} WHERE resource_id = ANY($1::text[])"
-        self.all_commits_of = f"{some} ORDER BY resource_id, version"
-        self.commit_at = f"{commits} AND time <= $2 ORDER BY version DESC LIMIT 1"
-        revisions = select_revisions(self.commits, "$1", "$2")
-        self._revisions = (
-            f"{revisions} AND made.version < $3 AND made.time BETWEEN $4 AND $5 ORDER BY made.version DESC LIMIT $6"
+        self.all_commits_of = (
+            f"SELECT {commit_columns()} FROM {self.commits} WHERE resource_id = ANY($1::text[])"
+            " ORDER BY resource_id, version"
         )
-        # Revision n is made by commit n or a later one, so that the search begins where it most often ends.
-        self._revision = f"{revisions} AND made.version >= $3 AND made.revision_id = $4 ORDER BY made.version LIMIT 1"
+        self.commit_at = f"{commits} AND time <= $2 ORDER BY version DESC LIMIT 1"
+        self._revisions = select_revisions(
+            self.commits, "$1", "$2",
+            condition="made.version < $3 AND made.time BETWEEN $4 AND $5",
+            page="ORDER BY made.version DESC LIMIT $6",
+        )  # fmt: skip
+        self._revision = select_revisions(
+            self.commits, "$1", "$2",
+            # Revision n is made by commit n or a later one, so that the search begins where it most often ends.
+            condition="made.version >= $3 AND made.revision_id = $4",
+            page="ORDER BY made.version LIMIT 1",
+        )  # fmt: skip
         self.expired_revisions = (
             f"SELECT DISTINCT c.resource_id FROM {self.commits} c JOIN {heads} h USING (resource_id)"
             " WHERE c.locator IS NOT NULL AND c.time < $1 AND c.revision_id <> h.current_revision_id"
             " AND c.resource_id > $2 ORDER BY c.resource_id LIMIT $3"
         )
+        self.insert_erasures = f"INSERT INTO {self.erasures} SELECT unnest($1::text[]), 3, unnest($2::boolean[])"
         self.pending = f"SELECT record, step FROM {self.erasures} WHERE deferred <= $1"
         self.erased = f"DELETE FROM {self.erasures} WHERE record = ANY($1::text[])"
 
@@ -89,10 +100,9 @@ class PostgresHistory:
         wanted = {"commits_rewrites": f"(resource_id, revision_id, version) WHERE kind IN {REWRITES}"}
         if retains:
             wanted["commits_held"] = "(resource_id, version) WHERE locator IS NOT NULL"
-        names = {short: self._named(short).rpartition(".")[2] for short in wanted}
         return [
-            f"CREATE INDEX IF NOT EXISTS {names[short]} ON {self.commits} {columns}"
-            for short, columns in wanted.items()
+            f"CREATE INDEX IF NOT EXISTS {self._names.local(name)} ON {self.commits} {columns}"
+            for name, columns in wanted.items()
         ]
 
     def revisions(self, resource_id: str, span: RevisionSpan) -> tuple[str, list[Any]]:
@@ -104,6 +114,12 @@ class PostgresHistory:
     def revision(self, resource_id: str, number: int, version: int | None) -> tuple[str, list[Any]]:
         """The statement for one revision, as of a version, and its arguments."""
         return self._revision, [resource_id, version or FOREVER, number, f"{resource_id}:{number}"]
+
+
+def commit_columns(table: str = "") -> str:
+    """Return the columns that `commit_of_row` reads, of a table that has this alias."""
+    prefix = f"{table}." if table else ""
+    return ", ".join(f'{prefix}"{name}"' for name in COMMIT_COLUMNS if name != "record")
 
 
 def commit_of_row(row: Iterable[Any]) -> Commit:

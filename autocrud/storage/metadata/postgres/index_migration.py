@@ -14,14 +14,19 @@ import asyncpg
 from autocrud.errors import ConfigurationError
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.schema.unique_constraints import UniqueSet
 from autocrud.storage.index_backfill.column_state import signature
 from autocrud.storage.index_backfill.runner import BackfillEngine, NotUnique, Progress, large_values, values_of
 from autocrud.storage.metadata.postgres.compiler import fitting, quoted
 from autocrud.storage.metadata.postgres.connection import PostgresConnections, Raced
 from autocrud.storage.metadata.postgres.index_state import columns_of_field, furthest_behind, values_of_field
 from autocrud.storage.metadata.postgres.record_store import PostgresRecords
-from autocrud.storage.metadata.postgres.schema import MARK, key_of, lock_of, present_indexes, wanted_indexes
+from autocrud.storage.metadata.postgres.schema import (
+    IndexDefinition,
+    index_definitions,
+    key_of,
+    lock_of,
+    present_indexes,
+)
 from autocrud.storage.metadata.postgres.tables import PostgresTables
 
 logger = logging.getLogger(__name__)
@@ -77,10 +82,10 @@ class PostgresBackfillEngine(BackfillEngine):
 
     async def index(self, postponed: Collection[str]) -> bool:
         later = {fitting(f"{self._tables.heads_name}_{column}") for column in postponed}
-        wanted = wanted_indexes(self._spec, self._tables)
+        definitions = index_definitions(self._spec, self._tables)
         async with self._pool.connection() as connection:
             present = await present_indexes(connection, self._tables)
-        if not _unwanted(present, wanted) and all(name in present or name in later for name in wanted):
+        if not _obsolete(present, definitions) and all(name in present or name in later for name in definitions):
             return True
         try:
             async with self._pool.alone() as guard, guard.transaction():
@@ -91,7 +96,7 @@ class PostgresBackfillEngine(BackfillEngine):
                 # Ends the portal of the statement before, whose snapshot the build would wait for, and that for ever.
                 await guard.execute("SELECT 1")
                 async with self._pool.alone() as builder:
-                    task = asyncio.ensure_future(self._match_indexes(builder, wanted, later))
+                    task = asyncio.ensure_future(self._match_indexes(builder, definitions, later))
                     try:
                         # Or a timeout of idle transactions would end the one that keeps other nodes out.
                         while not (await asyncio.wait([task], timeout=_KEEP_ALIVE))[0]:
@@ -163,10 +168,10 @@ class PostgresBackfillEngine(BackfillEngine):
             # In the order of the ids, in which writers lock too.
             await connection.executemany(update, values)
         except asyncpg.UniqueViolationError as error:
-            _, unique = wanted_indexes(self._spec, self._tables).get(error.constraint_name or "", ("", None))
-            if unique is None:
+            index = index_definitions(self._spec, self._tables).get(error.constraint_name or "")
+            if index is None or index.unique is None:
                 raise
-            raise NotUnique(unique) from error
+            raise NotUnique(index.unique) from error
 
     async def _has_moved(self, connection: Any, resource_id: str, version: int) -> bool:
         current = await connection.fetchval(
@@ -175,26 +180,25 @@ class PostgresBackfillEngine(BackfillEngine):
         return bool(current != version)
 
     async def _match_indexes(
-        self, connection: Any, wanted: Mapping[str, tuple[str, UniqueSet | None]], later: Collection[str]
+        self, connection: Any, definitions: Mapping[str, IndexDefinition], later: Collection[str]
     ) -> None:
         schema = quoted(self._tables.schema)
         present = await present_indexes(connection, self._tables)
-        for name in _unwanted(present, wanted):
+        for name in _obsolete(present, definitions):
             await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quoted(name)}", timeout=_LONG)
             present.pop(name)
-        for name, (sql, unique) in wanted.items():
+        for name, index in definitions.items():
             if name in present or name in later:
                 continue
             logger.info("%s: building the index %s", self._spec.name, name)
             try:
-                await connection.execute(sql.replace("INDEX ", "INDEX CONCURRENTLY ", 1), timeout=_LONG)
+                await connection.execute(index.create(concurrently=True), timeout=_LONG)
             except asyncpg.UniqueViolationError as error:
                 await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quoted(name)}", timeout=_LONG)
-                if unique is None:
+                if index.unique is None:
                     raise
-                raise NotUnique(unique) from error
-            comment = (MARK + sql).replace("'", "''")
-            await connection.execute(f"COMMENT ON INDEX {schema}.{quoted(name)} IS '{comment}'")
+                raise NotUnique(index.unique) from error
+            await connection.execute(index.comment(self._tables.schema))
 
 
 async def match_columns(connection: Any, spec: ModelSpec[Any], tables: PostgresTables) -> None:
@@ -248,12 +252,13 @@ def _shown(kind: str) -> str:
     return kind.replace("timestamptz", "timestamp")
 
 
-def _unwanted(present: Mapping[str, str | None], wanted: Mapping[str, tuple[str, UniqueSet | None]]) -> list[str]:
-    """Indexes of ours that are not as they are wanted, and what a crash has left of one."""
+def _obsolete(present: Mapping[str, str | None], definitions: Mapping[str, IndexDefinition]) -> list[str]:
+    """Return the names of the project's indexes that have another definition, or that a crash has left unfinished."""
+    statements = {name: index.create() for name, index in definitions.items()}
     return [
         name
-        for name, made in present.items()
-        if (made is None and name in wanted) or (made is not None and wanted.get(name, (None, None))[0] != made)
+        for name, statement in present.items()
+        if (statement is None and name in statements) or (statement is not None and statements.get(name) != statement)
     ]
 
 

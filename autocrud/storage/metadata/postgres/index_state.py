@@ -20,17 +20,20 @@ class PostgresFields:
 
     Args:
         table, heads: quoted, and with their schema.
+
+    Attributes:
+        mark_stale: a common table expression that marks the columns as stale that this process does not know.
     """
 
     def __init__(self, spec: ModelSpec[Any], table: str, heads: str) -> None:
         self.table = table
         self._own = {field.column: signature(field) for field in spec.index_fields}
         self._of_states = signature_of_states(spec)
-        own = ", ".join(f"'{own}'" for own in self._own.values())
-        known = f"'{self._of_states}', {own}".rstrip(", ") if spec.temporal else own
+        own = _literals(self._own.values())
+        known = _literals([self._of_states, *self._own.values()]) if spec.temporal else own
         strangers = f"AND signature NOT IN ({known})" if known else ""
-        # Goes before a statement that every write makes, so that it costs no more than a look at a few rows.
-        self.passing_by = f"WITH passed AS (UPDATE {table} SET passed_by = true WHERE NOT passed_by {strangers})"
+        # Part of a statement that every write makes, so that it costs no more than a look at a few rows.
+        self.mark_stale = f"passed AS (UPDATE {table} SET passed_by = true WHERE NOT passed_by {strangers})"
         self.create = (
             f'CREATE TABLE {table} ("column" text PRIMARY KEY, signature text NOT NULL, after text COLLATE "C",'
             " done bigint NOT NULL, total bigint NOT NULL, passed_by boolean NOT NULL)"
@@ -80,6 +83,11 @@ class PostgresFields:
 
     def _is_own(self, state: FieldState[str]) -> bool:
         return self._own.get(state.column) == state.signature
+
+
+def _literals(signatures: Iterable[str]) -> str:
+    # Signatures are hexadecimal digits, so that nothing in them needs to be escaped.
+    return ", ".join(f"'{signature}'" for signature in signatures)
 
 
 def columns_of_field(field: IndexField) -> dict[str, str]:

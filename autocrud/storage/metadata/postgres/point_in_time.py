@@ -12,7 +12,15 @@ from autocrud.query.conditions import Query
 from autocrud.resource import ResourceMeta
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import DocumentField
-from autocrud.storage.metadata.postgres.compiler import PostgresCompiler, column_name, given, names_of, quoted, rows_of
+from autocrud.storage.metadata.postgres.compiler import (
+    PostgresCompiler,
+    TableNames,
+    column_name,
+    given,
+    names_of,
+    quoted,
+    rows_of,
+)
 from autocrud.storage.metadata.postgres.history_tables import commit_of_row
 from autocrud.storage.metadata.sql.point_in_time import PastQueries, StateQueries, state_of
 from autocrud.storage.ports.types import Head, Write
@@ -37,8 +45,7 @@ class PostgresStates:
     """The statements for one model.
 
     Args:
-        schema: that the table is in.
-        named: makes of a short name the table's, quoted and with its schema.
+        names: the model's table names.
         index_columns: those of the heads that hold index values, with their types.
 
     Attributes:
@@ -50,8 +57,7 @@ class PostgresStates:
     def __init__(
         self,
         spec: ModelSpec[Any],
-        schema: str,
-        named: Callable[[str], str],
+        names: TableNames,
         heads: str,
         commits: str,
         index_columns: Mapping[str, str],
@@ -60,8 +66,8 @@ class PostgresStates:
         self._fields = spec.index_fields
         self._past = PastQueries(heads, commits)
         self.select = self._past.states(_WANTED, "JOIN")
-        self.table = named("states")
-        self._named, self._schema = named, f"{quoted(schema)}."
+        self.table = names.qualified("states")
+        self._names = names
         self._current = StateQueries(self.table)
         self.columns = {"resource_id": "text", **ASKED_COLUMNS, **index_columns}
         columns = {**self.columns, "until": "timestamptz"}
@@ -142,10 +148,9 @@ class PostgresStates:
                 found[f"states_{field.column}"] = f"({quoted(column_name(field))}, {behind}) WHERE NOT is_deleted"
             else:
                 found[f"states_{field.column}"] = f"USING gin ({quoted(column_name(field))}) WITH (fastupdate = off)"
-        names = {short: self._named(short) for short in found}
         return {
-            names[short]: f"CREATE INDEX {names[short].removeprefix(self._schema)} ON {self.table} {columns}"
-            for short, columns in found.items()
+            self._names.qualified(name): f"CREATE INDEX {self._names.local(name)} ON {self.table} {columns}"
+            for name, columns in found.items()
         }
 
     def _queries(self, query: Query) -> PastQueries | StateQueries:

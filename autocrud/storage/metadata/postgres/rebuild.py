@@ -109,15 +109,14 @@ class _Rebuilt:
 
     async def store(self, connection: Any, tables: PostgresTables) -> None:
         """Insert the rows."""
-        erasures = f"INSERT INTO {tables.history.erasures} SELECT unnest($1::text[]), 3, unnest($2::boolean[])"
         for sql, values in (
             (tables.insert, self.heads),
             (tables.history.insert_commits, self.commits),
             (tables.states.insert, self.states),
             (tables.side_tables.insert_references, self.references),
-            (f"{tables.side_tables.insert_keys} ON CONFLICT DO NOTHING", self.keys),
+            (tables.side_tables.insert_missing_keys, self.keys),
             (tables.side_tables.on_delete_tasks.insert, self.pending),
-            (erasures, self.erasures),
+            (tables.history.insert_erasures, self.erasures),
         ):
             if values:
                 await connection.execute(sql, *columns_of(values))
@@ -184,7 +183,7 @@ async def _stage(connection: Any, tables: PostgresTables, records: PostgresRecor
     # A blob whose object is gone was given up, or never came to be.
     standing = [blobs[key] async for key in records.blob_keys() if key in blobs] if blobs else []
     if standing:
-        await connection.execute(f"{tables.side_tables.insert_blobs} ON CONFLICT DO NOTHING", *columns_of(standing))
+        await connection.execute(tables.side_tables.insert_missing_blobs, *columns_of(standing))
     return some
 
 

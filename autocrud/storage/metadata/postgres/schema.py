@@ -1,6 +1,7 @@
 """Creates the tables of a model in PostgreSQL, or brings those of an earlier layout up to this one."""
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -18,7 +19,34 @@ from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 from autocrud.storage.metadata.postgres.tables import DATA_COLUMNS, META_COLUMNS, PostgresTables, declared
 
 _LONG = 86400.0  # seconds, for what is built of all rows
-MARK = "autocrud: "  # begins the comment on each index of ours, which tells how it was made
+_MARK = "autocrud: "  # begins the comment on each index of ours, which tells how it was made
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDefinition:
+    """One index of the heads.
+
+    Attributes:
+        name: of the index, not quoted.
+        table: the table of the heads, quoted.
+        target: the columns and the condition on the rows, as in CREATE INDEX.
+        unique: the set that the index keeps unique, if any.
+    """
+
+    name: str
+    table: str
+    target: str
+    unique: UniqueSet | None
+
+    def create(self, *, concurrently: bool = False) -> str:
+        """Return the statement that makes the index."""
+        kind = f"{'UNIQUE ' * (self.unique is not None)}INDEX{' CONCURRENTLY' * concurrently}"
+        return f"CREATE {kind} {quoted(self.name)} ON {self.table} {self.target}"
+
+    def comment(self, schema: str) -> str:
+        """Return the statement that notes on the index how it was made."""
+        text = (_MARK + self.create()).replace("'", "''")
+        return f"COMMENT ON INDEX {quoted(schema)}.{quoted(self.name)} IS '{text}'"
 
 
 async def prepare(connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords) -> None:
@@ -108,15 +136,14 @@ async def _create_columns(connection: Any, spec: ModelSpec[Any], tables: Postgre
 
 
 async def _create_indexes(connection: Any, spec: ModelSpec[Any], tables: PostgresTables) -> None:
-    for name, (sql, unique) in wanted_indexes(spec, tables).items():
+    for index in index_definitions(spec, tables).values():
         try:
-            await connection.execute(sql, timeout=_LONG)
+            await connection.execute(index.create(), timeout=_LONG)
         except asyncpg.UniqueViolationError as error:
-            if unique is None:
+            if index.unique is None:
                 raise
-            raise unique.refused(spec.type_name) from error
-        comment = (MARK + sql).replace("'", "''")
-        await connection.execute(f"COMMENT ON INDEX {quoted(tables.schema)}.{quoted(name)} IS '{comment}'")
+            raise index.unique.refused(spec.type_name) from error
+        await connection.execute(index.comment(tables.schema))
 
 
 async def present_indexes(connection: Any, tables: PostgresTables) -> dict[str, str | None]:
@@ -127,13 +154,13 @@ async def present_indexes(connection: Any, tables: PostgresTables) -> dict[str, 
         tables.heads,
     )
     return {
-        name: comment.removeprefix(MARK) if is_valid and comment and comment.startswith(MARK) else None
+        name: comment.removeprefix(_MARK) if is_valid and comment and comment.startswith(_MARK) else None
         for name, comment, is_valid in rows
     }
 
 
-def wanted_indexes(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str, tuple[str, UniqueSet | None]]:
-    """The statement that makes each index, by the index's name, with the set that it keeps unique."""
+def index_definitions(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str, IndexDefinition]:
+    """Return the indexes that the model needs, by name."""
     order, live = "(created_time, resource_id)", "WHERE NOT is_deleted"
     found: dict[str, tuple[str, UniqueSet | None]] = {
         f"{tables.heads_name}_all": (order, None),
@@ -153,10 +180,7 @@ def wanted_indexes(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str, tu
         kind = "ix" if len(unique.fields) == 1 else "un"
         columns = ", ".join(quoted(column_name(field)) for field in unique.fields)
         found[fitting(f"{tables.heads_name}_{kind}_{unique.name}")] = (f"({columns}) {live}", unique)
-    return {
-        name: (f"CREATE {'UNIQUE ' * (unique is not None)}INDEX {quoted(name)} ON {tables.heads} {columns}", unique)
-        for name, (columns, unique) in found.items()
-    }
+    return {name: IndexDefinition(name, tables.heads, target, unique) for name, (target, unique) in found.items()}
 
 
 def lock_of(tables: PostgresTables) -> int:

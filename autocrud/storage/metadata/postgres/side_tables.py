@@ -1,6 +1,6 @@
 """Side tables of one model in PostgreSQL: blobs, references to blobs, request keys, on-delete tasks."""
 
-from collections.abc import Callable
+from autocrud.storage.metadata.postgres.compiler import TableNames
 
 _TEXT = 'text COLLATE "C"'
 
@@ -9,14 +9,16 @@ class PostgresSideTables:
     """The statements on the side tables of one model.
 
     Args:
-        named: makes of a short name the table's, quoted and with its schema.
+        names: the model's table names.
         erasures: the table of what is to be erased.
     """
 
-    def __init__(self, named: Callable[[str], str], erasures: str) -> None:
-        self.blobs, self.references, self.keys = (named(name) for name in ("blobs", "blob_references", "keys"))
-        self.on_delete_tasks = PostgresOnDeleteTasks(named)
-        self._named = named
+    def __init__(self, names: TableNames, erasures: str) -> None:
+        self.blobs, self.references, self.keys = (
+            names.qualified(name) for name in ("blobs", "blob_references", "keys")
+        )
+        self.on_delete_tasks = PostgresOnDeleteTasks(names)
+        self._names = names
         self.drop = f"DROP TABLE IF EXISTS {self.blobs}, {self.references}, {self.keys}, {self.on_delete_tasks.table}"
         self.blob = f"SELECT file_id, size, key, created_time FROM {self.blobs} WHERE file_id = $1"
         self.insert_blobs = (
@@ -26,6 +28,7 @@ class PostgresSideTables:
         # Whoever refers to a blob, and whoever finds that nobody does any more, wait for each other here.
         self.share_blobs = f"SELECT file_id FROM {self.blobs} WHERE file_id = ANY($1::text[]) ORDER BY 1 FOR SHARE"
         self.lock_blobs = f"SELECT file_id FROM {self.blobs} WHERE file_id = ANY($1::text[]) ORDER BY 1 FOR UPDATE"
+        self.insert_missing_blobs = f"{self.insert_blobs} ON CONFLICT DO NOTHING"
         self.insert_references = (
             f"INSERT INTO {self.references} (resource_id, version, file_id)"
             " SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[])"
@@ -54,6 +57,7 @@ class PostgresSideTables:
             f"INSERT INTO {self.keys} (key, fingerprint, expires, resource_id)"
             " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])"
         )
+        self.insert_missing_keys = f"{self.insert_keys} ON CONFLICT DO NOTHING"
         self.forget_keys = f"DELETE FROM {self.keys} WHERE resource_id = ANY($1::text[])"
         self.drop_expired_keys = f"DELETE FROM {self.keys} WHERE expires < $1"
 
@@ -66,9 +70,7 @@ class PostgresSideTables:
         keys = (
             f"key {_TEXT} PRIMARY KEY, fingerprint text NOT NULL, expires text NOT NULL, resource_id {_TEXT} NOT NULL"
         )
-        by_file, by_resource = (
-            self._named(name).rpartition(".")[2] for name in ("blob_references_by_file", "keys_by_resource")
-        )
+        by_file, by_resource = map(self._names.local, ("blob_references_by_file", "keys_by_resource"))
         return [
             f"CREATE TABLE IF NOT EXISTS {self.blobs} ({blobs}, record text NOT NULL)",
             f"CREATE TABLE IF NOT EXISTS {self.references} ({references})",
@@ -83,11 +85,11 @@ class PostgresOnDeleteTasks:
     """The statements on the on-delete tasks of one model, which stay until the deletes are completed.
 
     Args:
-        named: makes of a short name the table's, quoted and with its schema.
+        names: the model's table names.
     """
 
-    def __init__(self, named: Callable[[str], str]) -> None:
-        self.table = named("pending")
+    def __init__(self, names: TableNames) -> None:
+        self.table = names.qualified("pending")
         columns = f"resource_id {_TEXT}, time {_TEXT}, by text, PRIMARY KEY (resource_id, time)"
         self.create = f"CREATE TABLE IF NOT EXISTS {self.table} ({columns})"
         self.insert = (

@@ -6,7 +6,7 @@ from typing import Any
 from autocrud.query.conditions import Query
 from autocrud.storage.metadata.postgres.compiler import PostgresCompiler
 from autocrud.storage.metadata.postgres.connection import PostgresConnections
-from autocrud.storage.metadata.postgres.history_tables import COMMIT, commit_of_row
+from autocrud.storage.metadata.postgres.history_tables import commit_columns, commit_of_row
 from autocrud.storage.metadata.postgres.tables import HEAD, PostgresTables, head_of, live
 from autocrud.storage.ports.types import CommitEntry, ScanItem
 
@@ -38,12 +38,9 @@ def _heads(compiler: PostgresCompiler, tables: PostgresTables, query: Query) -> 
 
 def _pasts(compiler: PostgresCompiler, tables: PostgresTables, query: Query) -> str:
     chosen = f"SELECT resource_id FROM {tables.heads} WHERE {live(query)} AND {compiler.where(query.where)}"
-    columns = ", ".join(f"c.{name}" for name in COMMIT.split(", "))
     joined = f"{tables.history.commits} c JOIN {tables.heads} h ON h.resource_id = c.resource_id"
-    where = f"c.resource_id IN ({chosen})"
-    return (
-        f"SELECT h.created_time, h.created_by, {columns} FROM {joined} WHERE {where} ORDER BY c.resource_id, c.version"
-    )
+    where = f"c.resource_id IN ({chosen}) ORDER BY c.resource_id, c.version"
+    return f"SELECT h.created_time, h.created_by, {commit_columns('c')} FROM {joined} WHERE {where}"
 
 
 def _past(row: Any) -> ScanItem:

@@ -12,10 +12,10 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.metadata.postgres.aggregate import PostgresAggregates
 from autocrud.storage.metadata.postgres.compiler import (
     PostgresCompiler,
+    TableNames,
     column_name,
     column_type,
     converter,
-    fitting,
     folded_name,
     given,
     is_folded,
@@ -54,22 +54,17 @@ class PostgresTables:
         self.schema = schema
         base = spec.name.replace("-", "_")
         self.heads_name = f"{base}_resources"
-
-        def named(name: str) -> str:
-            return f"{quoted(schema)}.{quoted(fitting(f'{base}_{name}'))}"
-
-        self.heads = named("resources")
-        self.history = PostgresHistory(named, self.heads)
-        self.side_tables = PostgresSideTables(named, self.history.erasures)
+        names = TableNames(schema, base)
+        self.heads = names.qualified("resources")
+        self.index_states = PostgresFields(spec, names.qualified("fields"), self.heads)
+        self.history = PostgresHistory(names, self.heads, self.index_states.mark_stale)
+        self.side_tables = PostgresSideTables(names, self.history.erasures)
         self._converters = [converter(field) for field in self.fields]
-        self.index_states = PostgresFields(spec, named("fields"), self.heads)
-        self.history.insert_commits = f"{self.index_states.passing_by} {self.history.insert_commits}"
-        self.history.purge = f"{self.index_states.passing_by}, {self.history.purge.removeprefix('WITH ')}"
         self._value_columns = {column_name(field): column_type(field) for field in self.fields}
         self._folded = [number for number, field in enumerate(self.fields) if is_folded(field)]
         folded = {folded_name(self.fields[number]): "text" for number in self._folded}
         self.index_columns = {**self._value_columns, **folded}
-        self.states = PostgresStates(spec, schema, named, self.heads, self.history.commits, self.index_columns)
+        self.states = PostgresStates(spec, names, self.heads, self.history.commits, self.index_columns)
         self.unique_sets = spec.unique_sets
         self._unique = sorted({position for unique in self.unique_sets for position in unique.positions})
         self._head_columns = {"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS, **self.index_columns}

@@ -12,12 +12,15 @@ REWRITES = "('modify', 'switch')"
 FOREVER = 2**62  # no version is this high
 
 
-def select_revisions(commits: str, resource_id: str, until: str) -> str:
-    """A SELECT of the revisions that have their data, as of a version, to go on with AND.
+def select_revisions(commits: str, resource_id: str, until: str, *, condition: str, page: str) -> str:
+    """Return a SELECT of the revisions of one resource that have their data, as of a version.
 
     Args:
-        commits: the table.
-        resource_id, until: the marks of two arguments, the resource and the version.
+        commits: the table of the commits.
+        resource_id: the placeholder of the resource's id.
+        until: the placeholder of the version.
+        condition: a further condition on `made`, the commits that made the revisions.
+        page: ORDER BY and LIMIT.
     """
     rewritten = (
         f"SELECT max(version) FROM {commits} later WHERE later.resource_id = made.resource_id"
@@ -29,6 +32,7 @@ def select_revisions(commits: str, resource_id: str, until: str) -> str:
         f" FROM {commits} made JOIN {commits} held"
         f" ON held.resource_id = made.resource_id AND held.version = coalesce(({rewritten}), made.version)"
         f" WHERE made.resource_id = {resource_id} AND made.kind IN {MAKES} AND held.locator IS NOT NULL"
+        f" AND {condition} {page}"
     )
 
 

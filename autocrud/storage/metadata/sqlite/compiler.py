@@ -46,9 +46,14 @@ def items_table(field: IndexField) -> str:
     return quoted(f"_items_{field.column}")
 
 
+def words_name(field: DocumentField) -> str:
+    """Return the name of the table of a document's words."""
+    return f"{field.column}_words"
+
+
 def words_table(field: DocumentField) -> str:
-    """The table of the words of a document, quoted."""
-    return quoted(f"{field.column}_words")
+    """Return the table of a document's words, quoted."""
+    return quoted(words_name(field))
 
 
 def goes_by_order(db: Connection, query: Query, heads: str) -> bool:

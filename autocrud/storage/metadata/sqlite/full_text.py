@@ -6,7 +6,7 @@ It holds no text: that stands in the heads. A word there is what stands between 
 from sqlite3 import Connection
 
 from autocrud.schema.search_document import DocumentField
-from autocrud.storage.metadata.sqlite.compiler import quoted, words_table
+from autocrud.storage.metadata.sqlite.compiler import quoted, words_name, words_table
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 
 # Letters and digits of ASCII, and all that is not ASCII, make words; a dot is what stands between two texts.
@@ -39,7 +39,7 @@ def forget_words(db: Connection) -> None:
 
 def _wanted(field: DocumentField, heads: str) -> dict[str, str]:
     """The statements that make the table and its triggers, by their names."""
-    column, table, name = quoted(field.column), words_table(field), words_table(field)[1:-1]
+    column, table, name = quoted(field.column), words_table(field), words_name(field)
     options = f"content = '{heads}', content_rowid = 'row', tokenize = \"{_TOKENIZER}\""
     add = f"INSERT INTO {table} (rowid, {column}) SELECT new.row, new.{column} WHERE new.{column} IS NOT NULL;"
     remove = (

@@ -29,7 +29,6 @@ _COLUMNS = {
     "total_revision_count": "INTEGER NOT NULL",
     "record": "TEXT NOT NULL",
 }
-COMMIT = ", ".join(list(_COLUMNS)[:-1])
 _FIRST_TIME, _LAST_TIME = "", "~"
 
 
@@ -56,7 +55,6 @@ class SqliteHistory:
         self.commits = f"{base}_commits"
         self.erasures = f"{base}_erasures"
         self._insert = f"INSERT INTO {self.commits} VALUES ({', '.join('?' for _ in _COLUMNS)})"
-        self._revisions = select_revisions(self.commits, ":id", ":until")
 
     def create_tables(self, db: Connection) -> None:
         """Create the tables that are missing, and the index of the few rows that a revision's look-up needs."""
@@ -120,26 +118,30 @@ class SqliteHistory:
         """Commits, newest first."""
         where = "resource_id = ? AND version < ? ORDER BY version DESC LIMIT ?"
         values = (resource_id, FOREVER if before is None else before, limit)
-        return [commit_of_row(row) for row in db.execute(f"SELECT {COMMIT} FROM {self.commits} WHERE {where}", values)]
+        return [
+            commit_of_row(row)
+            for row in db.execute(f"SELECT {commit_columns()} FROM {self.commits} WHERE {where}", values)
+        ]
 
     def all_commits_of(self, db: Connection, resource_ids: Sequence[str]) -> list[Commit]:
         """All commits of some resources, one resource after the other, the oldest first."""
         where = "resource_id IN (SELECT value FROM json_each(?)) ORDER BY resource_id, version"
-        sql = f"SELECT {COMMIT} FROM {self.commits} WHERE {where}"
+        sql = f"SELECT {commit_columns()} FROM {self.commits} WHERE {where}"
         return [commit_of_row(row) for row in db.execute(sql, (json.dumps(resource_ids),))]
 
     def commit_at(self, db: Connection, resource_id: str, time: datetime) -> Commit | None:
         """The last commit that is not after the time."""
         where = "resource_id = ? AND time <= ? ORDER BY version DESC LIMIT 1"
-        sql = f"SELECT {COMMIT} FROM {self.commits} WHERE {where}"
+        sql = f"SELECT {commit_columns()} FROM {self.commits} WHERE {where}"
         return next(map(commit_of_row, db.execute(sql, (resource_id, timestamp(time)))), None)
 
     def revisions(self, db: Connection, resource_id: str, span: RevisionSpan) -> list[Revision]:
         """Revisions, newest first."""
-        sql = (
-            f"{self._revisions} AND made.version < :before AND made.time BETWEEN :since AND :since_until"
-            " ORDER BY made.version DESC LIMIT :limit"
-        )
+        sql = select_revisions(
+            self.commits, ":id", ":until",
+            condition="made.version < :before AND made.time BETWEEN :since AND :since_until",
+            page="ORDER BY made.version DESC LIMIT :limit",
+        )  # fmt: skip
         values = {
             "id": resource_id,
             "until": FOREVER,
@@ -152,8 +154,12 @@ class SqliteHistory:
 
     def revision(self, db: Connection, resource_id: str, number: int, version: int | None) -> Revision | None:
         """One revision, as of a version."""
-        # Revision n is made by commit n or a later one, so that the search begins where it most often ends.
-        sql = f"{self._revisions} AND made.version >= :number AND made.revision_id = :revision_id LIMIT 1"
+        sql = select_revisions(
+            self.commits, ":id", ":until",
+            # Revision n is made by commit n or a later one, so that the search begins where it most often ends.
+            condition="made.version >= :number AND made.revision_id = :revision_id",
+            page="LIMIT 1",
+        )  # fmt: skip
         values = {
             "id": resource_id,
             "until": FOREVER if version is None else version,
@@ -172,8 +178,14 @@ class SqliteHistory:
         return [resource_id for (resource_id,) in db.execute(sql, (timestamp(before), after, limit))]
 
 
+def commit_columns(table: str = "") -> str:
+    """Return the columns that `commit_of_row` reads, of a table that has this alias."""
+    prefix = f"{table}." if table else ""
+    return ", ".join(f"{prefix}{name}" for name in _COLUMNS if name != "record")
+
+
 def commit_of_row(row: Sequence[Any]) -> Commit:
-    """A row of the columns of `COMMIT`."""
+    """Return the commit in a row of `commit_columns`."""
     resource_id, version, kind, time, by, revision_id, parent, status, is_deleted, *rest = row
     return Commit(
         resource_id, version, CommitKind(kind), datetime.fromisoformat(time), by, revision_id, parent,

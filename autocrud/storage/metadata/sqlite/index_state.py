@@ -20,8 +20,8 @@ class SqliteFields:
         self.table = f"{base}_fields"
         self._own = {field.column: signature(field) for field in spec.index_fields}
         self._of_states = signature_of_states(spec)
-        own = ", ".join(f"'{own}'" for own in self._own.values())
-        known = f"'{self._of_states}', {own}".rstrip(", ") if spec.temporal else own
+        own = _literals(self._own.values())
+        known = _literals([self._of_states, *self._own.values()]) if spec.temporal else own
         self._pass_by = f"UPDATE {self.table} SET passed_by = 1 WHERE passed_by = 0 AND signature NOT IN ({known})"
         self._begin_again = (
             f"UPDATE {self.table} SET after = 0, done = 0, total = (SELECT count(*) FROM {heads}), passed_by = 0"
@@ -88,6 +88,11 @@ class SqliteFields:
 
     def _is_own(self, state: FieldState[int]) -> bool:
         return self._own.get(state.column) == state.signature
+
+
+def _literals(signatures: Iterable[str]) -> str:
+    # Signatures are hexadecimal digits, so that nothing in them needs to be escaped.
+    return ", ".join(f"'{signature}'" for signature in signatures)
 
 
 def furthest_behind(states: Sequence[FieldState[int]], fields: Sequence[IndexField]) -> tuple[list[IndexField], int]:

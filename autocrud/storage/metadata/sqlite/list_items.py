@@ -12,7 +12,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.metadata.sqlite.compiler import items_table, quoted
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 
-_PLACE = "created_time, resource_id, row"  # of a head
+_PLACE = ("created_time", "resource_id", "row")  # of a head
 _PREFIX = "_items_"  # no name of a model begins like it
 
 
@@ -36,7 +36,9 @@ def match_items(
         table, *triggers = objects.values()
         db.execute(table)
         # In the order of the key, in which the table grows at its end.
-        items = f"SELECT value, {_PLACE} FROM {tables.heads}, json_each({quoted(field.column)}) ORDER BY 1, 2, 3"
+        items = (
+            f"SELECT value, {', '.join(_PLACE)} FROM {tables.heads}, json_each({quoted(field.column)}) ORDER BY 1, 2, 3"
+        )
         db.execute(f"INSERT INTO {items_table(field)} {items}")
         for trigger in triggers:
             db.execute(trigger)
@@ -51,7 +53,7 @@ def drop_items(db: Connection) -> None:
 def _objects(field: IndexField, heads: str) -> dict[str, str]:
     """The statements that make a field's table and the triggers that keep it, by what they make; the table first."""
     items, column, name = items_table(field), quoted(field.column), field.column
-    place = ", ".join(f"new.{part}" for part in _PLACE.split(", "))
+    place = ", ".join(f"new.{part}" for part in _PLACE)
     added = f"INSERT INTO {items} SELECT value, {place} FROM json_each(new.{column});"
     values = f"value IN (SELECT value FROM json_each(old.{column}))"
     removed = f"DELETE FROM {items} WHERE {values} AND (time, id) = (old.created_time, old.resource_id);"

@@ -163,7 +163,7 @@ class SqliteStates:
         new = [f"NEW.{name}" for name in self._columns]
         # A commit without data leaves the values as they were: those of the head may still have to be filled in.
         kept = "CASE WHEN NEW.revision_info IS OLD.revision_info THEN s.{0} ELSE NEW.{0} END"
-        meta = new[: len(new) - len(self._index)]
+        meta = [f"NEW.{name}" for name in ("resource_id", *self._meta)]
         then = [*meta, *(kept.format(name) for name in self._index)]
         old = "resource_id = OLD.resource_id AND version = OLD.version"
         bodies = {

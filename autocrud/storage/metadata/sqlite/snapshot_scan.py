@@ -9,7 +9,7 @@ from typing import Any
 from autocrud.query.conditions import Query
 from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler
 from autocrud.storage.metadata.sqlite.connection import SqliteConnection
-from autocrud.storage.metadata.sqlite.history_tables import COMMIT, commit_of_row
+from autocrud.storage.metadata.sqlite.history_tables import commit_columns, commit_of_row
 from autocrud.storage.metadata.sqlite.tables import SqliteTables, live
 from autocrud.storage.ports.types import CommitEntry, Head, ScanItem
 
@@ -48,12 +48,11 @@ def _heads(db: Connection, tables: SqliteTables, query: Query) -> Cursor:
 def _pasts(db: Connection, tables: SqliteTables, query: Query) -> Cursor:
     compiler = SqliteCompiler()
     chosen = f"{live(query)} AND {compiler.where(query.where)}"
-    columns = ", ".join(f"c.{name}" for name in COMMIT.split(", "))
     # The commits come in the order of their key, and each finds its head by one look.
     joined = f"{tables.history.commits} c CROSS JOIN {tables.heads} h ON h.resource_id = c.resource_id"
     where = f"EXISTS (SELECT 1 FROM {tables.heads} s WHERE s.resource_id = c.resource_id AND {chosen})"
     order = "ORDER BY c.resource_id, c.version"
-    sql = f"SELECT h.created_time, h.created_by, {columns} FROM {joined} WHERE {where} {order}"
+    sql = f"SELECT h.created_time, h.created_by, {commit_columns('c')} FROM {joined} WHERE {where} {order}"
     return db.execute(sql, compiler.values)
 
 
