@@ -16,7 +16,7 @@ from autocrud.storage.metadata.sqlite.compiler import quoted, stored
 from autocrud.storage.metadata.sqlite.connection import SqliteConnection, in_transaction
 from autocrud.storage.metadata.sqlite.full_text import match_words
 from autocrud.storage.metadata.sqlite.index_state import furthest_behind
-from autocrud.storage.metadata.sqlite.list_items import drop_items, match_items
+from autocrud.storage.metadata.sqlite.index_tables import drop_items, match_items
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 
 # Of data that stands in the log: what its columns get by name, or why they cannot; by the resource and the locator.
