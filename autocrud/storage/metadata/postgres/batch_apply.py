@@ -59,4 +59,4 @@ async def _orphan(connection: Any, tables: PostgresTables, file_ids: Sequence[st
     """Give up those of these blobs that nobody refers to any more."""
     if file_ids:
         await connection.execute(tables.side_tables.lock_blobs, file_ids)
-        await connection.execute(tables.side_tables.orphan, file_ids, deferred)
+        await connection.execute(tables.side_tables.delete_orphans, file_ids, deferred)

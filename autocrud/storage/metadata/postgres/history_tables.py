@@ -6,7 +6,7 @@ from typing import Any
 
 from autocrud.resource import CommitKind, RevisionStatus
 from autocrud.storage.metadata.postgres.compiler import TableNames
-from autocrud.storage.metadata.sql.revisions import FOREVER, REWRITES, select_revisions
+from autocrud.storage.metadata.sql.revisions import FOREVER, select_revisions
 from autocrud.storage.ports.types import Commit, RevisionSpan, Write
 
 COMMIT_COLUMNS = {
@@ -29,7 +29,7 @@ COMMIT_COLUMNS = {
 _FIRST_TIME, _LAST_TIME = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
 
-class PostgresHistory:
+class PostgresHistoryTables:
     """The statements for one model.
 
     Args:
@@ -39,7 +39,6 @@ class PostgresHistory:
     """
 
     def __init__(self, names: TableNames, heads: str, mark_stale: str) -> None:
-        self._names = names
         self.commits, self.erasures = names.qualified("commits"), names.qualified("erasures")
         columns = ", ".join(f'"{name}"' for name in COMMIT_COLUMNS)
         casts = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(COMMIT_COLUMNS.values(), 1))
@@ -55,17 +54,7 @@ class PostgresHistory:
             f"SELECT DISTINCT ON (resource_id) resource_id, record FROM {self.commits}"
             " WHERE resource_id = ANY($1::text[]) ORDER BY resource_id, version"
         )
-        # The number of a revision stands behind the colon of its id; ids of resources have none.
-        self.prune = (
-            f"WITH old AS (SELECT DISTINCT c.resource_id, c.version, c.locator FROM {self.commits} c JOIN"
-            " unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[]) AS p (resource_id, number, current, version)"
-            " ON c.resource_id = p.resource_id AND c.version <= p.version"
-            " WHERE c.locator IS NOT NULL AND split_part(c.revision_id, ':', 2)::bigint <= p.number"
-            f" AND c.revision_id <> p.current), gone AS (UPDATE {self.commits} c SET locator = NULL FROM old"
-            " WHERE c.resource_id = old.resource_id AND c.version = old.version),"
-            f" noted AS (INSERT INTO {self.erasures} (record, step, deferred) SELECT locator, 3, true FROM old)"
-            " SELECT resource_id, version FROM old"
-        )
+        self.prune = self._prune()
         commits = f"SELECT {commit_columns()} FROM {self.commits} WHERE resource_id = $1"
         self.commits_of = f"{commits} AND version < $2 ORDER BY version DESC LIMIT $3"
         self.all_commits_of = (
@@ -73,17 +62,6 @@ class PostgresHistory:
             " ORDER BY resource_id, version"
         )
         self.commit_at = f"{commits} AND time <= $2 ORDER BY version DESC LIMIT 1"
-        self._revisions = select_revisions(
-            self.commits, "$1", "$2",
-            condition="made.version < $3 AND made.time BETWEEN $4 AND $5",
-            page="ORDER BY made.version DESC LIMIT $6",
-        )  # fmt: skip
-        self._revision = select_revisions(
-            self.commits, "$1", "$2",
-            # Revision n is made by commit n or a later one, so that the search begins where it most often ends.
-            condition="made.version >= $3 AND made.revision_id = $4",
-            page="ORDER BY made.version LIMIT 1",
-        )  # fmt: skip
         self.expired_revisions = (
             f"SELECT DISTINCT c.resource_id FROM {self.commits} c JOIN {heads} h USING (resource_id)"
             " WHERE c.locator IS NOT NULL AND c.time < $1 AND c.revision_id <> h.current_revision_id"
@@ -93,27 +71,40 @@ class PostgresHistory:
         self.pending = f"SELECT record, step FROM {self.erasures} WHERE deferred <= $1"
         self.erased = f"DELETE FROM {self.erasures} WHERE record = ANY($1::text[])"
 
-    def indexes(self, *, retains: bool) -> list[str]:
-        """The statements that make the indexes: of the few rows that a look-up of revisions needs beside the key, and
-        of those that a retention looks for; without one, that would only cost.
-        """
-        wanted = {"commits_rewrites": f"(resource_id, revision_id, version) WHERE kind IN {REWRITES}"}
-        if retains:
-            wanted["commits_held"] = "(resource_id, version) WHERE locator IS NOT NULL"
-        return [
-            f"CREATE INDEX IF NOT EXISTS {self._names.local(name)} ON {self.commits} {columns}"
-            for name, columns in wanted.items()
-        ]
-
     def revisions(self, resource_id: str, span: RevisionSpan) -> tuple[str, list[Any]]:
-        """The statement for revisions, newest first, and its arguments."""
+        """Return the statement for revisions, newest first, and its arguments."""
+        sql = select_revisions(
+            self.commits, "$1", "$2",
+            condition="made.version < $3 AND made.time BETWEEN $4 AND $5",
+            page="ORDER BY made.version DESC LIMIT $6",
+        )  # fmt: skip
         before = FOREVER if span.before is None else span.before
         since, until = span.since or _FIRST_TIME, span.until or _LAST_TIME
-        return self._revisions, [resource_id, FOREVER, before, since, until, span.limit]
+        return sql, [resource_id, FOREVER, before, since, until, span.limit]
 
     def revision(self, resource_id: str, number: int, version: int | None) -> tuple[str, list[Any]]:
-        """The statement for one revision, as of a version, and its arguments."""
-        return self._revision, [resource_id, version or FOREVER, number, f"{resource_id}:{number}"]
+        """Return the statement for one revision, as of a version, and its arguments."""
+        sql = select_revisions(
+            self.commits, "$1", "$2",
+            # Revision n is made by commit n or a later one, so that the search begins where it most often ends.
+            condition="made.version >= $3 AND made.revision_id = $4",
+            page="ORDER BY made.version LIMIT 1",
+        )  # fmt: skip
+        return sql, [resource_id, version or FOREVER, number, f"{resource_id}:{number}"]
+
+    def _prune(self) -> str:
+        """Return the statement that gives up data of old revisions, and returns the versions that had it."""
+        # The number of a revision stands behind the colon of its id; ids of resources have none.
+        return (
+            f"WITH old AS (SELECT DISTINCT c.resource_id, c.version, c.locator FROM {self.commits} c JOIN"
+            " unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[]) AS p (resource_id, number, current, version)"
+            " ON c.resource_id = p.resource_id AND c.version <= p.version"
+            " WHERE c.locator IS NOT NULL AND split_part(c.revision_id, ':', 2)::bigint <= p.number"
+            f" AND c.revision_id <> p.current), gone AS (UPDATE {self.commits} c SET locator = NULL FROM old"
+            " WHERE c.resource_id = old.resource_id AND c.version = old.version),"
+            f" noted AS (INSERT INTO {self.erasures} (record, step, deferred) SELECT locator, 3, true FROM old)"
+            " SELECT resource_id, version FROM old"
+        )
 
 
 def commit_columns(table: str = "") -> str:

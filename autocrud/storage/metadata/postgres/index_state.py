@@ -15,7 +15,7 @@ from autocrud.storage.index_backfill.column_state import STATES, FieldState, sig
 from autocrud.storage.metadata.postgres.compiler import column_name, column_type, folded_name, is_folded, typed
 
 
-class PostgresFields:
+class PostgresIndexStates:
     """The statements on the states of one model's index fields, also of those that other versions of it have.
 
     Args:

@@ -66,7 +66,7 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
         done, after = done + len(ids), ids[-1]
         logger.info("%s: rebuilt %d resources from their records", spec.name, done)
     # Not before all references are known.
-    await connection.execute(tables.side_tables.orphan, list(released), False)
+    await connection.execute(tables.side_tables.delete_orphans, list(released), False)
     await connection.execute(f"DROP TABLE {_STAGE}")
     for unfit in misfits:  # whether what stands now does not fit, filling tells
         await connection.execute(tables.index_states.begin, unfit.column, signature(unfit), "", done)

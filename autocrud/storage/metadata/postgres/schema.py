@@ -1,6 +1,7 @@
 """Creates the tables of a model in PostgreSQL, or brings those of an earlier layout up to this one."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from autocrud.storage.metadata.postgres.history_tables import COMMIT_COLUMNS
 from autocrud.storage.metadata.postgres.point_in_time_backfill import begin_states, fill_states
 from autocrud.storage.metadata.postgres.rebuild import rebuild
 from autocrud.storage.metadata.postgres.record_store import PostgresRecords
-from autocrud.storage.metadata.postgres.tables import DATA_COLUMNS, META_COLUMNS, PostgresTables, declared
+from autocrud.storage.metadata.postgres.tables import DATA_COLUMNS, META_COLUMNS, TEXT, PostgresTables, declared
+from autocrud.storage.metadata.sql.revisions import REWRITES
 
 _LONG = 86400.0  # seconds, for what is built of all rows
 _MARK = "autocrud: "  # begins the comment on each index of ours, which tells how it was made
@@ -68,7 +70,7 @@ async def prepare(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
             if created:
                 await rebuild(connection, spec, tables, records)
                 await _create_indexes(connection, spec, tables)
-            for statement in tables.history.indexes(retains=spec.retention is not None):
+            for statement in _history_indexes(spec, tables):
                 await connection.execute(statement)
         # In a second one: who writes past the states must have noted it before the commits are read.
         async with connection.transaction():
@@ -94,12 +96,13 @@ async def _create_tables(connection: Any, tables: PostgresTables) -> bool:
     heads = declared({"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS})
     await connection.execute(f"CREATE TABLE {tables.heads} ({heads}, PRIMARY KEY (resource_id))")
     await connection.execute(f"DROP TABLE IF EXISTS {history.commits}, {history.erasures}, {tables.states.table}")
-    await connection.execute(side_tables.drop)
+    names = (side_tables.blobs, side_tables.references, side_tables.keys, side_tables.on_delete_tasks.table)
+    await connection.execute(f"DROP TABLE IF EXISTS {', '.join(names)}")
     commits = f"{declared(COMMIT_COLUMNS)}, PRIMARY KEY (resource_id, version)"
     erasures = "record text PRIMARY KEY, step integer NOT NULL, deferred boolean NOT NULL"
     await connection.execute(f"CREATE TABLE {history.commits} ({commits})")
     await connection.execute(f"CREATE TABLE {history.erasures} ({erasures})")
-    for statement in side_tables.create():
+    for statement in _side_tables(tables):
         await connection.execute(statement)
     return True
 
@@ -107,7 +110,7 @@ async def _create_tables(connection: Any, tables: PostgresTables) -> bool:
 async def _upgrade(connection: Any, tables: PostgresTables) -> None:
     """Add what tables of the first layout lack: there were neither drafts nor blobs, and each revision was the last."""
     history = tables.history
-    for statement in tables.side_tables.create():
+    for statement in _side_tables(tables):
         await connection.execute(statement)
     columns = "SELECT 1 FROM pg_attribute WHERE attrelid = $1::regclass AND attname = 'total_revision_count'"
     if await connection.fetchval(columns, history.commits):
@@ -121,6 +124,32 @@ async def _upgrade(connection: Any, tables: PostgresTables) -> None:
         f"ALTER TABLE {history.erasures} ADD COLUMN deferred boolean NOT NULL DEFAULT false",
     ):
         await connection.execute(statement)
+
+
+def _side_tables(tables: PostgresTables) -> Iterator[str]:
+    """Yield the statements that create the missing side tables with their indexes."""
+    names, local = tables.side_tables, tables.names.local
+    blobs = f"file_id {TEXT} PRIMARY KEY, size bigint NOT NULL, key text NOT NULL, created_time text NOT NULL"
+    references = f"resource_id {TEXT}, version bigint, file_id {TEXT}, PRIMARY KEY (resource_id, version, file_id)"
+    keys = f"key {TEXT} PRIMARY KEY, fingerprint text NOT NULL, expires text NOT NULL, resource_id {TEXT} NOT NULL"
+    tasks = f"resource_id {TEXT}, time {TEXT}, by text, PRIMARY KEY (resource_id, time)"
+    yield f"CREATE TABLE IF NOT EXISTS {names.blobs} ({blobs}, record text NOT NULL)"
+    yield f"CREATE TABLE IF NOT EXISTS {names.references} ({references})"
+    yield f"CREATE INDEX IF NOT EXISTS {local('blob_references_by_file')} ON {names.references} (file_id)"
+    yield f"CREATE TABLE IF NOT EXISTS {names.keys} ({keys})"
+    yield f"CREATE INDEX IF NOT EXISTS {local('keys_by_resource')} ON {names.keys} (resource_id)"
+    yield f"CREATE TABLE IF NOT EXISTS {names.on_delete_tasks.table} ({tasks})"
+
+
+def _history_indexes(spec: ModelSpec[Any], tables: PostgresTables) -> Iterator[str]:
+    """Yield the statements that create the missing indexes of the history, beside its primary key."""
+    commits, local = tables.history.commits, tables.names.local
+    rewrites = f"(resource_id, revision_id, version) WHERE kind IN {REWRITES}"
+    yield f"CREATE INDEX IF NOT EXISTS {local('commits_rewrites')} ON {commits} {rewrites}"
+    if spec.retention is not None:
+        # Only a retention searches for old data: without one, the index would be cost alone.
+        with_data = "(resource_id, version) WHERE locator IS NOT NULL"
+        yield f"CREATE INDEX IF NOT EXISTS {local('commits_held')} ON {commits} {with_data}"
 
 
 async def _create_columns(connection: Any, spec: ModelSpec[Any], tables: PostgresTables) -> None:

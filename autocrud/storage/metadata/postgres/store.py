@@ -253,7 +253,7 @@ class PostgresMetaStore(MetaStore):
                 batch.add_holder((number, wanted[number][place - 1]), resource_id)
         side_tables = self._tables.side_tables
         keys, blobs = batch.request_keys, batch.file_ids
-        held = await connection.fetch(side_tables.held_keys, keys) if keys else []
+        held = await connection.fetch(side_tables.select_keys, keys) if keys else []
         known = await connection.fetch(side_tables.share_blobs, blobs) if blobs else []
         batch.add_blobs_and_keys((file_id for (file_id,) in known), held)
         batch.decide()

@@ -23,14 +23,14 @@ from autocrud.storage.metadata.postgres.compiler import (
     quoted,
     rows_of,
 )
-from autocrud.storage.metadata.postgres.history_tables import PostgresHistory
-from autocrud.storage.metadata.postgres.index_state import PostgresFields
+from autocrud.storage.metadata.postgres.history_tables import PostgresHistoryTables
+from autocrud.storage.metadata.postgres.index_state import PostgresIndexStates
 from autocrud.storage.metadata.postgres.point_in_time import ASKED_COLUMNS, PostgresStates
 from autocrud.storage.metadata.postgres.side_tables import PostgresSideTables
 from autocrud.storage.metadata.sql.compiler import Segment
 from autocrud.storage.ports.types import Head, Write
 
-_TEXT = 'text COLLATE "C"'  # whose order is that of the bytes, as everywhere else
+TEXT = 'text COLLATE "C"'  # whose order is that of the bytes, as everywhere else
 META_COLUMNS = {**ASKED_COLUMNS, "meta": "bytea"}
 DATA_COLUMNS = {"revision_info": "bytea", "head": "bytea", "head_locator": "text"}
 NULLABLE = {"created_by", "updated_by", "head", "by", "parent_revision_id", "data_hash", "size", "locator"}
@@ -54,10 +54,10 @@ class PostgresTables:
         self.schema = schema
         base = spec.name.replace("-", "_")
         self.heads_name = f"{base}_resources"
-        names = TableNames(schema, base)
+        self.names = names = TableNames(schema, base)
         self.heads = names.qualified("resources")
-        self.index_states = PostgresFields(spec, names.qualified("fields"), self.heads)
-        self.history = PostgresHistory(names, self.heads, self.index_states.mark_stale)
+        self.index_states = PostgresIndexStates(spec, names.qualified("fields"), self.heads)
+        self.history = PostgresHistoryTables(names, self.heads, self.index_states.mark_stale)
         self.side_tables = PostgresSideTables(names, self.history.erasures)
         self._converters = [converter(field) for field in self.fields]
         self._value_columns = {column_name(field): column_type(field) for field in self.fields}
@@ -200,7 +200,7 @@ def columns_of(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
 
 def declared(columns: dict[str, str], *, nullable: bool = False) -> str:
     """Column definitions; where `nullable` is set, each of them can be null."""
-    kinds = {name: _TEXT if kind == "text" else kind for name, kind in columns.items()}
+    kinds = {name: TEXT if kind == "text" else kind for name, kind in columns.items()}
     can_be = columns.keys() if nullable else NULLABLE
     return ", ".join(f"{quoted(name)} {kind}{'' if name in can_be else ' NOT NULL'}" for name, kind in kinds.items())
 

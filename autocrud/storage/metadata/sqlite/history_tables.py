@@ -7,12 +7,11 @@ from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from autocrud.resource import CommitKind, RevisionStatus, timestamp
-from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.commit_log.locator import parse_locator
-from autocrud.storage.metadata.sql.revisions import FOREVER, REWRITES, revision_of, select_revisions
+from autocrud.storage.metadata.sql.revisions import FOREVER, revision_of, select_revisions
 from autocrud.storage.ports.types import Commit, Revision, RevisionSpan, Write
 
-_COLUMNS = {
+COMMIT_COLUMNS = {
     "resource_id": "TEXT NOT NULL",
     "version": "INTEGER NOT NULL",
     "kind": "TEXT NOT NULL",
@@ -46,29 +45,14 @@ class Erasure(NamedTuple):
     purged: int
 
 
-class SqliteHistory:
+class SqliteHistoryTables:
     """The statements for one model."""
 
-    def __init__(self, spec: ModelSpec[Any], base: str) -> None:
-        self._retains = spec.retention is not None
+    def __init__(self, base: str) -> None:
         self.heads = f"{base}_resources"
         self.commits = f"{base}_commits"
         self.erasures = f"{base}_erasures"
-        self._insert = f"INSERT INTO {self.commits} VALUES ({', '.join('?' for _ in _COLUMNS)})"
-
-    def create_tables(self, db: Connection) -> None:
-        """Create the tables that are missing, and the index of the few rows that a revision's look-up needs."""
-        columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
-        erasures = "place TEXT PRIMARY KEY NOT NULL, step INTEGER NOT NULL, purged INTEGER NOT NULL, deferred INTEGER"
-        rewrites = f"CREATE INDEX IF NOT EXISTS {self.commits}_rewrites"
-        held = f"CREATE INDEX IF NOT EXISTS {self.commits}_held ON {self.commits} (resource_id, version)"
-        for statement in (
-            f"CREATE TABLE IF NOT EXISTS {self.commits} ({columns}, PRIMARY KEY (resource_id, version)) WITHOUT ROWID",
-            f"CREATE TABLE IF NOT EXISTS {self.erasures} ({erasures}) WITHOUT ROWID",
-            f"{rewrites} ON {self.commits} (resource_id, revision_id, version) WHERE kind IN {REWRITES}",
-            f"{held} WHERE locator IS NOT NULL" if self._retains else f"DROP INDEX IF EXISTS {self.commits}_held",
-        ):
-            db.execute(statement)
+        self._insert = f"INSERT INTO {self.commits} VALUES ({', '.join('?' for _ in COMMIT_COLUMNS)})"
 
     def enter(self, db: Connection, write: Write, locator: str | None, record: str) -> None:
         """Enter an applied write, now that it is known where its record stands."""
@@ -181,7 +165,7 @@ class SqliteHistory:
 def commit_columns(table: str = "") -> str:
     """Return the columns that `commit_of_row` reads, of a table that has this alias."""
     prefix = f"{table}." if table else ""
-    return ", ".join(f"{prefix}{name}" for name in _COLUMNS if name != "record")
+    return ", ".join(f"{prefix}{name}" for name in COMMIT_COLUMNS if name != "record")
 
 
 def commit_of_row(row: Sequence[Any]) -> Commit:

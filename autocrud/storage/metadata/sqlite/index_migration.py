@@ -9,14 +9,12 @@ from typing import Any
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.schema.search_document import DocumentField
-from autocrud.schema.unique_constraints import UniqueSet
 from autocrud.storage.index_backfill.runner import BackfillEngine, NotUnique, Progress, large_values, values_of
 from autocrud.storage.metadata.sqlite.compiler import quoted, stored
 from autocrud.storage.metadata.sqlite.connection import SqliteConnection, in_transaction
-from autocrud.storage.metadata.sqlite.full_text import match_words
 from autocrud.storage.metadata.sqlite.index_state import furthest_behind
-from autocrud.storage.metadata.sqlite.index_tables import drop_items, match_items
+from autocrud.storage.metadata.sqlite.index_tables import drop_item_tables, match_item_tables, match_word_table
+from autocrud.storage.metadata.sqlite.schema import index_definitions
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 
 # Of data that stands in the log: what its columns get by name, or why they cannot; by the resource and the locator.
@@ -51,10 +49,10 @@ class SqliteBackfillEngine(BackfillEngine):
         await self._run(partial(match_columns, self._spec, self._tables))
 
     async def begin_again(self) -> None:
-        await self._run(self._tables.fields.begin_again)
+        await self._run(self._tables.index_states.begin_again)
 
     async def progress(self) -> list[Progress]:
-        states = await self._reader.run(self._tables.fields.pending)
+        states = await self._reader.run(self._tables.index_states.pending)
         return [Progress(state.column, state.done, state.total) for state in states]
 
     async def fill(self, fields: Sequence[IndexField], rows: int) -> bool:
@@ -75,7 +73,7 @@ class SqliteBackfillEngine(BackfillEngine):
         """What the next rows get that do not hold their data."""
 
         def places(db: Connection) -> list[tuple[str, str]]:
-            _, after = furthest_behind(self._tables.fields.pending(db), fields)
+            _, after = furthest_behind(self._tables.index_states.pending(db), fields)
             found = _rows(db, self._tables, after, rows)
             return [(resource_id, locator) for _, resource_id, head, locator in found if head is None]
 
@@ -88,7 +86,7 @@ class SqliteBackfillEngine(BackfillEngine):
         }
 
     def _fill(self, fields: Sequence[IndexField], rows: int, large: _Large, db: Connection) -> None:
-        behind, after = furthest_behind(self._tables.fields.pending(db), fields)
+        behind, after = furthest_behind(self._tables.index_states.pending(db), fields)
         if not behind:
             return
         found = _rows(db, self._tables, after, rows)
@@ -107,7 +105,7 @@ class SqliteBackfillEngine(BackfillEngine):
         self._set(db, behind, values)
         at_end = len(found) < rows and len(values) == len(found)
         reached = values[-1][-1] if values else after
-        self._tables.fields.reach(db, behind, None if at_end else reached, len(values))
+        self._tables.index_states.reach(db, behind, None if at_end else reached, len(values))
 
     def _set(self, db: Connection, fields: Sequence[IndexField], values: Sequence[tuple[Any, ...]]) -> None:
         columns = [quoted(field.column) for field in fields]
@@ -126,7 +124,7 @@ def match_columns(spec: ModelSpec[Any], tables: SqliteTables, db: Connection) ->
 
     A column of another type is replaced. One that was there before states were kept is filled.
     """
-    fields = tables.fields
+    fields = tables.index_states
     were_there = fields.create_table(db)
     columns, states = _columns(db, tables), fields.states(db)
     total: int | None = None
@@ -153,40 +151,17 @@ def match_indexes(
     Raises:
         NotUnique: a field is to be unique, and is not.
     """
-    match_items(spec, tables, db, postponed=postponed)
-    match_words(tables, db)
-    wanted = _wanted(spec, tables)
-    present = _drop_indexes(db, tables, keep=wanted) | {f"{tables.heads}_{column}" for column in postponed}
-    for name, sql in wanted.items():
+    match_item_tables(spec, tables, db, postponed=postponed)
+    match_word_table(tables, db)
+    definitions = index_definitions(spec, tables)
+    present = _drop_indexes(db, tables, keep=definitions) | {f"{tables.heads}_{column}" for column in postponed}
+    for name, sql in definitions.items():
         if name in present:
             continue
         try:
             db.execute(sql)
         except IntegrityError as error:
             raise _not_unique(spec, error) from error
-
-
-def _wanted(spec: ModelSpec[Any], tables: SqliteTables) -> dict[str, str]:
-    heads = tables.heads
-    order, live = "(created_time, resource_id)", "WHERE is_deleted = 0"
-    wanted = {
-        f"{heads}_all": f"CREATE INDEX {heads}_all ON {heads} {order}",
-        f"{heads}_live": f"CREATE INDEX {heads}_live ON {heads} {order} {live}",
-    }
-    for field in spec.index_fields:
-        if field.is_list or isinstance(field, DocumentField):
-            continue  # has a table of its items, or of its words
-        name, column = f"{heads}_{field.column}", quoted(field.column)
-        wanted[name] = f"CREATE INDEX {quoted(name)} ON {heads} ({column}, created_time, resource_id) {live}"
-    for unique in spec.unique_sets:
-        # That of one field serves its filters too, and stands in place of its other one.
-        name, columns = _unique_name(tables, unique), ", ".join(quoted(field.column) for field in unique.fields)
-        wanted[name] = f"CREATE UNIQUE INDEX {quoted(name)} ON {heads} ({columns}) {live}"
-    return wanted
-
-
-def _unique_name(tables: SqliteTables, unique: UniqueSet) -> str:
-    return f"{tables.heads}_{'ix' if len(unique.fields) == 1 else 'un'}_{unique.name}"
 
 
 def _rows(db: Connection, tables: SqliteTables, after: int, limit: int) -> list[tuple[int, str, bytes | None, str]]:
@@ -201,7 +176,7 @@ def _replace_column(db: Connection, tables: SqliteTables, name: str, kind: str, 
         rows = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ?", (tables.heads,))
         keep = {index: sql for index, sql in rows if sql and quoted(name) not in sql}
         _drop_indexes(db, tables, keep)
-        drop_items(db)  # nor a trigger
+        drop_item_tables(db)  # nor a trigger
         db.execute(f"ALTER TABLE {tables.heads} DROP COLUMN {quoted(name)}")
     db.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quoted(name)} {kind}")
 

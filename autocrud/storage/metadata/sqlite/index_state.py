@@ -13,7 +13,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.index_backfill.column_state import STATES, FieldState, signature, signature_of_states
 
 
-class SqliteFields:
+class SqliteIndexStates:
     """The states of one model's index fields, also of those that other versions of the model have."""
 
     def __init__(self, spec: ModelSpec[Any], base: str, heads: str) -> None:

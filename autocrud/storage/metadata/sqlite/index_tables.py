@@ -1,7 +1,10 @@
-"""The items of list fields, in a table for each field that SQLite's own triggers on the heads keep.
+"""Tables that index list items and search words in SQLite. SQLite's own triggers on the heads keep them current.
 
-It is an index: its key begins with the item, and goes on in the order of lists, so that a page of those that have an
-item costs the same however many there are. What is deleted softly keeps its items.
+The table of a list field is keyed by the item, then by the order of lists. A page of the resources that have an item
+therefore costs the same, however many resources have it. A soft-deleted resource keeps its items.
+
+The words of documents are in an FTS5 table without a copy of the text, which is in the heads. A word is what stands
+between two spaces there.
 """
 
 from collections.abc import Collection
@@ -9,49 +12,75 @@ from sqlite3 import Connection
 
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.metadata.sqlite.compiler import items_table, quoted
+from autocrud.schema.search_document import DocumentField
+from autocrud.storage.metadata.sqlite.compiler import items_table, quoted, words_name, words_table
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 
 _PLACE = ("created_time", "resource_id", "row")  # of a head
-_PREFIX = "_items_"  # no name of a model begins like it
+_PREFIX = "_items_"  # no name of a model begins with an underscore
+# ASCII letters and digits, and everything that is not ASCII, make words; a dot separates two texts.
+_TOKENIZER = "ascii tokenchars '.'"
+_WORD_TABLES = "sql LIKE 'CREATE VIRTUAL TABLE%' AND name GLOB 'document_*_words'"
+_WORD_TRIGGERS = "type = 'trigger' AND name GLOB 'document_*_words_*'"
 
 
-def match_items(
+def match_item_tables(
     spec: ModelSpec[object], tables: SqliteTables, db: Connection, *, postponed: Collection[str] = ()
 ) -> None:
-    """Create and fill the tables that the model wants, and drop those that it no longer does.
+    """Create and fill the tables of the model's list fields, and drop the tables of other fields.
 
     Args:
-        postponed: columns that are being filled, whose tables are made afterwards if they are not there.
+        postponed: columns of an unfinished backfill; a missing table of such a column is made afterwards.
     """
     lists = [field for field in spec.index_fields if field.is_list]
-    wanted = {name: sql for field in lists for name, sql in _objects(field, tables.heads).items()}
-    present = _present(db)
+    needed = {name for field in lists for name in _item_statements(field, tables.heads)}
+    present = _present_items(db)
     for field in lists:
-        objects = _objects(field, tables.heads)
-        is_later = field.column in postponed and not objects.keys() & present.keys()
-        if is_later or all(present.get(name) == sql for name, sql in objects.items()):
+        statements = _item_statements(field, tables.heads)
+        is_later = field.column in postponed and not statements.keys() & present.keys()
+        if is_later or all(present.get(name) == sql for name, sql in statements.items()):
             continue
-        _drop(db, {name: sql for name, sql in present.items() if name in objects})
-        table, *triggers = objects.values()
+        _drop(db, {name: sql for name, sql in present.items() if name in statements})
+        table, *triggers = statements.values()
         db.execute(table)
-        # In the order of the key, in which the table grows at its end.
-        items = (
-            f"SELECT value, {', '.join(_PLACE)} FROM {tables.heads}, json_each({quoted(field.column)}) ORDER BY 1, 2, 3"
-        )
+        # In the order of the key: the table grows at its end only.
+        place = ", ".join(_PLACE)
+        items = f"SELECT value, {place} FROM {tables.heads}, json_each({quoted(field.column)}) ORDER BY 1, 2, 3"
         db.execute(f"INSERT INTO {items_table(field)} {items}")
         for trigger in triggers:
             db.execute(trigger)
-    _drop(db, {name: sql for name, sql in present.items() if name not in wanted})
+    _drop(db, {name: sql for name, sql in present.items() if name not in needed})
 
 
-def drop_items(db: Connection) -> None:
-    """Drop all of these tables, so that the columns that they follow can be changed."""
-    _drop(db, _present(db))
+def drop_item_tables(db: Connection) -> None:
+    """Drop the tables of all list fields, so that the columns under their triggers can be changed."""
+    _drop(db, _present_items(db))
 
 
-def _objects(field: IndexField, heads: str) -> dict[str, str]:
-    """The statements that make a field's table and the triggers that keep it, by what they make; the table first."""
+def match_word_table(tables: SqliteTables, db: Connection) -> None:
+    """Create and fill the table of the document's words if the model has a document, and drop any other table."""
+    needed = {} if tables.document is None else _word_statements(tables.document, tables.heads)
+    rows = db.execute(f"SELECT type, name, sql FROM sqlite_master WHERE {_WORD_TABLES} OR {_WORD_TRIGGERS}").fetchall()
+    if {name: sql for _, name, sql in rows} == needed:
+        return
+    for kind, name, _ in rows:
+        db.execute(f"DROP {kind} {quoted(name)}")
+    for sql in needed.values():
+        db.execute(sql)
+    if tables.document is not None:
+        table = words_table(tables.document)
+        db.execute(f"INSERT INTO {table} ({table}) VALUES ('rebuild')")
+
+
+def erase_deleted_words(db: Connection) -> None:
+    """Erase the words of deleted heads from the word tables. FTS5 only marks them as deleted until it merges."""
+    for (name,) in db.execute(f"SELECT name FROM sqlite_master WHERE {_WORD_TABLES}").fetchall():
+        table = quoted(name)
+        db.execute(f"INSERT INTO {table} ({table}) VALUES ('optimize')")
+
+
+def _item_statements(field: IndexField, heads: str) -> dict[str, str]:
+    """Return the statements that make a field's table and its triggers, by object name, the table first."""
     items, column, name = items_table(field), quoted(field.column), field.column
     place = ", ".join(f"new.{part}" for part in _PLACE)
     added = f"INSERT INTO {items} SELECT value, {place} FROM json_each(new.{column});"
@@ -71,8 +100,26 @@ def _objects(field: IndexField, heads: str) -> dict[str, str]:
     }
 
 
-def _present(db: Connection) -> dict[str, str]:
-    """These tables and triggers as they are, by their names; triggers first, which go before what they write to."""
+def _word_statements(field: DocumentField, heads: str) -> dict[str, str]:
+    """Return the statements that make the table of words and its triggers, by object name."""
+    column, table, name = quoted(field.column), words_table(field), words_name(field)
+    options = f"content = '{heads}', content_rowid = 'row', tokenize = \"{_TOKENIZER}\""
+    add = f"INSERT INTO {table} (rowid, {column}) SELECT new.row, new.{column} WHERE new.{column} IS NOT NULL;"
+    remove = (
+        f"INSERT INTO {table} ({table}, rowid, {column})"
+        f" SELECT 'delete', old.row, old.{column} WHERE old.{column} IS NOT NULL;"
+    )
+    changed = f"AFTER UPDATE OF {column} ON {heads} WHEN old.{column} IS NOT new.{column}"
+    return {
+        name: f"CREATE VIRTUAL TABLE {table} USING fts5 ({column}, {options})",
+        f"{name}_insert": f"CREATE TRIGGER {quoted(f'{name}_insert')} AFTER INSERT ON {heads} BEGIN {add} END",
+        f"{name}_delete": f"CREATE TRIGGER {quoted(f'{name}_delete')} AFTER DELETE ON {heads} BEGIN {remove} END",
+        f"{name}_update": f"CREATE TRIGGER {quoted(f'{name}_update')} {changed} BEGIN {remove} {add} END",
+    }
+
+
+def _present_items(db: Connection) -> dict[str, str]:
+    """Return the statements of the present item tables and triggers, by name, each trigger before its table."""
     rows = db.execute(
         "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'trigger') AND substr(name, 1, ?) = ?"
         " ORDER BY type DESC",
@@ -81,6 +128,6 @@ def _present(db: Connection) -> dict[str, str]:
     return dict(rows.fetchall())
 
 
-def _drop(db: Connection, objects: dict[str, str]) -> None:
-    for name, sql in objects.items():
+def _drop(db: Connection, statements: dict[str, str]) -> None:
+    for name, sql in statements.items():
         db.execute(f"DROP {'TRIGGER' if sql.startswith('CREATE TRIGGER') else 'TABLE'} {quoted(name)}")

@@ -16,10 +16,11 @@ from autocrud.storage.commit_log.log import EMPTY, Entry, Log, Tail
 from autocrud.storage.commit_log.record_codec import data_span, decode_record
 from autocrud.storage.metadata.sqlite.batch_apply import Entered, record_all
 from autocrud.storage.metadata.sqlite.connection import SqliteConnection, begin, in_transaction, truncate_wal
-from autocrud.storage.metadata.sqlite.full_text import forget_words
 from autocrud.storage.metadata.sqlite.history_tables import Erasure
 from autocrud.storage.metadata.sqlite.index_migration import match_columns
+from autocrud.storage.metadata.sqlite.index_tables import erase_deleted_words
 from autocrud.storage.metadata.sqlite.point_in_time_backfill import fill_states
+from autocrud.storage.metadata.sqlite.schema import create_tables
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 from autocrud.storage.ports.types import Item, Write
 
@@ -65,7 +66,7 @@ class LogFollower:
         """Bring the file, which the writer has open, to the model and to the log as they are now."""
         self._path = path
         # The indexes come later: a rebuild must not meet a new unique index.
-        await self._writer.run(partial(in_transaction, self._tables.create_tables))
+        await self._writer.run(partial(in_transaction, partial(create_tables, self._spec, self._tables)))
         await self._check_tail()
         await self._writer.run(partial(in_transaction, partial(match_columns, self._spec, self._tables)))
         await fill_states(self._writer, self._spec, self._tables, self._log.data)
@@ -126,7 +127,7 @@ class LogFollower:
         self._blanked.update(pending)
         if self.pictures:
             return False
-        await self._writer.run(partial(in_transaction, forget_words))
+        await self._writer.run(partial(in_transaction, erase_deleted_words))
         await self._writer.run(truncate_wal)
         if self._snapshots is not None and pending:
             await self._snapshots.supersede(self._path, max(erasure.purged for erasure in pending))

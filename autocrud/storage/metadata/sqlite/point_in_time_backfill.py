@@ -31,7 +31,7 @@ async def fill_states(
 
     def create(db: Connection) -> None:
         if tables.states.create(db):
-            tables.fields.begin_states(db)
+            tables.index_states.begin_states(db)
 
     await writer.run(partial(in_transaction, create))
     if not await writer.run(tables.states.lack):

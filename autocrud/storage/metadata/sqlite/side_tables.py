@@ -17,24 +17,7 @@ class SqliteSideTables:
         self.blobs = f"{base}_blobs"
         self.references = f"{base}_blob_references"
         self.keys = f"{base}_keys"
-        self.pending = f"{base}_pending"
-
-    def create_tables(self, db: Connection) -> None:
-        """Create the tables that are missing."""
-        blobs = "file_id TEXT PRIMARY KEY NOT NULL, size INTEGER, key TEXT NOT NULL, created_time TEXT, record TEXT"
-        references = "resource_id TEXT NOT NULL, version INTEGER NOT NULL, file_id TEXT NOT NULL"
-        keys = "key TEXT PRIMARY KEY NOT NULL, fingerprint TEXT NOT NULL, expires TEXT, resource_id TEXT NOT NULL"
-        primary = "PRIMARY KEY (resource_id, version, file_id)"
-        pending = "resource_id TEXT NOT NULL, time TEXT NOT NULL, by TEXT, PRIMARY KEY (resource_id, time)"
-        for statement in (
-            f"CREATE TABLE IF NOT EXISTS {self.blobs} ({blobs}) WITHOUT ROWID",
-            f"CREATE TABLE IF NOT EXISTS {self.references} ({references}, {primary}) WITHOUT ROWID",
-            f"CREATE INDEX IF NOT EXISTS {self.references}_by_file ON {self.references} (file_id)",
-            f"CREATE TABLE IF NOT EXISTS {self.keys} ({keys}) WITHOUT ROWID",
-            f"CREATE INDEX IF NOT EXISTS {self.keys}_by_resource ON {self.keys} (resource_id)",
-            f"CREATE TABLE IF NOT EXISTS {self.pending} ({pending}) WITHOUT ROWID",
-        ):
-            db.execute(statement)
+        self.on_delete_tasks = f"{base}_pending"
 
     def refusal(self, db: Connection, write: Write) -> Repeated | UnknownBlob | None:
         """What speaks against a write that is new."""
@@ -67,18 +50,19 @@ class SqliteSideTables:
         if write.follow_up:
             item = on_delete_task_of(write)
             row = (item.resource_id, item.time, item.by)
-            db.execute(f"INSERT OR IGNORE INTO {self.pending} VALUES (?, ?, ?)", row)
+            db.execute(f"INSERT OR IGNORE INTO {self.on_delete_tasks} VALUES (?, ?, ?)", row)
 
     def pending_deletions(self, db: Connection, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
-        """Those behind a place."""
-        sql = f"SELECT * FROM {self.pending} WHERE (resource_id, time) > (?, ?) ORDER BY resource_id, time LIMIT ?"
+        """Return the tasks behind a place, in order."""
+        where = "(resource_id, time) > (?, ?) ORDER BY resource_id, time LIMIT ?"
+        sql = f"SELECT * FROM {self.on_delete_tasks} WHERE {where}"
         place = ("", "") if after is None else (after.resource_id, after.time)
         return [OnDeleteTask(*row) for row in db.execute(sql, (*place, limit))]
 
     def complete(self, db: Connection, done: Iterable[OnDeleteTask]) -> None:
         """Forget follow-ups."""
         rows = [(item.resource_id, item.time) for item in done]
-        db.executemany(f"DELETE FROM {self.pending} WHERE resource_id = ? AND time = ?", rows)
+        db.executemany(f"DELETE FROM {self.on_delete_tasks} WHERE resource_id = ? AND time = ?", rows)
 
     def register(self, db: Connection, blob: Blob) -> bool:
         """Register a blob; says whether it was new."""

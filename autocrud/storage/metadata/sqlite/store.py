@@ -200,9 +200,8 @@ class SqliteMetaStore(MetaStore):
         return await self._fresh(self._readers[0], lambda db: side_tables.version_of_blob(db, resource_id, file_id))
 
     async def blobs_of(self, resource_id: str, version: int) -> list[str]:
-        return await self._fresh(
-            self._readers[0], lambda db: self._tables.side_tables.blobs_of(db, resource_id, version)
-        )
+        side_tables = self._tables.side_tables
+        return await self._fresh(self._readers[0], lambda db: side_tables.blobs_of(db, resource_id, version))
 
     async def blob(self, file_id: str) -> Blob | None:
         # As of now: what a stale read misses, a write would be refused for.
@@ -214,15 +213,13 @@ class SqliteMetaStore(MetaStore):
         return await self._fresh(self._readers[-1], lambda db: history.expired_revisions(db, before, after, limit))
 
     async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
-        side_tables = self._tables.side_tables
-        return await self._fresh(
-            self._readers[-1], lambda db: side_tables.pending_deletions(db, after, limit), current=True
-        )
+        read = partial(self._tables.side_tables.pending_deletions, after=after, limit=limit)
+        return await self._fresh(self._readers[-1], read, current=True)
 
     async def complete(self, done: Sequence[OnDeleteTask]) -> None:
         async with self._lock:
-            settle = partial(self._tables.side_tables.complete, done=done)
-            await self._writer.run(partial(in_transaction, settle))
+            complete = partial(self._tables.side_tables.complete, done=done)
+            await self._writer.run(partial(in_transaction, complete))
 
     async def vacuum(self) -> None:
         async with self._lock:

@@ -1,4 +1,4 @@
-"""The tables of one model in SQLite, and every SQL statement on them. Names come from the model, values are bound."""
+"""The statements on the heads of one model in SQLite. Names come from the model, values are bound."""
 
 import json
 from collections.abc import Collection, Iterable, Sequence
@@ -16,15 +16,13 @@ from autocrud.schema.search_document import document_of
 from autocrud.storage.commit_log.log import Tail
 from autocrud.storage.metadata.sqlite.aggregate import SqliteAggregates
 from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler, goes_by_order, quoted, stored
-from autocrud.storage.metadata.sqlite.history_tables import Erasure, SqliteHistory
-from autocrud.storage.metadata.sqlite.index_state import SqliteFields
+from autocrud.storage.metadata.sqlite.history_tables import Erasure, SqliteHistoryTables
+from autocrud.storage.metadata.sqlite.index_state import SqliteIndexStates
 from autocrud.storage.metadata.sqlite.point_in_time import SqliteStates
 from autocrud.storage.metadata.sqlite.side_tables import Orphan, SqliteSideTables
 from autocrud.storage.ports.types import Blob, Head, Item, Outcome, Write
 
-_LAYOUT = 5  # of the tables; counted up with each change of them
-
-_META_COLUMNS = {
+META_COLUMNS = {
     "version": "INTEGER NOT NULL",
     "current_revision_id": "TEXT NOT NULL",
     "total_revision_count": "INTEGER NOT NULL",
@@ -37,7 +35,7 @@ _META_COLUMNS = {
     "status": "TEXT NOT NULL",
     "meta": "BLOB NOT NULL",
 }
-_DATA_COLUMNS = {"revision_info": "BLOB NOT NULL", "head": "BLOB", "head_locator": "TEXT NOT NULL"}
+DATA_COLUMNS = {"revision_info": "BLOB NOT NULL", "head": "BLOB", "head_locator": "TEXT NOT NULL"}
 _COLUMN_TYPES = {
     ColumnKind.integer: "INTEGER",
     ColumnKind.boolean: "INTEGER",
@@ -69,58 +67,26 @@ class SqliteTables:
         self._inline_limit = inline_limit
         self._unique_sets = spec.unique_sets
         base = spec.name.replace("-", "_")
-        self.history = SqliteHistory(spec, base)
+        self.history = SqliteHistoryTables(base)
         self.side_tables = SqliteSideTables(base)
         self.heads = self.history.heads
-        self.fields = SqliteFields(spec, base, self.heads)
+        self.index_states = SqliteIndexStates(spec, base, self.heads)
         self.log = f"{base}_log"
         self.document = document_of(spec.index_fields)
         self.index_columns = {field.column: _column_type(field) for field in spec.index_fields}
-        self.states = SqliteStates(spec, base, self.history.commits, _META_COLUMNS, self.index_columns)
-        data_columns = [*_DATA_COLUMNS, *map(quoted, self.index_columns)]
-        columns = ["resource_id", *_META_COLUMNS, *data_columns]
+        self.states = SqliteStates(spec, base, self.history.commits, META_COLUMNS, self.index_columns)
+        data_columns = [*DATA_COLUMNS, *map(quoted, self.index_columns)]
+        columns = ["resource_id", *META_COLUMNS, *data_columns]
         self.insert = f"INSERT INTO {self.heads} ({', '.join(columns)}) VALUES ({_marks(columns)})"
-        self._update = self._update_of([*_META_COLUMNS, *data_columns])
-        self._update_meta = self._update_of(_META_COLUMNS)
-
-    def create_tables(self, db: Connection) -> None:
-        """Create the tables that are missing, without the columns and indexes of index fields.
-
-        Tables of an older layout are dropped: the log has everything that they hold.
-        """
-        (layout,) = db.execute("PRAGMA user_version").fetchone()
-        if layout != _LAYOUT:
-            history, side_tables = self.history, self.side_tables
-            beside = (
-                side_tables.blobs,
-                side_tables.references,
-                side_tables.keys,
-                side_tables.pending,
-                self.fields.table,
-            )
-            for table in (self.heads, self.log, history.commits, history.erasures, *beside, self.states.table):
-                db.execute(f"DROP TABLE IF EXISTS {table}")
-            db.execute(f"PRAGMA user_version = {_LAYOUT}")
-        # Rows have numbers that stay, for what stands beside them.
-        heads = _declared({"row": "INTEGER PRIMARY KEY", "resource_id": "TEXT UNIQUE NOT NULL"})
-        heads += ", " + _declared(_META_COLUMNS | _DATA_COLUMNS)
-        log = "one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NOT NULL, nonce TEXT NOT NULL"
-        for statement in (
-            f"CREATE TABLE IF NOT EXISTS {self.heads} ({heads})",
-            f"CREATE TABLE IF NOT EXISTS {self.log} ({log})",
-            f"INSERT OR IGNORE INTO {self.log} VALUES (1, 0, '')",
-        ):
-            db.execute(statement)
-        self.history.create_tables(db)
-        self.side_tables.create_tables(db)
-        self.states.drop_stale(db, holds=self.fields.holds_states(db))
+        self._update = self._update_of([*META_COLUMNS, *data_columns])
+        self._update_meta = self._update_of(META_COLUMNS)
 
     def begin_fields(self, db: Connection, fields: Collection[IndexField]) -> None:
         """Begin to fill the columns of these fields."""
         if fields:
             (total,) = db.execute(f"SELECT count(*) FROM {self.heads}").fetchone()
             for field in fields:
-                self.fields.begin(db, field, total)
+                self.index_states.begin(db, field, total)
 
     def tail(self, db: Connection) -> Tail:
         """The last log entry that has been applied."""
@@ -129,7 +95,7 @@ class SqliteTables:
     def set_tail(self, db: Connection, tail: Tail) -> None:
         """Remember the last log entry that has been applied."""
         db.execute(f"UPDATE {self.log} SET sequence = ?, nonce = ?", (tail.sequence, tail.nonce))
-        self.fields.mark_stale(db)
+        self.index_states.mark_stale(db)
 
     def apply(self, db: Connection, item: Item, *, accepted: bool = False) -> Outcome:
         """Apply a write, or register a blob; what refuses it is returned, and leaves nothing behind.
@@ -285,10 +251,6 @@ def live(query: Query | Aggregation) -> str:
 def _column_type(field: IndexField) -> str:
     kind = _COLUMN_TYPES.get(field.kind, "TEXT")
     return f"{kind} LIST" if field.is_list else kind  # JSON is a text, whatever the type is called
-
-
-def _declared(columns: dict[str, str]) -> str:
-    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
 
 
 def _marks(columns: Iterable[str]) -> str:
