@@ -13,26 +13,31 @@ from autocrud.schema.column_types import ColumnKind, ColumnValue, decimal_of
 Row = Mapping[str, Any]
 
 
-def aggregate(asked: Aggregation, rows: Iterable[Row]) -> list[GroupRow]:
-    """One page of the groups of these rows, and one more where there is a next page."""
-    groups: dict[tuple[ColumnValue, ...], list[Row]] = {} if asked.group_by else {(): []}
+def aggregate(aggregation: Aggregation, rows: Iterable[Row]) -> list[GroupRow]:
+    """Return one page of the groups of these rows, and one more group if there is a next page."""
+    groups: dict[tuple[ColumnValue, ...], list[Row]] = {} if aggregation.group_by else {(): []}
     for row in rows:
-        for keys in _keys(asked, row):
+        for keys in _keys(aggregation, row):
             groups.setdefault(keys, []).append(row)
-    found = [GroupRow(keys, tuple(_figure(metric, held) for metric in asked.metrics)) for keys, held in groups.items()]
+    found = [
+        GroupRow(keys, tuple(_figure(metric, values) for metric in aggregation.metrics))
+        for keys, values in groups.items()
+    ]
     found.sort(key=lambda group: _order(group.keys))
-    if asked.by_metric is not None:
-        number = asked.by_metric
-        found.sort(key=lambda group: Place(group.figures[number], asked.descending))
-    elif asked.after is not None:
-        found = [group for group in found if _order(asked.after) < _order(group.keys)]
-    return found[: asked.limit + 1]
+    if aggregation.by_metric is not None:
+        number = aggregation.by_metric
+        found.sort(key=lambda group: Place(group.figures[number], aggregation.descending))
+    elif aggregation.after is not None:
+        found = [group for group in found if _order(aggregation.after) < _order(group.keys)]
+    return found[: aggregation.limit + 1]
 
 
-def _keys(asked: Aggregation, row: Row) -> Iterator[tuple[ColumnValue, ...]]:
+def _keys(aggregation: Aggregation, row: Row) -> Iterator[tuple[ColumnValue, ...]]:
     """The groups that a row belongs to: of a list field one for each of its items."""
-    held = [row[field.column] for field in asked.group_by]
-    yield from product(*((dict.fromkeys(value) or (None,)) if isinstance(value, tuple) else (value,) for value in held))
+    values = [row[field.column] for field in aggregation.group_by]
+    yield from product(
+        *((dict.fromkeys(value) or (None,)) if isinstance(value, tuple) else (value,) for value in values)
+    )
 
 
 def _order(keys: Sequence[ColumnValue]) -> tuple[Place, ...]:

@@ -7,34 +7,36 @@ from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo
 from autocrud.storage.point_in_time import resource_at
 from autocrud.storage.ports.types import Commit, Head
 
-MAKES = (CommitKind.create, CommitKind.update)
-_REWRITES = (CommitKind.modify, CommitKind.switch)
+CREATING_KINDS = (CommitKind.create, CommitKind.update)
+_REWRITING_KINDS = (CommitKind.modify, CommitKind.switch)
 
 
-def written(history: Sequence[Commit], made: Commit, version: int | None) -> tuple[RevisionInfo, Commit]:
+def revision_at(history: Sequence[Commit], origin: Commit, version: int | None) -> tuple[RevisionInfo, Commit]:
     """The revision that a commit made, as of a version, and the commit that last wrote its data."""
-    held = made
+    data_commit = origin
     for commit in history:
-        if commit.kind in _REWRITES and commit.revision_id == made.revision_id:
-            held = commit if version is None or commit.version <= version else held
+        if commit.kind in _REWRITING_KINDS and commit.revision_id == origin.revision_id:
+            data_commit = commit if version is None or commit.version <= version else data_commit
     info = RevisionInfo(
-        revision_id=made.revision_id,
-        parent_revision_id=made.parent_revision_id,
-        created_time=made.time,
-        created_by=made.by,
-        schema_version=held.schema_version,
-        status=held.status,
-        data_hash=held.data_hash or "",
-        size=held.size or 0,
+        revision_id=origin.revision_id,
+        parent_revision_id=origin.parent_revision_id,
+        created_time=origin.time,
+        created_by=origin.by,
+        schema_version=data_commit.schema_version,
+        status=data_commit.status,
+        data_hash=data_commit.data_hash or "",
+        size=data_commit.size or 0,
     )
-    return info, held
+    return info, data_commit
 
 
-def state_at(history: Sequence[Commit], head: Head, time: datetime) -> Head | None:
+def head_at(history: Sequence[Commit], head: Head, time: datetime) -> Head | None:
     """A resource as its last commit that is not after the time left it, without the data; None where there is none."""
     commit = next((commit for commit in reversed(history) if commit.time <= time), None)
     if commit is None:
         return None
-    made = next(made for made in history if made.kind in MAKES and made.revision_id == commit.revision_id)
-    info, held = written(history, made, commit.version)
-    return resource_at(commit, ResourceMeta.model_validate_json(head.meta), info, None, held.locator)
+    origin = next(
+        origin for origin in history if origin.kind in CREATING_KINDS and origin.revision_id == commit.revision_id
+    )
+    info, data_commit = revision_at(history, origin, commit.version)
+    return resource_at(commit, ResourceMeta.model_validate_json(head.meta), info, None, data_commit.locator)

@@ -12,7 +12,7 @@ from autocrud.storage.row_view import row_of
 # A place among all resources, oldest first.
 Place = tuple[str, str]
 # A unique set's number, and the values of its fields.
-Held = tuple[int, tuple[IndexValue, ...]]
+Claim = tuple[int, tuple[IndexValue, ...]]
 
 
 @dataclass(slots=True)

@@ -16,8 +16,8 @@ from autocrud.resource import CommitKind, revision_number, timestamp
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.metadata.memory.aggregate import aggregate
-from autocrud.storage.metadata.memory.point_in_time import MAKES, state_at, written
-from autocrud.storage.metadata.memory.rows import Held, Place, Row, row_after
+from autocrud.storage.metadata.memory.point_in_time import CREATING_KINDS, head_at, revision_at
+from autocrud.storage.metadata.memory.rows import Claim, Place, Row, row_after
 from autocrud.storage.metadata.memory.snapshot_scan import snapshot_scan
 from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.objects import ObjectStore
@@ -63,7 +63,7 @@ class MemoryMetaStore(MetaStore):
         self._pending: dict[OnDeleteTask, None] = {}
         self._serials = count()  # a locator is never used again
         self._order: list[Place] = []
-        self._holders: dict[Held, str] = {}  # of unique values
+        self._holders: dict[Claim, str] = {}  # of unique values
 
     async def open(self) -> None:
         return
@@ -72,7 +72,7 @@ class MemoryMetaStore(MetaStore):
         return
 
     async def commit(self, batch: Sequence[Item], atomic: bool = False) -> list[Outcome]:
-        before = self._state(batch) if atomic else {}
+        before = self._copy_state(batch) if atomic else {}
         outcomes = [self._register(item) if isinstance(item, Blob) else self._apply(item) for item in batch]
         if atomic and any(outcomes):
             vars(self).update(before)
@@ -86,53 +86,51 @@ class MemoryMetaStore(MetaStore):
         return None if row is None else row.head
 
     async def search(self, query: Query) -> list[Head]:
-        wanted = query.limit + 1
+        page_size = query.limit + 1
         if not query.sort:
             # In the order that the resources are kept in.
             end = len(self._order) if query.after is None else bisect_left(self._order, query.after.values)
             places = (self._order[number] for number in range(end - 1, -1, -1))
-            return [row.head for row in islice(self._selected(query, places), wanted)]
-        rows = sorted(self._selected(query, self._order), key=lambda row: sort_key(query.order, row.columns))
+            return [row.head for row in islice(self._select(query, places), page_size)]
+        rows = sorted(self._select(query, self._order), key=lambda row: sort_key(query.order, row.columns))
         if query.after is not None:
             columns = [key.field.column for key in query.order]
             place = sort_key(query.order, dict(zip(columns, query.after.values, strict=True)))
             rows = rows[bisect_right(rows, place, key=lambda row: sort_key(query.order, row.columns)) :]
-        return [row.head for row in rows[:wanted]]
+        return [row.head for row in rows[:page_size]]
 
     async def count(self, query: Query) -> int:
-        return sum(1 for _ in self._selected(query, self._order))
+        return sum(1 for _ in self._select(query, self._order))
 
     def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:
-        return snapshot_scan(
-            (row.head for row in self._selected(query, self._order)), self._commits if history else None
-        )
+        return snapshot_scan((row.head for row in self._select(query, self._order)), self._commits if history else None)
 
-    async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
-        return aggregate(asked, (row.columns for row in self._selected(asked, self._order)))
+    async def aggregate(self, aggregation: Aggregation) -> list[GroupRow]:
+        return aggregate(aggregation, (row.columns for row in self._select(aggregation, self._order)))
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:
         history = self._commits.get(resource_id, [])
         return [commit for commit in reversed(history) if before is None or commit.version < before][:limit]
 
     async def commit_at(self, resource_id: str, time: datetime) -> Commit | None:
-        return next((one for one in reversed(self._commits.get(resource_id, [])) if one.time <= time), None)
+        return next((commit for commit in reversed(self._commits.get(resource_id, [])) if commit.time <= time), None)
 
     async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
         found: list[Revision] = []
-        for made in reversed(self._commits.get(resource_id, [])):
-            if made.kind not in MAKES or (span.before is not None and made.version >= span.before):
+        for origin in reversed(self._commits.get(resource_id, [])):
+            if origin.kind not in CREATING_KINDS or (span.before is not None and origin.version >= span.before):
                 continue
-            if (span.since and made.time < span.since) or (span.until and made.time > span.until):
+            if (span.since and origin.time < span.since) or (span.until and origin.time > span.until):
                 continue
-            revision = self._revision(made, None)
+            revision = self._revision(origin, None)
             if revision is not None and len(found) < span.limit:
                 found.append(revision)
         return found
 
     async def revision(self, resource_id: str, number: int, version: int | None) -> Revision | None:
-        for made in self._commits.get(resource_id, []):
-            if made.kind in MAKES and made.revision_id == f"{resource_id}:{number}":
-                return self._revision(made, version)
+        for origin in self._commits.get(resource_id, []):
+            if origin.kind in CREATING_KINDS and origin.revision_id == f"{resource_id}:{number}":
+                return self._revision(origin, version)
         return None
 
     async def blobs_of(self, resource_id: str, version: int) -> list[str]:
@@ -140,7 +138,7 @@ class MemoryMetaStore(MetaStore):
 
     async def version_of_blob(self, resource_id: str, file_id: str) -> int | None:
         held = self._references.get(resource_id, {})
-        return max((version for version, named in held.items() if file_id in named), default=None)
+        return max((version for version, resource_ids in held.items() if file_id in resource_ids), default=None)
 
     async def blob(self, file_id: str) -> Blob | None:
         return self._blobs.get(file_id)
@@ -172,14 +170,14 @@ class MemoryMetaStore(MetaStore):
         except KeyError:
             raise DataCorrupted(f"{locator} is lost.") from None
 
-    def _state(self, batch: Sequence[Item]) -> dict[str, Any]:
+    def _copy_state(self, batch: Sequence[Item]) -> dict[str, Any]:
         """Copies of all that a batch may change, as it is."""
-        named = {item.meta.resource_id for item in batch if isinstance(item, Write)}
+        resource_ids = {item.meta.resource_id for item in batch if isinstance(item, Write)}
         state = {name: copy(value) for name, value in vars(self).items() if isinstance(value, dict | list)}
         for held in state.values():
             if isinstance(held, dict):
                 # What is kept of a resource may change in place.
-                held.update({key: copy(held[key]) for key in named & held.keys()})
+                held.update({key: copy(held[key]) for key in resource_ids & held.keys()})
         return state
 
     def _register(self, blob: Blob) -> Outcome:
@@ -188,7 +186,7 @@ class MemoryMetaStore(MetaStore):
         self._blobs[blob.file_id] = blob
         return None
 
-    def _refusal(self, write: Write, row: Row | None) -> Outcome:
+    def _find_refusal(self, write: Write, row: Row | None) -> Outcome:
         resource_id = write.meta.resource_id
         if write.key and write.key.key in self._keys:
             held, holder = self._keys[write.key.key]
@@ -208,40 +206,40 @@ class MemoryMetaStore(MetaStore):
     def _apply(self, write: Write) -> Outcome:
         resource_id = write.meta.resource_id
         row = self._rows.get(resource_id)
-        refused = self._refusal(write, row)
+        refused = self._find_refusal(write, row)
         if refused is not None:
             return refused
         locator = f"{resource_id}/{next(self._serials)}"
-        new = None if write.kind is CommitKind.purge else row_after(self._spec, write, row, locator)
-        if new is not None and (taken := self._taken(new)) is not None:
-            return taken
+        new_row = None if write.kind is CommitKind.purge else row_after(self._spec, write, row, locator)
+        if new_row is not None and (violation := self._find_violation(new_row)) is not None:
+            return violation
         if row is not None:
             del self._order[bisect_left(self._order, row.place)]
-            for held in self._held(row):
+            for held in self._claims_of(row):
                 del self._holders[held]
         if write.follow_up:
             self._pending[on_delete_task_of(write)] = None
-        if new is None:
+        if new_row is None:
             self._forget(resource_id, write.blobs)
         else:
-            self._rows[resource_id] = new
-            insort(self._order, new.place)
-            self._holders |= dict.fromkeys(self._held(new), resource_id)
+            self._rows[resource_id] = new_row
+            insort(self._order, new_row.place)
+            self._holders |= dict.fromkeys(self._claims_of(new_row), resource_id)
             self._record(write, locator)
         return None
 
-    def _held(self, row: Row) -> list[Held]:
+    def _claims_of(self, row: Row) -> list[Claim]:
         """The unique values that a resource holds while it is live."""
         if row.head.is_deleted:
             return []
         claims = ((number, unique.claim(row.index)) for number, unique in enumerate(self._spec.unique_sets))
         return [(number, values) for number, values in claims if values is not None]
 
-    def _taken(self, new: Row) -> UniqueViolation | None:
+    def _find_violation(self, new_row: Row) -> UniqueViolation | None:
         """The first unique set whose values another live resource holds."""
-        for held in self._held(new):
-            holder = self._holders.get(held, new.head.resource_id)
-            if holder != new.head.resource_id:
+        for held in self._claims_of(new_row):
+            holder = self._holders.get(held, new_row.head.resource_id)
+            if holder != new_row.head.resource_id:
                 return UniqueViolation(self._spec.unique_sets[held[0]].names, holder)
         return None
 
@@ -267,43 +265,43 @@ class MemoryMetaStore(MetaStore):
                 del self._data[commit.locator]
                 self._release(resource_id, [commit.version])
 
-    def _revision(self, made: Commit, version: int | None) -> Revision | None:
+    def _revision(self, origin: Commit, version: int | None) -> Revision | None:
         """The revision that a commit made, as of a version; None where its data was pruned."""
-        info, held = written(self._commits[made.resource_id], made, version)
-        return None if held.locator is None else Revision(info, made.version, held.version, held.locator)
+        info, held = revision_at(self._commits[origin.resource_id], origin, version)
+        return None if held.locator is None else Revision(info, origin.version, held.version, held.locator)
 
-    def _release(self, resource_id: str, versions: Iterable[int], kept: Iterable[str] = ()) -> None:
+    def _release(self, resource_id: str, versions: Iterable[int], retained_ids: Iterable[str] = ()) -> None:
         """Drop references, and the blobs that nobody refers to any more, but for those that are kept."""
         held = self._references.get(resource_id, {})
         released = {file_id for version in versions for file_id in held.pop(version, ())}
         used = {file_id for other in self._references.values() for blobs in other.values() for file_id in blobs}
-        for file_id in released - used - set(kept):
+        for file_id in released - used - set(retained_ids):
             self._orphans.append(self._blobs.pop(file_id).key)
 
-    def _forget(self, resource_id: str, kept: Iterable[str]) -> None:
+    def _forget(self, resource_id: str, retained_ids: Iterable[str]) -> None:
         del self._rows[resource_id], self._indexes[resource_id]
         for commit in self._commits.pop(resource_id):
             if commit.locator is not None:
                 del self._data[commit.locator]
-        self._release(resource_id, list(self._references.get(resource_id, ())), kept)
+        self._release(resource_id, list(self._references.get(resource_id, ())), retained_ids)
         self._keys = {key: held for key, held in self._keys.items() if held[1] != resource_id}
 
-    def _then(self, row: Row, query: Query | Aggregation) -> Row | None:
+    def _row_at(self, row: Row, query: Query | Aggregation) -> Row | None:
         """A row as it was at the time of a query; None where it was not."""
         if isinstance(query, Aggregation) or query.at is None:
             return row
         history = self._commits[row.head.resource_id]
-        head = state_at(history, row.head, query.at)
+        head = head_at(history, row.head, query.at)
         if head is None:
             return None
         place = next(place for place, commit in enumerate(history) if commit.version == head.version)
         index = self._indexes[head.resource_id][place]
         return Row(head, index, row_of(self._spec, head.meta, index))
 
-    def _selected(self, query: Query | Aggregation, places: Iterable[Place]) -> Iterator[Row]:
+    def _select(self, query: Query | Aggregation, places: Iterable[Place]) -> Iterator[Row]:
         """The rows at these places for which the query's condition holds."""
         for _, resource_id in places:
-            row = self._then(self._rows[resource_id], query)
+            row = self._row_at(self._rows[resource_id], query)
             if row is None or (row.head.is_deleted and not query.include_deleted):
                 continue
             if holds(query.where, row.columns):

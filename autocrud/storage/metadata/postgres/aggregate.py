@@ -26,7 +26,7 @@ class PostgresAggregates(AggregateCompiler, PostgresCompiler):
     def sums(self, field: IndexField) -> list[str]:
         return [f"sum({self.column(field)})"]
 
-    def whole(self, field: IndexField, parts: Sequence[Any]) -> Any:
+    def combine_sum(self, field: IndexField, parts: Sequence[Any]) -> Any:
         return int(parts[0]) if field.kind is ColumnKind.integer and parts[0] is not None else parts[0]
 
     def mean(self, field: IndexField, names: Sequence[str]) -> str:
@@ -36,7 +36,7 @@ class PostgresAggregates(AggregateCompiler, PostgresCompiler):
         column = self.column(field)
         return f'{function}({column}::text COLLATE "C")' if field.kind is ColumnKind.uuid else f"{function}({column})"
 
-    def held(self, kind: ColumnKind, value: Any) -> ColumnValue:
+    def column_value(self, value: Any) -> ColumnValue:
         match value:
             case Decimal():
                 return decimal_key(value)

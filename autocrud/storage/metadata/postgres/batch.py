@@ -9,7 +9,7 @@ from autocrud.errors import AlreadyExists, AutoCRUDError, Conflict, UniqueViolat
 from autocrud.resource import CommitKind, timestamp
 from autocrud.storage.commit_log.record_codec import data_span, encode_record
 from autocrud.storage.metadata.postgres.history_tables import commit_row
-from autocrud.storage.metadata.postgres.tables import Held, PostgresTables
+from autocrud.storage.metadata.postgres.tables import Claim, PostgresTables
 from autocrud.storage.ports.types import (
     Blob,
     Item,
@@ -29,8 +29,8 @@ class BatchState:
     Attributes:
         version: 0 where there is none.
         created_time: of it, which tells it from another of the same id.
-        record: the place of its last record, and `begun` of its first one.
-        unique: the values that it holds while it is live, and `held` those that it had before the batch.
+        record: the place of its last record, and `first_record` of its first one.
+        unique: the values that it holds while it is live, and `claim` those that it had before the batch.
         last: the last accepted write, and `data` the last one with data.
         references: the blobs that its new commits refer to: resource, version, blob.
         prunes: up to which revision data is given up, which one was current then, and at which version that was.
@@ -44,7 +44,7 @@ class BatchState:
     version: int = 0
     created_time: datetime | None = None
     record: str | None = None
-    unique: list[Held] = field(default_factory=list)
+    unique: list[Claim] = field(default_factory=list)
     last: Write | None = None
     data: Write | None = None
     locator: str = ""
@@ -56,8 +56,8 @@ class BatchState:
     version_before: int = 0
     base: int = 0
     writes: list[tuple[Write, int]] = field(default_factory=list)
-    begun: str | None = None
-    held: Sequence[Held] = ()
+    first_record: str | None = None
+    claim: Sequence[Claim] = ()
 
 
 class Batch:
@@ -78,11 +78,11 @@ class Batch:
         self._known_blobs: set[str] = set()
         self._keys: dict[str, tuple[str, str, str]] = {}
         self.blob_rows: list[tuple[Any, ...]] = []
-        self._holders: dict[Held, str] = {}
+        self._holders: dict[Claim, str] = {}
         self._offset = 0
         self.lines: list[bytes] = []
         self.pending: list[tuple[Any, ...]] = []  # rows of the follow-ups
-        self.erased: list[str] = []  # places of records in this very batch that it also purges
+        self.erased_records: list[str] = []  # places of records in this very batch that it also purges
         self.outcomes: list[Outcome] = []
 
     @property
@@ -99,9 +99,9 @@ class Batch:
         self, resource_id: str, version: int, created_time: datetime, record: str | None, unique: Sequence[Any]
     ) -> None:
         """Take in a locked row; `unique` are its values of the fields of unique sets, in order."""
-        held = self._tables.locked_claims(unique)
+        claim = self._tables.locked_claims(unique)
         self._states[resource_id] = BatchState(
-            version, created_time, record, held, stored=True, version_before=version, base=version, held=held
+            version, created_time, record, claim, stored=True, version_before=version, base=version, claim=claim
         )
 
     @property
@@ -111,9 +111,9 @@ class Batch:
 
     def add_first_record(self, resource_id: str, record: str) -> None:
         """Take in the place of a resource's first record."""
-        self._states[resource_id].begun = record
+        self._states[resource_id].first_record = record
 
-    def unique_values(self) -> Iterable[Held]:
+    def possible_claims(self) -> Iterable[Claim]:
         """All unique values that any write of it may come to hold."""
         for write in self._writes:
             if write.data is not None:
@@ -129,17 +129,17 @@ class Batch:
     @property
     def file_ids(self) -> list[str]:
         """The blobs that it registers or refers to."""
-        named = {file_id for write in self._writes for file_id in write.blobs}
-        return sorted(named | {item.file_id for item in self._items if isinstance(item, Blob)})
+        file_ids = {file_id for write in self._writes for file_id in write.blobs}
+        return sorted(file_ids | {item.file_id for item in self._items if isinstance(item, Blob)})
 
     def add_blobs_and_keys(self, file_ids: Iterable[str], keys: Iterable[tuple[str, str, str, str]]) -> None:
         """Take in the blobs that are registered, and the request keys that are held."""
         self._known_blobs = set(file_ids)
         self._keys = {key: (fingerprint, expires, holder) for key, fingerprint, expires, holder in keys}
 
-    def add_holder(self, held: Held, resource_id: str) -> None:
+    def add_holder(self, claim: Claim, resource_id: str) -> None:
         """Take in who holds a unique value."""
-        self._holders[held] = resource_id
+        self._holders[claim] = resource_id
 
     def decide(self) -> None:
         """Accept or refuse each of its items, in order."""
@@ -149,25 +149,25 @@ class Batch:
 
     def rows(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[tuple[Any, ...]]]:
         """Rows to insert, to update, and to update but for the data."""
-        inserted: list[tuple[Any, ...]] = []
-        updated: list[tuple[Any, ...]] = []
-        moved: list[tuple[Any, ...]] = []
+        new_rows: list[tuple[Any, ...]] = []
+        data_rows: list[tuple[Any, ...]] = []
+        metadata_rows: list[tuple[Any, ...]] = []
         for resource_id in self.resource_ids:
             state = self._states[resource_id]
             if state.last is None or state.version == 0:
                 continue
             row = self._tables.head_row(state.last.meta, state.last.meta_json, state.data, state.locator)
             is_new = not state.stored or state.purged
-            (inserted if is_new else moved if state.data is None else updated).append(row)
-        return inserted, updated, moved
+            (new_rows if is_new else metadata_rows if state.data is None else data_rows).append(row)
+        return new_rows, data_rows, metadata_rows
 
-    def handing_on(self) -> list[str]:
+    def claim_donors(self) -> list[str]:
         """The resources that it changes which had unique values that others of it take."""
         return [
             resource_id
             for resource_id, state in self._states.items()
             if state.last is not None
-            and any(self._holders.get(held, resource_id) != resource_id for held in state.held)
+            and any(self._holders.get(claim, resource_id) != resource_id for claim in state.claim)
         ]
 
     def commits(self) -> list[tuple[Any, ...]]:
@@ -199,7 +199,7 @@ class Batch:
     def states(self) -> list[tuple[str, list[tuple[Any, ...]]]]:
         """The statements that enter its states, of a temporal model, each with its rows."""
         resources = ((state.version_before, state.writes) for state in self._states.values())
-        return self._tables.states.changes(resources, self._tables.index_row)
+        return self._tables.states.plan_statements(resources, self._tables.index_row)
 
     def purged(self) -> list[str]:
         """The resources whose rows and histories are to be removed."""
@@ -228,7 +228,7 @@ class Batch:
         self.lines.append(line)
         return record
 
-    def _refusal(self, write: Write) -> Outcome:
+    def _find_refusal(self, write: Write) -> Outcome:
         """What speaks against a write beside the state of its resource."""
         if write.key and write.key.key in self._keys:
             fingerprint, expires, holder = self._keys[write.key.key]
@@ -239,7 +239,7 @@ class Batch:
     def _decide(self, write: Write) -> Outcome:
         resource_id = write.meta.resource_id
         state = self._states[resource_id]
-        refused = self._refusal(write)
+        refused = self._find_refusal(write)
         if refused is not None:
             return refused
         if write.follows == 0 and state.version:
@@ -247,34 +247,34 @@ class Batch:
         if write.follows != state.version or state.created_time not in (None, write.meta.created_time):
             return Conflict(resource_id, write.follows)
         unique = state.unique if write.data is None else self._tables.claims_of(write.index)
-        wanted = [] if write.meta.is_deleted else unique
-        for held in wanted:
-            holder = self._holders.get(held, resource_id)
+        new_claims = [] if write.meta.is_deleted else unique
+        for claim in new_claims:
+            holder = self._holders.get(claim, resource_id)
             if holder != resource_id:
-                return UniqueViolation(self._tables.unique_sets[held[0]].names, holder)
-        for held in state.unique:
-            if self._holders.get(held) == resource_id:
-                del self._holders[held]
-        for held in wanted:
-            self._holders[held] = resource_id
+                return UniqueViolation(self._tables.unique_sets[claim[0]].names, holder)
+        for claim in state.unique:
+            if self._holders.get(claim) == resource_id:
+                del self._holders[claim]
+        for claim in new_claims:
+            self._holders[claim] = resource_id
         self._accept(write, state, unique)
         return None
 
-    def _accept(self, write: Write, state: BatchState, unique: list[Held]) -> None:
-        line = encode_record(write, state.record, state.begun if write.kind is CommitKind.purge else None)
+    def _accept(self, write: Write, state: BatchState, unique: list[Claim]) -> None:
+        line = encode_record(write, state.record, state.first_record if write.kind is CommitKind.purge else None)
         start, size = data_span(write, len(line))
         locator = f"{self.key}:{self._offset + start}:{size}" if size else None
         record = self._append(line)
         if write.follow_up:
             self.pending.append(astuple(on_delete_task_of(write)))
         if write.kind is CommitKind.purge:
-            self.erased += [row[-1] for row in state.commits]
-            held = self._keys.items()
-            self._keys = {key: row for key, row in held if row[2] != write.meta.resource_id}
+            self.erased_records += [row[-1] for row in state.commits]
+            claim = self._keys.items()
+            self._keys = {key: row for key, row in claim if row[2] != write.meta.resource_id}
             stored = state.stored
             self._states[write.meta.resource_id] = BatchState(last=write, stored=stored, purged=True)
             return
-        state.version, state.record, state.begun = write.meta.version, record, state.begun or record
+        state.version, state.record, state.first_record = write.meta.version, record, state.first_record or record
         state.created_time = write.meta.created_time
         state.unique, state.last = unique, write
         if locator is not None:

@@ -13,22 +13,22 @@ async def apply(connection: Any, tables: PostgresTables, batch: Batch) -> None:
     released: list[str] = []
     # What is set free goes first: who takes it may be in the same batch.
     if purged := batch.purged():
-        await connection.execute(history.purge, purged, batch.erased)
+        await connection.execute(history.purge, purged, batch.erased_records)
         await connection.execute(tables.purge_heads, purged)
         if tables.states.temporal:
             await connection.execute(tables.states.purge, purged)
-        await connection.execute(side_tables.forget_keys, purged)
+        await connection.execute(side_tables.delete_keys_of, purged)
         released = [file_id for (file_id,) in await connection.fetch(side_tables.release, purged)]
-    if handing_on := batch.handing_on():
-        await connection.execute(tables.let_go, handing_on)
-    inserted, updated, moved = batch.rows()
+    if claim_donors := batch.claim_donors():
+        await connection.execute(tables.release_claims, claim_donors)
+    new_rows, data_rows, metadata_rows = batch.rows()
     keys = batch.key_rows()
     if keys:
         await connection.execute(side_tables.delete_keys, *batch.key_times())
     for sql, rows in (
-        (tables.update_meta, moved),
-        (tables.update, updated),
-        (tables.insert, inserted),
+        (tables.update_meta, metadata_rows),
+        (tables.update, data_rows),
+        (tables.insert, new_rows),
         (history.insert_commits, batch.commits()),
         (side_tables.insert_blobs, batch.blob_rows),
         (side_tables.insert_references, batch.references()),
@@ -46,12 +46,12 @@ async def apply(connection: Any, tables: PostgresTables, batch: Batch) -> None:
 
 async def _prune(connection: Any, tables: PostgresTables, prunes: Sequence[tuple[Any, ...]]) -> None:
     history, side_tables = tables.history, tables.side_tables
-    gone = await connection.fetch(history.prune, *columns_of(prunes))
-    if not gone:
+    pruned_rows = await connection.fetch(history.prune, *columns_of(prunes))
+    if not pruned_rows:
         return
     if tables.states.temporal:
-        await connection.execute(tables.states.prune, *columns_of([tuple(row) for row in gone]))
-    released = await connection.fetch(side_tables.release_versions, *columns_of([tuple(row) for row in gone]))
+        await connection.execute(tables.states.prune, *columns_of([tuple(row) for row in pruned_rows]))
+    released = await connection.fetch(side_tables.release_versions, *columns_of([tuple(row) for row in pruned_rows]))
     await _orphan(connection, tables, [file_id for (file_id,) in released], deferred=True)
 
 

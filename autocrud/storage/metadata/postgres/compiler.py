@@ -30,12 +30,12 @@ _INFINITE = {date.min: "-infinity", date.max: "infinity"}  # as which the driver
 _MOST_BYTES = 63  # of a name in PostgreSQL, which cuts longer ones, and would make two of them one
 
 
-def quoted(name: str) -> str:
+def quote(name: str) -> str:
     """A name as an SQL identifier, whatever is in it."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def fitting(name: str) -> str:
+def fit_name(name: str) -> str:
     """A name that PostgreSQL does not cut: one that is too long ends in a hash of itself."""
     encoded = name.encode()
     if len(encoded) <= _MOST_BYTES:
@@ -56,21 +56,21 @@ class TableNames:
 
     def qualified(self, name: str) -> str:
         """Return the name with its schema."""
-        return f"{quoted(self._schema)}.{self.local(name)}"
+        return f"{quote(self._schema)}.{self.local(name)}"
 
     def local(self, name: str) -> str:
         """Return the name without its schema. CREATE INDEX takes no other."""
-        return quoted(fitting(f"{self._base}_{name}"))
+        return quote(fit_name(f"{self._base}_{name}"))
 
 
 def column_name(field: IndexField) -> str:
     """The name of a field's column."""
-    return fitting(field.column)
+    return fit_name(field.column)
 
 
 def folded_name(field: IndexField) -> str:
     """The name of the column with a text's case folded, by Python as everywhere else."""
-    return fitting(f"cf_{field.name}")
+    return fit_name(f"cf_{field.name}")
 
 
 def is_folded(field: IndexField) -> bool:
@@ -84,21 +84,21 @@ def column_type(field: IndexField) -> str:
     return f"{KINDS[field.kind][0]}{'[]' if field.is_list else ''}"
 
 
-def carried(kind: str) -> str:
+def parameter_type(kind: str) -> str:
     """The type in which values of a type go into a statement, of which `unnest` takes an array: lists go as texts."""
     return "text" if kind.endswith("[]") else kind
 
 
-def typed(field: IndexField, value: IndexValue) -> Any:
+def to_driver(field: IndexField, value: IndexValue) -> Any:
     """A column's value as PostgreSQL takes it; a list as the text of an array."""
     if isinstance(value, tuple):
-        return "{" + ",".join([_element(typed(field, item)) for item in value]) + "}"
+        return "{" + ",".join([_element(to_driver(field, item)) for item in value]) + "}"
     return None if value is None else KINDS[field.kind][1](value)
 
 
 def converter(field: IndexField) -> Callable[[Any], Any]:
     """What makes of a column's value, which is not null, the one that PostgreSQL takes."""
-    return partial(typed, field) if field.is_list else KINDS[field.kind][1]
+    return partial(to_driver, field) if field.is_list else KINDS[field.kind][1]
 
 
 def _element(value: Any) -> str:
@@ -109,7 +109,7 @@ def _element(value: Any) -> str:
 
 def words_of(field: DocumentField) -> str:
     """The words of a document, as an index has them."""
-    return f"array_to_tsvector(string_to_array(btrim({quoted(column_name(field))}), '  '))"
+    return f"array_to_tsvector(string_to_array(btrim({quote(column_name(field))}), '  '))"
 
 
 def _tsquery(text: TextQuery) -> str:
@@ -125,32 +125,32 @@ def _tsquery(text: TextQuery) -> str:
 
 def names_of(columns: Iterable[str]) -> str:
     """Columns, quoted."""
-    return ", ".join(map(quoted, columns))
+    return ", ".join(map(quote, columns))
 
 
 def rows_of(columns: Mapping[str, str]) -> str:
     """The arrays of a statement's arguments, as rows."""
-    casts = ", ".join(f"${number}::{carried(kind)}[]" for number, kind in enumerate(columns.values(), 1))
+    casts = ", ".join(f"${number}::{parameter_type(kind)}[]" for number, kind in enumerate(columns.values(), 1))
     return f"unnest({casts}) AS row ({names_of(columns)})"
 
 
-def given(name: str, kind: str) -> str:
+def row_value(name: str, kind: str) -> str:
     """A column's value in such a row."""
-    return f"row.{quoted(name)}" + (f"::{kind}" if carried(kind) != kind else "")
+    return f"row.{quote(name)}" + (f"::{kind}" if parameter_type(kind) != kind else "")
 
 
 class PostgresCompiler(Compiler):
     """One statement for PostgreSQL, with `$n` for each value."""
 
-    live = "NOT is_deleted"
+    not_deleted = "NOT is_deleted"
 
     def name(self, field: IndexField) -> str:
-        return quoted(column_name(field))
+        return quote(column_name(field))
 
-    def bound(self, field: IndexField, value: ColumnValue) -> str:
-        return self.place(typed(field, value), KINDS[field.kind][0])
+    def bind(self, field: IndexField, value: ColumnValue) -> str:
+        return self.place(to_driver(field, value), KINDS[field.kind][0])
 
-    def bound_text(self, text: str) -> str:
+    def bind_text(self, text: str) -> str:
         return self.place(text, "text")
 
     def place(self, value: Any, kind: str) -> str:
@@ -158,18 +158,18 @@ class PostgresCompiler(Compiler):
         self.values.append(value)
         return f"${len(self.values)}::{kind}"
 
-    def one_of(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
+    def in_term(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
         return f"{self.column(field)} = ANY({self._array(field, values)})"
 
     def text_term(self, field: IndexField, operator: Operator, text: str) -> str:
         column = self.column(field)
         if operator is Operator.contains:
-            return f"strpos({column}, {self.bound_text(text)}) > 0"
+            return f"strpos({column}, {self.bind_text(text)}) > 0"
         if operator is Operator.icontains:
-            return f"strpos({quoted(folded_name(field))}, {self.bound_text(text)}) > 0"
+            return f"strpos({quote(folded_name(field))}, {self.bind_text(text)}) > 0"
         if operator is Operator.regex:
-            return f"{column} ~ {self.bound_text(text)}"
-        return f"right({column}, {len(text)}) = {self.bound_text(text)}" if text else f"{column} IS NOT NULL"
+            return f"{column} ~ {self.bind_text(text)}"
+        return f"right({column}, {len(text)}) = {self.bind_text(text)}" if text else f"{column} IS NOT NULL"
 
     def list_term(self, field: IndexField, operator: Operator, values: Sequence[ColumnValue]) -> str:
         sign = "&&" if operator is Operator.contains_any else "@>"
@@ -180,8 +180,8 @@ class PostgresCompiler(Compiler):
         for clauses, sign in ((text.wanted, ">"), (text.unwanted, "=")):
             # The words are not known by their places.
             phrases = [clause for clause in clauses if len(clause.words) > 1]
-            terms += [f"strpos({self.name(field)}, {self.bound_text(clause.pattern)}) {sign} 0" for clause in phrases]
+            terms += [f"strpos({self.name(field)}, {self.bind_text(clause.pattern)}) {sign} 0" for clause in phrases]
         return f"({' AND '.join(terms)})"
 
     def _array(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
-        return self.place([typed(field, value) for value in values], f"{KINDS[field.kind][0]}[]")
+        return self.place([to_driver(field, value) for value in values], f"{KINDS[field.kind][0]}[]")

@@ -14,7 +14,7 @@ _CONNECT_SECONDS = 5.0
 _STATEMENT_SECONDS = 30.0
 
 
-_LOST = (
+_LOST_CONNECTION_ERRORS = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
@@ -27,7 +27,7 @@ class ConnectionLost(StorageUnavailable):
     """The connection ended, or never came about; whatever transaction was open on it is rolled back or committed."""
 
 
-class Raced(Exception):
+class WriteRaced(Exception):
     """Another transaction was in the way: what was read is no longer so. The same again may succeed."""
 
 
@@ -47,7 +47,7 @@ class PostgresConnections:
         self._statement_cache = statement_cache
         self._pool: Any = None
         # Long readers take their time, and leave the other half to all else.
-        self.pictures = asyncio.Semaphore(max(1, size // 2))
+        self.scan_slots = asyncio.Semaphore(max(1, size // 2))
         try:
             parts = urlsplit(url)
             self.host = f"{parts.hostname or 'localhost'}:{parts.port or 5432}"
@@ -73,7 +73,7 @@ class PostgresConnections:
                 reset=_end_transaction,
             )
         except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise ConfigurationError(self._diagnosis(error), argument="postgres_url") from _without_secrets(error)
+            raise ConfigurationError(self._diagnose(error), argument="postgres_url") from _without_secrets(error)
 
     async def close(self) -> None:
         """Disconnect. May be called twice."""
@@ -124,7 +124,7 @@ class PostgresConnections:
             raise
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[Any]:
+    async def dedicated_connection(self) -> AsyncIterator[Any]:
         """A connection beside the pool, for what takes long: it has no limit of time, and takes none from others.
 
         Raises:
@@ -164,15 +164,15 @@ class PostgresConnections:
         try:
             yield
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            translated = self._translated(error)
+            translated = self._translate(error)
             if translated is error:
                 raise
             raise translated from error
 
-    def _translated(self, error: Exception) -> Exception:
+    def _translate(self, error: Exception) -> Exception:
         message = f"PostgreSQL at {self.host}: {str(error) or type(error).__name__}."
         if isinstance(error, asyncpg.UniqueViolationError | asyncpg.TransactionRollbackError):
-            return Raced(str(error))
+            return WriteRaced(str(error))
         if isinstance(error, TimeoutError | asyncpg.QueryCanceledError | asyncpg.InsufficientResourcesError):
             return StorageUnavailable(message)
         if isinstance(error, asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError):
@@ -180,11 +180,11 @@ class PostgresConnections:
             return StorageUnavailable(f"PostgreSQL at {self.host}: {reason}.")
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError | asyncpg.LockNotAvailableError):
             return StorageUnavailable(message)
-        if isinstance(error, _LOST) and not isinstance(error, ValueError | TypeError):
+        if isinstance(error, _LOST_CONNECTION_ERRORS) and not isinstance(error, ValueError | TypeError):
             return ConnectionLost(message)
         return error
 
-    def _diagnosis(self, error: Exception) -> str:
+    def _diagnose(self, error: Exception) -> str:
         where = f"PostgreSQL at {self.host}"
         if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
             return f"{where} refuses the user or the password"

@@ -50,7 +50,7 @@ class PostgresHistoryTables:
             " SELECT record, 3, false FROM gone UNION SELECT unnest($2::text[]), 3, false"
         )
         # Lives of an id that began at the same time, as imports may have them, are told apart by their first records.
-        self.begun = (
+        self.first_records = (
             f"SELECT DISTINCT ON (resource_id) resource_id, record FROM {self.commits}"
             " WHERE resource_id = ANY($1::text[]) ORDER BY resource_id, version"
         )
@@ -68,8 +68,8 @@ class PostgresHistoryTables:
             " AND c.resource_id > $2 ORDER BY c.resource_id LIMIT $3"
         )
         self.insert_erasures = f"INSERT INTO {self.erasures} SELECT unnest($1::text[]), 3, unnest($2::boolean[])"
-        self.pending = f"SELECT record, step FROM {self.erasures} WHERE deferred <= $1"
-        self.erased = f"DELETE FROM {self.erasures} WHERE record = ANY($1::text[])"
+        self.pending_erasures = f"SELECT record, step FROM {self.erasures} WHERE deferred <= $1"
+        self.delete_erasures = f"DELETE FROM {self.erasures} WHERE record = ANY($1::text[])"
 
     def revisions(self, resource_id: str, span: RevisionSpan) -> tuple[str, list[Any]]:
         """Return the statement for revisions, newest first, and its arguments."""

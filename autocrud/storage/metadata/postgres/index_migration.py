@@ -16,9 +16,9 @@ from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.index_backfill.column_state import signature
 from autocrud.storage.index_backfill.runner import BackfillEngine, NotUnique, Progress, large_values, values_of
-from autocrud.storage.metadata.postgres.compiler import fitting, quoted
-from autocrud.storage.metadata.postgres.connection import PostgresConnections, Raced
-from autocrud.storage.metadata.postgres.index_state import columns_of_field, furthest_behind, values_of_field
+from autocrud.storage.metadata.postgres.compiler import fit_name, quote
+from autocrud.storage.metadata.postgres.connection import PostgresConnections, WriteRaced
+from autocrud.storage.metadata.postgres.index_state import columns_of_field, least_filled, values_of_field
 from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 from autocrud.storage.metadata.postgres.schema import (
     IndexDefinition,
@@ -76,27 +76,29 @@ class PostgresBackfillEngine(BackfillEngine):
                 if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", lock):
                     return False
                 await self._fill(connection, fields, rows)
-        except Raced as error:
+        except WriteRaced as error:
             logger.info("%s: a batch of filling begins again: %s", self._spec.name, error)
         return True
 
     async def index(self, postponed: Collection[str]) -> bool:
-        later = {fitting(f"{self._tables.heads_name}_{column}") for column in postponed}
+        postponed_names = {fit_name(f"{self._tables.heads_name}_{column}") for column in postponed}
         definitions = index_definitions(self._spec, self._tables)
         async with self._pool.connection() as connection:
             present = await present_indexes(connection, self._tables)
-        if not _obsolete(present, definitions) and all(name in present or name in later for name in definitions):
+        if not _obsolete(present, definitions) and all(
+            name in present or name in postponed_names for name in definitions
+        ):
             return True
         try:
-            async with self._pool.alone() as guard, guard.transaction():
+            async with self._pool.dedicated_connection() as guard, guard.transaction():
                 if not await guard.fetchval(
                     "SELECT pg_try_advisory_xact_lock($1)", key_of(f"{self._tables.heads}:index")
                 ):
                     return False
                 # Ends the portal of the statement before, whose snapshot the build would wait for, and that for ever.
                 await guard.execute("SELECT 1")
-                async with self._pool.alone() as builder:
-                    task = asyncio.ensure_future(self._match_indexes(builder, definitions, later))
+                async with self._pool.dedicated_connection() as builder:
+                    task = asyncio.ensure_future(self._match_indexes(builder, definitions, postponed_names))
                     try:
                         # Or a timeout of idle transactions would end the one that keeps other nodes out.
                         while not (await asyncio.wait([task], timeout=_KEEP_ALIVE))[0]:
@@ -120,8 +122,8 @@ class PostgresBackfillEngine(BackfillEngine):
 
     async def _fill(self, connection: Any, fields: Sequence[IndexField], rows: int) -> None:
         tables, states = self._tables, self._tables.index_states
-        behind, after = furthest_behind(await states.pending(connection), fields)
-        if not behind:
+        pending_fields, after = least_filled(await states.pending(connection), fields)
+        if not pending_fields:
             return
         found = await connection.fetch(
             f"SELECT resource_id, version, head, head_locator FROM {tables.heads} WHERE resource_id > $1"
@@ -130,32 +132,36 @@ class PostgresBackfillEngine(BackfillEngine):
             rows,
         )
         places = [(resource_id, locator) for resource_id, _, head, locator in found if head is None]
-        large = await large_values(self._spec, behind, places, self._records.data)
+        large = await large_values(self._spec, pending_fields, places, self._records.data)
         values = []
         for resource_id, version, head, locator in found:
             if head is not None:
-                mine = values_of(self._spec, behind, resource_id, head)
+                row_values = values_of(self._spec, pending_fields, resource_id, head)
             else:
-                known = large[resource_id, locator]
-                if isinstance(known, Exception):
-                    if await self._has_moved(connection, resource_id, version):
+                logged_values = large[resource_id, locator]
+                if isinstance(logged_values, Exception):
+                    if await self._has_changed(connection, resource_id, version):
                         continue
-                    raise known
-                mine = known
+                    raise logged_values
+                row_values = logged_values
             columns = [
-                part for field, value in zip(behind, mine, strict=True) for part in values_of_field(field, value)
+                part
+                for field, value in zip(pending_fields, row_values, strict=True)
+                for part in values_of_field(field, value)
             ]
             values.append((resource_id, version, *columns))
-        await self._set(connection, behind, values)
-        reached = found[-1][0] if len(found) == rows else None
-        await connection.execute(states.reach, reached, len(found), [field.column for field in behind])
+        await self._update_rows(connection, pending_fields, values)
+        position = found[-1][0] if len(found) == rows else None
+        await connection.execute(states.advance, position, len(found), [field.column for field in pending_fields])
 
-    async def _set(self, connection: Any, fields: Sequence[IndexField], values: Sequence[tuple[Any, ...]]) -> None:
+    async def _update_rows(
+        self, connection: Any, fields: Sequence[IndexField], values: Sequence[tuple[Any, ...]]
+    ) -> None:
         """Set the columns of rows that are as they were read; what was written since has them."""
         columns = {name: kind for field in fields for name, kind in columns_of_field(field).items()}
         # A list comes as the text of an array.
         pairs = [
-            (quoted(name), f"${number}::{'text::' * kind.endswith('[]')}{kind}")
+            (quote(name), f"${number}::{'text::' * kind.endswith('[]')}{kind}")
             for number, (name, kind) in enumerate(columns.items(), 3)
         ]
         assignments = ", ".join(f"{name} = {value}" for name, value in pairs)
@@ -173,28 +179,28 @@ class PostgresBackfillEngine(BackfillEngine):
                 raise
             raise NotUnique(index.unique) from error
 
-    async def _has_moved(self, connection: Any, resource_id: str, version: int) -> bool:
+    async def _has_changed(self, connection: Any, resource_id: str, version: int) -> bool:
         current = await connection.fetchval(
             f"SELECT version FROM {self._tables.heads} WHERE resource_id = $1", resource_id
         )
         return bool(current != version)
 
     async def _match_indexes(
-        self, connection: Any, definitions: Mapping[str, IndexDefinition], later: Collection[str]
+        self, connection: Any, definitions: Mapping[str, IndexDefinition], postponed_names: Collection[str]
     ) -> None:
-        schema = quoted(self._tables.schema)
+        schema = quote(self._tables.schema)
         present = await present_indexes(connection, self._tables)
         for name in _obsolete(present, definitions):
-            await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quoted(name)}", timeout=_LONG)
+            await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quote(name)}", timeout=_LONG)
             present.pop(name)
         for name, index in definitions.items():
-            if name in present or name in later:
+            if name in present or name in postponed_names:
                 continue
             logger.info("%s: building the index %s", self._spec.name, name)
             try:
                 await connection.execute(index.create(concurrently=True), timeout=_LONG)
             except asyncpg.UniqueViolationError as error:
-                await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quoted(name)}", timeout=_LONG)
+                await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quote(name)}", timeout=_LONG)
                 if index.unique is None:
                     raise
                 raise NotUnique(index.unique) from error
@@ -210,32 +216,34 @@ async def match_columns(connection: Any, spec: ModelSpec[Any], tables: PostgresT
         asyncpg.LockNotAvailableError: others read for too long.
     """
     fields = tables.index_states
-    were_there = not await connection.fetchval("SELECT to_regclass($1)::text", fields.table)
-    if were_there:
+    predates_states = not await connection.fetchval("SELECT to_regclass($1)::text", fields.table)
+    if predates_states:
         await connection.execute(fields.create)
     existing = await _existing_columns(connection, tables)
     states = await fields.states(connection)
     stale = [field for field in spec.index_fields if not fields.is_current(states.get(field.column), field)]
-    lacking = {
-        field.column: [name for name, kind in columns_of_field(field).items() if existing.get(name) != _shown(kind)]
+    missing = {
+        field.column: [
+            name for name, kind in columns_of_field(field).items() if existing.get(name) != _without_zone(kind)
+        ]
         for field in spec.index_fields
     }
-    begun = [field for field in spec.index_fields if field in stale or lacking[field.column]]
-    if not begun:
+    fields_to_begin = [field for field in spec.index_fields if field in stale or missing[field.column]]
+    if not fields_to_begin:
         return
     # Before the lock, which is held to the end of the transaction.
     total = await connection.fetchval(f"SELECT count(*) FROM {tables.heads}", timeout=_LONG)
     await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
-    for field in begun:
-        is_filled = not total or (were_there and not lacking[field.column])
+    for field in fields_to_begin:
+        is_filled = not total or (predates_states and not missing[field.column])
         after = None if is_filled else ""
         await connection.execute(fields.begin, field.column, signature(field), after, total)
-        for name in lacking[field.column]:
+        for name in missing[field.column]:
             kind = columns_of_field(field)[name]
             collation = ' COLLATE "C"' if kind in ("text", "text[]") else ""
             if name in existing:
-                await connection.execute(f"ALTER TABLE {tables.heads} DROP COLUMN {quoted(name)}")
-            await connection.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quoted(name)} {kind}{collation}")
+                await connection.execute(f"ALTER TABLE {tables.heads} DROP COLUMN {quote(name)}")
+            await connection.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quote(name)} {kind}{collation}")
     await connection.execute("SET LOCAL lock_timeout = 0")
 
 
@@ -248,7 +256,7 @@ async def _existing_columns(connection: Any, tables: PostgresTables) -> dict[str
     return {name: kind.replace(" with time zone", "") for name, kind in rows}
 
 
-def _shown(kind: str) -> str:
+def _without_zone(kind: str) -> str:
     return kind.replace("timestamptz", "timestamp")
 
 

@@ -12,7 +12,7 @@ from autocrud.schema.column_types import IndexValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.index_backfill.column_state import STATES, FieldState, signature, signature_of_states
-from autocrud.storage.metadata.postgres.compiler import column_name, column_type, folded_name, is_folded, typed
+from autocrud.storage.metadata.postgres.compiler import column_name, column_type, folded_name, is_folded, to_driver
 
 
 class PostgresIndexStates:
@@ -27,11 +27,13 @@ class PostgresIndexStates:
 
     def __init__(self, spec: ModelSpec[Any], table: str, heads: str) -> None:
         self.table = table
-        self._own = {field.column: signature(field) for field in spec.index_fields}
-        self._of_states = signature_of_states(spec)
-        own = _literals(self._own.values())
-        known = _literals([self._of_states, *self._own.values()]) if spec.temporal else own
-        strangers = f"AND signature NOT IN ({known})" if known else ""
+        self._own_signatures = {field.column: signature(field) for field in spec.index_fields}
+        self._states_signature = signature_of_states(spec)
+        signatures = _literals(self._own_signatures.values())
+        known_signatures = (
+            _literals([self._states_signature, *self._own_signatures.values()]) if spec.temporal else signatures
+        )
+        strangers = f"AND signature NOT IN ({known_signatures})" if known_signatures else ""
         # Part of a statement that every write makes, so that it costs no more than a look at a few rows.
         self.mark_stale = f"passed AS (UPDATE {table} SET passed_by = true WHERE NOT passed_by {strangers})"
         self.create = (
@@ -44,23 +46,23 @@ class PostgresIndexStates:
         )
         self.begin_again = (
             f"UPDATE {table} SET after = '', done = 0, total = (SELECT count(*) FROM {heads}), passed_by = false"
-            f" WHERE passed_by AND signature IN ({own or 'NULL'})"
+            f" WHERE passed_by AND signature IN ({signatures or 'NULL'})"
         )
-        self.reach = f'UPDATE {table} SET after = $1, done = done + $2 WHERE "column" = ANY($3::text[])'
+        self.advance = f'UPDATE {table} SET after = $1, done = done + $2 WHERE "column" = ANY($3::text[])'
         self._states = f'SELECT "column", signature, after, done, total, passed_by FROM {table}'
 
-    async def hold_states(self, connection: Any) -> bool:
+    async def holds_states(self, connection: Any) -> bool:
         """Whether the states that are kept are of these fields, and were not passed by."""
         if not await connection.fetchval("SELECT to_regclass($1)::text", self.table):
             return False
         wanted = f'SELECT 1 FROM {self.table} WHERE "column" = $1 AND signature = $2 AND NOT passed_by'
-        return bool(await connection.fetchval(wanted, STATES, self._of_states))
+        return bool(await connection.fetchval(wanted, STATES, self._states_signature))
 
     async def begin_states(self, connection: Any) -> None:
         """From now on states are kept: whoever does not know them passes by."""
         # Without the table, which comes later, nothing notes who does: the next start fills them again.
         if await connection.fetchval("SELECT to_regclass($1)::text", self.table):
-            await connection.execute(self.begin, STATES, self._of_states, None, 0)
+            await connection.execute(self.begin, STATES, self._states_signature, None, 0)
 
     async def states(self, connection: Any) -> dict[str, FieldState[str]]:
         """The states, by the columns."""
@@ -73,7 +75,9 @@ class PostgresIndexStates:
         """
         states = (await self.states(connection)).values()
         found = (
-            state for state in states if state.after is not None and self._own.get(state.column) == state.signature
+            state
+            for state in states
+            if state.after is not None and self._own_signatures.get(state.column) == state.signature
         )
         return sorted(found, key=lambda state: (state.after or "", state.column))
 
@@ -82,7 +86,7 @@ class PostgresIndexStates:
         return state is not None and state.signature == signature(field) and not state.stale
 
     def _is_own(self, state: FieldState[str]) -> bool:
-        return self._own.get(state.column) == state.signature
+        return self._own_signatures.get(state.column) == state.signature
 
 
 def _literals(signatures: Iterable[str]) -> str:
@@ -99,10 +103,10 @@ def columns_of_field(field: IndexField) -> dict[str, str]:
 def values_of_field(field: IndexField, value: IndexValue) -> list[Any]:
     """What these columns hold for a value."""
     folded = [value.casefold() if isinstance(value, str) else None] if is_folded(field) else []
-    return [typed(field, value), *folded]
+    return [to_driver(field, value), *folded]
 
 
-def furthest_behind(states: Iterable[FieldState[str]], fields: Iterable[IndexField]) -> tuple[list[IndexField], str]:
+def least_filled(states: Iterable[FieldState[str]], fields: Iterable[IndexField]) -> tuple[list[IndexField], str]:
     """Those of the fields that are furthest behind, all at the same resource, and its id."""
     wanted = {field.column: field for field in fields}
     found = [state for state in states if state.column in wanted]

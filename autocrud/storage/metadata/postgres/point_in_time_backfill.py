@@ -8,7 +8,7 @@ from autocrud.resource import ResourceMeta
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.metadata.postgres.history_tables import commit_of_row
 from autocrud.storage.metadata.postgres.record_store import PostgresRecords
-from autocrud.storage.metadata.postgres.tables import PostgresTables, columns_of, declared
+from autocrud.storage.metadata.postgres.tables import PostgresTables, column_definitions, columns_of
 from autocrud.storage.point_in_time import meta_then, rows_of_commits, values_of
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ async def begin_states(connection: Any, tables: PostgresTables) -> None:
         return
     kinds = {**states.columns, "until": "timestamptz"}
     differing = await connection.fetch(_DIFFERING, list(kinds), list(kinds.values()), states.table)
-    if not differing and await fields.hold_states(connection):
+    if not differing and await fields.holds_states(connection):
         return
     await _lock_writers(connection, tables)
     if any(is_there for _, is_there in differing):  # as another type: its values could not be written
@@ -47,12 +47,12 @@ async def begin_states(connection: Any, tables: PostgresTables) -> None:
         exists = False
     if exists:
         for name, _ in differing:
-            column = declared({name: kinds[name]}, nullable=True)
+            column = column_definitions({name: kinds[name]}, nullable=True)
             await connection.execute(f"ALTER TABLE {states.table} ADD COLUMN {column}")
         await _empty(connection, tables)
     else:
         columns = ", ".join(
-            declared({name: kind}, nullable=name in tables.index_columns) for name, kind in kinds.items()
+            column_definitions({name: kind}, nullable=name in tables.index_columns) for name, kind in kinds.items()
         )
         await connection.execute(f"CREATE TABLE {states.table} ({columns}, PRIMARY KEY (resource_id, version))")
     await fields.begin_states(connection)
@@ -78,27 +78,27 @@ async def fill_states(connection: Any, spec: ModelSpec[Any], tables: PostgresTab
     """
     if not spec.temporal:
         return
-    lacking = [
+    missing_indexes = [
         sql
         for name, sql in tables.states.indexes().items()
         if not await connection.fetchval("SELECT to_regclass($1)::text", name)
     ]
-    if not lacking:
+    if not missing_indexes:
         return
     # Who writes waits: he needs the states before his own.
     await connection.execute(f"LOCK TABLE {tables.states.table} IN ACCESS EXCLUSIVE MODE")
     after: str | None = ""
     done = 0
     while after is not None:
-        after, some = await _fill_some(connection, spec, tables, records, after)
-        done += some
-        if some:
+        after, batch_size = await _fill_batch(connection, spec, tables, records, after)
+        done += batch_size
+        if batch_size:
             logger.info("%s: filled the states of %d resources", spec.name, done)
-    for sql in lacking:
+    for sql in missing_indexes:
         await connection.execute(sql)
 
 
-async def _fill_some(
+async def _fill_batch(
     connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords, after: str
 ) -> tuple[str | None, int]:
     """Fill some resources; the id to go on behind, None at the end, and how many they were."""
@@ -111,16 +111,16 @@ async def _fill_some(
     )
     if not rows:
         return None, 0
-    born = {resource_id: ResourceMeta.model_validate_json(meta) for resource_id, meta, _ in rows}
-    found = await connection.fetch(tables.history.all_commits_of, list(born))
+    metas = {resource_id: ResourceMeta.model_validate_json(meta) for resource_id, meta, _ in rows}
+    found = await connection.fetch(tables.history.all_commits_of, list(metas))
     commits = [commit_of_row(row) for row in found]
     values = await values_of(spec, commits, records.data, {resource_id: data for resource_id, _, data in rows})
-    nothing = (None,) * len(spec.index_fields)
-    entered = []
+    no_values = (None,) * len(spec.index_fields)
+    state_rows = []
     for resource_id, group in groupby(commits, key=lambda commit: commit.resource_id):
-        for state in rows_of_commits(list(group), values.get(resource_id, {}), nothing):
-            meta = meta_then(state.commit, born[resource_id])
-            entered.append(states.row(meta, state.until, tables.index_row(state.index)))
-    await connection.execute(states.purge, list(born))
-    await connection.execute(states.insert, *columns_of(entered))
+        for state in rows_of_commits(list(group), values.get(resource_id, {}), no_values):
+            meta = meta_then(state.commit, metas[resource_id])
+            state_rows.append(states.row(meta, state.until, tables.index_row(state.index)))
+    await connection.execute(states.purge, list(metas))
+    await connection.execute(states.insert, *columns_of(state_rows))
     return rows[-1][0], len(rows)

@@ -25,12 +25,12 @@ _STAGE = "autocrud_rebuild"
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Record:
     """A record where it was found."""
 
     place: str
     after: str | None
-    begun: str | None
+    first_record: str | None
     created_time: str
     write: Write
 
@@ -48,7 +48,7 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
         return
     done, after = 0, ""
     released: set[str] = set()
-    misfits: set[IndexField] = set()
+    unfit_fields: set[IndexField] = set()
     while ids := await _next_ids(connection, after):
         found = await connection.fetch(
             f"SELECT resource_id, place, line FROM {_STAGE} WHERE resource_id = ANY($1::text[])"
@@ -57,7 +57,7 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
         )
         rebuilt = _Rebuilt()
         for _, group in groupby(found, key=lambda row: row[0]):
-            items = [_found(spec, place, line, misfits) for _, place, line in group]
+            items = [_decode(spec, place, line, unfit_fields) for _, place, line in group]
             rebuilt.add(tables, *_history(items))
             # Also what was rolled back: to follow up what did not happen does nothing.
             rebuilt.pending += [astuple(on_delete_task_of(item.write)) for item in items if item.write.follow_up]
@@ -68,8 +68,8 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
     # Not before all references are known.
     await connection.execute(tables.side_tables.delete_orphans, list(released), False)
     await connection.execute(f"DROP TABLE {_STAGE}")
-    for unfit in misfits:  # whether what stands now does not fit, filling tells
-        await connection.execute(tables.index_states.begin, unfit.column, signature(unfit), "", done)
+    for unfit_field in unfit_fields:  # whether what stands now does not fit, filling tells
+        await connection.execute(tables.index_states.begin, unfit_field.column, signature(unfit_field), "", done)
 
 
 @dataclass
@@ -85,10 +85,10 @@ class _Rebuilt:
     released: list[str] = field(default_factory=list)
     pending: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def add(self, tables: PostgresTables, history: Sequence[_Found], dead: Sequence[_Found]) -> None:
+    def add(self, tables: PostgresTables, history: Sequence[_Record], dead_records: Sequence[_Record]) -> None:
         """Add one resource: the commits that it has, and the records of lives that were purged."""
-        self.erasures += [(item.place, False) for item in dead]
-        self.released += [file_id for item in dead for file_id in item.write.blobs]
+        self.erasures += [(item.place, False) for item in dead_records]
+        self.released += [file_id for item in dead_records for file_id in item.write.blobs]
         if not history:
             return
         self.heads.append(_head_row(tables, history))
@@ -122,35 +122,37 @@ class _Rebuilt:
                 await connection.execute(sql, *columns_of(values))
 
 
-def _state_rows(tables: PostgresTables, history: Sequence[_Found], pruned: set[int]) -> Iterator[tuple[Any, ...]]:
+def _state_rows(tables: PostgresTables, history: Sequence[_Record], pruned: set[int]) -> Iterator[tuple[Any, ...]]:
     """The states of a temporal model, one for each commit."""
-    nothing = (None,) * len(tables.fields)
-    index: tuple[Any, ...] = nothing
+    no_values = (None,) * len(tables.fields)
+    index: tuple[Any, ...] = no_values
     for number, item in enumerate(history if tables.states.temporal else ()):
         meta = item.write.meta
         if item.write.revision is not None:  # the commits that follow leave the data as it is
-            index = nothing if meta.version in pruned else item.write.index
+            index = no_values if meta.version in pruned else item.write.index
         until = history[number + 1].write.meta.updated_time if number + 1 < len(history) else None
         yield tables.states.row(meta, until, tables.index_row(index))
 
 
-def _pruned(history: Sequence[_Found]) -> set[int]:
+def _pruned(history: Sequence[_Record]) -> set[int]:
     """The versions whose data was given up."""
-    held: dict[int, str] = {}
+    revision_ids: dict[int, str] = {}
     pruned: set[int] = set()
     for item in history:
         write, meta = item.write, item.write.meta
         if write.revision is not None:
-            held[meta.version] = write.revision.revision_id
+            revision_ids[meta.version] = write.revision.revision_id
         if write.prunes:
-            gone = {
+            newly_pruned = {
                 version
-                for version, revision_id in held.items()
+                for version, revision_id in revision_ids.items()
                 if revision_number(meta.resource_id, revision_id) <= write.prunes
                 and revision_id != meta.current_revision_id
             }
-            pruned |= gone
-            held = {version: revision_id for version, revision_id in held.items() if version not in gone}
+            pruned |= newly_pruned
+            revision_ids = {
+                version: revision_id for version, revision_id in revision_ids.items() if version not in newly_pruned
+            }
     return pruned
 
 
@@ -160,7 +162,7 @@ async def _stage(connection: Any, tables: PostgresTables, records: PostgresRecor
         f'CREATE TEMPORARY TABLE {_STAGE} (resource_id text COLLATE "C", version bigint, place text COLLATE "C",'
         " line bytea) ON COMMIT DROP"
     )
-    some = False
+    has_records = False
     blobs: dict[str, tuple[Any, ...]] = {}
     async for lines in records.lines():
         values = []
@@ -176,15 +178,15 @@ async def _stage(connection: Any, tables: PostgresTables, records: PostgresRecor
             except (ValueError, KeyError, TypeError) as error:
                 raise DataCorrupted(f"{place} is not a record.") from error
         if values:
-            some = True
+            has_records = True
             insert = f"INSERT INTO {_STAGE} SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[])"
             await connection.execute(insert, *columns_of(values))
     await connection.execute(f"CREATE INDEX ON {_STAGE} (resource_id)")
     # A blob whose object is gone was given up, or never came to be.
-    standing = [blobs[key] async for key in records.blob_keys() if key in blobs] if blobs else []
-    if standing:
-        await connection.execute(tables.side_tables.insert_missing_blobs, *columns_of(standing))
-    return some
+    present_blobs = [blobs[key] async for key in records.blob_keys() if key in blobs] if blobs else []
+    if present_blobs:
+        await connection.execute(tables.side_tables.insert_missing_blobs, *columns_of(present_blobs))
+    return has_records
 
 
 async def _next_ids(connection: Any, after: str) -> list[str]:
@@ -192,50 +194,52 @@ async def _next_ids(connection: Any, after: str) -> list[str]:
     return [resource_id for (resource_id,) in await connection.fetch(sql, after)]
 
 
-def _found(spec: ModelSpec[Any], place: str, line: bytes, misfits: set[IndexField]) -> _Found:
+def _decode(spec: ModelSpec[Any], place: str, line: bytes, unfit_fields: set[IndexField]) -> _Record:
     try:
-        write = decode_record(spec, line, misfits)
+        write = decode_record(spec, line, unfit_fields)
         record = parse_record(line)
     except (ValueError, LookupError) as error:
         raise DataCorrupted(f"{place} is not a record.") from error
     if isinstance(write, Blob):
         raise DataCorrupted(f"{place} is a blob's record.")
-    return _Found(place, record.get("after"), record.get("begun"), record["meta"]["created_time"], write)
+    return _Record(place, record.get("after"), record.get("begun"), record["meta"]["created_time"], write)
 
 
-def _history(found: Sequence[_Found]) -> tuple[list[_Found], list[_Found]]:
+def _history(found: Sequence[_Record]) -> tuple[list[_Record], list[_Record]]:
     """One resource's history, the oldest first, and the records of what was purged.
 
     An id that was purged and given again has had several lives.
     """
-    dead: list[_Found] = []
-    alive: list[list[_Found]] = []
+    dead_records: list[_Record] = []
+    live_chains: list[list[_Record]] = []
     for life in _lives(found):
         chain = _chain(life)
         if _is_ended(chain, life):
-            dead += [item for item in life if item.write.kind is not CommitKind.purge]
+            dead_records += [item for item in life if item.write.kind is not CommitKind.purge]
         else:
-            alive.append(chain)
+            live_chains.append(chain)
     # Two that live: one of them was created by a transaction that was rolled back, and is in one object for ever.
-    return max(alive, key=lambda chain: (len(set(map(_object_of, chain))) > 1, chain[-1].place), default=[]), dead
+    return max(
+        live_chains, key=lambda chain: (len(set(map(_object_of, chain))) > 1, chain[-1].place), default=[]
+    ), dead_records
 
 
-def _lives(found: Sequence[_Found]) -> Iterator[list[_Found]]:
+def _lives(found: Sequence[_Record]) -> Iterator[list[_Record]]:
     """The lives of an id, told apart by the time of their creation, and where an import has given that again, by the
     first record: each names the one before it, and a purge the first one. What leads nowhere was purged in part.
     """
-    by_time: dict[str, list[_Found]] = {}
+    by_time: dict[str, list[_Record]] = {}
     for item in found:
         by_time.setdefault(item.created_time, []).append(item)
     for items in by_time.values():
         purges = [item for item in items if item.write.kind is CommitKind.purge]
-        if not purges or any(item.begun is None for item in purges):
+        if not purges or any(item.first_record is None for item in purges):
             yield items
             continue
         firsts: dict[str, str] = {}
-        lives: dict[str, list[_Found]] = {}
+        lives: dict[str, list[_Record]] = {}
         for item in sorted(items, key=lambda item: item.write.meta.version):
-            first = item.begun or (firsts.get(item.after or "", "") if item.write.follows else item.place)
+            first = item.first_record or (firsts.get(item.after or "", "") if item.write.follows else item.place)
             firsts[item.place] = first
             lives.setdefault(first, []).append(item)
         if "" in lives:
@@ -243,11 +247,11 @@ def _lives(found: Sequence[_Found]) -> Iterator[list[_Found]]:
         yield from lives.values()
 
 
-def _object_of(item: _Found) -> str:
+def _object_of(item: _Record) -> str:
     return parse_locator(item.place)[0]
 
 
-def _is_ended(chain: Sequence[_Found], life: Sequence[_Found]) -> bool:
+def _is_ended(chain: Sequence[_Record], life: Sequence[_Record]) -> bool:
     """Whether a life was purged. One that was not, and lacks versions, has lost records.
 
     Raises:
@@ -266,26 +270,26 @@ def _is_ended(chain: Sequence[_Found], life: Sequence[_Found]) -> bool:
     raise DataCorrupted(f"Of {resource_id!r} there are records up to {chain[-1].place}, and not all of those before.")
 
 
-def _chain(items: Iterable[_Found]) -> list[_Found]:
+def _chain(items: Iterable[_Record]) -> list[_Record]:
     """From the newest version down, each time the record that the one above it follows."""
-    by_version: dict[int, dict[str, _Found]] = {}
+    by_version: dict[int, dict[str, _Record]] = {}
     for item in items:
         by_version.setdefault(item.write.meta.version, {})[item.place] = item
-    chain: list[_Found] = []
+    chain: list[_Record] = []
     for version in sorted(by_version, reverse=True):
-        claims = by_version[version]
-        named = claims.get(chain[-1].after or "") if chain else None
-        chain.append(named or claims[max(claims)])
+        existing = by_version[version]
+        previous = existing.get(chain[-1].after or "") if chain else None
+        chain.append(previous or existing[max(existing)])
     return chain[::-1]
 
 
-def _head_row(tables: PostgresTables, history: Sequence[_Found]) -> tuple[Any, ...]:
+def _head_row(tables: PostgresTables, history: Sequence[_Record]) -> tuple[Any, ...]:
     last = history[-1].write
     data = next(item for item in reversed(history) if item.write.data is not None)
     return tables.head_row(last.meta, last.meta_json, data.write, _locator(data) or "")
 
 
-def _locator(item: _Found) -> str | None:
+def _locator(item: _Record) -> str | None:
     key, offset, length = parse_locator(item.place)
     start, size = data_span(item.write, length)
     return f"{key}:{offset + start}:{size}" if size else None

@@ -48,10 +48,10 @@ class PostgresRecords:
         for place, step in erasures:
             if step == 1:
                 await self._objects.delete(f"{self._prefix}/{place}")
-        for wanted in (2, 3):
+        for current_step in (2, 3):
             spans: dict[str, list[tuple[int, int]]] = {}
             for place, step in erasures:
-                if step == wanted:
+                if step == current_step:
                     key, offset, length = parse_locator(place)
                     spans.setdefault(key, []).append((offset, length))
             for key in sorted(spans, reverse=True):

@@ -12,13 +12,19 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import DocumentField
 from autocrud.schema.unique_constraints import UniqueSet
 from autocrud.storage.index_backfill.column_state import signature
-from autocrud.storage.metadata.postgres.compiler import column_name, fitting, quoted, words_of
+from autocrud.storage.metadata.postgres.compiler import column_name, fit_name, quote, words_of
 from autocrud.storage.metadata.postgres.history_tables import COMMIT_COLUMNS
 from autocrud.storage.metadata.postgres.point_in_time_backfill import begin_states, fill_states
 from autocrud.storage.metadata.postgres.rebuild import rebuild
 from autocrud.storage.metadata.postgres.record_store import PostgresRecords
-from autocrud.storage.metadata.postgres.tables import DATA_COLUMNS, META_COLUMNS, TEXT, PostgresTables, declared
-from autocrud.storage.metadata.sql.revisions import REWRITES
+from autocrud.storage.metadata.postgres.tables import (
+    DATA_COLUMNS,
+    META_COLUMNS,
+    TEXT,
+    PostgresTables,
+    column_definitions,
+)
+from autocrud.storage.metadata.sql.revisions import REWRITING_KINDS
 
 _LONG = 86400.0  # seconds, for what is built of all rows
 _MARK = "autocrud: "  # begins the comment on each index of ours, which tells how it was made
@@ -43,12 +49,12 @@ class IndexDefinition:
     def create(self, *, concurrently: bool = False) -> str:
         """Return the statement that makes the index."""
         kind = f"{'UNIQUE ' * (self.unique is not None)}INDEX{' CONCURRENTLY' * concurrently}"
-        return f"CREATE {kind} {quoted(self.name)} ON {self.table} {self.target}"
+        return f"CREATE {kind} {quote(self.name)} ON {self.table} {self.target}"
 
     def comment(self, schema: str) -> str:
         """Return the statement that notes on the index how it was made."""
         text = (_MARK + self.create()).replace("'", "''")
-        return f"COMMENT ON INDEX {quoted(schema)}.{quoted(self.name)} IS '{text}'"
+        return f"COMMENT ON INDEX {quote(schema)}.{quote(self.name)} IS '{text}'"
 
 
 async def prepare(connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords) -> None:
@@ -84,7 +90,7 @@ async def _create_schema(connection: Any, tables: PostgresTables) -> None:
     # Asked first: IF NOT EXISTS needs the right to create one even where there is one.
     if not await connection.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", tables.schema):
         await connection.execute("SELECT pg_advisory_xact_lock($1)", key_of(tables.schema))
-        await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(tables.schema)}")
+        await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(tables.schema)}")
 
 
 async def _create_tables(connection: Any, tables: PostgresTables) -> bool:
@@ -93,12 +99,12 @@ async def _create_tables(connection: Any, tables: PostgresTables) -> bool:
     if await connection.fetchval("SELECT to_regclass($1)::text", tables.heads):
         await _upgrade(connection, tables)
         return False
-    heads = declared({"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS})
+    heads = column_definitions({"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS})
     await connection.execute(f"CREATE TABLE {tables.heads} ({heads}, PRIMARY KEY (resource_id))")
     await connection.execute(f"DROP TABLE IF EXISTS {history.commits}, {history.erasures}, {tables.states.table}")
     names = (side_tables.blobs, side_tables.references, side_tables.keys, side_tables.on_delete_tasks.table)
     await connection.execute(f"DROP TABLE IF EXISTS {', '.join(names)}")
-    commits = f"{declared(COMMIT_COLUMNS)}, PRIMARY KEY (resource_id, version)"
+    commits = f"{column_definitions(COMMIT_COLUMNS)}, PRIMARY KEY (resource_id, version)"
     erasures = "record text PRIMARY KEY, step integer NOT NULL, deferred boolean NOT NULL"
     await connection.execute(f"CREATE TABLE {history.commits} ({commits})")
     await connection.execute(f"CREATE TABLE {history.erasures} ({erasures})")
@@ -144,7 +150,7 @@ def _side_tables(tables: PostgresTables) -> Iterator[str]:
 def _history_indexes(spec: ModelSpec[Any], tables: PostgresTables) -> Iterator[str]:
     """Yield the statements that create the missing indexes of the history, beside its primary key."""
     commits, local = tables.history.commits, tables.names.local
-    rewrites = f"(resource_id, revision_id, version) WHERE kind IN {REWRITES}"
+    rewrites = f"(resource_id, revision_id, version) WHERE kind IN {REWRITING_KINDS}"
     yield f"CREATE INDEX IF NOT EXISTS {local('commits_rewrites')} ON {commits} {rewrites}"
     if spec.retention is not None:
         # Only a retention searches for old data: without one, the index would be cost alone.
@@ -159,7 +165,7 @@ async def _create_columns(connection: Any, spec: ModelSpec[Any], tables: Postgre
     await connection.execute(states.create)
     for name, kind in tables.index_columns.items():
         collation = ' COLLATE "C"' if kind in ("text", "text[]") else ""
-        await connection.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quoted(name)} {kind}{collation}")
+        await connection.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quote(name)} {kind}{collation}")
     for field in spec.index_fields:
         await connection.execute(states.begin, field.column, signature(field), None, 0)
 
@@ -196,7 +202,7 @@ def index_definitions(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str,
         f"{tables.heads_name}_live": (f"{order} {live}", None),
     }
     for field in spec.index_fields:
-        name, column = fitting(f"{tables.heads_name}_{field.column}"), quoted(column_name(field))
+        name, column = fit_name(f"{tables.heads_name}_{field.column}"), quote(column_name(field))
         if field.is_list:
             # Of what is deleted, too, for which there is no other one; readers do not pay for what writers put off.
             found[name] = (f"USING gin ({column}) WITH (fastupdate = off)", None)
@@ -207,8 +213,8 @@ def index_definitions(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str,
     for unique in spec.unique_sets:
         # That of one field serves its filters too, and stands in place of its other one.
         kind = "ix" if len(unique.fields) == 1 else "un"
-        columns = ", ".join(quoted(column_name(field)) for field in unique.fields)
-        found[fitting(f"{tables.heads_name}_{kind}_{unique.name}")] = (f"({columns}) {live}", unique)
+        columns = ", ".join(quote(column_name(field)) for field in unique.fields)
+        found[fit_name(f"{tables.heads_name}_{kind}_{unique.name}")] = (f"({columns}) {live}", unique)
     return {name: IndexDefinition(name, tables.heads, target, unique) for name, (target, unique) in found.items()}
 
 

@@ -47,7 +47,7 @@ class PostgresSideTables:
         )
         self.insert_keys = _insert(self.keys, key="text", fingerprint="text", expires="text", resource_id="text")
         self.insert_missing_keys = f"{self.insert_keys} ON CONFLICT DO NOTHING"
-        self.forget_keys = f"DELETE FROM {self.keys} WHERE resource_id = ANY($1::text[])"
+        self.delete_keys_of = f"DELETE FROM {self.keys} WHERE resource_id = ANY($1::text[])"
         self.drop_expired_keys = f"DELETE FROM {self.keys} WHERE expires < $1"
 
 

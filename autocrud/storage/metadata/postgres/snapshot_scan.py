@@ -7,7 +7,7 @@ from autocrud.query.conditions import Query
 from autocrud.storage.metadata.postgres.compiler import PostgresCompiler
 from autocrud.storage.metadata.postgres.connection import PostgresConnections
 from autocrud.storage.metadata.postgres.history_tables import commit_columns, commit_of_row
-from autocrud.storage.metadata.postgres.tables import HEAD, PostgresTables, head_of, live
+from autocrud.storage.metadata.postgres.tables import HEAD, PostgresTables, head_of
 from autocrud.storage.ports.types import CommitEntry, ScanItem
 
 _PAGE = 200
@@ -20,29 +20,29 @@ async def snapshot_scan(
 ) -> AsyncIterator[Sequence[ScanItem]]:
     """What a query selects, as of now, in a transaction that keeps a connection of the pool until it ends."""
     compiler = PostgresCompiler()
-    sql = (_pasts if history else _heads)(compiler, tables, query)
-    seen = _past if history else head_of
+    sql = (_select_commits if history else _select_heads)(compiler, tables, query)
+    to_item = _commit_entry if history else head_of
     moment = {"isolation": "repeatable_read", "readonly": True}
-    async with pool.pictures, pool.connection() as connection, connection.transaction(**moment):
+    async with pool.scan_slots, pool.connection() as connection, connection.transaction(**moment):
         # Whoever reads slowly is idle in between, and no statement takes long but for the first.
         await connection.execute(_PATIENT)
         cursor = await connection.cursor(sql, *compiler.values)
         while rows := await cursor.fetch(_PAGE, timeout=_SECONDS):
-            yield [seen(row) for row in rows]
+            yield [to_item(row) for row in rows]
 
 
-def _heads(compiler: PostgresCompiler, tables: PostgresTables, query: Query) -> str:
-    where = f"{live(query)} AND {compiler.where(query.where)}"
+def _select_heads(compiler: PostgresCompiler, tables: PostgresTables, query: Query) -> str:
+    where = f"{compiler.live(query)} AND {compiler.where(query.where)}"
     return f"SELECT {HEAD} FROM {tables.heads} WHERE {where} ORDER BY resource_id"
 
 
-def _pasts(compiler: PostgresCompiler, tables: PostgresTables, query: Query) -> str:
-    chosen = f"SELECT resource_id FROM {tables.heads} WHERE {live(query)} AND {compiler.where(query.where)}"
+def _select_commits(compiler: PostgresCompiler, tables: PostgresTables, query: Query) -> str:
+    chosen = f"SELECT resource_id FROM {tables.heads} WHERE {compiler.live(query)} AND {compiler.where(query.where)}"
     joined = f"{tables.history.commits} c JOIN {tables.heads} h ON h.resource_id = c.resource_id"
     where = f"c.resource_id IN ({chosen}) ORDER BY c.resource_id, c.version"
     return f"SELECT h.created_time, h.created_by, {commit_columns('c')} FROM {joined} WHERE {where}"
 
 
-def _past(row: Any) -> ScanItem:
+def _commit_entry(row: Any) -> ScanItem:
     created_time, created_by, *commit = row
     return CommitEntry(commit_of_row(commit), created_time, created_by)

@@ -18,10 +18,10 @@ from autocrud.storage.commit_log.group_commit import GroupCommit
 from autocrud.storage.index_backfill.runner import IndexBackfill
 from autocrud.storage.metadata.postgres.batch import Batch
 from autocrud.storage.metadata.postgres.batch_apply import apply
-from autocrud.storage.metadata.postgres.connection import ConnectionLost, PostgresConnections, Raced
+from autocrud.storage.metadata.postgres.connection import ConnectionLost, PostgresConnections, WriteRaced
 from autocrud.storage.metadata.postgres.history_tables import commit_of_row
 from autocrud.storage.metadata.postgres.index_migration import PostgresBackfillEngine
-from autocrud.storage.metadata.postgres.point_in_time import heads_then
+from autocrud.storage.metadata.postgres.point_in_time import search_past
 from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 from autocrud.storage.metadata.postgres.schema import prepare
 from autocrud.storage.metadata.postgres.snapshot_scan import snapshot_scan
@@ -72,31 +72,31 @@ class PostgresMetaStore(MetaStore):
         self._pool = pool
         self._records = records
         self._tables = PostgresTables(spec, schema, inline_limit)
-        self._filling = IndexBackfill(spec, PostgresBackfillEngine(spec, pool, self._tables, records))
+        self._backfill = IndexBackfill(spec, PostgresBackfillEngine(spec, pool, self._tables, records))
         self._gets: GroupCommit[str, Head | None] = GroupCommit(self._get)
 
     async def open(self) -> None:
         async with self._pool.connection() as connection:
             await prepare(connection, self._spec, self._tables, self._records)
         await self._erase()
-        await self._filling.open()
+        await self._backfill.open()
 
     async def close(self) -> None:
-        await self._filling.close()
+        await self._backfill.close()
         await self._gets.drain()
 
     async def commit(self, batch: Sequence[Item], atomic: bool = False) -> list[Outcome]:
-        lost = False
+        was_lost = False
         for _ in range(_MAX_RETRIES):
             try:
                 return await self._commit(batch, atomic)
-            except Raced as error:
+            except WriteRaced as error:
                 logger.info("%s: a batch begins again: %s", self._spec.name, error)
             except ConnectionLost:
                 # Nothing is committed; after a restart of the server all of its connections are found dead.
-                if lost:
+                if was_lost:
                     raise
-                lost = True
+                was_lost = True
         if len(batch) > 1 and not atomic:
             return [(await self._commit_alone(write)) for write in batch]
         raise StorageUnavailable(f"PostgreSQL: other writers of {self._spec.name} were always faster.")
@@ -106,8 +106,8 @@ class PostgresMetaStore(MetaStore):
 
     async def search(self, query: Query) -> list[Head]:
         if query.at is not None:
-            return await self._search_then(query)
-        self._filling.check(query)
+            return await self._search_past(query)
+        self._backfill.check(query)
         found: list[Head] = []
         for statement in self._tables.searches(query):
             sql, values = statement(query.limit + 1 - len(found))
@@ -117,22 +117,22 @@ class PostgresMetaStore(MetaStore):
         return found
 
     async def count(self, query: Query) -> int:
-        self._filling.check(query)
+        self._backfill.check(query)
         sql, values = self._tables.count(query)
         return int((await self._pool.fetch(sql, *values))[0][0])
 
     def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:
-        self._filling.check(query)
+        self._backfill.check(query)
         return snapshot_scan(self._pool, self._tables, query, history)
 
-    async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
-        self._filling.require(asked.fields)
-        sql, compiler = self._tables.aggregate(asked)
+    async def aggregate(self, aggregation: Aggregation) -> list[GroupRow]:
+        self._backfill.require(aggregation.fields)
+        sql, compiler = self._tables.aggregate(aggregation)
         try:
             rows = await self._pool.fetch(sql, *compiler.values)
         except asyncpg.NumericValueOutOfRangeError as error:
             raise too_large() from error
-        return [compiler.group(asked, row) for row in rows]
+        return [compiler.group(aggregation, row) for row in rows]
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:
         last = 2**62 if before is None else before
@@ -184,18 +184,18 @@ class PostgresMetaStore(MetaStore):
         await self._erase(deferred=True)
         async with self._pool.connection() as connection:
             await connection.execute(self._tables.side_tables.drop_expired_keys, timestamp(datetime.now(UTC)))
-        await self._filling.resume()
+        await self._backfill.resume()
 
     async def read(self, locator: str) -> bytes:
         return await self._records.data(locator)
 
-    async def _search_then(self, query: Query) -> list[Head]:
+    async def _search_past(self, query: Query) -> list[Head]:
         try:
             async with self._pool.connection() as connection:
-                return await heads_then(connection, self._tables.states, query)
+                return await search_past(connection, self._tables.states, query)
         except ConnectionLost:
             async with self._pool.connection() as connection:
-                return await heads_then(connection, self._tables.states, query)
+                return await search_past(connection, self._tables.states, query)
 
     async def _get(self, resource_ids: Sequence[str]) -> list[Head | None]:
         """Reads by id that arrived together, in one statement."""
@@ -210,7 +210,7 @@ class PostgresMetaStore(MetaStore):
 
     async def _commit(self, writes: Sequence[Item], atomic: bool) -> list[Outcome]:
         batch = Batch(self._tables, writes, f"records/{uuid7()}.ndjson", atomic)
-        sent = answered = False
+        was_sent = was_answered = False
         transaction_id = ""
         try:
             async with self._pool.connection() as connection:
@@ -225,16 +225,16 @@ class PostgresMetaStore(MetaStore):
                 if not batch.lines:
                     await transaction.rollback()
                     return batch.outcomes
-                sent = True
-                answered = await self._pool.commit(transaction)
+                was_sent = True
+                was_answered = await self._pool.commit(transaction)
         except StorageUnavailable:
             # Where the connection ends behind the COMMIT, on its way back to the pool, the batch must not begin again.
-            if not sent:
+            if not was_sent:
                 raise
-        if not answered and not await self._was_committed(transaction_id):
+        if not was_answered and not await self._was_committed(transaction_id):
             await self._records.discard(batch.key)
             raise ConnectionLost("PostgreSQL went away before it committed.")
-        return await self._erase_after(batch)
+        return await self._erase_purged(batch)
 
     async def _stage(self, connection: Any, batch: Batch) -> str:
         """Decide and apply the batch in the open transaction, and store its records; the transaction's id."""
@@ -244,18 +244,18 @@ class PostgresMetaStore(MetaStore):
             if resource_id is not None:
                 batch.add_row(resource_id, version, created_time, record, unique)
         if batch.purges:
-            for resource_id, record in await connection.fetch(self._tables.history.begun, batch.purges):
+            for resource_id, record in await connection.fetch(self._tables.history.first_records, batch.purges):
                 batch.add_first_record(resource_id, record)
-        wanted = self._tables.wanted_holders(batch.unique_values())
-        if self._tables.holders is not None and any(wanted):
-            arguments = self._tables.holders_arguments(wanted)
+        claims_by_set = self._tables.group_claims(batch.possible_claims())
+        if self._tables.holders is not None and any(claims_by_set):
+            arguments = self._tables.holder_arguments(claims_by_set)
             for number, place, resource_id in await connection.fetch(self._tables.holders, *arguments):
-                batch.add_holder((number, wanted[number][place - 1]), resource_id)
+                batch.add_holder((number, claims_by_set[number][place - 1]), resource_id)
         side_tables = self._tables.side_tables
         keys, blobs = batch.request_keys, batch.file_ids
-        held = await connection.fetch(side_tables.select_keys, keys) if keys else []
-        known = await connection.fetch(side_tables.share_blobs, blobs) if blobs else []
-        batch.add_blobs_and_keys((file_id for (file_id,) in known), held)
+        key_rows = await connection.fetch(side_tables.select_keys, keys) if keys else []
+        blob_rows = await connection.fetch(side_tables.share_blobs, blobs) if blobs else []
+        batch.add_blobs_and_keys((file_id for (file_id,) in blob_rows), key_rows)
         batch.decide()
         if batch.lines:
             await self._apply_and_persist(connection, batch)
@@ -294,7 +294,7 @@ class PostgresMetaStore(MetaStore):
             await asyncio.sleep(delay)
             delay = min(delay * 2, _LONGEST_DELAY)
 
-    async def _erase_after(self, batch: Batch) -> list[Outcome]:
+    async def _erase_purged(self, batch: Batch) -> list[Outcome]:
         if not batch.purged():
             return batch.outcomes
         try:
@@ -307,8 +307,8 @@ class PostgresMetaStore(MetaStore):
     async def _erase(self, *, deferred: bool = False) -> None:
         """Erase what was purged; what was pruned, for which there is time, only if it is asked for."""
         history = self._tables.history
-        pending = [tuple(row) for row in await self._pool.fetch(history.pending, deferred)]
+        pending = [tuple(row) for row in await self._pool.fetch(history.pending_erasures, deferred)]
         if pending:
             await self._records.erase(pending)
             async with self._pool.connection() as connection:
-                await connection.execute(history.erased, [place for place, _ in pending])
+                await connection.execute(history.delete_erasures, [place for place, _ in pending])

@@ -17,25 +17,25 @@ from autocrud.storage.metadata.postgres.compiler import (
     column_type,
     converter,
     folded_name,
-    given,
     is_folded,
     names_of,
-    quoted,
+    quote,
+    row_value,
     rows_of,
 )
 from autocrud.storage.metadata.postgres.history_tables import PostgresHistoryTables
 from autocrud.storage.metadata.postgres.index_state import PostgresIndexStates
-from autocrud.storage.metadata.postgres.point_in_time import ASKED_COLUMNS, PostgresStates
+from autocrud.storage.metadata.postgres.point_in_time import FILTER_COLUMNS, PostgresStates
 from autocrud.storage.metadata.postgres.side_tables import PostgresSideTables
 from autocrud.storage.metadata.sql.compiler import Segment
 from autocrud.storage.ports.types import Head, Write
 
 TEXT = 'text COLLATE "C"'  # whose order is that of the bytes, as everywhere else
-META_COLUMNS = {**ASKED_COLUMNS, "meta": "bytea"}
+META_COLUMNS = {**FILTER_COLUMNS, "meta": "bytea"}
 DATA_COLUMNS = {"revision_info": "bytea", "head": "bytea", "head_locator": "text"}
 NULLABLE = {"created_by", "updated_by", "head", "by", "parent_revision_id", "data_hash", "size", "locator"}
 
-Held = tuple[int, tuple[Any, ...]]  # a unique set's number, and the values of its fields
+Claim = tuple[int, tuple[Any, ...]]  # a unique set's number, and the values of its fields
 
 HEAD = "resource_id, version, is_deleted, created_time, meta, revision_info, head, head_locator"
 
@@ -66,57 +66,56 @@ class PostgresTables:
         self.index_columns = {**self._value_columns, **folded}
         self.states = PostgresStates(spec, names, self.heads, self.history.commits, self.index_columns)
         self.unique_sets = spec.unique_sets
-        self._unique = sorted({position for unique in self.unique_sets for position in unique.positions})
+        self._unique_positions = sorted({position for unique in self.unique_sets for position in unique.positions})
         self._head_columns = {"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS, **self.index_columns}
-        values = ", ".join(given(name, kind) for name, kind in self._head_columns.items())
+        values = ", ".join(row_value(name, kind) for name, kind in self._head_columns.items())
         into = f"INSERT INTO {self.heads} ({names_of(self._head_columns)})"
         self.insert = f"{into} SELECT {values} FROM {rows_of(self._head_columns)}"
-        self.update = self._update_of(self._head_columns)
-        self.update_index = self._update_of({"resource_id": "text", **self.index_columns})
-        self.update_meta = self._update_of({"resource_id": "text", **META_COLUMNS})
+        self.update = self._update_statement(self._head_columns)
+        self.update_meta = self._update_statement({"resource_id": "text", **META_COLUMNS})
         self.purge_heads = f"DELETE FROM {self.heads} WHERE resource_id = ANY($1::text[])"
         # An index judges row by row. What is deleted holds nothing, until the batch makes of the row what it is to be.
-        self.let_go = f"UPDATE {self.heads} SET is_deleted = true WHERE resource_id = ANY($1::text[])"
+        self.release_claims = f"UPDATE {self.heads} SET is_deleted = true WHERE resource_id = ANY($1::text[])"
         self.get = f"SELECT {HEAD} FROM {self.heads} WHERE resource_id = ANY($1::text[])"
         self.lock = self._lock()
         self.holders = self._holders()
 
-    def typed(self, index: Sequence[IndexValue]) -> list[Any]:
+    def to_driver_values(self, index: Sequence[IndexValue]) -> list[Any]:
         """Index values, in the order of the fields, as PostgreSQL takes them."""
         pairs = zip(self._converters, index, strict=True)
         return [value if value is None else convert(value) for convert, value in pairs]
 
-    def claims_of(self, index: Sequence[IndexValue]) -> list[Held]:
+    def claims_of(self, index: Sequence[IndexValue]) -> list[Claim]:
         """Of index values those that must be unique."""
-        return self.claims(self.typed(index)) if self.unique_sets else []
+        return self.claims(self.to_driver_values(index)) if self.unique_sets else []
 
     def index_row(self, index: Sequence[IndexValue]) -> list[Any]:
         """The values of all index columns."""
         folded = [index[number] for number in self._folded]
-        return [*self.typed(index), *(text.casefold() if isinstance(text, str) else None for text in folded)]
+        return [*self.to_driver_values(index), *(text.casefold() if isinstance(text, str) else None for text in folded)]
 
-    def claims(self, values: Sequence[Any]) -> list[Held]:
+    def claims(self, values: Sequence[Any]) -> list[Claim]:
         """Of all index values, as PostgreSQL takes them, those that must be unique."""
         found = ((number, unique.claim(values)) for number, unique in enumerate(self.unique_sets))
         return [(number, claim) for number, claim in found if claim is not None]
 
-    def locked_claims(self, values: Sequence[Any]) -> list[Held]:
+    def locked_claims(self, values: Sequence[Any]) -> list[Claim]:
         """The claims of a row as `lock` reads it."""
         index: list[Any] = [None] * len(self.fields)
-        for position, value in zip(self._unique, values, strict=True):
+        for position, value in zip(self._unique_positions, values, strict=True):
             index[position] = value
         return self.claims(index)
 
-    def wanted_holders(self, claims: Iterable[Held]) -> list[list[tuple[Any, ...]]]:
+    def group_claims(self, claims: Iterable[Claim]) -> list[list[tuple[Any, ...]]]:
         """What is claimed of each unique set, each once."""
-        wanted: list[dict[tuple[Any, ...], None]] = [{} for _ in self.unique_sets]
+        claims_by_set: list[dict[tuple[Any, ...], None]] = [{} for _ in self.unique_sets]
         for number, values in claims:
-            wanted[number][values] = None
-        return [list(found) for found in wanted]
+            claims_by_set[number][values] = None
+        return [list(found) for found in claims_by_set]
 
-    def holders_arguments(self, wanted: Sequence[Sequence[tuple[Any, ...]]]) -> list[list[Any]]:
+    def holder_arguments(self, claims_by_set: Sequence[Sequence[tuple[Any, ...]]]) -> list[list[Any]]:
         """The same as arguments of `holders`: one array for each field of each set."""
-        pairs = zip(self.unique_sets, wanted, strict=True)
+        pairs = zip(self.unique_sets, claims_by_set, strict=True)
         return [[claim[place] for claim in found] for unique, found in pairs for place in range(len(unique.fields))]
 
     def searches(self, query: Query) -> Iterator[Callable[[int], tuple[str, list[Any]]]]:
@@ -125,8 +124,8 @@ class PostgresTables:
 
             def statement(limit: int, segment: Segment = segment) -> tuple[str, list[Any]]:
                 compiler = PostgresCompiler()
-                where = f"{live(query)} AND {compiler.where(query.where)}"
-                where += f" AND {segment.condition} AND {compiler.behind(segment)}"
+                where = f"{compiler.live(query)} AND {compiler.where(query.where)}"
+                where += f" AND {segment.condition} AND {compiler.cursor_condition(segment)}"
                 order = f"ORDER BY {compiler.order_by(segment.keys)} LIMIT {compiler.place(limit, 'bigint')}"
                 return f"SELECT {HEAD} FROM {self.heads} WHERE {where} {order}", compiler.values
 
@@ -137,13 +136,13 @@ class PostgresTables:
         compiler = PostgresCompiler()
         if query.at is not None:
             return self.states.count(compiler, query), compiler.values
-        where = f"{live(query)} AND {compiler.where(query.where)}"
+        where = f"{compiler.live(query)} AND {compiler.where(query.where)}"
         return f"SELECT count(*) FROM {self.heads} WHERE {where}", compiler.values
 
-    def aggregate(self, asked: Aggregation) -> tuple[str, PostgresAggregates]:
+    def aggregate(self, aggregation: Aggregation) -> tuple[str, PostgresAggregates]:
         """The statement for a page of groups, and what holds its arguments and reads its rows."""
         compiler = PostgresAggregates()
-        return compiler.statement(self.heads, asked, live(asked)), compiler
+        return compiler.statement(self.heads, aggregation), compiler
 
     def head_row(self, meta: ResourceMeta, meta_json: bytes, data: Write | None, locator: str) -> tuple[Any, ...]:
         """A row for `insert` or `update`; without data one for `update_meta`."""
@@ -154,7 +153,9 @@ class PostgresTables:
         return (*row, data.revision_json, inline, locator, *self.index_row(data.index))
 
     def _lock(self) -> str:
-        unique = [f"h.{quoted(name)}" for number, name in enumerate(self._value_columns) if number in self._unique]
+        unique = [
+            f"h.{quote(name)}" for number, name in enumerate(self._value_columns) if number in self._unique_positions
+        ]
         commits = self.history.commits
         last = f"(SELECT record FROM {commits} c WHERE (c.resource_id, c.version) = (h.resource_id, h.version))"
         columns = ", ".join(["h.resource_id", "h.version", "h.created_time", f"{last} AS record", *unique])
@@ -169,16 +170,16 @@ class PostgresTables:
         for number, unique in enumerate(self.unique_sets):
             arrays = ", ".join(f"${next(arguments)}::{column_type(field)}[]" for field in unique.fields)
             values = [f"value{place}" for place in range(len(unique.fields))]
-            wanted = f"unnest({arrays}) WITH ORDINALITY AS wanted ({', '.join(values)}, place)"
+            claims_by_set = f"unnest({arrays}) WITH ORDINALITY AS wanted ({', '.join(values)}, place)"
             pairs = zip(unique.fields, values, strict=True)
-            equal = " AND ".join(f"h.{quoted(column_name(field))} = wanted.{value}" for field, value in pairs)
-            held = f"{self.heads} h ON {equal} AND NOT h.is_deleted"
-            parts.append(f"SELECT {number} AS number, wanted.place, h.resource_id FROM {wanted} JOIN {held}")
+            equal = " AND ".join(f"h.{quote(column_name(field))} = wanted.{value}" for field, value in pairs)
+            holder = f"{self.heads} h ON {equal} AND NOT h.is_deleted"
+            parts.append(f"SELECT {number} AS number, wanted.place, h.resource_id FROM {claims_by_set} JOIN {holder}")
         return " UNION ALL ".join(parts) or None
 
-    def _update_of(self, columns: dict[str, str]) -> str:
-        values = {name: given(name, kind) for name, kind in columns.items() if name != "resource_id"}
-        assignments = ", ".join(f"{quoted(name)} = {value}" for name, value in values.items())
+    def _update_statement(self, columns: dict[str, str]) -> str:
+        values = {name: row_value(name, kind) for name, kind in columns.items() if name != "resource_id"}
+        assignments = ", ".join(f"{quote(name)} = {value}" for name, value in values.items())
         return f"UPDATE {self.heads} h SET {assignments} FROM {rows_of(columns)} WHERE h.resource_id = row.resource_id"
 
 
@@ -188,21 +189,16 @@ def head_of(row: Any) -> Head:
     return Head(resource_id, version, is_deleted, timestamp(created_time), meta, revision_info, head, locator)
 
 
-def live(query: Query | Aggregation) -> str:
-    """The condition on what is soft-deleted."""
-    return "true" if query.include_deleted else "NOT is_deleted"
-
-
 def columns_of(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     """Rows as the arrays that `unnest` takes apart again."""
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def declared(columns: dict[str, str], *, nullable: bool = False) -> str:
+def column_definitions(columns: dict[str, str], *, nullable: bool = False) -> str:
     """Column definitions; where `nullable` is set, each of them can be null."""
     kinds = {name: TEXT if kind == "text" else kind for name, kind in columns.items()}
     can_be = columns.keys() if nullable else NULLABLE
-    return ", ".join(f"{quoted(name)} {kind}{'' if name in can_be else ' NOT NULL'}" for name, kind in kinds.items())
+    return ", ".join(f"{quote(name)} {kind}{'' if name in can_be else ' NOT NULL'}" for name, kind in kinds.items())
 
 
 def _meta_row(meta: ResourceMeta, meta_json: bytes) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autocrud.query.aggregation import Aggregation, Function, GroupRow, Metric, average, total
-from autocrud.schema.column_types import ColumnKind, ColumnValue
+from autocrud.schema.column_types import ColumnValue
 from autocrud.schema.index_field import IndexField
 from autocrud.storage.metadata.sql.compiler import Compiler
 
@@ -22,7 +22,7 @@ class AggregateCompiler(Compiler):
         """The parts of a sum."""
 
     @abstractmethod
-    def whole(self, field: IndexField, parts: Sequence[Any]) -> Any:
+    def combine_sum(self, field: IndexField, parts: Sequence[Any]) -> Any:
         """A sum, from its parts."""
 
     @abstractmethod
@@ -34,35 +34,35 @@ class AggregateCompiler(Compiler):
         """The least or the greatest value, as the column has it."""
 
     @abstractmethod
-    def held(self, kind: ColumnKind, value: Any) -> ColumnValue:
+    def column_value(self, value: Any) -> ColumnValue:
         """A value that the engine gave, as columns hold it on every backend."""
 
-    def statement(self, heads: str, asked: Aggregation, live: str) -> str:
+    def statement(self, heads: str, aggregation: Aggregation) -> str:
         """The statement for one page of groups, and one group more where there is a next page."""
         joins, keys = [], []
-        for place, field in enumerate(asked.group_by):
+        for place, field in enumerate(aggregation.group_by):
             join, key = self.item(field, place) if field.is_list else ("", self.column(field))
             joins.append(join)
             keys.append(f"{key} AS k{place}")
         figures = [
             f"{part} AS m{number}_{place}"
-            for number, metric in enumerate(asked.metrics)
+            for number, metric in enumerate(aggregation.metrics)
             for place, part in enumerate(self._parts(metric))
         ]
         group = f" GROUP BY {', '.join(str(place + 1) for place in range(len(keys)))}" if keys else ""
-        where = f"{live} AND {self.where(asked.where)}"
+        where = f"{self.live(aggregation)} AND {self.where(aggregation.where)}"
         inner = f"SELECT {', '.join([*keys, *figures])} FROM {heads}{''.join(joins)} WHERE {where}{group}"
-        behind = "true" if asked.after is None else self._behind_keys(asked.group_by, asked.after)
-        order = ", ".join([*self._by_metric(asked), *(f"k{place} IS NULL, k{place}" for place in range(len(keys)))])
-        ordered = f" ORDER BY {order}" if order else ""
-        return f"SELECT * FROM ({inner}) AS groups WHERE {behind}{ordered} LIMIT {asked.limit + 1}"
+        terms = [*self._metric_order(aggregation), *(f"k{place} IS NULL, k{place}" for place in range(len(keys)))]
+        order = f" ORDER BY {', '.join(terms)}" if terms else ""
+        after = self._after_condition(aggregation)
+        return f"SELECT * FROM ({inner}) AS groups WHERE {after}{order} LIMIT {aggregation.limit + 1}"
 
-    def group(self, asked: Aggregation, row: Sequence[Any]) -> GroupRow:
+    def group(self, aggregation: Aggregation, row: Sequence[Any]) -> GroupRow:
         """A row as a group."""
         rest = iter(row)
-        keys = tuple(self.held(field.kind, next(rest)) for field in asked.group_by)
+        keys = tuple(self.column_value(next(rest)) for _ in aggregation.group_by)
         figures = []
-        for metric in asked.metrics:
+        for metric in aggregation.metrics:
             parts = [next(rest) for _ in self._parts(metric)]
             figures.append(self._figure(metric, parts))
         return GroupRow(keys, tuple(figures))
@@ -87,27 +87,30 @@ class AggregateCompiler(Compiler):
         if metric.field is None or metric.function in (Function.count_, Function.distinct):
             return int(parts[0])
         if metric.function is Function.sum:
-            return total(metric, self.whole(metric.field, parts))
+            return total(metric, self.combine_sum(metric.field, parts))
         if metric.function is Function.avg:
-            return average(metric, self.whole(metric.field, parts[:-1]), int(parts[-1]))
-        return self.held(metric.field.kind, parts[0])
+            return average(metric, self.combine_sum(metric.field, parts[:-1]), int(parts[-1]))
+        return self.column_value(parts[0])
 
-    def _by_metric(self, asked: Aggregation) -> list[str]:
-        if asked.by_metric is None:
+    def _metric_order(self, aggregation: Aggregation) -> list[str]:
+        if aggregation.by_metric is None:
             return []
-        metric, direction = asked.metrics[asked.by_metric], "DESC" if asked.descending else "ASC"
-        names = [f"m{asked.by_metric}_{place}" for place in range(len(self._parts(metric)))]
+        metric, direction = aggregation.metrics[aggregation.by_metric], "DESC" if aggregation.descending else "ASC"
+        names = [f"m{aggregation.by_metric}_{place}" for place in range(len(self._parts(metric)))]
         columns = [self.mean(metric.field, names)] if metric.function is Function.avg and metric.field else names
         return [f"{names[0]} IS NULL", *(f"{column} {direction}" for column in columns)]
 
-    def _behind_keys(self, fields: Sequence[IndexField], values: Sequence[ColumnValue]) -> str:
-        """Whether a group is behind these keys; nulls come last."""
+    def _after_condition(self, aggregation: Aggregation) -> str:
+        """Return the condition of the groups that follow the cursor's keys; nulls come last."""
+        if aggregation.after is None:
+            return "true"
+        fields, values = aggregation.group_by, aggregation.after
         condition = "false"
         for place in reversed(range(len(fields))):
             name, value = f"k{place}", values[place]
             if value is None:
                 condition = f"({name} IS NULL AND {condition})"
             else:
-                mark = self.bound(fields[place], value)
+                mark = self.bind(fields[place], value)
                 condition = f"({name} > {mark} OR {name} IS NULL OR ({name} = {mark} AND {condition}))"
         return condition

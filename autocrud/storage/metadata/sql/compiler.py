@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from autocrud.query.aggregation import Aggregation
 from autocrud.query.conditions import And, Condition, Matches, Not, Or, Query, Term
 from autocrud.query.operators import Operator
 from autocrud.query.text_search import RankField, TextQuery
@@ -49,18 +50,22 @@ class Compiler(ABC):
     """One statement: its conditions as text, and the values that are bound in it.
 
     Attributes:
-        live: what holds for a row that is not deleted, as partial indexes have it.
+        not_deleted: the condition of rows that are not soft-deleted, as partial indexes have it.
     """
 
-    live: str
+    not_deleted: str
 
     def __init__(self) -> None:
         self.values: list[Any] = []
 
+    def live(self, query: Query | Aggregation) -> str:
+        """Return the condition that leaves out soft-deleted rows, unless the query includes them."""
+        return "true" if query.include_deleted else self.not_deleted
+
     def column(self, field: IndexField) -> str:
         """The field's column, quoted, or what stands in the place of one."""
         if isinstance(field, RankField):
-            return field.sql(self.name(field.document), self.bound_text)
+            return field.sql(self.name(field.document), self.bind_text)
         return self.name(field)
 
     @abstractmethod
@@ -68,15 +73,15 @@ class Compiler(ABC):
         """The name of the field's column, quoted."""
 
     @abstractmethod
-    def bound(self, field: IndexField, value: ColumnValue) -> str:
+    def bind(self, field: IndexField, value: ColumnValue) -> str:
         """Bind a value of the field's column; its place in the statement."""
 
     @abstractmethod
-    def bound_text(self, text: str) -> str:
+    def bind_text(self, text: str) -> str:
         """Bind a text; its place in the statement."""
 
     @abstractmethod
-    def one_of(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
+    def in_term(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
         """Whether the column is one of these."""
 
     @abstractmethod
@@ -117,9 +122,9 @@ class Compiler(ABC):
             terms.append(f"{column} {'DESC' if key.descending else 'ASC'}")
         return ", ".join(terms)
 
-    def behind(self, segment: Segment) -> str:
+    def cursor_condition(self, segment: Segment) -> str:
         """The condition of the rows behind the segment's place."""
-        return "true" if segment.after is None else self._behind(segment.keys, segment.after)
+        return "true" if segment.after is None else self._cursor_condition(segment.keys, segment.after)
 
     def segments(self, query: Query) -> Iterator[Segment]:
         """The parts of a query's order, one after the other, that are not before its place."""
@@ -143,39 +148,39 @@ class Compiler(ABC):
         if field.is_list:
             return self.list_term(field, operator, value if isinstance(value, tuple) else (value,))
         if operator in _COMPARISONS:
-            return f"{column} {_COMPARISONS[operator]} {self.bound(field, value)}"
+            return f"{column} {_COMPARISONS[operator]} {self.bind(field, value)}"
         if operator is Operator.between:
-            return f"{column} BETWEEN {self.bound(field, value[0])} AND {self.bound(field, value[1])}"
+            return f"{column} BETWEEN {self.bind(field, value[0])} AND {self.bind(field, value[1])}"
         if operator is Operator.in_:
-            return self.one_of(field, value)
+            return self.in_term(field, value)
         if operator is Operator.starts_with:
             # As a range, for which an index will do.
-            end = _behind_prefix(value)
-            upper = "" if end is None else f" AND {column} < {self.bound_text(end)}"
-            return f"({column} >= {self.bound_text(value)}{upper})"
+            end = _end_of_prefix(value)
+            upper = "" if end is None else f" AND {column} < {self.bind_text(end)}"
+            return f"({column} >= {self.bind_text(value)}{upper})"
         return self.text_term(field, operator, value)
 
-    def _behind(self, keys: Sequence[Key], values: Sequence[ColumnValue]) -> str:
+    def _cursor_condition(self, keys: Sequence[Key], values: Sequence[ColumnValue]) -> str:
         if not keys:
             return "false"
         if len({key.descending for key in keys}) == 1 and not any(key.nullable for key in keys):
             # A row of values, which both engines look up in an index.
             columns = ", ".join(self.column(key.field) for key in keys)
-            places = ", ".join(self.bound(key.field, value) for key, value in zip(keys, values, strict=True))
+            places = ", ".join(self.bind(key.field, value) for key, value in zip(keys, values, strict=True))
             return f"({columns}) {'<' if keys[0].descending else '>'} ({places})"
         first, value = keys[0], values[0]
         column, sign = self.column(first.field), "<" if first.descending else ">"
         if value is None:
-            return f"({column} IS NULL AND {self._behind(keys[1:], values[1:])})"
+            return f"({column} IS NULL AND {self._cursor_condition(keys[1:], values[1:])})"
         # Where there are no nulls it is said twice, so that the engine sees where to begin in an index.
-        start = "true" if first.nullable else f"{column} {sign}= {self.bound(first.field, value)}"
-        beyond = f"{column} {sign} {self.bound(first.field, value)}"
+        start = "true" if first.nullable else f"{column} {sign}= {self.bind(first.field, value)}"
+        beyond = f"{column} {sign} {self.bind(first.field, value)}"
         nulls = f" OR {column} IS NULL" if first.nullable else ""
-        same = f"{column} = {self.bound(first.field, value)} AND {self._behind(keys[1:], values[1:])}"
+        same = f"{column} = {self.bind(first.field, value)} AND {self._cursor_condition(keys[1:], values[1:])}"
         return f"({start} AND ({beyond}{nulls} OR ({same})))"
 
 
-def _behind_prefix(prefix: str) -> str | None:
+def _end_of_prefix(prefix: str) -> str | None:
     """The first text, by code points, behind all that start with a prefix; None where there is none."""
     while prefix:
         last = ord(prefix[-1]) + 1

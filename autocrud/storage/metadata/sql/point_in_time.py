@@ -8,7 +8,7 @@ from autocrud.query.conditions import Query
 from autocrud.query.metadata_fields import CREATED_TIME
 from autocrud.resource import ResourceMeta, timestamp
 from autocrud.storage.metadata.sql.compiler import Compiler, Segment
-from autocrud.storage.metadata.sql.revisions import MAKES, REWRITES, revision_of
+from autocrud.storage.metadata.sql.revisions import CREATING_KINDS, REWRITING_KINDS, revision_of
 from autocrud.storage.point_in_time import resource_at
 from autocrud.storage.ports.types import Commit, Head
 
@@ -36,21 +36,22 @@ class PastQueries:
     def page(self, compiler: Compiler, query: Query, segment: Segment, limit: str) -> str:
         """Ids and versions of a part of the order, so many of them."""
         at = _bound_at(compiler, query)
-        where = f"{self._standing(query, at)} AND {_created(segment, at)} AND {compiler.behind(segment)}"
+        where = f"{self._exists_at(query, at)} AND {_created_before(segment, at)}"
+        where += f" AND {compiler.cursor_condition(segment)}"
         order = compiler.order_by(segment.keys)
-        then = f"SELECT resource_id, {self._then('version', at)} FROM {self._heads} h"
-        return f"{then} WHERE {where} ORDER BY {order} LIMIT {limit}"
+        select = f"SELECT resource_id, {self._column_at('version', at)} FROM {self._heads} h"
+        return f"{select} WHERE {where} ORDER BY {order} LIMIT {limit}"
 
     def count(self, compiler: Compiler, query: Query) -> str:
         """How many there were."""
         at = _bound_at(compiler, query)
-        return f"SELECT count(*) FROM {self._heads} h WHERE created_time <= {at} AND {self._standing(query, at)}"
+        return f"SELECT count(*) FROM {self._heads} h WHERE created_time <= {at} AND {self._exists_at(query, at)}"
 
-    def states(self, wanted: str, join: str) -> str:
-        """The states of some resources at some versions, for `state_of`.
+    def states(self, places: str, join: str) -> str:
+        """The states of some resources at some versions, for `past_head_of`.
 
         Args:
-            wanted: rows of resource_id, version and place, which is their order.
+            places: rows of resource_id, version and place, which is their order.
             join: joins tables in the order in which they are named.
         """
         commits = self._commits
@@ -59,11 +60,11 @@ class PastQueries:
         # Revision n is made by commit n or a later one, so that the search begins where it most often ends.
         made = (
             f"SELECT min(m.version) FROM {commits} m WHERE m.{of_revision.format('m')}"
-            f" AND m.version >= {number} AND m.kind IN {MAKES}"
+            f" AND m.version >= {number} AND m.kind IN {CREATING_KINDS}"
         )
         rewritten = (
             f"SELECT max(later.version) FROM {commits} later WHERE later.{of_revision.format('later')}"
-            f" AND later.kind IN {REWRITES}"
+            f" AND later.kind IN {REWRITING_KINDS}"
         )
         newest = f"SELECT max(d.version) FROM {commits} d WHERE d.resource_id = h.resource_id AND d.size IS NOT NULL"
         return (
@@ -72,24 +73,24 @@ class PastQueries:
             f" CASE WHEN held.version = ({newest}) THEN h.head END,"
             " made.version, held.version, made.revision_id, made.parent_revision_id, made.time, made.by,"
             " held.schema_version, held.status, held.data_hash, held.size, held.locator"
-            f" FROM {wanted} {join} {self._heads} h ON h.resource_id = wanted.resource_id"
+            f" FROM {places} {join} {self._heads} h ON h.resource_id = wanted.resource_id"
             f" {join} {commits} c ON c.resource_id = h.resource_id AND c.version = wanted.version"
             f" {join} {commits} made ON made.resource_id = c.resource_id AND made.version = ({made})"
             f" {join} {commits} held ON held.resource_id = c.resource_id"
             f" AND held.version = coalesce(({rewritten}), made.version) ORDER BY wanted.place"
         )
 
-    def _then(self, column: str, at: str) -> str:
+    def _column_at(self, column: str, at: str) -> str:
         """A column of both tables, as it was; null where there was nothing."""
         last = f"c.resource_id = h.resource_id AND c.time <= {at} ORDER BY c.version DESC LIMIT 1"
         commit = f"SELECT c.{column} FROM {self._commits} c WHERE {last}"
         return f"CASE WHEN h.updated_time <= {at} THEN h.{column} ELSE ({commit}) END"
 
-    def _standing(self, query: Query, at: str) -> str:
+    def _exists_at(self, query: Query, at: str) -> str:
         """Whether a resource was there; a null is no."""
         if query.include_deleted:
-            return f"{self._then('version', at)} IS NOT NULL"
-        return f"NOT ({self._then('is_deleted', at)})"
+            return f"{self._column_at('version', at)} IS NOT NULL"
+        return f"NOT ({self._column_at('is_deleted', at)})"
 
 
 class StateQueries:
@@ -104,8 +105,8 @@ class StateQueries:
     def page(self, compiler: Compiler, query: Query, segment: Segment, limit: str) -> str:
         """Ids and versions of a part of the order, so many of them."""
         at = _bound_at(compiler, query)
-        where = f"{self._where(compiler, query, at)} AND {_created(segment, at)}"
-        where += f" AND {segment.condition} AND {compiler.behind(segment)}"
+        where = f"{self._where(compiler, query, at)} AND {_created_before(segment, at)}"
+        where += f" AND {segment.condition} AND {compiler.cursor_condition(segment)}"
         order = compiler.order_by(segment.keys)
         return f"SELECT resource_id, version FROM {self._table} WHERE {where} ORDER BY {order} LIMIT {limit}"
 
@@ -116,23 +117,22 @@ class StateQueries:
         return f"SELECT count(*) FROM {self._table} WHERE {where}"
 
     def _where(self, compiler: Compiler, query: Query, at: str) -> str:
-        live = "true" if query.include_deleted else compiler.live
-        return f"{live} AND updated_time <= {at} AND until > {at} AND {compiler.where(query.where)}"
+        return f"{compiler.live(query)} AND updated_time <= {at} AND until > {at} AND {compiler.where(query.where)}"
 
 
-def state_of(row: Sequence[Any], commit_of: Callable[[Sequence[Any]], Commit]) -> Head:
+def past_head_of(row: Sequence[Any], commit_of: Callable[[Sequence[Any]], Commit]) -> Head:
     """A row of `PastQueries.states`, by the way in which the engine's rows of commits are read."""
     commit, (meta, current_info, data) = commit_of(row[: len(_COMMIT)]), row[len(_COMMIT) : len(_COMMIT) + 3]
-    born, revision = ResourceMeta.model_validate_json(meta), revision_of(row[len(_COMMIT) + 3 :])
+    head_meta, revision = ResourceMeta.model_validate_json(meta), revision_of(row[len(_COMMIT) + 3 :])
     if current_info is not None:
-        created = timestamp(born.created_time)
+        created = timestamp(head_meta.created_time)
         return Head(
             commit.resource_id, commit.version, commit.is_deleted, created, meta, current_info, data, revision.locator
         )
-    return resource_at(commit, born, revision.info, data, revision.locator)
+    return resource_at(commit, head_meta, revision.info, data, revision.locator)
 
 
-def _created(segment: Segment, at: str) -> str:
+def _created_before(segment: Segment, at: str) -> str:
     """That a resource was created by then, which tells an engine where to begin in an index.
 
     Behind a place in the order of creation, newest first, the place says more, and the engine must begin there.
@@ -145,4 +145,4 @@ def _created(segment: Segment, at: str) -> str:
 def _bound_at(compiler: Compiler, query: Query) -> str:
     if query.at is None:
         raise ValueError("a query of the past has a time")
-    return compiler.bound(CREATED_TIME, timestamp(min(query.at, _LAST)))
+    return compiler.bind(CREATED_TIME, timestamp(min(query.at, _LAST)))

@@ -7,8 +7,8 @@ from autocrud.resource import RevisionInfo
 from autocrud.storage.ports.types import Revision
 
 # A revision is made by one commit, and its data is what the last modify or switch to it wrote, if there was any.
-MAKES = "('create', 'update')"
-REWRITES = "('modify', 'switch')"
+CREATING_KINDS = "('create', 'update')"
+REWRITING_KINDS = "('modify', 'switch')"
 FOREVER = 2**62  # no version is this high
 
 
@@ -24,14 +24,14 @@ def select_revisions(commits: str, resource_id: str, until: str, *, condition: s
     """
     rewritten = (
         f"SELECT max(version) FROM {commits} later WHERE later.resource_id = made.resource_id"
-        f" AND later.revision_id = made.revision_id AND later.kind IN {REWRITES} AND later.version <= {until}"
+        f" AND later.revision_id = made.revision_id AND later.kind IN {REWRITING_KINDS} AND later.version <= {until}"
     )
     return (
         "SELECT made.version, held.version, made.revision_id, made.parent_revision_id, made.time, made.by,"
         " held.schema_version, held.status, held.data_hash, held.size, held.locator"
         f" FROM {commits} made JOIN {commits} held"
         f" ON held.resource_id = made.resource_id AND held.version = coalesce(({rewritten}), made.version)"
-        f" WHERE made.resource_id = {resource_id} AND made.kind IN {MAKES} AND held.locator IS NOT NULL"
+        f" WHERE made.resource_id = {resource_id} AND made.kind IN {CREATING_KINDS} AND held.locator IS NOT NULL"
         f" AND {condition} {page}"
     )
 

@@ -38,7 +38,7 @@ class SqliteAggregates(AggregateCompiler, SqliteCompiler):
         high, low = f"sum({column} >> 32)", f"sum({column} & {_LOW})"
         return [f"{high} + ({low} >> 32)", f"{low} & {_LOW}"]
 
-    def whole(self, field: IndexField, parts: Sequence[Any]) -> Any:
+    def combine_sum(self, field: IndexField, parts: Sequence[Any]) -> Any:
         if parts[0] is None:
             return None
         if field.kind is ColumnKind.decimal:
@@ -55,7 +55,7 @@ class SqliteAggregates(AggregateCompiler, SqliteCompiler):
     def extreme(self, function: str, field: IndexField) -> str:
         return f"{function}({self.column(field)})"
 
-    def held(self, kind: ColumnKind, value: Any) -> ColumnValue:
+    def column_value(self, value: Any) -> ColumnValue:
         found: ColumnValue = value
         return found
 

@@ -10,23 +10,23 @@ from autocrud.storage.metadata.sqlite.tables import SqliteTables
 from autocrud.storage.ports.types import Item, Outcome, Write
 
 # What was applied, the locator of its data, and the place of its record.
-Entered = tuple[Item, str | None, str]
+HistoryEntry = tuple[Item, str | None, str]
 
 
 def apply_all(tables: SqliteTables, db: Connection, items: Sequence[Item]) -> list[Outcome]:
     """Apply the items in order, each accepted or refused on its own, as `SqliteTables.apply` has it."""
     outcomes: list[Outcome] = []
     for plain, run in groupby(items, lambda item: _is_plain_creation(tables, item)):
-        together = list(run)
-        outcomes += _create(tables, db, together) if plain else [tables.apply(db, item) for item in together]
+        group = list(run)
+        outcomes += _create(tables, db, group) if plain else [tables.apply(db, item) for item in group]
     return outcomes
 
 
-def record_all(tables: SqliteTables, db: Connection, entries: Iterable[Entered]) -> None:
+def record_all(tables: SqliteTables, db: Connection, entries: Iterable[HistoryEntry]) -> None:
     """Enter what was applied into the history, in order."""
-    for simple, run in groupby(entries, lambda entered: tables.is_simple(entered[0])):
+    for simple, run in groupby(entries, lambda entry: tables.is_simple(entry[0])):
         if simple:
-            tables.history.enter_all(db, run)
+            tables.history.insert_all(db, run)
         else:
             for item, locator, record in run:
                 tables.record(db, item, locator, record)
@@ -34,23 +34,23 @@ def record_all(tables: SqliteTables, db: Connection, entries: Iterable[Entered])
 
 def _is_plain_creation(tables: SqliteTables, item: Item) -> bool:
     """Whether nothing but the row of its resource can speak against it."""
-    return isinstance(item, Write) and item.kind is CommitKind.create and tables.side_tables.is_spared_by(item)
+    return isinstance(item, Write) and item.kind is CommitKind.create and tables.side_tables.is_unaffected_by(item)
 
 
 def _create(tables: SqliteTables, db: Connection, writes: Sequence[Any]) -> list[Outcome]:
     outcomes: list[Outcome] = [None] * len(writes)
-    taken = 0
+    position = 0
 
     def rows() -> Iterator[tuple[Any, ...]]:
-        nonlocal taken
-        for write in writes[taken:]:
-            taken += 1
+        nonlocal position
+        for write in writes[position:]:
+            position += 1
             yield tables.insert_row(write)
 
-    while taken < len(writes):
+    while position < len(writes):
         try:
             db.executemany(tables.insert, rows())
         except IntegrityError as error:
             # SQLite has undone the row that it took last, and kept those before it.
-            outcomes[taken - 1] = tables.refusal(db, writes[taken - 1], str(error))
+            outcomes[position - 1] = tables.find_refusal(db, writes[position - 1], str(error))
     return outcomes

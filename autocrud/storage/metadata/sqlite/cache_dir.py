@@ -9,7 +9,7 @@ from typing import IO
 
 from autocrud.errors import ConfigurationError
 
-_MOST_SLOTS = 1024
+_MAX_SLOTS = 1024
 
 
 class CacheFolder:
@@ -47,16 +47,16 @@ class CacheFolder:
             self._path = Path(self._temporary)
             return
         try:
-            for number in range(_MOST_SLOTS):
+            for number in range(_MAX_SLOTS):
                 folder = self._directory / self._name / str(number)
                 folder.mkdir(parents=True, exist_ok=True)
-                if self._take(folder / "lock"):
+                if self._try_lock(folder / "lock"):
                     self._path = folder
                     return
         except OSError as error:
             message = f"the directory {self._directory} cannot be used: {error.strerror}"
             raise ConfigurationError(message, argument="cache_dir") from error
-        raise ConfigurationError(f"{_MOST_SLOTS} processes use {self._directory} already", argument="cache_dir")
+        raise ConfigurationError(f"{_MAX_SLOTS} processes use {self._directory} already", argument="cache_dir")
 
     def release(self) -> None:
         """Leave the folder to the next process. May be called twice."""
@@ -68,7 +68,7 @@ class CacheFolder:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
 
-    def _take(self, path: Path) -> bool:
+    def _try_lock(self, path: Path) -> bool:
         lock = path.open("a")
         try:
             # Held by the open file, so that it ends with the process, however that ends.

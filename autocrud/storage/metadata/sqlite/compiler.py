@@ -14,13 +14,13 @@ from autocrud.schema.index_field import IndexField
 from autocrud.schema.search_document import DocumentField
 from autocrud.storage.metadata.sql.compiler import Compiler
 
-_SELDOM = 50  # of so many resources one
-_MANY = 100  # values; more are bound as one
-_COMMON = 1000  # an item that so many have is a common one
-_MOST_NEEDED = 8  # items of one term, that are looked at for the rarest
+_ORDER_SCAN_SHARE = 50  # of so many resources one
+_MAX_PARAMETERS = 100  # values; more are bound as one
+_MAX_COUNTED_ROWS = 1000  # an item that so many have is a common one
+_MAX_PROBED_ITEMS = 8  # items of one term, that are looked at for the rarest
 
 
-def quoted(name: str) -> str:
+def quote(name: str) -> str:
     """A name as an SQL identifier, whatever is in it."""
     return '"' + name.replace('"', '""') + '"'
 
@@ -31,19 +31,19 @@ def add_functions(db: Connection) -> None:
     db.create_function("matches", 2, _matches, deterministic=True)
 
 
-def stored(value: IndexValue) -> ColumnValue:
+def stored_value(value: IndexValue) -> ColumnValue:
     """A column's value as SQLite has it: a list as JSON."""
-    return json.dumps([*map(item, value)], ensure_ascii=False) if isinstance(value, tuple) else value
+    return json.dumps([*map(stored_item, value)], ensure_ascii=False) if isinstance(value, tuple) else value
 
 
-def item(value: ColumnValue) -> ColumnValue:
+def stored_item(value: ColumnValue) -> ColumnValue:
     """An item of a list as SQLite has it. A float is a text there: SQLite's JSON does not read each one as it was."""
     return repr(value + 0.0) if isinstance(value, float) else value  # zero has one sign
 
 
 def items_table(field: IndexField) -> str:
     """The table of the items of a list field, quoted."""
-    return quoted(f"_items_{field.column}")
+    return quote(f"_items_{field.column}")
 
 
 def words_name(field: DocumentField) -> str:
@@ -53,10 +53,10 @@ def words_name(field: DocumentField) -> str:
 
 def words_table(field: DocumentField) -> str:
     """Return the table of a document's words, quoted."""
-    return quoted(words_name(field))
+    return quote(words_name(field))
 
 
-def goes_by_order(db: Connection, query: Query, heads: str) -> bool:
+def scans_in_order(db: Connection, query: Query, heads: str) -> bool:
     """Whether a page of texts is found sooner by going through its order than by sorting all that match.
 
     SQLite does not know how many do, and begins with these; where there are many, it takes long.
@@ -66,7 +66,7 @@ def goes_by_order(db: Connection, query: Query, heads: str) -> bool:
     if found is None or isinstance(first, RankField) or not (first == CREATED_TIME or first.column.startswith("ix_")):
         return False
     (rows,) = db.execute(f"SELECT coalesce(max(row), 0) FROM {heads}").fetchone()
-    table, many = words_table(found.field), rows // _SELDOM
+    table, many = words_table(found.field), rows // _ORDER_SCAN_SHARE
     matching = f"SELECT 1 FROM {table} WHERE {table} MATCH ? LIMIT ?"
     (number,) = db.execute(f"SELECT count(*) FROM ({matching})", (_match(found.text), many + 1)).fetchone()
     return bool(number > many)
@@ -79,15 +79,15 @@ class SqliteCompiler(Compiler):
         goes_by_order: see there.
     """
 
-    live = "is_deleted = 0"
+    not_deleted = "is_deleted = 0"
 
-    def __init__(self, *, goes_by_order: bool = False) -> None:
+    def __init__(self, *, scans_in_order: bool = False) -> None:
         super().__init__()
-        self._goes_by_order = goes_by_order
+        self._scans_in_order = scans_in_order
         self._places: dict[str, str] = {}
 
     def name(self, field: IndexField) -> str:
-        return self._places.get(field.column) or quoted(field.column)
+        return self._places.get(field.column) or quote(field.column)
 
     def source(self, db: Connection, heads: str, query: Query) -> tuple[str, Condition | None]:
         """What a search reads, and the condition that is left: the heads, or the items of a list in the same order.
@@ -99,20 +99,22 @@ class SqliteCompiler(Compiler):
             return heads, where
         parts = where.parts if isinstance(where, And) else () if where is None else (where,)
         terms = [part for part in parts if isinstance(part, Term) and part.field.is_list]
-        needed = [(items_table(term.field), value, term) for term in terms for value in _needed(term)]
-        if not needed:
+        candidates = [(items_table(term.field), value, term) for term in terms for value in _required_items(term)]
+        if not candidates:
             return heads, where
         # The rarest item is what the fewest resources are read for.
-        items, value, term = needed[0] if len(needed) == 1 else min(needed, key=lambda one: _rarity(db, *one[:2]))
+        if len(candidates) > 1:
+            candidates.sort(key=lambda candidate: _count_items(db, *candidate[:2]))
+        items, value, term = candidates[0]
         self._places = {"created_time": "time", "resource_id": "id"}
         same = f"(value, created_time, resource_id) = ({self.place(value)}, time, id)"
         rest = where if isinstance(term.value, tuple) else all_of(*(part for part in parts if part is not term))
         return f"{items} JOIN {heads} ON row = number AND {same}", rest
 
-    def bound(self, field: IndexField, value: ColumnValue) -> str:
+    def bind(self, field: IndexField, value: ColumnValue) -> str:
         return self.place(value)
 
-    def bound_text(self, text: str) -> str:
+    def bind_text(self, text: str) -> str:
         return self.place(text)
 
     def place(self, value: ColumnValue) -> str:
@@ -120,23 +122,23 @@ class SqliteCompiler(Compiler):
         self.values.append(value)
         return f"?{len(self.values)}"
 
-    def one_of(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
-        if len(values) > _MANY and field.kind is not ColumnKind.real:  # SQLite's JSON reads no float for sure
+    def in_term(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
+        if len(values) > _MAX_PARAMETERS and field.kind is not ColumnKind.real:  # SQLite's JSON reads no float for sure
             return f"{self.column(field)} IN (SELECT value FROM json_each({self.place(json.dumps(values))}))"
-        return f"{self.column(field)} IN ({', '.join(self.bound(field, value) for value in values)})"
+        return f"{self.column(field)} IN ({', '.join(self.bind(field, value) for value in values)})"
 
     def text_term(self, field: IndexField, operator: Operator, text: str) -> str:
         column = self.column(field)
         if operator is Operator.contains:
-            return f"instr({column}, {self.bound_text(text)}) > 0"
+            return f"instr({column}, {self.bind_text(text)}) > 0"
         if operator is Operator.icontains:
-            return f"instr(casefold({column}), {self.bound_text(text)}) > 0"
+            return f"instr(casefold({column}), {self.bind_text(text)}) > 0"
         if operator is Operator.regex:
-            return f"matches({column}, {self.bound_text(text)})"
-        return f"substr({column}, -{len(text)}) = {self.bound_text(text)}" if text else f"{column} IS NOT NULL"
+            return f"matches({column}, {self.bind_text(text)})"
+        return f"substr({column}, -{len(text)}) = {self.bind_text(text)}" if text else f"{column} IS NOT NULL"
 
     def list_term(self, field: IndexField, operator: Operator, values: Sequence[ColumnValue]) -> str:
-        wanted = dict.fromkeys(map(item, values))
+        wanted = dict.fromkeys(map(stored_item, values))
         if not wanted and operator is not Operator.contains_any:
             return f"{self.column(field)} IS NOT NULL"
         found = f"FROM {items_table(field)} AS x WHERE x.value IN ({', '.join(map(self.place, wanted))})"
@@ -149,13 +151,13 @@ class SqliteCompiler(Compiler):
     def matches(self, field: DocumentField, text: TextQuery) -> str:
         table = words_table(field)
         # With the sign, SQLite does not begin with these rows.
-        row = "+row" if self._goes_by_order else "row"
-        return f"{row} IN (SELECT rowid FROM {table} WHERE {table} MATCH {self.bound_text(_match(text))})"
+        row = "+row" if self._scans_in_order else "row"
+        return f"{row} IN (SELECT rowid FROM {table} WHERE {table} MATCH {self.bind_text(_match(text))})"
 
     def in_column(self, field: IndexField, operator: Operator, values: Sequence[ColumnValue]) -> str:
         """`list_term` by the column alone, without what stands beside the heads."""
         wanted, held = (
-            f"SELECT value FROM json_each({self.place(json.dumps([*map(item, values)]))})",
+            f"SELECT value FROM json_each({self.place(json.dumps([*map(stored_item, values)]))})",
             f"SELECT value FROM json_each({self.column(field)})",
         )
         if operator is Operator.contains_any:
@@ -165,15 +167,15 @@ class SqliteCompiler(Compiler):
         )
 
 
-def _needed(term: Term) -> Iterator[ColumnValue]:
+def _required_items(term: Term) -> Iterator[ColumnValue]:
     """Items that a list must have for a term on it to hold."""
     values = term.value if isinstance(term.value, tuple) else (term.value,)
     if term.operator is not Operator.is_null and (term.operator is not Operator.contains_any or len(values) == 1):
-        yield from map(item, values[:_MOST_NEEDED])
+        yield from map(stored_item, values[:_MAX_PROBED_ITEMS])
 
 
-def _rarity(db: Connection, items: str, value: ColumnValue) -> int:
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM {items} WHERE value = ? LIMIT {_COMMON})"
+def _count_items(db: Connection, items: str, value: ColumnValue) -> int:
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM {items} WHERE value = ? LIMIT {_MAX_COUNTED_ROWS})"
     (count,) = db.execute(sql, (value,)).fetchone()
     return int(count)
 

@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 Work = Callable[[sqlite3.Connection], Any]
 _Call = tuple[Work, asyncio.Future[Any]]
-_Done = tuple[asyncio.Future[Any], Any, BaseException | None]
+_Result = tuple[asyncio.Future[Any], Any, BaseException | None]
 
 # How long to wait for another process's transaction, in seconds, before the store counts as away.
 _BUSY_TIMEOUT = 30.0
@@ -91,7 +91,7 @@ class SqliteConnection:
             calls = [self._calls.get()]
             while not self._calls.empty():
                 calls.append(self._calls.get())
-            done: list[_Done] = []
+            results: list[_Result] = []
             for call in calls:
                 if call is None:
                     stopping = True
@@ -100,11 +100,11 @@ class SqliteConnection:
                 try:
                     if connection is None:
                         connection = self._connect()
-                    done.append((future, work(connection), None))
+                    results.append((future, work(connection), None))
                 except BaseException as error:  # the thread's boundary: whoever waits gets it
-                    done.append((future, None, _translated(error, self._path)))
-            if done:
-                done[0][0].get_loop().call_soon_threadsafe(_deliver, done)
+                    results.append((future, None, _translate(error, self._path)))
+            if results:
+                results[0][0].get_loop().call_soon_threadsafe(_deliver, results)
         if connection is not None:
             connection.close()
 
@@ -173,8 +173,8 @@ def in_transaction(work: Work, db: sqlite3.Connection) -> None:
         raise
 
 
-def _deliver(done: list[_Done]) -> None:
-    for future, result, error in done:
+def _deliver(results: list[_Result]) -> None:
+    for future, result, error in results:
         if future.done():
             continue
         if error is None:
@@ -183,7 +183,7 @@ def _deliver(done: list[_Done]) -> None:
             future.set_exception(error)
 
 
-def _translated(error: BaseException, path: Path) -> BaseException:
+def _translate(error: BaseException, path: Path) -> BaseException:
     """The project's error for the driver's: the one place where SQLite's errors are told apart."""
     if isinstance(error, sqlite3.OperationalError):
         translated: Exception = StorageUnavailable(f"{path.name}: {error}.")

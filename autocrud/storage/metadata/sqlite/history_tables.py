@@ -54,15 +54,15 @@ class SqliteHistoryTables:
         self.erasures = f"{base}_erasures"
         self._insert = f"INSERT INTO {self.commits} VALUES ({', '.join('?' for _ in COMMIT_COLUMNS)})"
 
-    def enter(self, db: Connection, write: Write, locator: str | None, record: str) -> None:
+    def insert(self, db: Connection, write: Write, locator: str | None, record: str) -> None:
         """Enter an applied write, now that it is known where its record stands."""
         db.execute(self._insert, _row(write, locator, record))
 
-    def enter_all(self, db: Connection, writes: Iterable[tuple[Any, str | None, str]]) -> None:
+    def insert_all(self, db: Connection, writes: Iterable[tuple[Any, str | None, str]]) -> None:
         """Enter applied writes, each with its data's locator and the place of its record."""
-        db.executemany(self._insert, [_row(*entered) for entered in writes])
+        db.executemany(self._insert, [_row(*row) for row in writes])
 
-    def forget(self, db: Connection, resource_id: str, purged: int) -> None:
+    def purge(self, db: Connection, resource_id: str, purged: int) -> None:
         """Drop a resource's commits, and note that their records are to be erased."""
         records = f"SELECT record, 3, ?, 0 FROM {self.commits} WHERE resource_id = ?"
         db.execute(f"INSERT OR IGNORE INTO {self.erasures} {records}", (purged, resource_id))
@@ -80,12 +80,12 @@ class SqliteHistoryTables:
         for version, record, locator in rows:
             _, offset, length = parse_locator(locator)
             erasure = Erasure(f"{record.partition(':')[0]}:{offset}:{length}", 3, purged)
-            self.erase_later(db, erasure, deferred=True)
+            self.add_erasure(db, erasure, deferred=True)
             drop = f"UPDATE {self.commits} SET locator = NULL WHERE resource_id = ? AND version = ?"
             db.execute(drop, (resource_id, version))
         return [version for version, _, _ in rows]
 
-    def erase_later(self, db: Connection, erasure: Erasure, *, deferred: bool) -> None:
+    def add_erasure(self, db: Connection, erasure: Erasure, *, deferred: bool) -> None:
         """Note that something is to be erased: as part of what asked for it, or when there is time."""
         db.execute(f"INSERT OR IGNORE INTO {self.erasures} VALUES (?, ?, ?, ?)", (*erasure, deferred))
 
@@ -94,7 +94,7 @@ class SqliteHistoryTables:
         rows = db.execute(f"SELECT place, step, purged FROM {self.erasures} WHERE deferred <= ?", (deferred,))
         return [Erasure(*row) for row in rows]
 
-    def forget_erasures(self, db: Connection, erasures: Iterable[Erasure]) -> None:
+    def delete_erasures(self, db: Connection, erasures: Iterable[Erasure]) -> None:
         """Note that these are erased."""
         db.executemany(f"DELETE FROM {self.erasures} WHERE place = ?", [(erasure.place,) for erasure in erasures])
 

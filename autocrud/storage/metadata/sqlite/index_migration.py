@@ -10,15 +10,15 @@ from autocrud.schema.column_types import IndexValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.index_backfill.runner import BackfillEngine, NotUnique, Progress, large_values, values_of
-from autocrud.storage.metadata.sqlite.compiler import quoted, stored
+from autocrud.storage.metadata.sqlite.compiler import quote, stored_value
 from autocrud.storage.metadata.sqlite.connection import SqliteConnection, in_transaction
-from autocrud.storage.metadata.sqlite.index_state import furthest_behind
+from autocrud.storage.metadata.sqlite.index_state import least_filled
 from autocrud.storage.metadata.sqlite.index_tables import drop_item_tables, match_item_tables, match_word_table
 from autocrud.storage.metadata.sqlite.schema import index_definitions
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 
 # Of data that stands in the log: what its columns get by name, or why they cannot; by the resource and the locator.
-_Large = dict[tuple[str, str], dict[str, IndexValue] | Exception]
+_LargeValues = dict[tuple[str, str], dict[str, IndexValue] | Exception]
 
 
 class SqliteBackfillEngine(BackfillEngine):
@@ -57,7 +57,7 @@ class SqliteBackfillEngine(BackfillEngine):
 
     async def fill(self, fields: Sequence[IndexField], rows: int) -> bool:
         # Before the transaction: what is in the log takes its time.
-        large = await self._large(fields, rows)
+        large = await self._read_large_values(fields, rows)
         await self._run(partial(self._fill, fields, rows, large))
         return True
 
@@ -69,15 +69,15 @@ class SqliteBackfillEngine(BackfillEngine):
         async with self._lock:
             await self._writer.run(partial(in_transaction, work))
 
-    async def _large(self, fields: Sequence[IndexField], rows: int) -> _Large:
+    async def _read_large_values(self, fields: Sequence[IndexField], rows: int) -> _LargeValues:
         """What the next rows get that do not hold their data."""
 
-        def places(db: Connection) -> list[tuple[str, str]]:
-            _, after = furthest_behind(self._tables.index_states.pending(db), fields)
+        def find_places(db: Connection) -> list[tuple[str, str]]:
+            _, after = least_filled(self._tables.index_states.pending(db), fields)
             found = _rows(db, self._tables, after, rows)
             return [(resource_id, locator) for _, resource_id, head, locator in found if head is None]
 
-        found = await large_values(self._spec, fields, await self._reader.run(places), self._read)
+        found = await large_values(self._spec, fields, await self._reader.run(find_places), self._read)
         return {
             place: values
             if isinstance(values, Exception)
@@ -85,30 +85,30 @@ class SqliteBackfillEngine(BackfillEngine):
             for place, values in found.items()
         }
 
-    def _fill(self, fields: Sequence[IndexField], rows: int, large: _Large, db: Connection) -> None:
-        behind, after = furthest_behind(self._tables.index_states.pending(db), fields)
-        if not behind:
+    def _fill(self, fields: Sequence[IndexField], rows: int, large: _LargeValues, db: Connection) -> None:
+        pending_fields, after = least_filled(self._tables.index_states.pending(db), fields)
+        if not pending_fields:
             return
         found = _rows(db, self._tables, after, rows)
         values: list[tuple[Any, ...]] = []
         for row, resource_id, head, locator in found:
             if head is not None:
-                mine = values_of(self._spec, behind, resource_id, head)
+                row_values = values_of(self._spec, pending_fields, resource_id, head)
             else:
-                known = large.get((resource_id, locator))
-                if known is None:
+                logged_values = large.get((resource_id, locator))
+                if logged_values is None:
                     break  # written meanwhile: the next batch begins with it
-                if isinstance(known, Exception):
-                    raise known
-                mine = tuple(known[field.column] for field in behind)
-            values.append((*map(stored, mine), row))
-        self._set(db, behind, values)
+                if isinstance(logged_values, Exception):
+                    raise logged_values
+                row_values = tuple(logged_values[field.column] for field in pending_fields)
+            values.append((*map(stored_value, row_values), row))
+        self._update_rows(db, pending_fields, values)
         at_end = len(found) < rows and len(values) == len(found)
-        reached = values[-1][-1] if values else after
-        self._tables.index_states.reach(db, behind, None if at_end else reached, len(values))
+        position = values[-1][-1] if values else after
+        self._tables.index_states.advance(db, pending_fields, None if at_end else position, len(values))
 
-    def _set(self, db: Connection, fields: Sequence[IndexField], values: Sequence[tuple[Any, ...]]) -> None:
-        columns = [quoted(field.column) for field in fields]
+    def _update_rows(self, db: Connection, fields: Sequence[IndexField], values: Sequence[tuple[Any, ...]]) -> None:
+        columns = [quote(field.column) for field in fields]
         assignments = ", ".join(f"{column} = ?{place}" for place, column in enumerate(columns, 1))
         # Rows that have these values already, most of them where it begins again, are not written.
         differs = " OR ".join(f"{column} IS NOT ?{place}" for place, column in enumerate(columns, 1))
@@ -116,7 +116,7 @@ class SqliteBackfillEngine(BackfillEngine):
         try:
             db.executemany(update, values)
         except IntegrityError as error:
-            raise _not_unique(self._spec, error) from error
+            raise _as_not_unique(self._spec, error) from error
 
 
 def match_columns(spec: ModelSpec[Any], tables: SqliteTables, db: Connection) -> None:
@@ -125,19 +125,19 @@ def match_columns(spec: ModelSpec[Any], tables: SqliteTables, db: Connection) ->
     A column of another type is replaced. One that was there before states were kept is filled.
     """
     fields = tables.index_states
-    were_there = fields.create_table(db)
+    predates_states = fields.create_table(db)
     columns, states = _columns(db, tables), fields.states(db)
     total: int | None = None
     for field in spec.index_fields:
         kind = tables.index_columns[field.column]
-        is_there = columns.get(field.column) == kind
-        if is_there and fields.is_current(states.get(field.column), field):
+        exists = columns.get(field.column) == kind
+        if exists and fields.is_current(states.get(field.column), field):
             continue
-        if not is_there:
-            _replace_column(db, tables, field.column, kind, is_there=field.column in columns)
+        if not exists:
+            _replace_column(db, tables, field.column, kind, exists=field.column in columns)
         if total is None:
             (total,) = db.execute(f"SELECT count(*) FROM {tables.heads}").fetchone()
-        fields.begin(db, field, 0 if is_there and were_there else total)
+        fields.begin(db, field, 0 if exists and predates_states else total)
 
 
 def match_indexes(
@@ -161,7 +161,7 @@ def match_indexes(
         try:
             db.execute(sql)
         except IntegrityError as error:
-            raise _not_unique(spec, error) from error
+            raise _as_not_unique(spec, error) from error
 
 
 def _rows(db: Connection, tables: SqliteTables, after: int, limit: int) -> list[tuple[int, str, bytes | None, str]]:
@@ -170,15 +170,15 @@ def _rows(db: Connection, tables: SqliteTables, after: int, limit: int) -> list[
     return db.execute(sql, (after, limit)).fetchall()
 
 
-def _replace_column(db: Connection, tables: SqliteTables, name: str, kind: str, *, is_there: bool) -> None:
-    if is_there:
+def _replace_column(db: Connection, tables: SqliteTables, name: str, kind: str, *, exists: bool) -> None:
+    if exists:
         # No index may stand on a column that goes.
         rows = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ?", (tables.heads,))
-        keep = {index: sql for index, sql in rows if sql and quoted(name) not in sql}
+        keep = {index: sql for index, sql in rows if sql and quote(name) not in sql}
         _drop_indexes(db, tables, keep)
         drop_item_tables(db)  # nor a trigger
-        db.execute(f"ALTER TABLE {tables.heads} DROP COLUMN {quoted(name)}")
-    db.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quoted(name)} {kind}")
+        db.execute(f"ALTER TABLE {tables.heads} DROP COLUMN {quote(name)}")
+    db.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quote(name)} {kind}")
 
 
 def _columns(db: Connection, tables: SqliteTables) -> dict[str, str]:
@@ -191,14 +191,14 @@ def _drop_indexes(db: Connection, tables: SqliteTables, keep: dict[str, str]) ->
         "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL",
         (tables.heads,),
     ).fetchall()
-    kept = {name for name, sql in rows if keep.get(name) == sql}
+    current_names = {name for name, sql in rows if keep.get(name) == sql}
     for name, _ in rows:
-        if name not in kept:
-            db.execute(f"DROP INDEX {quoted(name)}")
-    return kept
+        if name not in current_names:
+            db.execute(f"DROP INDEX {quote(name)}")
+    return current_names
 
 
-def _not_unique(spec: ModelSpec[Any], error: IntegrityError) -> NotUnique:
+def _as_not_unique(spec: ModelSpec[Any], error: IntegrityError) -> NotUnique:
     """By the columns that SQLite names, as in `UNIQUE constraint failed: heads.ix_a, heads.ix_b`."""
     for unique in spec.unique_sets:
         if str(error).endswith(": " + ", ".join(f"{_table(error)}.{field.column}" for field in unique.fields)):

@@ -18,14 +18,18 @@ class SqliteIndexStates:
 
     def __init__(self, spec: ModelSpec[Any], base: str, heads: str) -> None:
         self.table = f"{base}_fields"
-        self._own = {field.column: signature(field) for field in spec.index_fields}
-        self._of_states = signature_of_states(spec)
-        own = _literals(self._own.values())
-        known = _literals([self._of_states, *self._own.values()]) if spec.temporal else own
-        self._pass_by = f"UPDATE {self.table} SET passed_by = 1 WHERE passed_by = 0 AND signature NOT IN ({known})"
-        self._begin_again = (
+        self._own_signatures = {field.column: signature(field) for field in spec.index_fields}
+        self._states_signature = signature_of_states(spec)
+        signatures = _literals(self._own_signatures.values())
+        known_signatures = (
+            _literals([self._states_signature, *self._own_signatures.values()]) if spec.temporal else signatures
+        )
+        self._mark_stale = (
+            f"UPDATE {self.table} SET passed_by = 1 WHERE passed_by = 0 AND signature NOT IN ({known_signatures})"
+        )
+        self._restart = (
             f"UPDATE {self.table} SET after = 0, done = 0, total = (SELECT count(*) FROM {heads}), passed_by = 0"
-            f" WHERE passed_by = 1 AND signature IN ({own})"
+            f" WHERE passed_by = 1 AND signature IN ({signatures})"
         )
 
     def create_table(self, db: Connection) -> bool:
@@ -39,22 +43,24 @@ class SqliteIndexStates:
 
     def mark_stale(self, db: Connection) -> None:
         """Say that rows were written without the columns that this process does not know."""
-        db.execute(self._pass_by)
+        db.execute(self._mark_stale)
 
     def begin_again(self, db: Connection) -> None:
         """Begin again with the model's own columns that were passed by."""
-        db.execute(self._begin_again)
+        db.execute(self._restart)
 
     def holds_states(self, db: Connection) -> bool:
         """Whether the states that are kept are of these fields, and were not passed by."""
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (self.table,)).fetchone():
             return False
         wanted = f"SELECT 1 FROM {self.table} WHERE column = ? AND signature = ? AND passed_by = 0"
-        return db.execute(wanted, (STATES, self._of_states)).fetchone() is not None
+        return db.execute(wanted, (STATES, self._states_signature)).fetchone() is not None
 
     def begin_states(self, db: Connection) -> None:
         """From now on states are kept: whoever does not know them passes by."""
-        db.execute(f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, NULL, 0, 0, 0)", (STATES, self._of_states))
+        db.execute(
+            f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, NULL, 0, 0, 0)", (STATES, self._states_signature)
+        )
 
     def states(self, db: Connection) -> dict[str, FieldState[int]]:
         """The states, by the columns."""
@@ -68,7 +74,9 @@ class SqliteIndexStates:
         """
         states = self.states(db).values()
         found = (
-            state for state in states if state.after is not None and self._own.get(state.column) == state.signature
+            state
+            for state in states
+            if state.after is not None and self._own_signatures.get(state.column) == state.signature
         )
         return sorted(found, key=lambda state: (state.after or 0, state.column))
 
@@ -77,7 +85,7 @@ class SqliteIndexStates:
         row = (field.column, signature(field), 0 if total else None, total)
         db.execute(f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, ?, 0, ?, 0)", row)
 
-    def reach(self, db: Connection, fields: Iterable[IndexField], after: int | None, rows: int) -> None:
+    def advance(self, db: Connection, fields: Iterable[IndexField], after: int | None, rows: int) -> None:
         """Remember how far these columns are."""
         update = f"UPDATE {self.table} SET after = ?, done = done + ? WHERE column = ?"
         db.executemany(update, [(after, rows, field.column) for field in fields])
@@ -87,7 +95,7 @@ class SqliteIndexStates:
         return state is not None and state.signature == signature(field) and not state.stale
 
     def _is_own(self, state: FieldState[int]) -> bool:
-        return self._own.get(state.column) == state.signature
+        return self._own_signatures.get(state.column) == state.signature
 
 
 def _literals(signatures: Iterable[str]) -> str:
@@ -95,7 +103,7 @@ def _literals(signatures: Iterable[str]) -> str:
     return ", ".join(f"'{signature}'" for signature in signatures)
 
 
-def furthest_behind(states: Sequence[FieldState[int]], fields: Sequence[IndexField]) -> tuple[list[IndexField], int]:
+def least_filled(states: Sequence[FieldState[int]], fields: Sequence[IndexField]) -> tuple[list[IndexField], int]:
     """Those of the fields that are furthest behind, all at the same row, and this row."""
     wanted = {field.column: field for field in fields}
     found = [state for state in states if state.column in wanted]

@@ -13,7 +13,7 @@ from sqlite3 import Connection
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import DocumentField
-from autocrud.storage.metadata.sqlite.compiler import items_table, quoted, words_name, words_table
+from autocrud.storage.metadata.sqlite.compiler import items_table, quote, words_name, words_table
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 
 _PLACE = ("created_time", "resource_id", "row")  # of a head
@@ -45,7 +45,7 @@ def match_item_tables(
         db.execute(table)
         # In the order of the key: the table grows at its end only.
         place = ", ".join(_PLACE)
-        items = f"SELECT value, {place} FROM {tables.heads}, json_each({quoted(field.column)}) ORDER BY 1, 2, 3"
+        items = f"SELECT value, {place} FROM {tables.heads}, json_each({quote(field.column)}) ORDER BY 1, 2, 3"
         db.execute(f"INSERT INTO {items_table(field)} {items}")
         for trigger in triggers:
             db.execute(trigger)
@@ -64,7 +64,7 @@ def match_word_table(tables: SqliteTables, db: Connection) -> None:
     if {name: sql for _, name, sql in rows} == needed:
         return
     for kind, name, _ in rows:
-        db.execute(f"DROP {kind} {quoted(name)}")
+        db.execute(f"DROP {kind} {quote(name)}")
     for sql in needed.values():
         db.execute(sql)
     if tables.document is not None:
@@ -75,13 +75,13 @@ def match_word_table(tables: SqliteTables, db: Connection) -> None:
 def erase_deleted_words(db: Connection) -> None:
     """Erase the words of deleted heads from the word tables. FTS5 only marks them as deleted until it merges."""
     for (name,) in db.execute(f"SELECT name FROM sqlite_master WHERE {_WORD_TABLES}").fetchall():
-        table = quoted(name)
+        table = quote(name)
         db.execute(f"INSERT INTO {table} ({table}) VALUES ('optimize')")
 
 
 def _item_statements(field: IndexField, heads: str) -> dict[str, str]:
     """Return the statements that make a field's table and its triggers, by object name, the table first."""
-    items, column, name = items_table(field), quoted(field.column), field.column
+    items, column, name = items_table(field), quote(field.column), field.column
     place = ", ".join(f"new.{part}" for part in _PLACE)
     added = f"INSERT INTO {items} SELECT value, {place} FROM json_each(new.{column});"
     values = f"value IN (SELECT value FROM json_each(old.{column}))"
@@ -96,13 +96,13 @@ def _item_statements(field: IndexField, heads: str) -> dict[str, str]:
     columns = "value NOT NULL, time TEXT NOT NULL, id TEXT NOT NULL, number INTEGER NOT NULL"
     table = f"CREATE TABLE {items} ({columns}, PRIMARY KEY (value, time, id)) WITHOUT ROWID"
     return {f"{_PREFIX}{name}": table} | {
-        name: f"CREATE TRIGGER {quoted(name)} AFTER {sql}" for name, sql in triggers.items()
+        name: f"CREATE TRIGGER {quote(name)} AFTER {sql}" for name, sql in triggers.items()
     }
 
 
 def _word_statements(field: DocumentField, heads: str) -> dict[str, str]:
     """Return the statements that make the table of words and its triggers, by object name."""
-    column, table, name = quoted(field.column), words_table(field), words_name(field)
+    column, table, name = quote(field.column), words_table(field), words_name(field)
     options = f"content = '{heads}', content_rowid = 'row', tokenize = \"{_TOKENIZER}\""
     add = f"INSERT INTO {table} (rowid, {column}) SELECT new.row, new.{column} WHERE new.{column} IS NOT NULL;"
     remove = (
@@ -112,9 +112,9 @@ def _word_statements(field: DocumentField, heads: str) -> dict[str, str]:
     changed = f"AFTER UPDATE OF {column} ON {heads} WHEN old.{column} IS NOT new.{column}"
     return {
         name: f"CREATE VIRTUAL TABLE {table} USING fts5 ({column}, {options})",
-        f"{name}_insert": f"CREATE TRIGGER {quoted(f'{name}_insert')} AFTER INSERT ON {heads} BEGIN {add} END",
-        f"{name}_delete": f"CREATE TRIGGER {quoted(f'{name}_delete')} AFTER DELETE ON {heads} BEGIN {remove} END",
-        f"{name}_update": f"CREATE TRIGGER {quoted(f'{name}_update')} {changed} BEGIN {remove} {add} END",
+        f"{name}_insert": f"CREATE TRIGGER {quote(f'{name}_insert')} AFTER INSERT ON {heads} BEGIN {add} END",
+        f"{name}_delete": f"CREATE TRIGGER {quote(f'{name}_delete')} AFTER DELETE ON {heads} BEGIN {remove} END",
+        f"{name}_update": f"CREATE TRIGGER {quote(f'{name}_update')} {changed} BEGIN {remove} {add} END",
     }
 
 
@@ -130,4 +130,4 @@ def _present_items(db: Connection) -> dict[str, str]:
 
 def _drop(db: Connection, statements: dict[str, str]) -> None:
     for name, sql in statements.items():
-        db.execute(f"DROP {'TRIGGER' if sql.startswith('CREATE TRIGGER') else 'TABLE'} {quoted(name)}")
+        db.execute(f"DROP {'TRIGGER' if sql.startswith('CREATE TRIGGER') else 'TABLE'} {quote(name)}")

@@ -14,7 +14,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.commit_log.locator import parse_locator
 from autocrud.storage.commit_log.log import EMPTY, Entry, Log, Tail
 from autocrud.storage.commit_log.record_codec import data_span, decode_record
-from autocrud.storage.metadata.sqlite.batch_apply import Entered, record_all
+from autocrud.storage.metadata.sqlite.batch_apply import HistoryEntry, record_all
 from autocrud.storage.metadata.sqlite.connection import SqliteConnection, begin, in_transaction, truncate_wal
 from autocrud.storage.metadata.sqlite.history_tables import Erasure
 from autocrud.storage.metadata.sqlite.index_migration import match_columns
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 _REPLAY_ENTRIES = 500  # of one transaction, at least
 
 
-class LogFollower:
+class LogReplayer:
     """One SQLite file behind one log. Who calls a coroutine of it holds the store's lock.
 
     Args:
@@ -59,8 +59,8 @@ class LogFollower:
         self._writer = writer
         self._snapshots = snapshots
         self.tail = EMPTY
-        self.pictures = 0
-        self._blanked: set[Erasure] = set()
+        self.open_scans = 0
+        self._blanked_erasures: set[Erasure] = set()
 
     async def prepare(self, path: Path) -> None:
         """Bring the file, which the writer has open, to the model and to the log as they are now."""
@@ -92,16 +92,16 @@ class LogFollower:
                 logger.info("%s: replayed the log up to entry %d", self._spec.name, self.tail.sequence)
         await self.erase()
 
-    def enter(self, db: Connection, entry: Entry, items: Sequence[Item | None]) -> None:
+    def record_writes(self, db: Connection, entry: Entry, items: Sequence[Item | None]) -> None:
         """Enter what was applied into the history, each with the place of its record in the entry."""
-        entered: list[Entered] = []
+        history_entries: list[HistoryEntry] = []
         for item, (offset, line) in zip(items, entry.lines, strict=True):
             if item is None or line is None:
                 continue
             start, size = data_span(item, len(line))
             locator = self._log.locator(entry, offset + start, size) if size else None
-            entered.append((item, locator, f"{entry.tail.sequence}:{offset}:{len(line)}"))
-        record_all(self._tables, db, entered)
+            history_entries.append((item, locator, f"{entry.tail.sequence}:{offset}:{len(line)}"))
+        record_all(self._tables, db, history_entries)
         self._tables.set_tail(db, entry.tail)
 
     async def erase(self, *, deferred: bool = False) -> bool:
@@ -115,7 +115,7 @@ class LogFollower:
         """
         history = self._tables.history
         found = await self._writer.run(lambda db: history.pending_erasures(db, deferred))
-        if not found or (self.pictures and self._blanked.issuperset(found)):
+        if not found or (self.open_scans and self._blanked_erasures.issuperset(found)):
             return not found
         # Under the write lock: two processes that rewrite one entry must not undo each other's blanks.
         await self._writer.run(begin)
@@ -124,15 +124,15 @@ class LogFollower:
             await self._erase(pending)
         finally:
             await self._writer.run(Connection.rollback)
-        self._blanked.update(pending)
-        if self.pictures:
+        self._blanked_erasures.update(pending)
+        if self.open_scans:
             return False
         await self._writer.run(partial(in_transaction, erase_deleted_words))
         await self._writer.run(truncate_wal)
         if self._snapshots is not None and pending:
             await self._snapshots.supersede(self._path, max(erasure.purged for erasure in pending))
-        await self._writer.run(lambda db: history.forget_erasures(db, pending))
-        self._blanked.difference_update(pending)
+        await self._writer.run(lambda db: history.delete_erasures(db, pending))
+        self._blanked_erasures.difference_update(pending)
         return True
 
     async def _erase(self, pending: Sequence[Erasure]) -> None:
@@ -156,18 +156,20 @@ class LogFollower:
         return True
 
     def _apply_entries(self, entries: Sequence[Entry], tail: Tail, db: Connection) -> None:
-        misfits: set[IndexField] = set()
+        unfit_fields: set[IndexField] = set()
         for entry in entries:
             if entry.previous != tail.nonce:
                 raise DataCorrupted(f"{entry.key} does not follow entry {tail.sequence} that {self._path} has applied.")
-            self._apply_entry(entry, db, misfits)
+            self._apply_entry(entry, db, unfit_fields)
             tail = entry.tail
         # Whether what stands now does not fit, filling tells.
-        self._tables.begin_fields(db, misfits)
+        self._tables.begin_backfill(db, unfit_fields)
 
-    def _apply_entry(self, entry: Entry, db: Connection, misfits: set[IndexField]) -> None:
+    def _apply_entry(self, entry: Entry, db: Connection, unfit_fields: set[IndexField]) -> None:
         try:
-            writes = [None if line is None else decode_record(self._spec, line, misfits) for _, line in entry.lines]
+            writes = [
+                None if line is None else decode_record(self._spec, line, unfit_fields) for _, line in entry.lines
+            ]
         except (ValueError, LookupError) as error:
             raise DataCorrupted(f"{entry.key} holds a line that is not a record.") from error
         for write in writes:
@@ -178,7 +180,7 @@ class LogFollower:
             refused = None if write is None else self._tables.apply(db, write, accepted=True)
             if refused is not None:
                 raise DataCorrupted(f"{entry.key} does not fit what came before it: {refused}")
-        self.enter(db, entry, writes)
+        self.record_writes(db, entry, writes)
 
     async def _check_tail(self) -> None:
         tail = await self._writer.run(self._tables.tail)

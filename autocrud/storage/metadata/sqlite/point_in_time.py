@@ -16,13 +16,13 @@ from autocrud.schema.column_types import ColumnValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import DocumentField
-from autocrud.storage.metadata.sql.point_in_time import PastQueries, StateQueries, state_of
-from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler, quoted, stored
+from autocrud.storage.metadata.sql.point_in_time import PastQueries, StateQueries, past_head_of
+from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler, quote, stored_value
 from autocrud.storage.metadata.sqlite.history_tables import commit_of_row
 from autocrud.storage.point_in_time import PointInTimeRow
 from autocrud.storage.ports.types import Head
 
-_WANTED = (
+_PLACES = (
     "(SELECT json_extract(value, '$[0]') AS resource_id, json_extract(value, '$[1]') AS version, key AS place"
     " FROM json_each(?)) AS wanted"
 )
@@ -48,7 +48,7 @@ class SqliteStates:
         self._spec = spec
         self._heads, self._commits = f"{base}_resources", commits
         self.table = f"{base}_states"
-        self._index = [quoted(name) for name in index_columns]
+        self._index = [quote(name) for name in index_columns]
         kinds = {name: kind for name, kind in meta_columns.items() if name != "meta"}
         self._meta = list(kinds)
         kinds |= dict(zip(self._index, index_columns.values(), strict=True))
@@ -59,29 +59,29 @@ class SqliteStates:
             f"CREATE TABLE {self.table} (row INTEGER PRIMARY KEY, resource_id TEXT NOT NULL, {declared},"
             " until TEXT NOT NULL, UNIQUE (resource_id, version))"
         )
-        self._past = PastQueries(self._heads, commits)
-        self._current = StateQueries(self.table)
-        self._select = self._past.states(_WANTED, "CROSS JOIN")
+        self._past_queries = PastQueries(self._heads, commits)
+        self._state_queries = StateQueries(self.table)
+        self._select = self._past_queries.states(_PLACES, "CROSS JOIN")
 
     def search(self, db: Connection, query: Query) -> list[Head]:
         """The heads of one page as they were, and one more where there is a next page."""
         db.execute("BEGIN")  # so that all statements see one state of the file
         try:
-            places = json.dumps(self._places(db, query))
-            return [state_of(row, commit_of_row) for row in db.execute(self._select, (places,))]
+            places = json.dumps(self._find_places(db, query))
+            return [past_head_of(row, commit_of_row) for row in db.execute(self._select, (places,))]
         finally:
             db.rollback()
 
     def count(self, db: Connection, query: Query) -> int:
         """How many resources the query selects."""
         compiler = _StatesCompiler()
-        queries = self._past if query.where is None else self._current
+        queries = self._past_queries if query.where is None else self._state_queries
         sql = queries.count(compiler, query)
         return int(db.execute(sql, compiler.values).fetchone()[0])
 
     def drop_stale(self, db: Connection, *, holds: bool) -> None:
         """Drop the table and its triggers where they are not what the model wants, or the table does not hold it."""
-        present = self._present(db)
+        present = self._present_objects(db)
         wanted = {self.table: self._create, **self._triggers()} if self._spec.temporal else {}
         if present.items() == wanted.items() and (holds or not wanted):
             return
@@ -91,24 +91,24 @@ class SqliteStates:
 
     def create(self, db: Connection) -> bool:
         """Create the table and the triggers, if they are not there; says whether it did."""
-        if not self._spec.temporal or self._present(db):
+        if not self._spec.temporal or self._present_objects(db):
             return False
         for statement in (self._create, *self._triggers().values()):
             db.execute(statement)
         return True
 
-    def lack(self, db: Connection) -> bool:
+    def is_incomplete(self, db: Connection) -> bool:
         """Whether there may be states to fill in."""
-        return self._spec.temporal and not self._indexes().keys() <= self._names(db)
+        return self._spec.temporal and not self._indexes().keys() <= self._index_names(db)
 
     def create_indexes(self, db: Connection) -> None:
         """Create the indexes, which say that the table is filled."""
-        names = self._names(db)
+        names = self._index_names(db)
         for name, sql in self._indexes().items():
             if name not in names:
                 db.execute(sql)
 
-    def unfilled(self, db: Connection, after: str, limit: int) -> list[tuple[str, str, str | None, bytes | None]]:
+    def find_unfilled(self, db: Connection, after: str, limit: int) -> list[tuple[str, str, str | None, bytes | None]]:
         """Resources behind an id that lack their first states: id, when and by whom it was created, the inline data."""
         sql = (
             f"SELECT resource_id, created_time, created_by, head FROM {self._heads} h WHERE resource_id > ?"
@@ -142,18 +142,20 @@ class SqliteStates:
             "status": commit.status,
         }
         until = _FOREVER if state.until is None else timestamp(state.until)
-        return (commit.resource_id, *(values[name] for name in self._meta), *map(stored, state.index), until)
+        return (commit.resource_id, *(values[name] for name in self._meta), *map(stored_value, state.index), until)
 
-    def _queries(self, query: Query) -> PastQueries | StateQueries:
+    def _queries_for(self, query: Query) -> PastQueries | StateQueries:
         """What does not ask for what changes is answered by the heads, of which there are fewer."""
-        return self._current if query.asks_what_changes else self._past
+        return self._state_queries if query.asks_what_changes else self._past_queries
 
-    def _places(self, db: Connection, query: Query) -> list[tuple[str, int]]:
+    def _find_places(self, db: Connection, query: Query) -> list[tuple[str, int]]:
         found: list[tuple[str, int]] = []
         for segment in SqliteCompiler().segments(query):
             compiler = _StatesCompiler()
             limit = compiler.place(query.limit + 1 - len(found))
-            found += db.execute(self._queries(query).page(compiler, query, segment, limit), compiler.values).fetchall()
+            found += db.execute(
+                self._queries_for(query).page(compiler, query, segment, limit), compiler.values
+            ).fetchall()
             if len(found) > query.limit:
                 break
         return found
@@ -162,15 +164,15 @@ class SqliteStates:
         into = f"INSERT INTO {self.table} ({', '.join(self._columns)}, until)"
         new = [f"NEW.{name}" for name in self._columns]
         # A commit without data leaves the values as they were: those of the head may still have to be filled in.
-        kept = "CASE WHEN NEW.revision_info IS OLD.revision_info THEN s.{0} ELSE NEW.{0} END"
+        inherited = "CASE WHEN NEW.revision_info IS OLD.revision_info THEN s.{0} ELSE NEW.{0} END"
         meta = [f"NEW.{name}" for name in ("resource_id", *self._meta)]
-        then = [*meta, *(kept.format(name) for name in self._index)]
+        later_values = [*meta, *(inherited.format(name) for name in self._index)]
         old = "resource_id = OLD.resource_id AND version = OLD.version"
         bodies = {
             "insert": f"AFTER INSERT ON {self._heads} BEGIN {into} VALUES ({', '.join(new)}, '{_FOREVER}'); END",
             "update": f"AFTER UPDATE OF version ON {self._heads} WHEN NEW.version <> OLD.version BEGIN"
             f" UPDATE {self.table} SET until = NEW.updated_time WHERE {old};"
-            f" {into} SELECT {', '.join(then)}, '{_FOREVER}' FROM {self.table} s WHERE {old}; END",
+            f" {into} SELECT {', '.join(later_values)}, '{_FOREVER}' FROM {self.table} s WHERE {old}; END",
             "delete": f"AFTER DELETE ON {self._heads}"
             f" BEGIN DELETE FROM {self.table} WHERE resource_id = OLD.resource_id; END",
         }
@@ -183,20 +185,20 @@ class SqliteStates:
 
     def _indexes(self) -> dict[str, str]:
         # With the span of time in them, so that the states of other times are passed over without being read.
-        behind = "created_time, resource_id, updated_time, until, is_deleted"
-        found = {f"{self.table}_all": f"({behind})"}
+        order_columns = "created_time, resource_id, updated_time, until, is_deleted"
+        found = {f"{self.table}_all": f"({order_columns})"}
         for field in self._spec.index_fields:
             if not (field.is_list or isinstance(field, DocumentField)):  # texts are searched as they are now
-                found[f"{self.table}_{field.column}"] = f"({quoted(field.column)}, {behind})"
-        return {name: f"CREATE INDEX {quoted(name)} ON {self.table} {columns}" for name, columns in found.items()}
+                found[f"{self.table}_{field.column}"] = f"({quote(field.column)}, {order_columns})"
+        return {name: f"CREATE INDEX {quote(name)} ON {self.table} {columns}" for name, columns in found.items()}
 
-    def _present(self, db: Connection) -> dict[str, str]:
+    def _present_objects(self, db: Connection) -> dict[str, str]:
         """The table and its triggers, as they were made."""
         names = json.dumps([self.table, *(f"{self.table}_{name}" for name in _TRIGGERS)])
         of_these = "type IN ('table', 'trigger') AND name IN (SELECT value FROM json_each(?))"
         return dict(db.execute(f"SELECT name, sql FROM sqlite_master WHERE {of_these}", (names,)))
 
-    def _names(self, db: Connection) -> set[str]:
+    def _index_names(self, db: Connection) -> set[str]:
         sql = "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = ?"
         return {name for (name,) in db.execute(sql, (self.table,))}
 

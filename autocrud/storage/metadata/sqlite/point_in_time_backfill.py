@@ -34,25 +34,25 @@ async def fill_states(
             tables.index_states.begin_states(db)
 
     await writer.run(partial(in_transaction, create))
-    if not await writer.run(tables.states.lack):
+    if not await writer.run(tables.states.is_incomplete):
         return
     after: str | None = ""
     done = 0
     while after is not None:
         await writer.run(begin)
         try:
-            after, some = await _fill_some(writer, spec, tables, read, after)
+            after, batch_size = await _fill_batch(writer, spec, tables, read, after)
             await writer.run(Connection.commit)
         except BaseException:
             await writer.run(Connection.rollback)
             raise
-        done += some
-        if some:
+        done += batch_size
+        if batch_size:
             logger.info("%s: filled the states of %d resources", spec.name, done)
     await writer.run(partial(in_transaction, tables.states.create_indexes))
 
 
-async def _fill_some(
+async def _fill_batch(
     writer: SqliteConnection,
     spec: ModelSpec[Any],
     tables: SqliteTables,
@@ -60,16 +60,16 @@ async def _fill_some(
     after: str,
 ) -> tuple[str | None, int]:
     """Fill some resources; the id to go on behind, None at the end, and how many they were."""
-    rows = await writer.run(lambda db: tables.states.unfilled(db, after, _RESOURCES))
+    rows = await writer.run(lambda db: tables.states.find_unfilled(db, after, _RESOURCES))
     if not rows:
         return None, 0
     heads = {resource_id: data for resource_id, _, _, data in rows}
     commits = await writer.run(lambda db: tables.history.all_commits_of(db, list(heads)))
     values = await values_of(spec, commits, read, heads)
-    nothing = (None,) * len(spec.index_fields)
+    no_values = (None,) * len(spec.index_fields)
     states: list[PointInTimeRow] = []
     for resource_id, group in groupby(commits, key=lambda commit: commit.resource_id):
-        states += rows_of_commits(list(group), values.get(resource_id, {}), nothing)
+        states += rows_of_commits(list(group), values.get(resource_id, {}), no_values)
     created = {resource_id: (time, by) for resource_id, time, by, _ in rows}
     await writer.run(lambda db: tables.states.fill(db, created, states))
     return rows[-1][0], len(rows)

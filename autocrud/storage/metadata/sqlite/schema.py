@@ -7,8 +7,8 @@ from typing import Any
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import DocumentField
 from autocrud.schema.unique_constraints import UniqueSet
-from autocrud.storage.metadata.sql.revisions import REWRITES
-from autocrud.storage.metadata.sqlite.compiler import quoted
+from autocrud.storage.metadata.sql.revisions import REWRITING_KINDS
+from autocrud.storage.metadata.sqlite.compiler import quote
 from autocrud.storage.metadata.sqlite.history_tables import COMMIT_COLUMNS
 from autocrud.storage.metadata.sqlite.tables import DATA_COLUMNS, META_COLUMNS, SqliteTables
 
@@ -41,12 +41,12 @@ def index_definitions(spec: ModelSpec[Any], tables: SqliteTables) -> dict[str, s
     for field in spec.index_fields:
         if field.is_list or isinstance(field, DocumentField):
             continue  # has a table of its items, or of its words
-        name, column = f"{heads}_{field.column}", quoted(field.column)
-        definitions[name] = f"CREATE INDEX {quoted(name)} ON {heads} ({column}, created_time, resource_id) {live}"
+        name, column = f"{heads}_{field.column}", quote(field.column)
+        definitions[name] = f"CREATE INDEX {quote(name)} ON {heads} ({column}, created_time, resource_id) {live}"
     for unique in spec.unique_sets:
         # The index of a set of one field serves filters too, and replaces the field's other index.
-        name, columns = _unique_name(tables, unique), ", ".join(quoted(field.column) for field in unique.fields)
-        definitions[name] = f"CREATE UNIQUE INDEX {quoted(name)} ON {heads} ({columns}) {live}"
+        name, columns = _unique_name(tables, unique), ", ".join(quote(field.column) for field in unique.fields)
+        definitions[name] = f"CREATE UNIQUE INDEX {quote(name)} ON {heads} ({columns}) {live}"
     return definitions
 
 
@@ -63,8 +63,8 @@ def _table_names(tables: SqliteTables) -> Iterator[str]:
 
 def _head_tables(tables: SqliteTables) -> Iterator[str]:
     # The numbers of rows never change, because the tables of items and words refer to them.
-    heads = _declared({"row": "INTEGER PRIMARY KEY", "resource_id": "TEXT UNIQUE NOT NULL"})
-    heads += ", " + _declared(META_COLUMNS | DATA_COLUMNS)
+    heads = _column_definitions({"row": "INTEGER PRIMARY KEY", "resource_id": "TEXT UNIQUE NOT NULL"})
+    heads += ", " + _column_definitions(META_COLUMNS | DATA_COLUMNS)
     log = "one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NOT NULL, nonce TEXT NOT NULL"
     yield f"CREATE TABLE IF NOT EXISTS {tables.heads} ({heads})"
     yield f"CREATE TABLE IF NOT EXISTS {tables.log} ({log})"
@@ -78,9 +78,9 @@ def _history_tables(spec: ModelSpec[Any], tables: SqliteTables) -> Iterator[str]
     columns = "place TEXT PRIMARY KEY NOT NULL, step INTEGER NOT NULL, purged INTEGER NOT NULL, deferred INTEGER"
     rewrites = f"CREATE INDEX IF NOT EXISTS {commits}_rewrites"
     with_data = f"CREATE INDEX IF NOT EXISTS {commits}_held ON {commits} (resource_id, version)"
-    yield f"CREATE TABLE IF NOT EXISTS {commits} ({_declared(COMMIT_COLUMNS)}, {key}) WITHOUT ROWID"
+    yield f"CREATE TABLE IF NOT EXISTS {commits} ({_column_definitions(COMMIT_COLUMNS)}, {key}) WITHOUT ROWID"
     yield f"CREATE TABLE IF NOT EXISTS {erasures} ({columns}) WITHOUT ROWID"
-    yield f"{rewrites} ON {commits} (resource_id, revision_id, version) WHERE kind IN {REWRITES}"
+    yield f"{rewrites} ON {commits} (resource_id, revision_id, version) WHERE kind IN {REWRITING_KINDS}"
     # Only a retention searches for old data: without one, the index would be cost alone.
     retains = spec.retention is not None
     yield f"{with_data} WHERE locator IS NOT NULL" if retains else f"DROP INDEX IF EXISTS {commits}_held"
@@ -101,5 +101,5 @@ def _side_tables(tables: SqliteTables) -> Iterator[str]:
     yield f"CREATE TABLE IF NOT EXISTS {names.on_delete_tasks} ({tasks}) WITHOUT ROWID"
 
 
-def _declared(columns: Mapping[str, str]) -> str:
+def _column_definitions(columns: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {kind}" for name, kind in columns.items())

@@ -19,7 +19,7 @@ class SqliteSideTables:
         self.keys = f"{base}_keys"
         self.on_delete_tasks = f"{base}_pending"
 
-    def refusal(self, db: Connection, write: Write) -> Repeated | UnknownBlob | None:
+    def find_refusal(self, db: Connection, write: Write) -> Repeated | UnknownBlob | None:
         """What speaks against a write that is new."""
         if write.key is not None:
             find = f"SELECT resource_id, fingerprint FROM {self.keys} WHERE key = ? AND expires > ?"
@@ -31,21 +31,21 @@ class SqliteSideTables:
                 return UnknownBlob(file_id)
         return None
 
-    def is_spared_by(self, write: Write) -> bool:
-        """Whether `refusal` has nothing to say of a write, and `enter` nothing to do for it."""
+    def is_unaffected_by(self, write: Write) -> bool:
+        """Whether `find_refusal` has nothing to say of a write, and `insert` nothing to do for it."""
         return write.key is None and not write.blobs and not write.follow_up
 
-    def enter(self, db: Connection, write: Write) -> None:
+    def insert(self, db: Connection, write: Write) -> None:
         """Enter the key, the references and the follow-up of an accepted write."""
         resource_id = write.meta.resource_id
-        self.mark(db, write)
+        self.insert_on_delete_task(db, write)
         if write.key is not None:
             row = (write.key.key, write.key.fingerprint, write.key.expires, resource_id)
             db.execute(f"INSERT OR REPLACE INTO {self.keys} VALUES (?, ?, ?, ?)", row)
         rows = [(resource_id, write.meta.version, file_id) for file_id in write.blobs]
         db.executemany(f"INSERT OR IGNORE INTO {self.references} VALUES (?, ?, ?)", rows)
 
-    def mark(self, db: Connection, write: Write) -> None:
+    def insert_on_delete_task(self, db: Connection, write: Write) -> None:
         """Enter the follow-up of a write, if it has one."""
         if write.follow_up:
             item = on_delete_task_of(write)
@@ -93,11 +93,11 @@ class SqliteSideTables:
         return [file_id for (file_id,) in db.execute(sql, values)]
 
     def release(
-        self, db: Connection, resource_id: str, versions: Iterable[int] | None = None, kept: Iterable[str] = ()
+        self, db: Connection, resource_id: str, versions: Iterable[int] | None = None, retained_ids: Iterable[str] = ()
     ) -> list[Orphan]:
         """Drop the references of a resource, or of some of its commits, and the blobs that nobody refers to any more.
 
-        Returns these blobs; those that are `kept` are not among them.
+        Returns these blobs; those that are `retained_ids` are not among them.
         """
         chosen: list[int | None] = [None] if versions is None else list(versions)
         released = {file_id for version in chosen for file_id in self.blobs_of(db, resource_id, version)}
@@ -105,7 +105,7 @@ class SqliteSideTables:
             where = "resource_id = ? AND version = coalesce(?, version)"
             db.execute(f"DELETE FROM {self.references} WHERE {where}", (resource_id, version))
         orphans: list[Orphan] = []
-        for file_id in sorted(released.difference(kept)):
+        for file_id in sorted(released.difference(retained_ids)):
             used = f"SELECT 1 FROM {self.references} r WHERE r.file_id = b.file_id"
             sql = f"SELECT key, record FROM {self.blobs} b WHERE file_id = ? AND NOT EXISTS ({used})"
             row = db.execute(sql, (file_id,)).fetchone()
@@ -114,7 +114,7 @@ class SqliteSideTables:
                 db.execute(f"DELETE FROM {self.blobs} WHERE file_id = ?", (file_id,))
         return orphans
 
-    def forget_keys(self, db: Connection, resource_id: str) -> None:
+    def delete_keys_of(self, db: Connection, resource_id: str) -> None:
         """Drop the keys of a resource that is no more."""
         db.execute(f"DELETE FROM {self.keys} WHERE resource_id = ?", (resource_id,))
 

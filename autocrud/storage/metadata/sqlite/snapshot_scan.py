@@ -10,7 +10,7 @@ from autocrud.query.conditions import Query
 from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler
 from autocrud.storage.metadata.sqlite.connection import SqliteConnection
 from autocrud.storage.metadata.sqlite.history_tables import commit_columns, commit_of_row
-from autocrud.storage.metadata.sqlite.tables import SqliteTables, live
+from autocrud.storage.metadata.sqlite.tables import SqliteTables
 from autocrud.storage.ports.types import CommitEntry, Head, ScanItem
 
 _PAGE = 200
@@ -24,30 +24,30 @@ async def snapshot_scan(
 
     One statement, run once: SQLite keeps for it what writers replace meanwhile.
     """
-    select = _pasts if history else _heads
-    seen = _past if history else _head
-    thread = SqliteConnection(read_only=True)
-    await thread.open(path)
+    select = _select_commits if history else _select_heads
+    to_item = _commit_entry if history else _head
+    connection = SqliteConnection(read_only=True)
+    await connection.open(path)
     cursor: Cursor | None = None
     try:
-        cursor = rows = await thread.run(lambda db: select(db, tables, query))
-        while page := await thread.run(lambda db: rows.fetchmany(_PAGE)):
-            yield [seen(row) for row in page]
+        cursor = rows = await connection.run(lambda db: select(db, tables, query))
+        while page := await connection.run(lambda db: rows.fetchmany(_PAGE)):
+            yield [to_item(row) for row in page]
     finally:
         if cursor is not None:
-            await thread.run(lambda db: rows.close())
-        await thread.close()
+            await connection.run(lambda db: rows.close())
+        await connection.close()
 
 
-def _heads(db: Connection, tables: SqliteTables, query: Query) -> Cursor:
+def _select_heads(db: Connection, tables: SqliteTables, query: Query) -> Cursor:
     compiler = SqliteCompiler()
-    where = f"{live(query)} AND {compiler.where(query.where)}"
+    where = f"{compiler.live(query)} AND {compiler.where(query.where)}"
     return db.execute(f"SELECT {_HEAD} FROM {tables.heads} WHERE {where} ORDER BY resource_id", compiler.values)
 
 
-def _pasts(db: Connection, tables: SqliteTables, query: Query) -> Cursor:
+def _select_commits(db: Connection, tables: SqliteTables, query: Query) -> Cursor:
     compiler = SqliteCompiler()
-    chosen = f"{live(query)} AND {compiler.where(query.where)}"
+    chosen = f"{compiler.live(query)} AND {compiler.where(query.where)}"
     # The commits come in the order of their key, and each finds its head by one look.
     joined = f"{tables.history.commits} c CROSS JOIN {tables.heads} h ON h.resource_id = c.resource_id"
     where = f"EXISTS (SELECT 1 FROM {tables.heads} s WHERE s.resource_id = c.resource_id AND {chosen})"
@@ -61,6 +61,6 @@ def _head(row: Sequence[Any]) -> ScanItem:
     return Head(resource_id, version, bool(is_deleted), *rest)
 
 
-def _past(row: Iterable[Any]) -> ScanItem:
+def _commit_entry(row: Iterable[Any]) -> ScanItem:
     created_time, created_by, *commit = row
     return CommitEntry(commit_of_row(commit), datetime.fromisoformat(created_time), created_by)

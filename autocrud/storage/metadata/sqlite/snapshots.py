@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 _BYTES_PER_ENTRY = 100_000
 _GROWTH, _LEAST_GROWTH = 1.25, 16 * 1024 * 1024
 _LOOK_EVERY = 64  # entries between two looks at how far it has grown
-_KEPT = 2
+_MAX_SNAPSHOTS = 2
 _NAME = re.compile(r"(?P<sequence>\d{9,})-(?P<hash>[0-9a-f]{64})\.sqlite\.zst")
 _PIECE = 1024 * 1024
 _PROGRESS_BYTES = 64 * 1024 * 1024
@@ -55,14 +55,14 @@ class Snapshots:
         """Make a file that nobody has open fit to go on from: one that is damaged, or that a snapshot is far ahead of,
         is replaced by the newest snapshot that checks out, or removed.
         """
-        await self._restore(path, await asyncio.to_thread(self._standing, path))
+        await self._restore(path, await asyncio.to_thread(self._last_entry, path))
         if self._newest:
             self._size = await asyncio.to_thread(_size_of, path)
 
-    async def _restore(self, path: Path, beyond: int) -> None:
+    async def _restore(self, path: Path, applied_sequence: int) -> None:
         for name in reversed(await self._names()):
             self._newest = max(self._newest, _sequence(name))
-            if _sequence(name) <= beyond + (self._every if beyond else 0):
+            if _sequence(name) <= applied_sequence + (self._every if applied_sequence else 0):
                 return
             logger.info("restoring %s%s", self._prefix, name)
             if await self._download(name, path):
@@ -77,10 +77,10 @@ class Snapshots:
     async def supersede(self, path: Path, sequence: int) -> None:
         """Make sure that no snapshot ends before this entry, which the file holds."""
         await self.drain()
-        old = [name for name in await self._names() if _sequence(name) < sequence]
-        if old:
+        old_names = [name for name in await self._names() if _sequence(name) < sequence]
+        if old_names:
             await self._make(path)
-            for name in old:
+            for name in old_names:
                 await self._objects.delete(self._prefix + name)
 
     async def drain(self) -> None:
@@ -88,7 +88,7 @@ class Snapshots:
         if self._task is not None:
             await asyncio.wait([self._task])
 
-    def _standing(self, path: Path) -> int:
+    def _last_entry(self, path: Path) -> int:
         """The last entry that a file holds; a file that is damaged is removed, and holds none."""
         if not path.exists():
             return 0
@@ -114,7 +114,7 @@ class Snapshots:
             if self._is_due(size, sequence):
                 await self._make(path)
                 self._size = size
-                for name in (await self._names())[:-_KEPT]:
+                for name in (await self._names())[:-_MAX_SNAPSHOTS]:
                     await self._objects.delete(self._prefix + name)
         except (AutoCRUDError, OSError, sqlite3.Error) as error:
             logger.warning("no snapshot of %s at entry %d: %s", path.name, sequence, error)
@@ -127,20 +127,20 @@ class Snapshots:
 
     async def _make(self, path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix="snapshot-") as folder:
-            packed = Path(folder) / "packed"
-            sequence, digest = await asyncio.to_thread(self._pack, path, Path(folder) / "copy", packed)
-            await self._objects.put_file(f"{self._prefix}{sequence:09}-{digest}.sqlite.zst", packed)
+            archive = Path(folder) / "packed"
+            sequence, digest = await asyncio.to_thread(self._pack, path, Path(folder) / "copy", archive)
+            await self._objects.put_file(f"{self._prefix}{sequence:09}-{digest}.sqlite.zst", archive)
         self._newest = max(self._newest, sequence)
         logger.info("%s: snapshot at entry %d", path.name, sequence)
 
-    def _pack(self, path: Path, copy: Path, packed: Path) -> tuple[int, str]:
+    def _pack(self, path: Path, copy: Path, archive: Path) -> tuple[int, str]:
         """Copy the file as it is at one moment, and compress the copy; its entry, and the hash of the result."""
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source, closing(sqlite3.connect(copy)) as db:
             source.backup(db)
             sequence = self._tables.tail(db).sequence
         digest = hashlib.sha256()
         compressor = zstandard.ZstdCompressor(level=1)
-        with copy.open("rb") as file, packed.open("wb") as output:
+        with copy.open("rb") as file, archive.open("wb") as output:
             for piece in compressor.read_to_iter(file, read_size=_PIECE, write_size=_PIECE):
                 digest.update(piece)
                 output.write(piece)
@@ -149,10 +149,10 @@ class Snapshots:
     async def _download(self, name: str, path: Path) -> bool:
         """Unpack a snapshot beside the file, and move it there if its hash is the one that its name has."""
         digest, received = hashlib.sha256(), 0
-        fresh = path.with_suffix(".restoring")
+        new_file = path.with_suffix(".restoring")
         decompressor = zstandard.ZstdDecompressor().decompressobj()
         try:
-            with fresh.open("wb") as file:
+            with new_file.open("wb") as file:
                 async for piece in self._objects.stream(self._prefix + name):
                     digest.update(piece)
                     file.write(await asyncio.to_thread(decompressor.decompress, piece))
@@ -161,11 +161,11 @@ class Snapshots:
                     received += len(piece)
             if f"-{digest.hexdigest()}." not in name:
                 return False
-            await asyncio.to_thread(_replace, path, fresh)
+            await asyncio.to_thread(_replace, path, new_file)
         except (zstandard.ZstdError, ObjectMissing):
             return False
         finally:
-            fresh.unlink(missing_ok=True)
+            new_file.unlink(missing_ok=True)
         return True
 
     async def _names(self) -> list[str]:
@@ -180,9 +180,9 @@ def remove_file(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _replace(path: Path, fresh: Path) -> None:
+def _replace(path: Path, new_file: Path) -> None:
     remove_file(path)
-    fresh.replace(path)
+    new_file.replace(path)
 
 
 def _size_of(path: Path) -> int:

@@ -25,7 +25,7 @@ from autocrud.storage.index_backfill.runner import IndexBackfill
 from autocrud.storage.metadata.sqlite.batch_apply import apply_all
 from autocrud.storage.metadata.sqlite.connection import SqliteConnection, begin, in_transaction
 from autocrud.storage.metadata.sqlite.index_migration import SqliteBackfillEngine
-from autocrud.storage.metadata.sqlite.log_replay import LogFollower
+from autocrud.storage.metadata.sqlite.log_replay import LogReplayer
 from autocrud.storage.metadata.sqlite.snapshot_scan import snapshot_scan
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 from autocrud.storage.ports.metadata import MetaStore
@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Staged:
+class _StagedBatch:
     """A batch applied in an open transaction, behind the log entry `tail`.
 
     `entry` is what will commit it; None where all of it was refused, and the transaction is rolled back.
@@ -95,12 +95,12 @@ class SqliteMetaStore(MetaStore):
         self._writer = SqliteConnection()
         self._readers = [SqliteConnection(read_only=True) for _ in range(readers)]
         self._lock = asyncio.Lock()
-        self._follower = LogFollower(spec, self._tables, log, self._writer, snapshots)
+        self._replayer = LogReplayer(spec, self._tables, log, self._writer, snapshots)
         engine = SqliteBackfillEngine(spec, self._tables, self._writer, self._readers[-1], self._lock, log.data)
-        self._filling = IndexBackfill(spec, engine)
+        self._backfill = IndexBackfill(spec, engine)
         self._snapshots = snapshots
         self._max_staleness = max_staleness
-        self._looked = -inf
+        self._checked_at = -inf
         self._freshness: GroupCommit[None, None] = GroupCommit(self._check_freshness)
         self._gets: GroupCommit[tuple[str, bool], Head | None] = GroupCommit(self._get)
 
@@ -112,22 +112,22 @@ class SqliteMetaStore(MetaStore):
         await self._writer.open(path)
         try:
             async with self._lock:
-                await self._follower.prepare(path)
+                await self._replayer.prepare(path)
             for reader in self._readers:
                 await reader.open(path)
-            await self._filling.open()
+            await self._backfill.open()
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
-        await self._filling.close()
+        await self._backfill.close()
         await self._gets.drain()
         await self._freshness.drain()
         if self._snapshots is not None:
             await self._snapshots.drain()
-        for thread in (*self._readers, self._writer):
-            await thread.close()
+        for connection in (*self._readers, self._writer):
+            await connection.close()
 
     async def commit(self, batch: Sequence[Item], atomic: bool = False) -> list[Outcome]:
         async with self._lock:
@@ -137,84 +137,84 @@ class SqliteMetaStore(MetaStore):
                     # Refused, if what it was judged by is current. An accepted write is judged by the log itself.
                     if await self._log.read(staged.tail.sequence + 1) is None:
                         return staged.outcomes
-                    await self._follower.catch_up()
+                    await self._replayer.catch_up()
                     continue
-                began = monotonic()
+                started_at = monotonic()
                 try:
                     await self._log.append(staged.entry)
                 except SlotTaken:
                     await self._writer.run(Connection.rollback)
-                    await self._follower.catch_up()
+                    await self._replayer.catch_up()
                 except BaseException:
                     await self._writer.run(Connection.rollback)
                     raise
                 else:
-                    self._looked = began
-                    return await self._settle(batch, staged, staged.entry)
+                    self._checked_at = started_at
+                    return await self._finish_commit(batch, staged, staged.entry)
 
     async def get(self, resource_id: str, current: bool) -> Head | None:
         return await self._gets.submit((resource_id, current))
 
     async def search(self, query: Query) -> list[Head]:
-        self._filling.check(query)
+        self._backfill.check(query)
         # Not on the connection of `get`: a long search must not hold up the short reads.
-        return await self._fresh(self._readers[-1], lambda db: self._tables.search(db, query))
+        return await self._read(self._readers[-1], lambda db: self._tables.search(db, query))
 
     async def count(self, query: Query) -> int:
-        self._filling.check(query)
-        return await self._fresh(self._readers[-1], lambda db: self._tables.count(db, query))
+        self._backfill.check(query)
+        return await self._read(self._readers[-1], lambda db: self._tables.count(db, query))
 
     async def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:
-        self._filling.check(query)
+        self._backfill.check(query)
         await self._freshness.submit(None)
-        self._follower.pictures += 1
+        self._replayer.open_scans += 1
         pages: Any = snapshot_scan(self._path(), self._tables, query, history)
         try:
             async with aclosing(pages):
                 async for page in pages:
                     yield page
         finally:
-            self._follower.pictures -= 1
-            await self._erase_late()
+            self._replayer.open_scans -= 1
+            await self._erase_after_scan()
 
-    async def aggregate(self, asked: Aggregation) -> list[GroupRow]:
-        self._filling.require(asked.fields)
-        return await self._fresh(self._readers[-1], lambda db: self._tables.aggregate(db, asked))
+    async def aggregate(self, aggregation: Aggregation) -> list[GroupRow]:
+        self._backfill.require(aggregation.fields)
+        return await self._read(self._readers[-1], lambda db: self._tables.aggregate(db, aggregation))
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:
         history = self._tables.history
-        return await self._fresh(self._readers[-1], lambda db: history.commits_of(db, resource_id, before, limit))
+        return await self._read(self._readers[-1], lambda db: history.commits_of(db, resource_id, before, limit))
 
     async def commit_at(self, resource_id: str, time: datetime) -> Commit | None:
-        return await self._fresh(self._readers[-1], lambda db: self._tables.history.commit_at(db, resource_id, time))
+        return await self._read(self._readers[-1], lambda db: self._tables.history.commit_at(db, resource_id, time))
 
     async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
-        return await self._fresh(self._readers[-1], lambda db: self._tables.history.revisions(db, resource_id, span))
+        return await self._read(self._readers[-1], lambda db: self._tables.history.revisions(db, resource_id, span))
 
     async def revision(self, resource_id: str, number: int, version: int | None) -> Revision | None:
         history = self._tables.history
-        return await self._fresh(self._readers[0], lambda db: history.revision(db, resource_id, number, version))
+        return await self._read(self._readers[0], lambda db: history.revision(db, resource_id, number, version))
 
     async def version_of_blob(self, resource_id: str, file_id: str) -> int | None:
         side_tables = self._tables.side_tables
-        return await self._fresh(self._readers[0], lambda db: side_tables.version_of_blob(db, resource_id, file_id))
+        return await self._read(self._readers[0], lambda db: side_tables.version_of_blob(db, resource_id, file_id))
 
     async def blobs_of(self, resource_id: str, version: int) -> list[str]:
         side_tables = self._tables.side_tables
-        return await self._fresh(self._readers[0], lambda db: side_tables.blobs_of(db, resource_id, version))
+        return await self._read(self._readers[0], lambda db: side_tables.blobs_of(db, resource_id, version))
 
     async def blob(self, file_id: str) -> Blob | None:
         # As of now: what a stale read misses, a write would be refused for.
         side_tables = self._tables.side_tables
-        return await self._fresh(self._readers[0], lambda db: side_tables.blob(db, file_id), current=True)
+        return await self._read(self._readers[0], lambda db: side_tables.blob(db, file_id), current=True)
 
     async def expired_revisions(self, before: datetime, after: str, limit: int) -> list[str]:
         history = self._tables.history
-        return await self._fresh(self._readers[-1], lambda db: history.expired_revisions(db, before, after, limit))
+        return await self._read(self._readers[-1], lambda db: history.expired_revisions(db, before, after, limit))
 
     async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
         read = partial(self._tables.side_tables.pending_deletions, after=after, limit=limit)
-        return await self._fresh(self._readers[-1], read, current=True)
+        return await self._read(self._readers[-1], read, current=True)
 
     async def complete(self, done: Sequence[OnDeleteTask]) -> None:
         async with self._lock:
@@ -223,22 +223,22 @@ class SqliteMetaStore(MetaStore):
 
     async def vacuum(self) -> None:
         async with self._lock:
-            await self._follower.erase(deferred=True)
+            await self._replayer.erase(deferred=True)
             # Within the lock, too: between two of a batch's steps its transaction is open.
             await self._writer.run(partial(in_transaction, self._tables.side_tables.drop_expired_keys))
-        await self._filling.resume()
+        await self._backfill.resume()
 
     async def read(self, locator: str) -> bytes:
         return await self._log.data(locator)
 
-    async def _get(self, wanted: Sequence[tuple[str, bool]]) -> list[Head | None]:
+    async def _get(self, requests: Sequence[tuple[str, bool]]) -> list[Head | None]:
         """Reads by id that arrived together, in one statement."""
-        resource_ids = [resource_id for resource_id, _ in wanted]
-        current = any(current for _, current in wanted)
-        heads = await self._fresh(self._readers[0], lambda db: self._tables.get(db, resource_ids), current=current)
+        resource_ids = [resource_id for resource_id, _ in requests]
+        current = any(current for _, current in requests)
+        heads = await self._read(self._readers[0], lambda db: self._tables.get(db, resource_ids), current=current)
         return [heads.get(resource_id) for resource_id in resource_ids]
 
-    def _stage(self, db: Connection, batch: Sequence[Item], atomic: bool) -> _Staged:
+    def _stage(self, db: Connection, batch: Sequence[Item], atomic: bool) -> _StagedBatch:
         """Apply what can be applied of a batch, and lay out the entry that would commit it."""
         begin(db)
         try:
@@ -248,21 +248,21 @@ class SqliteMetaStore(MetaStore):
             accepted = [write for write, refused in zip(batch, outcomes, strict=True) if refused is None]
             if not accepted:
                 db.rollback()
-                return _Staged(tail, outcomes, None, False)
+                return _StagedBatch(tail, outcomes, None, False)
             records = [encode_record(item) for item in accepted]
             data = [data_span(item, len(record))[0] for item, record in zip(accepted, records, strict=True)]
             entry = self._log.entry(tail, records, data)
-            self._follower.enter(db, entry, accepted)
-            return _Staged(tail, outcomes, entry, any(map(_is_purge, accepted)))
+            self._replayer.record_writes(db, entry, accepted)
+            return _StagedBatch(tail, outcomes, entry, any(map(_is_purge, accepted)))
         except BaseException:
             db.rollback()
             raise
 
-    async def _settle(self, batch: Sequence[Item], staged: _Staged, entry: Entry) -> list[Outcome]:
+    async def _finish_commit(self, batch: Sequence[Item], staged: _StagedBatch, entry: Entry) -> list[Outcome]:
         """The entry is in the log, so the writes are committed, whatever becomes of SQLite."""
         try:
             await self._writer.run(Connection.commit)
-            self._follower.tail = entry.tail
+            self._replayer.tail = entry.tail
             if self._snapshots is not None:
                 self._snapshots.consider(self._path(), entry.tail.sequence)
         except (StorageUnavailable, DataCorrupted) as error:
@@ -272,7 +272,7 @@ class SqliteMetaStore(MetaStore):
         if not staged.purges:
             return staged.outcomes
         try:
-            if not await self._follower.erase():
+            if not await self._replayer.erase():
                 raise StorageUnavailable("An export reads what was there before, and when it ends, nothing will.")
         except AutoCRUDError as error:
             message = f"Purged, but not yet erased; that is finished at the next purge or start. {error}"
@@ -282,22 +282,22 @@ class SqliteMetaStore(MetaStore):
             ]
         return staged.outcomes
 
-    async def _erase_late(self) -> None:
+    async def _erase_after_scan(self) -> None:
         """Erase what was purged while a picture kept it."""
         try:
             async with self._lock:
-                await self._follower.erase()
+                await self._replayer.erase()
         except AutoCRUDError as error:
             logger.warning("%s: what was purged is not erased yet: %s", self._path(), error)
 
-    async def _fresh(self, reader: SqliteConnection, work: Callable[[Connection], R], *, current: bool = False) -> R:
+    async def _read(self, reader: SqliteConnection, work: Callable[[Connection], R], *, current: bool = False) -> R:
         """Read what is no older than the log was when the read began, or as old as the store is allowed to be."""
-        if not current and self._max_staleness and monotonic() - self._looked <= self._max_staleness:
+        if not current and self._max_staleness and monotonic() - self._checked_at <= self._max_staleness:
             return await reader.run(work)
 
         def read(db: Connection) -> tuple[R] | None:
             """In one hop, where a look at the log costs no more than a system call, and it has not moved on."""
-            return (work(db),) if self._log.blocking_exists(self._follower.tail.sequence + 1) is False else None
+            return (work(db),) if self._log.blocking_exists(self._replayer.tail.sequence + 1) is False else None
 
         if self._log.has_blocking_exists:
             found = await reader.run(read)
@@ -308,14 +308,14 @@ class SqliteMetaStore(MetaStore):
 
     async def _check_freshness(self, waiting: Sequence[None]) -> list[None]:
         """Apply whatever the log already holds; one look serves all the reads that wait for it."""
-        began = monotonic()
+        started_at = monotonic()
         # Processes that share the file have brought it further than this one knows.
-        tail = self._follower.tail = await self._readers[0].run(self._tables.tail)
+        tail = self._replayer.tail = await self._readers[0].run(self._tables.tail)
         if await self._log.read(tail.sequence + 1) is not None:
             # It may be this process's own, on its way into SQLite, and then there may be more behind it.
             async with self._lock:
-                await self._follower.catch_up()
-        self._looked = began
+                await self._replayer.catch_up()
+        self._checked_at = started_at
         return [None] * len(waiting)
 
 

@@ -15,7 +15,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import document_of
 from autocrud.storage.commit_log.log import Tail
 from autocrud.storage.metadata.sqlite.aggregate import SqliteAggregates
-from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler, goes_by_order, quoted, stored
+from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler, quote, scans_in_order, stored_value
 from autocrud.storage.metadata.sqlite.history_tables import Erasure, SqliteHistoryTables
 from autocrud.storage.metadata.sqlite.index_state import SqliteIndexStates
 from autocrud.storage.metadata.sqlite.point_in_time import SqliteStates
@@ -52,7 +52,7 @@ _HEAD = (
     "printf('%s'||char(31)||'%s'||char(31)||'%s'||char(31)||'%s'||char(31)||'%s'||char(31)||'%s'||char(31)||'%s'"
     "||char(31)||'%s', resource_id, version, is_deleted, created_time, head_locator, meta, revision_info, head)"
 )
-_AS_READ = "resource_id = ? AND version = ? AND (? OR created_time = ?)"  # not what was created anew after a purge
+_UNCHANGED = "resource_id = ? AND version = ? AND (? OR created_time = ?)"  # not what was created anew after a purge
 _HEADS = "SELECT CAST(group_concat(one, char(30)) AS BLOB) FROM"
 
 
@@ -75,13 +75,13 @@ class SqliteTables:
         self.document = document_of(spec.index_fields)
         self.index_columns = {field.column: _column_type(field) for field in spec.index_fields}
         self.states = SqliteStates(spec, base, self.history.commits, META_COLUMNS, self.index_columns)
-        data_columns = [*DATA_COLUMNS, *map(quoted, self.index_columns)]
+        data_columns = [*DATA_COLUMNS, *map(quote, self.index_columns)]
         columns = ["resource_id", *META_COLUMNS, *data_columns]
-        self.insert = f"INSERT INTO {self.heads} ({', '.join(columns)}) VALUES ({_marks(columns)})"
-        self._update = self._update_of([*META_COLUMNS, *data_columns])
-        self._update_meta = self._update_of(META_COLUMNS)
+        self.insert = f"INSERT INTO {self.heads} ({', '.join(columns)}) VALUES ({_placeholders(columns)})"
+        self._update = self._update_statement([*META_COLUMNS, *data_columns])
+        self._update_meta = self._update_statement(META_COLUMNS)
 
-    def begin_fields(self, db: Connection, fields: Collection[IndexField]) -> None:
+    def begin_backfill(self, db: Connection, fields: Collection[IndexField]) -> None:
         """Begin to fill the columns of these fields."""
         if fields:
             (total,) = db.execute(f"SELECT count(*) FROM {self.heads}").fetchone()
@@ -105,12 +105,12 @@ class SqliteTables:
         """
         if isinstance(item, Blob):
             return None if self.side_tables.register(db, item) or accepted else AlreadyExists(item.file_id)
-        refused: Outcome = None if accepted else self.side_tables.refusal(db, item)
+        refused: Outcome = None if accepted else self.side_tables.find_refusal(db, item)
         refused = refused or self._apply_to_head(db, item, accepted)
         if refused is None:
-            self.side_tables.enter(db, item)
+            self.side_tables.insert(db, item)
             if item.kind is CommitKind.purge:
-                self._let_go(db, item)
+                self._release(db, item)
         return refused
 
     def _apply_to_head(self, db: Connection, write: Write, accepted: bool) -> Outcome:
@@ -118,7 +118,7 @@ class SqliteTables:
         read = (resource_id, write.follows, accepted, timestamp(write.meta.created_time))
         try:
             if write.kind is CommitKind.purge:
-                changed = db.execute(f"DELETE FROM {self.heads} WHERE {_AS_READ}", read).rowcount
+                changed = db.execute(f"DELETE FROM {self.heads} WHERE {_UNCHANGED}", read).rowcount
             elif write.follows == 0:
                 changed = db.execute(self.insert, self.insert_row(write)).rowcount
             elif write.revision is None:
@@ -127,14 +127,14 @@ class SqliteTables:
                 row = (*_meta_row(write), *self._data_row(write), *read)
                 changed = db.execute(self._update, row).rowcount
         except IntegrityError as error:
-            return self.refusal(db, write, str(error))
+            return self.find_refusal(db, write, str(error))
         return None if changed else Conflict(resource_id, write.follows)
 
     def remove(self, db: Connection, purge: Write) -> None:
         """Remove a head, whatever its version, and what stands beside it."""
         db.execute(f"DELETE FROM {self.heads} WHERE resource_id = ?", (purge.meta.resource_id,))
-        self.side_tables.mark(db, purge)
-        self._let_go(db, purge)
+        self.side_tables.insert_on_delete_task(db, purge)
+        self._release(db, purge)
 
     def record(self, db: Connection, item: Item, locator: str | None, record: str) -> None:
         """Enter what was applied into the history, now that it is known where its record stands."""
@@ -143,9 +143,9 @@ class SqliteTables:
             return
         resource_id, purged = item.meta.resource_id, int(record.partition(":")[0])
         if item.kind is CommitKind.purge:
-            self.history.forget(db, resource_id, purged)
+            self.history.purge(db, resource_id, purged)
             return
-        self.history.enter(db, item, locator, record)
+        self.history.insert(db, item, locator, record)
         if item.data is not None and len(item.data) > self._inline_limit:
             move = f"UPDATE {self.heads} SET head_locator = ? WHERE resource_id = ?"
             db.execute(move, (locator, resource_id))
@@ -173,12 +173,12 @@ class SqliteTables:
         if query.at is not None:
             return self.states.search(db, query)
         found: list[Head] = []
-        by_order = goes_by_order(db, query, self.heads)
+        by_order = scans_in_order(db, query, self.heads)
         for segment in SqliteCompiler().segments(query):
-            compiler = SqliteCompiler(goes_by_order=by_order)
+            compiler = SqliteCompiler(scans_in_order=by_order)
             source, rest = compiler.source(db, self.heads, query)
-            where = f"{live(query)} AND {compiler.where(rest)}"
-            where += f" AND {segment.condition} AND {compiler.behind(segment)}"
+            where = f"{compiler.live(query)} AND {compiler.where(rest)}"
+            where += f" AND {segment.condition} AND {compiler.cursor_condition(segment)}"
             limit = compiler.place(query.limit + 1 - len(found))
             order = f"ORDER BY {compiler.order_by(segment.keys)} LIMIT {limit}"
             rows = f"(SELECT {_HEAD} AS one FROM {source} WHERE {where} {order})"
@@ -192,50 +192,50 @@ class SqliteTables:
         if query.at is not None:
             return self.states.count(db, query)
         compiler = SqliteCompiler()
-        where = f"{live(query)} AND {compiler.where(query.where)}"
+        where = f"{compiler.live(query)} AND {compiler.where(query.where)}"
         (number,) = db.execute(f"SELECT count(*) FROM {self.heads} WHERE {where}", compiler.values).fetchone()
         return int(number)
 
-    def aggregate(self, db: Connection, asked: Aggregation) -> list[GroupRow]:
+    def aggregate(self, db: Connection, aggregation: Aggregation) -> list[GroupRow]:
         """One page of groups, and one more where there is a next page."""
         compiler = SqliteAggregates()
-        sql = compiler.statement(self.heads, asked, live(asked))
-        return [compiler.group(asked, row) for row in db.execute(sql, compiler.values)]
+        sql = compiler.statement(self.heads, aggregation)
+        return [compiler.group(aggregation, row) for row in db.execute(sql, compiler.values)]
 
-    def _let_go(self, db: Connection, purge: Write) -> None:
+    def _release(self, db: Connection, purge: Write) -> None:
         """Drop what stands beside a resource that is purged by the entry that comes next."""
         resource_id = purge.meta.resource_id
-        orphans = self.side_tables.release(db, resource_id, kept=purge.blobs)
+        orphans = self.side_tables.release(db, resource_id, retained_ids=purge.blobs)
         self._erase_blobs(db, orphans, self.tail(db).sequence + 1, deferred=False)
-        self.side_tables.forget_keys(db, resource_id)
+        self.side_tables.delete_keys_of(db, resource_id)
 
     def _erase_blobs(self, db: Connection, orphans: Iterable[Orphan], purged: int, *, deferred: bool) -> None:
         for key, record in orphans:
-            self.history.erase_later(db, Erasure(key, 1, purged), deferred=deferred)
+            self.history.add_erasure(db, Erasure(key, 1, purged), deferred=deferred)
             if record is not None:
-                self.history.erase_later(db, Erasure(record, 2, purged), deferred=deferred)
+                self.history.add_erasure(db, Erasure(record, 2, purged), deferred=deferred)
 
-    def _update_of(self, columns: Iterable[str]) -> str:
+    def _update_statement(self, columns: Iterable[str]) -> str:
         assignments = ", ".join(f"{column} = ?" for column in columns)
-        return f"UPDATE {self.heads} SET {assignments} WHERE {_AS_READ}"
+        return f"UPDATE {self.heads} SET {assignments} WHERE {_UNCHANGED}"
 
     def _data_row(self, write: Write) -> tuple[ColumnValue | bytes, ...]:
         data = write.data or b""
         inline = data if write.data is not None and len(data) <= self._inline_limit else None
-        return (write.revision_json or b"", inline, "", *map(stored, write.index))
+        return (write.revision_json or b"", inline, "", *map(stored_value, write.index))
 
-    def refusal(self, db: Connection, write: Write, message: str) -> Outcome:
+    def find_refusal(self, db: Connection, write: Write, message: str) -> Outcome:
         """Tell what an IntegrityError is about: a taken id, then the first taken set. SQLite names any of them."""
         resource_id = write.meta.resource_id
         if write.follows == 0 and self.get(db, [resource_id]):
             return AlreadyExists(resource_id)
         index: Sequence[IndexValue] = write.index
         if write.data is None:
-            columns = ", ".join(map(quoted, self.index_columns))
+            columns = ", ".join(map(quote, self.index_columns))
             index = db.execute(f"SELECT {columns} FROM {self.heads} WHERE resource_id = ?", (resource_id,)).fetchone()
         for unique in self._unique_sets:
             # A null is equal to nothing, and so nobody holds it.
-            equal = " AND ".join(f"{quoted(field.column)} = ?" for field in unique.fields)
+            equal = " AND ".join(f"{quote(field.column)} = ?" for field in unique.fields)
             others = f"SELECT resource_id FROM {self.heads} WHERE is_deleted = 0 AND resource_id <> ? AND {equal}"
             values = (index[position] for position in unique.positions)
             if (holder := db.execute(others, (resource_id, *values)).fetchone()) is not None:
@@ -243,17 +243,12 @@ class SqliteTables:
         raise IntegrityError(message)
 
 
-def live(query: Query | Aggregation) -> str:
-    """The condition on what is soft-deleted."""
-    return "true" if query.include_deleted else "is_deleted = 0"
-
-
 def _column_type(field: IndexField) -> str:
     kind = _COLUMN_TYPES.get(field.kind, "TEXT")
     return f"{kind} LIST" if field.is_list else kind  # JSON is a text, whatever the type is called
 
 
-def _marks(columns: Iterable[str]) -> str:
+def _placeholders(columns: Iterable[str]) -> str:
     return ", ".join("?" for _ in columns)
 
 
