@@ -6,7 +6,7 @@ from autocrud.manager.transfer.import_planner import OnDuplicate
 from autocrud.query.builder import QB
 from autocrud.resource import ResourceMeta, Retention, RevisionInfo, RevisionStatus
 from autocrud.schema.binary import Binary
-from autocrud.schema.index_field import Index, OnDelete, Ref, Unique
+from autocrud.schema.markers import Index, OnDelete, Ref, Unique
 from autocrud.versioning.stored_resource import Resource, ResourcePage, RevisionPage
 
 __all__ = [

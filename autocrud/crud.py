@@ -20,7 +20,7 @@ from autocrud.routes.operation import ModelRoutes
 from autocrud.routes.request.current_user import UserDependency, anonymous
 from autocrud.routes.response.problems import answer_problem
 from autocrud.routes.route_table import FAMILIES, operations
-from autocrud.schema.index_field import Ref
+from autocrud.schema.markers import Ref
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
 

@@ -11,7 +11,8 @@ from autocrud.errors import ConfigurationError
 from autocrud.query.conditions import Query, Term
 from autocrud.query.operators import Operator
 from autocrud.schema.column_types import ColumnKind, IndexValue
-from autocrud.schema.index_field import IndexField, OnDelete, Ref
+from autocrud.schema.index_field import IndexField
+from autocrud.schema.markers import OnDelete, Ref
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Page

@@ -11,7 +11,7 @@ from autocrud.references.compensation import Compensator
 from autocrud.references.graph import Graph, ModelNode, Reference
 from autocrud.references.on_delete import OnDeleteRunner, author, meta_of, missing, not_found
 from autocrud.resource import CommitKind
-from autocrud.schema.index_field import OnDelete
+from autocrud.schema.markers import OnDelete
 from autocrud.storage.ports.types import Head, Outcome, Write, all_or_none, on_delete_task_of
 from autocrud.versioning.write_builder import next_meta
 

@@ -15,7 +15,7 @@ from autocrud.query.metadata_fields import RESOURCE_ID
 from autocrud.query.operators import Operator
 from autocrud.references.graph import Graph, ModelNode, Reference
 from autocrud.resource import CommitKind, ResourceMeta
-from autocrud.schema.index_field import OnDelete
+from autocrud.schema.markers import OnDelete
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.types import Head, OnDeleteTask, Write, on_delete_task_of
 from autocrud.versioning.encoder import Encoder

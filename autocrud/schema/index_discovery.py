@@ -14,7 +14,8 @@ from pydantic.fields import FieldInfo
 
 from autocrud.errors import ConfigurationError
 from autocrud.schema.column_types import ColumnKind
-from autocrud.schema.index_field import Index, IndexField, Ref, Unique, column_kind
+from autocrud.schema.index_field import IndexField, column_kind
+from autocrud.schema.markers import Index, Ref, Unique
 from autocrud.schema.search_document import DocumentField, is_searched
 from autocrud.schema.type_inspection import Types, fields_of, json_names, markers_in, taken_apart
 

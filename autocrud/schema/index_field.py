@@ -1,4 +1,4 @@
-"""What a model's annotations say about its fields, and how a field's value becomes an index column's value."""
+"""Index fields: the fields that lists filter and sort by, and how a value becomes the content of an index column."""
 
 import operator
 import types
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
-from enum import Enum, StrEnum
+from enum import Enum
 from functools import reduce
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
@@ -15,61 +15,7 @@ from pydantic import GetJsonSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema
 
 from autocrud.schema.column_types import MAX_TEXT_BYTES, ColumnKind, ColumnValue, IndexValue, column_value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Index:
-    """Marks a field that lists can filter by: `Annotated[str, Index()]`.
-
-    Args:
-        text: `q=` searches it for words; for texts, and lists of texts.
-        filters: whether it is filtered and sorted by. A text that is only searched may be of any length.
-    """
-
-    text: bool = False
-    filters: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Unique(Index):
-    """Marks an index field whose value no two live resources of the model may share. Null is no value.
-
-    Args:
-        group: the fields of one group are unique together, not each alone; a null in any of them frees the others.
-    """
-
-    group: str | None = None
-
-
-class OnDelete(StrEnum):
-    """What becomes of a resource when one is deleted, or purged, that it refers to.
-
-    `restrict` refuses the delete. `set_null` makes a new revision with null, or without the item in the list.
-    `cascade` deletes the resource softly, too. `dangling` leaves it as it is.
-    """
-
-    restrict = "restrict"
-    set_null = "set_null"
-    cascade = "cascade"
-    dangling = "dangling"
-
-
-@dataclass(frozen=True, slots=True)
-class Ref(Index):
-    """Marks an index field that holds the id of a resource, or ids: `Annotated[str, Ref("person")]`.
-
-    Args:
-        model: the name that the other model is registered by; it may be registered later, and be the model itself.
-        on_delete: what becomes of this resource when the other one is deleted.
-        must_exist: refuse writes that newly refer to a resource that is not there, or is deleted.
-        expand: readers of either model may see the other one through this field, though that one is guarded by
-            dependencies of its own.
-    """
-
-    model: str
-    on_delete: OnDelete = OnDelete.restrict
-    must_exist: bool = True
-    expand: bool = False
+from autocrud.schema.markers import Ref
 
 
 @dataclass(frozen=True, slots=True)

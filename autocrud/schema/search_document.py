@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 
 from autocrud.errors import ConfigurationError
 from autocrud.schema.column_types import ColumnKind, IndexValue
-from autocrud.schema.index_field import Index, IndexField, Ref, Unique
+from autocrud.schema.index_field import IndexField
+from autocrud.schema.markers import Index, Ref, Unique
 
 MAX_DOCUMENT_BYTES = 1_000_000  # what fits in a tsvector of PostgreSQL, and so holds on every backend
 MAX_WORD = 64  # characters that count of a word

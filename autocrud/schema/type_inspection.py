@@ -15,7 +15,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic.fields import FieldInfo
 from typing_extensions import ReadOnly, is_typeddict
 
-from autocrud.schema.index_field import Index
+from autocrud.schema.markers import Index
 
 _LISTS = {list, set, frozenset, deque, Sequence, MutableSequence, Set, MutableSet}
 _QUALIFIERS = {Required, NotRequired, ReadOnly}

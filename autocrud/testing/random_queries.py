@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from autocrud.query.conditions import And, Compare, Condition, Not, Or, Sort
 from autocrud.query.operators import Operator, Takes
 from autocrud.query.resolver import Resolver
-from autocrud.schema.index_field import Index
+from autocrud.schema.markers import Index
 from autocrud.schema.model_spec import ModelSpec
 
 

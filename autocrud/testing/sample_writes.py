@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from autocrud.resource import CommitKind, RevisionStatus
-from autocrud.schema.index_field import Index, Unique
+from autocrud.schema.markers import Index, Unique
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.types import RequestKey, Write
 from autocrud.versioning import write_builder

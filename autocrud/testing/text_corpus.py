@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from autocrud.schema.index_field import Index
+from autocrud.schema.markers import Index
 from autocrud.schema.model_spec import ModelSpec
 
 

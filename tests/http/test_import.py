@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from autocrud import AutoCRUD
 from autocrud.errors import StorageUnavailable
-from autocrud.schema.index_field import Ref
+from autocrud.schema.markers import Ref
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.memory import MemoryStorageFactory
 from autocrud.storage.ports.types import Outcome, Write

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from autocrud.errors import ConfigurationError, DataCorrupted, StorageUnavailable
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
-from autocrud.schema.index_field import Index, Unique
+from autocrud.schema.markers import Index, Unique
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.commit_log.log import Log
 from autocrud.storage.commit_log.record_codec import encode_record

@@ -17,7 +17,7 @@ from autocrud import AutoCRUD
 from autocrud.errors import ConfigurationError, IndexNotReady, UniqueViolation
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
-from autocrud.schema.index_field import Index, Unique
+from autocrud.schema.markers import Index, Unique
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.index_backfill.runner import IndexBackfill

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query, Term
 from autocrud.query.operators import Operator
-from autocrud.schema.index_field import Index, IndexField
+from autocrud.schema.index_field import IndexField
+from autocrud.schema.markers import Index
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.metadata.postgres.tables import PostgresTables
 from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler

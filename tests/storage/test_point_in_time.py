@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from autocrud.errors import StorageUnavailable
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
-from autocrud.schema.index_field import Index
+from autocrud.schema.markers import Index
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.commit_log.log import Log
 from autocrud.storage.disk import DiskStorageFactory

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from autocrud.errors import ConfigurationError, DataCorrupted
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
-from autocrud.schema.index_field import Index, Unique
+from autocrud.schema.markers import Index, Unique
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.store import S3ObjectStore

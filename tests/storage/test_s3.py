@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from autocrud.errors import ConfigurationError, DataCorrupted, StorageUnavailable
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
-from autocrud.schema.index_field import Index
+from autocrud.schema.markers import Index
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.commit_log.object_store_probe import probe
 from autocrud.storage.objects.memory import MemoryObjectStore

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
 from autocrud.schema.column_types import ColumnKind
-from autocrud.schema.index_field import Index, Unique
+from autocrud.schema.markers import Index, Unique
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from autocrud.testing.conformance.base import StorageTests, asking, ids, outcomes

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from autocrud.errors import UniqueViolation
 from autocrud.query.builder import QB
 from autocrud.resource import RevisionStatus
-from autocrud.schema.index_field import Index, Unique
+from autocrud.schema.markers import Index, Unique
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from autocrud.storage.ports.types import Write

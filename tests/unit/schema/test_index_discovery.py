@@ -14,7 +14,8 @@ from pydantic_core import to_json
 from typing_extensions import TypeAliasType, TypedDict
 
 from autocrud.errors import ConfigurationError, InvalidData
-from autocrud.schema.index_field import Index, IndexField, Unique
+from autocrud.schema.index_field import IndexField
+from autocrud.schema.markers import Index, Unique
 from autocrud.schema.model_spec import ModelSpec
 
 Word = NewType("Word", str)

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from autocrud.errors import ConfigurationError
-from autocrud.schema.index_field import Index, Unique
+from autocrud.schema.markers import Index, Unique
 from autocrud.schema.model_spec import ModelSpec
 
 
