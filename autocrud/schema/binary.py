@@ -1,4 +1,4 @@
-"""Binary: a field whose bytes stand beside the resource, as a blob."""
+"""Binary: the type of a field whose bytes are stored as a blob, outside the resource."""
 
 import dataclasses
 import re
@@ -39,7 +39,7 @@ _MARK = "x-autocrud-binary"
 _TEXT = {"type": "string"}
 
 
-def _decoded(value: Any) -> Any:
+def _decode_base64(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
@@ -50,99 +50,101 @@ def _decoded(value: Any) -> Any:
 
 _Inline = Annotated[
     bytes,
-    BeforeValidator(_decoded),
+    BeforeValidator(_decode_base64),
     WithJsonSchema({"type": "string", "contentEncoding": "base64", "pattern": _BASE64_PATTERN}),
 ]
 
 
 @dataclasses.dataclass(frozen=True)
 class BinaryLimits:
-    """What a binary field takes; see `Binary`."""
+    """The size and the media types that a binary field accepts; see `Binary`."""
 
     max_size: int | None = None
     content_types: tuple[str, ...] = ()
 
     def errors(self, value: "Binary") -> Iterator[str]:
-        """What is wrong with a value whose size is known."""
+        """Yield a message for each limit that the value exceeds. An unknown size passes."""
         size = value.size if value.data is None else len(value.data)
         if self.max_size is not None and size is not None and size > self.max_size:
             yield f"must be at most {self.max_size} bytes long"
-        kind = value.content_type.partition(";")[0].strip().lower()
-        if self.content_types and not {kind, f"{kind.partition('/')[0]}/*"} & set(self.content_types):
+        media_type = value.content_type.partition(";")[0].strip().lower()
+        media_range = f"{media_type.partition('/')[0]}/*"
+        if self.content_types and not {media_type, media_range} & set(self.content_types):
             yield f"content_type must be one of {', '.join(self.content_types)}"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._attach, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        found = handler(schema)
+        json_schema = handler(schema)
         limits = {"x-max-size": self.max_size, "x-content-types": list(self.content_types) or None}
-        return found | {name: value for name, value in limits.items() if value is not None}
+        return json_schema | {name: value for name, value in limits.items() if value is not None}
 
     def _attach(self, value: Any) -> Any:
-        """The size of what is only referred to is looked up later, and checked then."""
+        """Attach the limits to each binary value. The service checks them once it has looked up the blob's size."""
         for _, binary in binaries(value):
             binary.limit(self)
         return value
 
 
 class Binary(BaseModel):
-    """A reference to bytes that were uploaded: `POST /{model}/blobs` gives one. Small ones may come inline, as `data`.
+    """A reference to an uploaded blob, as `POST /{model}/blobs` returns it, or a small blob inline, as `data`.
 
-    `Annotated[Binary, Binary(max_size=10_000_000, content_types=["image/*"])]` says what the field takes, in bytes and
-    in media types; so it does on `list[Binary]`.
+    `Annotated[Binary, Binary(max_size=10_000_000, content_types=["image/*"])]` limits the size, in bytes, and the
+    media types of the field. The same limits apply to each item of `list[Binary]`.
     """
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={_MARK: True})
 
     file_id: str | None = Field(None, pattern=FILE_ID_PATTERN, description="The SHA-256 of the bytes, in hex.")
-    size: int | None = Field(None, ge=0, description="In bytes; the service fills it in.")
+    size: int | None = Field(None, ge=0, description="Size in bytes. The service fills it in.")
     content_type: str = Field(OCTETS, pattern=CONTENT_TYPE_PATTERN, examples=["image/png"])
     filename: str | None = Field(None, pattern=FILENAME_PATTERN, examples=["vienna.png"])
-    data: _Inline | None = Field(default=None, exclude=True, description="The bytes themselves, in place of `file_id`.")
+    data: _Inline | None = Field(default=None, exclude=True, description="The bytes in base64, instead of `file_id`.")
 
     _limits: list[BinaryLimits] = PrivateAttr(default_factory=list)
 
     def __new__(cls, *_: Any, **values: Any) -> Any:
-        """A value, or where it is called with limits, those."""
+        """Return a value, or the limits if the call names `max_size` or `content_types`."""
         if "max_size" in values or "content_types" in values:
             return BinaryLimits(values.get("max_size"), tuple(values.get("content_types") or ()))
         return super().__new__(cls)
 
     @model_validator(mode="after")
-    def _either_way(self) -> "Binary":
+    def _require_id_or_data(self) -> "Binary":
         if (self.file_id is None) is (self.data is None):
-            raise ValueError("either file_id or data must be given")
+            raise ValueError("exactly one of file_id and data must be given")
         return self
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        found = handler(schema)
-        target = handler.resolve_ref_schema(found)
+        json_schema = handler(schema)
+        target = handler.resolve_ref_schema(json_schema)
         if handler.mode == "serialization":
-            for name, kind in (("file_id", "string"), ("size", "integer")):
-                kept = next(option for option in target["properties"][name]["anyOf"] if option["type"] == kind)
-                described = {"title": target["properties"][name]["title"]}
-                target["properties"][name] = kept | described
+            # Answers always have both fields; only requests may omit them.
+            for name, json_type in (("file_id", "string"), ("size", "integer")):
+                options = target["properties"][name]["anyOf"]
+                non_null = next(option for option in options if option["type"] == json_type)
+                target["properties"][name] = non_null | {"title": target["properties"][name]["title"]}
             target["required"] = list(target["properties"])
             target["examples"] = [EXAMPLE]
         else:
             by_id, inline = ({"required": [name], "properties": {name: _TEXT}} for name in ("file_id", "data"))
             target |= {"if": by_id, "then": {"properties": {"data": {"type": "null"}}}, "else": inline}
             target["examples"] = [_INLINE_EXAMPLE]
-        return found
+        return json_schema
 
     def limit(self, limits: BinaryLimits) -> None:
-        """Take on what the field that it stands in says."""
+        """Add the limits of the field that holds this value."""
         self._limits.append(limits)
 
     def errors(self) -> list[str]:
-        """What is wrong with it, by its limits."""
+        """Return a message for each limit that the value exceeds."""
         return [message for limits in self._limits for message in limits.errors(self)]
 
 
 def binaries(value: Any, path: str = "") -> Iterator[tuple[str, Binary]]:
-    """The binary values in a value of a model, each with its path."""
+    """Yield the binary values inside a value of a model, each with its path."""
     if isinstance(value, Binary):
         yield path, value
         return
@@ -160,34 +162,34 @@ def binaries(value: Any, path: str = "") -> Iterator[tuple[str, Binary]]:
 
 
 def has_binaries(schema: Any) -> bool:
-    """Whether a JSON schema has a binary field anywhere."""
+    """Return True if a JSON schema has a binary field at any depth."""
     if isinstance(schema, Mapping):
         return schema.get(_MARK) is True or any(map(has_binaries, schema.values()))
     return isinstance(schema, list) and any(map(has_binaries, schema))
 
 
-def largest(schema: Any) -> int | None:
-    """The most bytes that any field takes, where each has a limit."""
-    sizes = list(_sizes(schema, schema.get("$defs", {})))
+def largest_limit(schema: Any) -> int | None:
+    """Return the largest `max_size` of the binary fields in a JSON schema; None if any has no limit."""
+    sizes = list(_size_limits(schema, schema.get("$defs", {})))
     limits = [size for size in sizes if size is not None]
     return max(limits) if limits and len(limits) == len(sizes) else None
 
 
-def _sizes(schema: Any, definitions: Mapping[str, Any], limit: int | None = None) -> Iterator[int | None]:
+def _size_limits(schema: Any, definitions: Mapping[str, Any], limit: int | None = None) -> Iterator[int | None]:
     if isinstance(schema, Mapping):
         limit = schema.get("x-max-size", limit)
         name = str(schema.get("$ref", "")).rpartition("/")[2]
         if definitions.get(name, {}).get(_MARK) is True:
             yield limit
         for part in schema.values():
-            yield from _sizes(part, definitions, limit)
+            yield from _size_limits(part, definitions, limit)
     elif isinstance(schema, list):
         for part in schema:
-            yield from _sizes(part, definitions, limit)
+            yield from _size_limits(part, definitions, limit)
 
 
 def references(data: Any) -> Iterator[str]:
-    """The `file_id` of whatever in JSON looks like a reference to a blob."""
+    """Yield the `file_id` of each JSON object that looks like a reference to a blob."""
     if isinstance(data, Mapping):
         file_id = data.get("file_id")
         if isinstance(file_id, str) and "content_type" in data and re.fullmatch("[0-9a-f]{64}", file_id):
@@ -200,7 +202,7 @@ def references(data: Any) -> Iterator[str]:
 
 
 def reference(data: Any, file_id: str) -> Mapping[str, Any]:
-    """What a resource's data says of a blob; empty where it says nothing."""
+    """Return the first JSON object in a resource's data that refers to the blob; empty if no object does."""
     if isinstance(data, Mapping):
         if data.get("file_id") == file_id and "content_type" in data:
             return data

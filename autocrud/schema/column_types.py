@@ -1,7 +1,7 @@
-"""Index columns: the kinds that there are, and how a JSON value becomes what a column holds.
+"""Column kinds, and the conversion of JSON values to column values.
 
-What a column holds is equal, and in order, where the values are: one text, integer or float for each value, on every
-backend but where an engine has a better type of its own.
+A column value is one text, integer or float. Two column values compare as the JSON values do. An engine may use a
+better type of its own.
 """
 
 from collections.abc import Callable
@@ -14,20 +14,20 @@ from uuid import UUID
 from autocrud.resource import timestamp
 
 ColumnValue = str | int | float | None
-# What a column holds: a value, or those of a list.
+# The value of an index column: a scalar, or the items of a list.
 IndexValue = ColumnValue | tuple[ColumnValue, ...]
 
-# What fits in an index row of PostgreSQL, and so holds on every backend.
+# An index row of PostgreSQL holds no more; every backend has the same limit.
 MAX_TEXT_BYTES = 2000
 MAX_DIGITS = 1000
 
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
-_BIAS = 5000  # makes an exponent a number of four digits
+_BIAS = 5000  # makes every exponent a positive number of four digits, so that texts sort as numbers do
 _NINES = str.maketrans("0123456789", "9876543210")
 
 
 class ColumnKind(StrEnum):
-    """The types that an index column can have."""
+    """The type of an index column."""
 
     text = "text"
     integer = "integer"
@@ -41,10 +41,10 @@ class ColumnKind(StrEnum):
 
 
 def column_value(kind: ColumnKind, json_value: Any) -> ColumnValue:
-    """Turn a stored JSON value into the column's.
+    """Convert a stored JSON value to the column value.
 
     Raises:
-        ValueError, ArithmeticError: the value does not fit the column; the message says why.
+        ValueError, ArithmeticError: the value does not fit the column; the message gives the reason.
     """
     try:
         return None if json_value is None else _CONVERT[kind](json_value)
@@ -53,17 +53,17 @@ def column_value(kind: ColumnKind, json_value: Any) -> ColumnValue:
 
 
 def decimal_key(number: Decimal) -> str:
-    """A text for a number, in whose order numbers are: sign, exponent, digits; for negative ones all turned over."""
+    """Return a text that sorts as the number does: sign, exponent, digits. A negative number has inverted digits."""
     if number.is_zero():
         return "1"
     sign, digits, _ = number.as_tuple()
     text = f"{number.adjusted() + _BIAS:04d}{''.join(map(str, digits)).rstrip('0')}"
-    # The longer of two negative numbers that begin alike is the smaller one.
+    # Of two negative numbers with a common prefix, the longer one is smaller: "~" sorts after every digit.
     return f"0{text.translate(_NINES)}~" if sign else f"2{text}"
 
 
 def decimal_of(key: str) -> Decimal:
-    """The number that `decimal_key` wrote."""
+    """Return the number that `decimal_key` encoded."""
     if key == "1":
         return Decimal(0)
     text = key[1:-1].translate(_NINES) if key[0] == "0" else key[1:]
@@ -75,9 +75,9 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"is indexed as text, but is stored as {type(value).__name__}")
     if "\0" in value:
-        raise ValueError("an index field may not hold the character U+0000")
+        raise ValueError("an index field's text must not contain the character U+0000")
     if len(value.encode()) > MAX_TEXT_BYTES:
-        raise ValueError(f"an index field's text may have at most {MAX_TEXT_BYTES} bytes in UTF-8")
+        raise ValueError(f"an index field's text must have at most {MAX_TEXT_BYTES} bytes in UTF-8")
     return value
 
 
@@ -93,19 +93,19 @@ def _decimal(value: Any) -> str:
     if not number.is_finite():
         raise ValueError("an index field's number must be finite")
     if not (number.is_zero() or (number.adjusted() < MAX_DIGITS and _places(number) <= MAX_DIGITS)):
-        raise ValueError(f"an index field's number may have at most {MAX_DIGITS} digits on either side of the point")
+        raise ValueError(f"an index field's number must have at most {MAX_DIGITS} digits before and after the point")
     return decimal_key(number)
 
 
 def _places(number: Decimal) -> int:
-    """The digits after the point."""
+    """Return the number of digits after the point."""
     exponent = number.as_tuple().exponent
     return -exponent if isinstance(exponent, int) else 0
 
 
 def _datetime(value: Any) -> str:
     moment = datetime.fromisoformat(_text(value))
-    # A time without an offset is taken as UTC, so that all of them have one order.
+    # A time without an offset counts as UTC: otherwise it has no order among times with an offset.
     return timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
@@ -127,17 +127,17 @@ _CONVERT: dict[ColumnKind, Callable[[Any], ColumnValue]] = {
 
 
 def is_column_value(kind: ColumnKind, value: Any) -> bool:
-    """Whether a column of this kind can hold this value, which comes from outside."""
+    """Return True if a column of this kind can hold the value, as read from a client's cursor."""
     expected = _PYTHON_TYPES.get(kind, str)
     if isinstance(value, bool) or not isinstance(value, expected):
         return False
     try:
-        return _again(kind, value) == value
+        return _normalized(kind, value) == value
     except (ValueError, ArithmeticError, IndexError):
         return False
 
 
-def _again(kind: ColumnKind, value: Any) -> ColumnValue:
+def _normalized(kind: ColumnKind, value: Any) -> ColumnValue:
     if kind is ColumnKind.decimal:
         return column_value(kind, str(decimal_of(value)))
     if kind is ColumnKind.uuid:

@@ -1,6 +1,6 @@
-"""Which fields of a model are index fields: markers and names, followed through records, lists and unions.
+"""Index discovery: find the index fields of a model by marker and by name, through records, lists and unions.
 
-A path's names are those of the JSON, joined by dots.
+A path consists of the field names in the JSON, joined by dots.
 """
 
 import operator
@@ -17,7 +17,7 @@ from autocrud.schema.column_types import ColumnKind
 from autocrud.schema.index_field import IndexField, column_kind
 from autocrud.schema.markers import Index, Ref, Unique
 from autocrud.schema.search_document import DocumentField, is_searched
-from autocrud.schema.type_inspection import Types, fields_of, json_names, markers_in, taken_apart
+from autocrud.schema.type_inspection import TypeParts, fields_of, inspect_types, json_names, markers_in
 
 _INDEXABLE = (
     "one scalar type (text, integer, float, bool, Decimal, date, time, datetime, UUID, or an enum of one of these),"
@@ -26,40 +26,40 @@ _INDEXABLE = (
 
 
 def index_fields(model: Any, names: Sequence[str]) -> tuple[IndexField, ...]:
-    """The index fields of a model: those with a marker, also in nested records, and those that are named.
+    """Return the index fields of a model: the fields with a marker, also in nested records, and the fields in `names`.
 
-    Markers of a record that contains itself are followed once; a name goes as deep as it likes. What stands in a
-    mapping has no path, and a marker there marks nothing.
+    Markers of a recursive record are followed once; a name may be nested to any depth. A field inside a mapping has no
+    path, so a marker there has no effect.
 
     Args:
-        names: in JSON or in Python, as `address.city`.
+        names: paths of fields in JSON or Python names, such as `address.city`.
 
     Raises:
-        ConfigurationError: a field is not there, cannot be indexed, or has another one's name.
+        ConfigurationError: a field does not exist, cannot be indexed, or has the same name as another field.
     """
-    paths = _Paths(model)
-    found = {place.names: place for place in paths.marked()}
-    for name in names:
-        place = paths.named(name)
-        found.setdefault(place.names, place)
-    order = {names: number for number, names in enumerate(paths.top)}
-    places = sorted(found.values(), key=lambda place: order[place.names[:1]])
-    _refuse_clashes(model.__name__, places)
-    searched = [place.names for place in places if paths.is_searched(place)]
-    named = {paths.named(name).names for name in names}
-    fields = [paths.index_field(place) for place in places if place.names in named or place.is_filtered]
-    return (*fields, DocumentField(searched)) if searched else tuple(fields)
+    finder = _FieldFinder(model)
+    nodes = {node.names: node for node in finder.find_marked()}
+    requested = [finder.find(name) for name in names]
+    for node in requested:
+        nodes.setdefault(node.names, node)
+    order = {names: number for number, names in enumerate(finder.top)}
+    sorted_nodes = sorted(nodes.values(), key=lambda node: order[node.names[:1]])
+    _refuse_clashes(model.__name__, sorted_nodes)
+    searched_paths = [node.names for node in sorted_nodes if finder.is_searched(node)]
+    requested_paths = {node.names for node in requested}
+    fields = [finder.index_field(node) for node in sorted_nodes if node.names in requested_paths or node.is_filtered]
+    return (*fields, DocumentField(searched_paths)) if searched_paths else tuple(fields)
 
 
 @dataclass(slots=True)
-class _Place:
-    """Where a path leads to; what may stand there, each variant of a union having its own.
+class _PathNode:
+    """The field at a path, merged from all variants of a union that have the field.
 
     Attributes:
-        names: the path, in JSON.
-        python_names: what the last name is in Python.
-        owners: the records that have it.
-        is_many: whether the path goes through a list.
+        names: the path in JSON names.
+        python_names: the Python names of the last path segment.
+        owners: the records that have the field.
+        is_many: True if the path goes through a list.
     """
 
     names: tuple[str, ...] = ()
@@ -83,178 +83,177 @@ class _Place:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether one of its markers says that it is filtered by."""
+        """True if a marker makes the field available to filters."""
         return any(marker.filters for marker in self.all_markers)
 
     @property
     def all_markers(self) -> list[Index]:
-        """Its markers, those of the items of a list among them."""
-        found = taken_apart(self.annotations)
-        return [*self.markers, *found.markers, *taken_apart(found.items).markers]
+        """The markers of the field, including the markers of a list's items."""
+        parts = inspect_types(self.annotations)
+        return [*self.markers, *parts.markers, *inspect_types(parts.items).markers]
 
-    def types(self) -> tuple[Types, bool]:
-        """What stands there, or what the items are of a list that stands there; says whether it is a list.
+    def types(self) -> tuple[TypeParts, bool]:
+        """Return the types of the field, or of a list's items, and True if the field is a list.
 
         Raises:
-            ValueError: it is sometimes a list, and sometimes not.
+            ValueError: the type is a union of a list and another type.
         """
-        found = taken_apart(self.annotations)
-        if not found.items:
-            return found, False
-        if found.scalars or found.records:
-            raise ValueError("is sometimes a list, and sometimes not")
-        inner = taken_apart(found.items)
-        inner.markers += found.markers
-        return inner, True
+        parts = inspect_types(self.annotations)
+        if not parts.items:
+            return parts, False
+        if parts.scalars or parts.records:
+            raise ValueError("the type is a union of a list and another type")
+        item_parts = inspect_types(parts.items)
+        item_parts.markers += parts.markers
+        return item_parts, True
 
 
-class _Paths:
-    """The places within one model."""
+class _FieldFinder:
+    """Finds fields of one model by marker and by name, and builds their index fields."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._root = _Place(annotations=[model])
+        self._root = _PathNode(annotations=[model])
         self.top = self._members(self._root)
-        self._leading: dict[Any, bool] = {}
-        self._written: dict[Any, set[str]] = {}
+        self._has_markers: dict[Any, bool] = {}
+        self._json_names: dict[Any, set[str]] = {}
 
-    def marked(self) -> list[_Place]:
-        """The places with a marker."""
-        return list(self._marked(self._root, []))
+    def find_marked(self) -> list[_PathNode]:
+        """Return the nodes with a marker."""
+        return list(self._iter_marked(self._root, []))
 
-    def named(self, name: str) -> _Place:
-        """The place of this name.
+    def find(self, name: str) -> _PathNode:
+        """Return the node of this name. JSON names have precedence over Python names.
 
         Raises:
-            ConfigurationError: there is none, or more than one.
+            ConfigurationError: the model has no such field, or more than one.
         """
         for by_python_name in (False, True):
-            found = list(self._named(self._root, name, by_python_name))
-            if len(found) > 1:
+            nodes = list(self._iter_named(self._root, name, by_python_name))
+            if len(nodes) > 1:
                 raise ConfigurationError(f"{self._model.__name__} has more than one field {name!r} to index")
-            if found:
-                return found[0]
+            if nodes:
+                return nodes[0]
         raise ConfigurationError(f"{self._model.__name__} has no field {name!r} to index")
 
-    def index_field(self, place: _Place) -> IndexField:
-        """The index field for a place.
+    def index_field(self, node: _PathNode) -> IndexField:
+        """Return the index field for a node.
 
         Raises:
-            ConfigurationError: it cannot be indexed.
+            ConfigurationError: the field cannot be indexed.
         """
         try:
-            found, is_list = place.types()
+            parts, is_list = node.types()
         except ValueError as error:
-            self._refuse(place, str(error))
-        is_list = is_list or place.is_many
-        kinds = {column_kind(scalar) for scalar in found.scalars}
+            self._refuse(node, str(error))
+        is_list = is_list or node.is_many
+        kinds = {column_kind(scalar) for scalar in parts.scalars}
         kind = kinds.pop() if len(kinds) == 1 else None
-        if kind is None or found.records or found.items:
-            shown = " | ".join(map(repr, place.annotations))
-            self._refuse(place, f"{shown} is not {_INDEXABLE}")
-        if place.is_excluded or not any(place.names[-1] in self._written_names(owner) for owner in place.owners):
-            self._refuse(place, "it does not stand in the JSON under this name")
-        if not place.name or "\0" in place.name or not _is_unicode(place.name):
-            self._refuse(place, "no column can have this name")
-        markers = [*place.markers, *found.markers]
+        if kind is None or parts.records or parts.items:
+            type_names = " | ".join(map(repr, node.annotations))
+            self._refuse(node, f"the type {type_names} is not {_INDEXABLE}")
+        if node.is_excluded or not any(node.names[-1] in self._names_in_json(owner) for owner in node.owners):
+            self._refuse(node, "the JSON has no field of this name")
+        if not node.name or "\0" in node.name or not _is_unicode(node.name):
+            self._refuse(node, "the name is empty, contains U+0000 or is not valid Unicode")
+        markers = [*node.markers, *parts.markers]
         groups = dict.fromkeys(marker.group for marker in markers if isinstance(marker, Unique))
         if groups and is_list:
-            self._refuse(place, "a list cannot be unique")
-        annotations = place.annotations
-        if len(annotations) > 1 or taken_apart(annotations).items:
-            annotations = [reduce(operator.or_, found.scalars)]
+            self._refuse(node, "a list cannot be unique")
+        annotations = node.annotations
+        if len(annotations) > 1 or inspect_types(annotations).items:
+            annotations = [reduce(operator.or_, parts.scalars)]
         return IndexField(
-            place.name,
+            node.name,
             kind,
             None in groups,
             annotations[0],
             TypeAdapter(annotations[0]),
             is_list=is_list,
-            path=place.names,
+            path=node.names,
             groups=tuple(group for group in groups if group is not None),
             ref=next((marker for marker in markers if isinstance(marker, Ref)), None),
         )
 
-    def is_searched(self, place: _Place) -> bool:
-        """Whether a place is searched for words.
+    def is_searched(self, node: _PathNode) -> bool:
+        """Return True if `q=` searches the field.
 
         Raises:
-            ConfigurationError: there is no text there, or it is neither searched nor filtered by.
+            ConfigurationError: the field holds no text, or neither a search nor a filter can use the field.
         """
         try:
-            found, _ = place.types()
+            parts, _ = node.types()
         except ValueError as error:
-            self._refuse(place, str(error))
-        kinds = {column_kind(scalar) for scalar in found.scalars}
-        has_texts = kinds == {ColumnKind.text} and not found.records and not found.items
-        return is_searched(f"{self._model.__name__}.{place.name}", has_texts, place.all_markers)
+            self._refuse(node, str(error))
+        kinds = {column_kind(scalar) for scalar in parts.scalars}
+        has_texts = kinds == {ColumnKind.text} and not parts.records and not parts.items
+        return is_searched(f"{self._model.__name__}.{node.name}", has_texts, node.all_markers)
 
-    def _members(self, place: _Place) -> dict[tuple[str, ...], _Place]:
-        """The places one step on."""
+    def _members(self, node: _PathNode) -> dict[tuple[str, ...], _PathNode]:
+        """Return the child nodes by path."""
         try:
-            found, is_list = place.types()
+            parts, is_list = node.types()
         except ValueError:
             return {}
-        members: dict[tuple[str, ...], _Place] = {}
-        for record in found.records:
+        members: dict[tuple[str, ...], _PathNode] = {}
+        for record in parts.records:
             for name, info in fields_of(record).items():
-                given = (info.serialization_alias, info.alias, name)
-                names = (*place.names, next(one for one in given if one is not None))
-                member = members.setdefault(names, _Place(names, is_many=place.is_many or is_list))
+                candidates = (info.serialization_alias, info.alias, name)
+                names = (*node.names, next(alias for alias in candidates if alias is not None))
+                member = members.setdefault(names, _PathNode(names, is_many=node.is_many or is_list))
                 member.add(record, name, info)
         return members
 
-    def _marked(self, place: _Place, seen: list[Any]) -> Iterator[_Place]:
-        records = _records(place)
-        if all(record in seen for record in records) or not any(map(self._leads_to_marker, records)):
+    def _iter_marked(self, node: _PathNode, parents: list[Any]) -> Iterator[_PathNode]:
+        records = _records(node)
+        if all(record in parents for record in records) or not any(map(self._contains_marker, records)):
             return
-        for member in self._members(place).values():
+        for member in self._members(node).values():
             if _is_marked(member):
                 yield member
             else:
-                yield from self._marked(member, [*seen, *records])
+                yield from self._iter_marked(member, [*parents, *records])
 
-    def _named(self, place: _Place, name: str, by_python_name: bool) -> Iterator[_Place]:
-        for names, member in self._members(place).items():
-            for own in {names[-1], *(member.python_names if by_python_name else ())}:
-                if own == name:
+    def _iter_named(self, node: _PathNode, name: str, by_python_name: bool) -> Iterator[_PathNode]:
+        for names, member in self._members(node).items():
+            for segment in {names[-1], *(member.python_names if by_python_name else ())}:
+                if segment == name:
                     yield member
-                elif name.startswith(f"{own}."):
-                    yield from self._named(member, name[len(own) + 1 :], by_python_name)
+                elif name.startswith(f"{segment}."):
+                    yield from self._iter_named(member, name[len(segment) + 1 :], by_python_name)
 
-    def _leads_to_marker(self, record: Any) -> bool:
-        """Whether there is a marker in a record, or in any that it contains: so that no other one is walked through."""
-        waiting, seen = [record], list[Any]()
-        while waiting and record not in self._leading:
-            one = waiting.pop()
-            if one in seen:
+    def _contains_marker(self, record: Any) -> bool:
+        """Return True if a record, or a record inside it, has a marker. The walk skips all other records."""
+        queue, visited = [record], list[Any]()
+        while queue and record not in self._has_markers:
+            current = queue.pop()
+            if current in visited:
                 continue
-            seen.append(one)
-            for member in self._members(_Place(annotations=[one])).values():
+            visited.append(current)
+            for member in self._members(_PathNode(annotations=[current])).values():
                 if _is_marked(member):
-                    self._leading[record] = True
-                waiting += _records(member)
-        return self._leading.setdefault(record, False)
+                    self._has_markers[record] = True
+                queue += _records(member)
+        return self._has_markers.setdefault(record, False)
 
-    def _written_names(self, record: Any) -> set[str]:
-        if record not in self._written:
-            self._written[record] = json_names(record)
-        return self._written[record]
+    def _names_in_json(self, record: Any) -> set[str]:
+        if record not in self._json_names:
+            self._json_names[record] = json_names(record)
+        return self._json_names[record]
 
-    def _refuse(self, place: _Place, reason: str) -> NoReturn:
-        raise ConfigurationError(f"{self._model.__name__}.{place.name} cannot be indexed: {reason}")
+    def _refuse(self, node: _PathNode, reason: str) -> NoReturn:
+        raise ConfigurationError(f"{self._model.__name__}.{node.name} cannot be indexed: {reason}")
 
 
-def _records(place: _Place) -> list[Any]:
+def _records(node: _PathNode) -> list[Any]:
     try:
-        return place.types()[0].records
+        return node.types()[0].records
     except ValueError:
         return []
 
 
-def _is_marked(place: _Place) -> bool:
-    found = taken_apart(place.annotations)
-    return bool(place.markers or found.markers or taken_apart(found.items).markers)
+def _is_marked(node: _PathNode) -> bool:
+    return bool(node.all_markers)
 
 
 def _is_unicode(name: str) -> bool:
@@ -264,14 +263,19 @@ def _is_unicode(name: str) -> bool:
         return False
 
 
-def _refuse_clashes(type_name: str, places: Sequence[_Place]) -> None:
-    """Refuse names that are one name in SQL, or in a query."""
-    seen: dict[str, str] = {}
-    for place in places:
-        other = seen.setdefault(place.name.lower(), place.name)
-        if other != place.name:
-            raise ConfigurationError(f"{type_name}: two index fields, {other} and {place.name}, differ only in case")
-    if len({place.name for place in places}) < len(places):
-        names = [place.name for place in places]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ConfigurationError(f"{type_name}: two index fields have the name {twice!r}, one of which is a path")
+def _refuse_clashes(type_name: str, nodes: Sequence[_PathNode]) -> None:
+    """Refuse two fields whose names are equal in SQL or in a query."""
+    # SQLite compares column names without regard to case.
+    first_names: dict[str, str] = {}
+    for node in nodes:
+        first_name = first_names.setdefault(node.name.lower(), node.name)
+        if first_name != node.name:
+            raise ConfigurationError(
+                f"{type_name}: two index fields, {first_name} and {node.name}, differ only in case"
+            )
+    if len({node.name for node in nodes}) < len(nodes):
+        names = [node.name for node in nodes]
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise ConfigurationError(
+            f"{type_name}: two index fields have the name {duplicate!r}; one is nested, the other has a dot in its name"
+        )

@@ -20,25 +20,27 @@ from autocrud.schema.markers import Ref
 
 @dataclass(frozen=True, slots=True)
 class FilterBounds:
-    """Shows in OpenAPI what a column can hold, where the field's own type does not say it."""
+    """Adds the limits of a column to the OpenAPI schema of a filter, unless the field's type has limits of its own."""
 
     def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         schema = handler(core_schema)
-        bare = schema.keys().isdisjoint(("enum", "const", "format", "pattern"))
-        return {**(_BOUNDS.get(schema.get("type", ""), {}) if bare else {}), **schema}
+        is_unlimited = schema.keys().isdisjoint(("enum", "const", "format", "pattern"))
+        return {**(_BOUNDS.get(schema.get("type", ""), {}) if is_unlimited else {}), **schema}
 
 
 @dataclass(frozen=True, slots=True)
 class IndexField:
-    """A field that can be asked for, of the model or of the metadata.
+    """A field of the model or of the metadata that queries can filter and sort by.
 
     Attributes:
-        name: in JSON and in filters; where it is nested, the names on the way to it, joined by dots.
-        kind: of the value, or of the items of a list.
-        unique: whether it is unique alone; `groups` names those that it is part of. `ModelSpec.unique_sets` has both.
+        name: the name in JSON and in filters; for a nested field, its path joined by dots.
+        kind: the column kind of the value, or of the items of a list.
+        unique: True if the field alone is unique. `ModelSpec.unique_sets` lists all unique constraints.
         annotation: the type of the value, or of the items of a list.
-        path: the names on the way to it.
-        ref: what it says of the resources that it refers to, where it does.
+        is_meta: True for a field of the metadata.
+        path: the names that lead to the field in the JSON.
+        groups: the groups of fields that are unique as a set, and include this field.
+        ref: the `Ref` marker of a reference, else None.
     """
 
     name: str
@@ -54,29 +56,29 @@ class IndexField:
 
     @property
     def column(self) -> str:
-        """The name of its column."""
+        """The name of the column in the metadata store."""
         return self.name if self.is_meta else f"ix_{self.name}"
 
     @property
     def nullable(self) -> bool:
-        """Whether the column can be null. Data from before a field was added may lack it."""
+        """True if the column can be null. Data that is older than a field may lack the field."""
         return not self.is_meta or self.name in ("created_by", "updated_by")
 
     def column_value(self, json_value: Any) -> ColumnValue:
-        """Turn the field's stored JSON value into the column's.
+        """Convert the field's stored JSON value to the column value.
 
         Raises:
-            ValueError: the value does not fit the column; the message says why.
+            ValueError: the value does not fit the column; the message gives the reason.
         """
         return column_value(self.kind, json_value)
 
     def index_value(self, data: Any) -> IndexValue:
-        """What the column holds for a resource's stored JSON; null where the way to the field ends early.
+        """Return the column value for a resource's stored JSON; None if the JSON lacks the field.
 
-        Of a list that is each item once; those that are null are left out. A list without items is not null.
+        A list field returns a tuple of distinct items without nulls. An empty list returns an empty tuple, not None.
 
         Raises:
-            ValueError: a value does not fit the column; the message says why.
+            ValueError: a value does not fit the column; the message gives the reason.
         """
         if not self.is_list:
             return self.column_value(_value_at(data, self.path))
@@ -84,10 +86,13 @@ class IndexField:
         return None if items is None else tuple(dict.fromkeys(map(self.column_value, items)))
 
     def filter_value(self, value: Any) -> ColumnValue:
-        """Turn a filter's value, a Python value of the type of the field or of its items, into the column's.
+        """Convert a filter's value to the column value.
+
+        Args:
+            value: a Python value of the field's type, or of its items' type, or the text of one.
 
         Raises:
-            ValueError: the value is not one that the field can have.
+            ValueError: the field cannot have the value.
         """
         validate = self.adapter.validate_strings if isinstance(value, str) else self.adapter.validate_python
         python_value = validate(value)
@@ -101,7 +106,7 @@ def _value_at(data: Any, path: Sequence[str]) -> Any:
 
 
 def _items_at(data: Any, path: Sequence[str]) -> list[Any] | None:
-    """The items of the lists that a path leads to, through lists on the way; None where it leads to none."""
+    """Return the non-null values at a path, through nested lists; None if the JSON has no list at the path."""
     if isinstance(data, list):
         return [item for part in data for item in _items_at(part, path) or ()]
     if not path:
@@ -110,7 +115,7 @@ def _items_at(data: Any, path: Sequence[str]) -> list[Any] | None:
 
 
 def non_null(annotation: Any) -> Any:
-    """The type without None, as a filter has it: in a query string there is no null."""
+    """Return the type without None. A query string has no null, so filters use this type."""
     if get_origin(annotation) is Annotated:
         inner, *metadata = get_args(annotation)
         return Annotated[(non_null(inner), *metadata)]
@@ -121,13 +126,13 @@ def non_null(annotation: Any) -> Any:
 
 
 def column_kind(annotation: Any) -> ColumnKind | None:
-    """The kind of column for a field of this type, or None if it cannot be indexed. Optional does not matter."""
+    """Return the column kind for a field of this type, or None if the type cannot be indexed. Ignore None in unions."""
     kinds = {_scalar_kind(scalar) for scalar in _alternatives(annotation)}
     return kinds.pop() if len(kinds) == 1 else None
 
 
 def _alternatives(annotation: Any) -> list[Any]:
-    """The types that a value may have, with aliases, Annotated, Optional, enums and literals taken apart."""
+    """Return the scalar types of an annotation. Resolve aliases, Annotated, unions, enums and literals."""
     origin = get_origin(annotation)
     if hasattr(annotation, "__value__"):
         return _alternatives(annotation.__value__)
@@ -147,7 +152,7 @@ def _alternatives(annotation: Any) -> list[Any]:
 def _scalar_kind(annotation: Any) -> ColumnKind | None:
     if not isinstance(annotation, type):
         return None
-    # The order matters: bool is an int, and datetime is a date.
+    # The order matters because bool is a subclass of int, and datetime is a subclass of date.
     for python_type, kind in _KINDS:
         if issubclass(annotation, python_type):
             return kind

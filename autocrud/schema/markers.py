@@ -6,11 +6,11 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
-    """Marks a field that lists can filter by: `Annotated[str, Index()]`.
+    """Marks a field that lists can filter and sort by: `Annotated[str, Index()]`.
 
     Args:
-        text: `q=` searches it for words; for texts, and lists of texts.
-        filters: whether it is filtered and sorted by. A text that is only searched may be of any length.
+        text: let `q=` search the words of the field, a text or a list of texts.
+        filters: let lists filter and sort by the field. With False, `q=` alone uses the text, at any length.
     """
 
     text: bool = False
@@ -19,20 +19,21 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Unique(Index):
-    """Marks an index field whose value no two live resources of the model may share. Null is no value.
+    """Marks an index field whose value no two live resources of the model may share. Nulls never conflict.
 
     Args:
-        group: the fields of one group are unique together, not each alone; a null in any of them frees the others.
+        group: make all fields of the group unique as a set, not each alone. A resource with a null in the set never
+            conflicts.
     """
 
     group: str | None = None
 
 
 class OnDelete(StrEnum):
-    """What becomes of a resource when one is deleted, or purged, that it refers to.
+    """On-delete actions: the effect on a referrer if the resource that it refers to is deleted or purged.
 
-    `restrict` refuses the delete. `set_null` makes a new revision with null, or without the item in the list.
-    `cascade` deletes the resource softly, too. `dangling` leaves it as it is.
+    `restrict` refuses the delete. `set_null` writes a new revision of the referrer with null, or without the list item.
+    `cascade` soft-deletes the referrer. `dangling` does not change the referrer.
     """
 
     restrict = "restrict"
@@ -43,14 +44,14 @@ class OnDelete(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ref(Index):
-    """Marks an index field that holds the id of a resource, or ids: `Annotated[str, Ref("person")]`.
+    """Marks an index field that holds the id, or a list of ids, of resources: `Annotated[str, Ref("person")]`.
 
     Args:
-        model: the name that the other model is registered by; it may be registered later, and be the model itself.
-        on_delete: what becomes of this resource when the other one is deleted.
-        must_exist: refuse writes that newly refer to a resource that is not there, or is deleted.
-        expand: readers of either model may see the other one through this field, though that one is guarded by
-            dependencies of its own.
+        model: the name of the referred model. It may be the model itself, or a model that is registered later.
+        on_delete: the action on the referrer if the referred resource is deleted.
+        must_exist: refuse a write that adds a reference to a missing or deleted resource.
+        expand: let readers of either model see resources of the other model through this field, even if dependencies
+            guard the other model.
     """
 
     model: str

@@ -1,7 +1,7 @@
-"""Texts as words: what is searched of a resource, on every backend in the same form.
+"""Search documents: the normalized words of a resource's texts, in the same form on every backend.
 
-A document has each word between two spaces of its own, as in ` brown  fox `, so that a word, a phrase or the beginning
-of a word is there exactly where its text is.
+A document pads each word with a space on either side, as in ` brown  fox `. So a substring match finds a word, a
+phrase or the beginning of a word.
 """
 
 import unicodedata
@@ -16,43 +16,46 @@ from autocrud.schema.column_types import ColumnKind, IndexValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.markers import Index, Ref, Unique
 
-MAX_DOCUMENT_BYTES = 1_000_000  # what fits in a tsvector of PostgreSQL, and so holds on every backend
-MAX_WORD = 64  # characters that count of a word
-_RULES = 1  # of what a word is; counted up with each change of them, so that documents are made again
-# No word of a query: no phrase runs over it from one text into the next.
-_BETWEEN = " . "
+# A tsvector of PostgreSQL holds no more; every backend has the same limit.
+MAX_DOCUMENT_BYTES = 1_000_000
+MAX_WORD = 64  # characters; the rest of a longer word is ignored
+_RULES_VERSION = 1  # of the rules for words; raise it with each change, so that the index backfill rebuilds documents
+# A dot is never a word of a query, so no phrase matches across two texts.
+_TEXT_SEPARATOR = " . "
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, in order, in the one form in which they are compared.
+    """Return the normalized words of a text, in order.
 
-    Case, accents and forms of compatibility do not count. Letters and digits make words; an ideograph, and each letter
-    of a script that writes no spaces, is a word of its own.
+    Normalization drops case, accents and compatibility forms. A word consists of letters and digits. An ideograph, or
+    a letter of a script without spaces, is a word by itself.
     """
     if text.isascii():
-        return [word[:MAX_WORD] for word in text.lower().translate(_APART).split()]
+        return [word[:MAX_WORD] for word in text.lower().translate(_SEPARATED).split()]
     folded = unicodedata.normalize("NFKD", text).casefold()
-    bare = unicodedata.normalize("NFKD", folded).translate(_WITHOUT_ACCENTS)
-    return [word[:MAX_WORD] for word in unicodedata.normalize("NFC", bare).translate(_APART).split()]
+    # Case folding can bring back composed characters, so the text is decomposed again.
+    unaccented = unicodedata.normalize("NFKD", folded).translate(_WITHOUT_ACCENTS)
+    return [word[:MAX_WORD] for word in unicodedata.normalize("NFC", unaccented).translate(_SEPARATED).split()]
 
 
-def document(texts: Iterable[str]) -> str | None:
-    """The document of these texts; None where there is no word in them.
+def build_document(texts: Iterable[str]) -> str | None:
+    """Return the search document of these texts; None if they have no words.
 
     Raises:
-        ValueError: it is too long.
+        ValueError: the document is too long.
     """
-    found = _BETWEEN.join("".join([f" {word} " for word in own]) for own in map(words, texts) if own)
-    if len(found.encode()) > MAX_DOCUMENT_BYTES:
-        raise ValueError(f"the texts that are searched may have at most {MAX_DOCUMENT_BYTES} bytes in all")
-    return found or None
+    word_lists = filter(None, map(words, texts))
+    document = _TEXT_SEPARATOR.join("".join([f" {word} " for word in word_list]) for word_list in word_lists)
+    if len(document.encode()) > MAX_DOCUMENT_BYTES:
+        raise ValueError(f"the words of all searched texts must have at most {MAX_DOCUMENT_BYTES} bytes in total")
+    return document or None
 
 
 class DocumentField(IndexField):
-    """What is searched of a model, in a column as index fields have one. It cannot be filtered or sorted by.
+    """The column of a model's search document. Lists cannot filter or sort by this field.
 
     Args:
-        paths: where the texts are, by the names on the way.
+        paths: the paths of the searched texts.
     """
 
     __slots__ = ("_column", "paths")
@@ -62,43 +65,43 @@ class DocumentField(IndexField):
     def __init__(self, paths: Sequence[tuple[str, ...]]) -> None:
         super().__init__("q", ColumnKind.text, False, str, TypeAdapter(str))
         object.__setattr__(self, "paths", tuple(paths))
-        # Other texts, or other rules, are another column, which is filled.
-        shape = sha256(repr((_RULES, sorted(paths))).encode()).hexdigest()
+        # A change of the paths or the rules changes the column's name, so the index backfill fills a new column.
+        shape = sha256(repr((_RULES_VERSION, sorted(paths))).encode()).hexdigest()
         object.__setattr__(self, "_column", f"document_{shape[:16]}")
 
     @property
     def column(self) -> str:
-        """The name of its column."""
+        """The name of the column in the metadata store."""
         return self._column
 
     def index_value(self, data: Any) -> IndexValue:
-        """The document of a resource's stored JSON."""
-        return document(text for path in self.paths for text in _texts_at(data, path))
+        """Return the search document for a resource's stored JSON."""
+        return build_document(text for path in self.paths for text in _texts_at(data, path))
 
 
 def is_searched(name: str, has_texts: bool, markers: Sequence[Index]) -> bool:
-    """Whether a field's markers say that it is searched.
+    """Return True if a field's markers make `q=` search the field.
 
     Raises:
-        ConfigurationError: it has no texts, or is neither searched nor filtered by.
+        ConfigurationError: the field holds no text, or neither a search nor a filter can use the field.
     """
     if any(isinstance(marker, Unique | Ref) and not marker.filters for marker in markers):
-        raise ConfigurationError(f"{name} cannot be unique, or a reference, with filters=False")
+        raise ConfigurationError(f"{name} cannot be unique or a reference with filters=False")
     searched = any(marker.text for marker in markers)
     if searched and not has_texts:
-        raise ConfigurationError(f"{name} cannot be searched: it is neither a text nor a list of texts")
+        raise ConfigurationError(f"{name} cannot be searched: the field is neither a text nor a list of texts")
     if markers and not searched and not any(marker.filters for marker in markers):
-        raise ConfigurationError(f"{name} is indexed for nothing: filters=False is for Index(text=True)")
+        raise ConfigurationError(f"{name} has an index without a use: filters=False requires Index(text=True)")
     return searched
 
 
 def document_of(fields: Sequence[IndexField]) -> DocumentField | None:
-    """What is searched of a model with these index fields; None where nothing is."""
+    """Return the search document's field among a model's index fields; None if the model has no searched text."""
     return next((field for field in fields if isinstance(field, DocumentField)), None)
 
 
 def _texts_at(data: Any, path: Sequence[str]) -> Iterator[str]:
-    """The texts that a path leads to, through lists on the way and at the end."""
+    """Yield the texts at a path, also from lists along the path and at its end."""
     if isinstance(data, list):
         for item in data:
             yield from _texts_at(item, path)
@@ -110,33 +113,34 @@ def _texts_at(data: Any, path: Sequence[str]) -> Iterator[str]:
 
 
 class _WithoutAccents(dict[int, str | None]):
-    """What becomes of each character of a decomposed text: accents, and what cannot be seen, go."""
+    """A translation table for decomposed text that deletes accents and invisible characters."""
 
     def __missing__(self, code: int) -> str | None:
         self[code] = result = None if _is_accent(chr(code)) else chr(code)
         return result
 
 
-class _Apart(dict[int, str]):
-    """What becomes of each character of a folded text: spaces stand where a word ends."""
+class _Separated(dict[int, str]):
+    """A translation table for folded text that puts spaces between words."""
 
     def __missing__(self, code: int) -> str:
-        self[code] = result = _apart(chr(code))
+        self[code] = result = _separate(chr(code))
         return result
 
 
 def _is_accent(char: str) -> bool:
     category = unicodedata.category(char)
     if category == "Cf":
-        return char != "\u200b"  # which separates words
+        return char != "\u200b"  # the zero-width space separates words
     if char in _SELECTORS or category == "Me":
         return True
-    # Points of Hebrew and Arabic, and marks above and below letters. What is left makes letters: vowels, voicing.
+    # Combining classes of Hebrew and Arabic points, and of marks above and below letters. Other marks, such as vowels
+    # and voicing signs, are part of the letter.
     combining = unicodedata.combining(char)
     return category == "Mn" and (10 <= combining <= 35 or combining >= 200)
 
 
-def _apart(char: str) -> str:
+def _separate(char: str) -> str:
     if not char.isalnum() and not unicodedata.category(char).startswith("M"):
         return " "
     return f" {char} " if any(first <= char <= last for first, last in _WITHOUT_SPACES) else char
@@ -150,4 +154,4 @@ _WITHOUT_SPACES = (
     ("\U0001aff0", "\U0001b16f"), ("\U00020000", "\U0003ffff"),
 )  # fmt: skip
 _WITHOUT_ACCENTS = _WithoutAccents()
-_APART = _Apart()
+_SEPARATED = _Separated()

@@ -1,4 +1,4 @@
-"""Annotations taken apart: what they allow, where the values are records, and which fields those have.
+"""Type inspection: split an annotation into scalars, list items, records and markers, and list a record's fields.
 
 A record is a Pydantic model, a dataclass or a TypedDict.
 """
@@ -22,7 +22,7 @@ _QUALIFIERS = {Required, NotRequired, ReadOnly}
 
 
 def fields_of(record: Any) -> dict[str, FieldInfo]:
-    """The fields of a record by their Python names."""
+    """Return the fields of a record by Python name."""
     origin = get_origin(record) or record
     if isinstance(record, type) and issubclass(record, BaseModel):
         if not record.__pydantic_complete__:
@@ -37,8 +37,15 @@ def fields_of(record: Any) -> dict[str, FieldInfo]:
 
 
 @dataclass(slots=True)
-class Types:
-    """What an annotation allows, taken apart; null does not matter."""
+class TypeParts:
+    """The parts of one or more annotations, without None.
+
+    Attributes:
+        scalars: the types that are neither a list nor a record.
+        items: the item types of lists.
+        records: the types with fields.
+        markers: the markers of `Annotated`.
+    """
 
     scalars: list[Any] = field(default_factory=list)
     items: list[Any] = field(default_factory=list)
@@ -46,7 +53,7 @@ class Types:
     markers: list[Index] = field(default_factory=list)
 
     def add(self, annotation: Any) -> None:
-        """Take one more annotation apart."""
+        """Add the parts of an annotation."""
         origin, arguments = get_origin(annotation), get_args(annotation)
         alias = getattr(annotation, "__value__", getattr(annotation, "__supertype__", None))
         if alias is not None:
@@ -68,20 +75,20 @@ class Types:
 
 
 def markers_in(metadata: Sequence[Any]) -> list[Index]:
-    """The markers among what stands beside a type."""
+    """Return the markers in the metadata of `Annotated`."""
     return [item for item in metadata if isinstance(item, Index)]
 
 
-def taken_apart(annotations: Sequence[Any]) -> Types:
-    """Annotations of which any may be the one that a value has, taken apart together."""
-    found = Types()
+def inspect_types(annotations: Sequence[Any]) -> TypeParts:
+    """Return the parts of a union of annotations."""
+    parts = TypeParts()
     for annotation in annotations:
-        found.add(annotation)
-    return found
+        parts.add(annotation)
+    return parts
 
 
 def json_names(record: Any) -> set[str]:
-    """The names that a record has in JSON, by Pydantic's own account."""
+    """Return the field names of a record in JSON, from Pydantic's schema; empty if Pydantic has no schema for it."""
     try:
         schema = TypeAdapter(record).json_schema(mode="serialization")
     except (PydanticUserError, PydanticSchemaGenerationError):

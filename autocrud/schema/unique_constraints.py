@@ -1,4 +1,4 @@
-"""Unique sets: which index fields of a model must differ between live resources, one alone or several together."""
+"""Unique constraints: sets of index fields whose values no two live resources of a model share."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from autocrud.errors import ConfigurationError, FieldError
 from autocrud.schema.column_types import MAX_TEXT_BYTES, ColumnKind, IndexValue
 from autocrud.schema.index_field import IndexField
 
-_MOST_FIELDS = 32  # of one index in PostgreSQL
-_OF_ANY_LENGTH = (ColumnKind.text, ColumnKind.decimal)
+_MAX_FIELDS = 32  # PostgreSQL's limit for one index (INDEX_MAX_KEYS)
+_VARIABLE_LENGTH_KINDS = (ColumnKind.text, ColumnKind.decimal)
 
 
 @dataclass(frozen=True, slots=True)
 class UniqueSet:
-    """Index fields whose values, all of them together, no two live resources of the model may share.
+    """A unique constraint: no two live resources of the model may share the values of all its fields.
 
-    A resource with a null in any of them claims nothing.
+    A resource with a null in any of the fields has no claim.
 
     Attributes:
-        name: tells it from the model's other sets, and is part of its index's name.
-        positions: of its fields among the model's index fields.
+        name: unique among the model's constraints; part of the name of the database index.
+        positions: the positions of `fields` in the model's index fields.
     """
 
     name: str
@@ -30,41 +30,43 @@ class UniqueSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Its fields' names."""
+        """The names of the fields."""
         return tuple(field.name for field in self.fields)
 
     def claim(self, index: Sequence[Any]) -> tuple[Any, ...] | None:
-        """Of all index values those that must be unique; None where one of them is null."""
+        """Return the claim of a resource with these index values; None if a value of the constraint is null."""
         values = tuple(index[position] for position in self.positions)
         return None if None in values else values
 
-    def misfits(self, index: Sequence[IndexValue]) -> Iterator[FieldError]:
-        """What is wrong with values that fit their columns, but together no index."""
-        long = [
+    def length_errors(self, index: Sequence[IndexValue]) -> Iterator[FieldError]:
+        """Yield an error per field if the values fit their columns but are too long for one index row in total."""
+        sizes = [
             (field.name, len(str(index[position] or "").encode()))
             for position, field in zip(self.positions, self.fields, strict=True)
-            if field.kind in _OF_ANY_LENGTH
+            if field.kind in _VARIABLE_LENGTH_KINDS
         ]
-        if len(long) > 1 and sum(size for _, size in long) > MAX_TEXT_BYTES:
-            message = f"{', '.join(self.names)} are unique together, and may have {MAX_TEXT_BYTES} bytes in all"
-            yield from (FieldError(name, message) for name, _ in long)
+        if len(sizes) > 1 and sum(size for _, size in sizes) > MAX_TEXT_BYTES:
+            message = (
+                f"{', '.join(self.names)} are unique as a set and must have at most {MAX_TEXT_BYTES} bytes in total"
+            )
+            yield from (FieldError(name, message) for name, _ in sizes)
 
     def refused(self, type_name: str) -> ConfigurationError:
-        """The error where stored resources stand in the way."""
+        """Return the error for a constraint that stored resources violate."""
         if len(self.fields) == 1:
-            reason = f"{type_name}.{self.name} cannot be unique: stored resources share a value of it"
+            reason = f"{type_name}.{self.name} cannot be unique: stored resources share a value"
         else:
-            reason = f"{type_name}: {', '.join(self.names)} cannot be unique together: stored resources share them"
+            reason = f"{type_name}: {', '.join(self.names)} cannot be unique as a set: stored resources share values"
         return ConfigurationError(reason)
 
 
 def unique_sets(
-    type_name: str, fields: Sequence[IndexField], together: Sequence[Sequence[str]]
+    type_name: str, fields: Sequence[IndexField], unique_together: Sequence[Sequence[str]]
 ) -> tuple[UniqueSet, ...]:
-    """A model's unique sets in the order of declaration: by their first field, then those of `unique_together`.
+    """Return a model's unique constraints: from markers, in order of the first field, then from `unique_together`.
 
     Raises:
-        ConfigurationError: one of them cannot be.
+        ConfigurationError: a constraint is invalid or declared twice.
     """
     groups: dict[tuple[str, bool], list[int]] = {}
     for position, field in enumerate(fields):
@@ -76,47 +78,47 @@ def unique_sets(
         if is_group and len(positions) == 1:
             name = fields[positions[0]].name
             raise ConfigurationError(
-                f"{type_name}.{name} is the only field of the group {group!r}: Unique() makes one field unique"
+                f"{type_name}.{name} is the only field of the group {group!r}: use Unique() to make one field unique"
             )
-    sets = [_set(type_name, fields, positions) for positions in groups.values()]
-    sets += [_set(type_name, fields, _positions(type_name, fields, names)) for names in together]
-    seen: set[frozenset[int]] = set()
+    sets = [_build_constraint(type_name, fields, positions) for positions in groups.values()]
+    sets += [_build_constraint(type_name, fields, _positions(type_name, fields, names)) for names in unique_together]
+    declared: set[frozenset[int]] = set()
     for unique in sets:
-        if frozenset(unique.positions) in seen:
-            raise ConfigurationError(f"{type_name}: {', '.join(unique.names)} are declared unique together twice")
-        seen.add(frozenset(unique.positions))
+        if frozenset(unique.positions) in declared:
+            raise ConfigurationError(f"{type_name}: {', '.join(unique.names)} are declared unique as a set twice")
+        declared.add(frozenset(unique.positions))
     return tuple(sets)
 
 
-def names_of(type_name: str, together: Sequence[Sequence[str]]) -> list[str]:
-    """The index fields that `unique_together` names.
+def constraint_field_names(type_name: str, unique_together: Sequence[Sequence[str]]) -> list[str]:
+    """Return the names of all fields in `unique_together`.
 
     Raises:
-        ConfigurationError: it is not a list of sets of names.
+        ConfigurationError: `unique_together` is not a list of sets of names.
     """
-    if any(isinstance(names, str) for names in (together, *together)):
-        raise ConfigurationError(f'{type_name}: unique_together is a list of sets, such as [("title", "year")]')
-    return [name for names in together for name in names]
+    if any(isinstance(names, str) for names in (unique_together, *unique_together)):
+        raise ConfigurationError(f'{type_name}: unique_together must be a list of sets, such as [("title", "year")]')
+    return [name for names in unique_together for name in names]
 
 
 def _positions(type_name: str, fields: Sequence[IndexField], names: Sequence[str]) -> list[int]:
     places = {field.name: position for position, field in enumerate(fields)}
     unknown = [name for name in names if name not in places]
     if unknown:
-        are = f"which is no index field; these are: {', '.join(places)}"
-        raise ConfigurationError(f"{type_name}: unique_together names {unknown[0]!r}, {are}")
+        reason = f"which is not an index field; index fields: {', '.join(places)}"
+        raise ConfigurationError(f"{type_name}: unique_together names {unknown[0]!r}, {reason}")
     if len(set(names)) < max(len(names), 2):
-        raise ConfigurationError(f"{type_name}: unique_together needs several fields in each set, each of them once")
+        raise ConfigurationError(f"{type_name}: each set in unique_together must name two or more different fields")
     return [places[name] for name in names]
 
 
-def _set(type_name: str, fields: Sequence[IndexField], positions: Sequence[int]) -> UniqueSet:
+def _build_constraint(type_name: str, fields: Sequence[IndexField], positions: Sequence[int]) -> UniqueSet:
     members = tuple(fields[position] for position in positions)
     for field in members:
         if field.is_list:
-            raise ConfigurationError(f"{type_name}.{field.name} is a list, and cannot be unique")
-    if len(members) > _MOST_FIELDS:
-        raise ConfigurationError(f"{type_name}: at most {_MOST_FIELDS} fields can be unique together")
-    # Commas stand between the names alone, so that no two sets are called the same.
+            raise ConfigurationError(f"{type_name}.{field.name} is a list, and a list cannot be unique")
+    if len(members) > _MAX_FIELDS:
+        raise ConfigurationError(f"{type_name}: at most {_MAX_FIELDS} fields can be unique as a set")
+    # Quoting escapes commas inside names: two different sets must not get one name.
     name = members[0].name if len(members) == 1 else ",".join(quote(field.name, safe="") for field in members)
     return UniqueSet(name, tuple(positions), members)

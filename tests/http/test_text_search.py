@@ -153,7 +153,7 @@ def test_fields_without_texts_cannot_be_searched() -> None:
         (Annotated[int, Index(text=True)], "neither a text nor a list"),
         (Annotated[list[int], Index(text=True, filters=False)], "neither a text nor a list"),
         (Annotated[str | int, Index(text=True, filters=False)], "neither a text nor a list"),
-        (Annotated[str, Index(filters=False)], "indexed for nothing"),
+        (Annotated[str, Index(filters=False)], "index without a use"),
         (Annotated[str, Unique(text=True, filters=False)], "unique"),
     ]:
         model: Any = type("Wrong", (BaseModel,), {"__annotations__": {"field": annotation}})

@@ -91,4 +91,4 @@ async def test_texts_that_are_unique_together_may_have_so_many_bytes(http: httpx
         response = await http.post("/seat", json=fields)
         assert (response.status_code, response.json()["code"]) == (422, "invalid_data")
         assert [error["field"] for error in response.json()["errors"]] == ["first", "last"]
-        assert response.json()["errors"][0]["message"].endswith("may have 2000 bytes in all")
+        assert response.json()["errors"][0]["message"].endswith("must have at most 2000 bytes in total")

@@ -39,15 +39,15 @@ def test_sets_stand_in_the_order_of_their_first_fields_and_declared_ones_behind(
 
 
 @pytest.mark.parametrize(("together", "reason"), [
-    ([("studio",)], "needs several fields"),
-    ([("studio", "studio")], "needs several fields"),
-    ([()], "needs several fields"),
-    (["studio"], "is a list of sets"),
-    ("studio", "is a list of sets"),
-    (("studio", "run"), "is a list of sets"),
+    ([("studio",)], "must name two or more different fields"),
+    ([("studio", "studio")], "must name two or more different fields"),
+    ([()], "must name two or more different fields"),
+    (["studio"], "must be a list of sets"),
+    ("studio", "must be a list of sets"),
+    (("studio", "run"), "must be a list of sets"),
     ([("studio", "nothing")], "no field 'nothing' to index"),
-    ([("studio", "title")], "names 'title', which is no index field; these are: year, code, filmTitle"),
-    ([("filmTitle", "year")], "filmTitle, year are declared unique together twice"),
+    ([("studio", "title")], "names 'title', which is not an index field; index fields: year, code, filmTitle"),
+    ([("filmTitle", "year")], "filmTitle, year are declared unique as a set twice"),
 ])  # fmt: skip
 def test_a_set_that_cannot_be_is_refused(together: Any, reason: str) -> None:
     """When the model is registered, with what is wrong with it."""
