@@ -1,7 +1,7 @@
-"""Aggregates: how many resources there are for each value of some fields, and what their other fields come to.
+"""Aggregation: groups of resources with counts, sums, averages and extremes, as values that every engine shares.
 
-Sums of integers and decimals are exact, averages are their sum by their number, and what has no values is null. Sums
-of floats are the engine's, and may differ in the last digits.
+Sums of integers and decimals are exact. An average is the sum divided by the number of values. A metric without values
+is null. The engine computes sums of floats, so engines may differ in the last digits.
 """
 
 import math
@@ -20,7 +20,7 @@ AVERAGE = Context(prec=28, rounding=ROUND_HALF_EVEN)
 
 
 class Function(StrEnum):
-    """What is made of the values of a field."""
+    """The function of a metric."""
 
     count_ = "count"
     distinct = "distinct"
@@ -35,13 +35,13 @@ NUMBERS = {ColumnKind.integer, ColumnKind.real, ColumnKind.decimal}
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure of each group. `count` without a field counts resources, with one those where it is not null."""
+    """A function of a field's values in each group. `count` counts resources, or non-null values if it has a field."""
 
     function: Function
     field: IndexField | None = None
 
     def suits(self) -> bool:
-        """Whether the field has such a figure."""
+        """Return True if the function applies to the field."""
         if self.field is None:
             return self.function is Function.count_
         if self.function is Function.count_:
@@ -55,14 +55,15 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
-    """What is asked for.
+    """A resolved aggregate query.
 
     Args:
-        where: of terms; None for all resources.
-        group_by: fields; a list field groups by its items, a resource that has none by null. None for one group of all.
-        by_metric: the metric, by its position, that orders the groups; by their keys if None.
-        limit: the most groups.
-        after: the keys of the group just before; only where groups are ordered by their keys.
+        where: a condition of terms; None selects all resources.
+        group_by: the fields to group by. A list field groups by its items, or by null if the list is empty. Without
+            fields, all resources are one group.
+        by_metric: the position of the metric that orders the groups; None orders by the keys.
+        limit: the maximum number of groups.
+        after: the keys of the last group of the previous page; requires an order by the keys.
     """
 
     where: Condition | None
@@ -76,46 +77,51 @@ class Aggregation:
 
     @property
     def fields(self) -> list[IndexField]:
-        """All fields that it names."""
-        asked = [leaf.field for leaf in leaves(self.where) if isinstance(leaf, Term)]
-        return [*asked, *self.group_by, *(metric.field for metric in self.metrics if metric.field is not None)]
+        """All fields of the condition, the groups and the metrics."""
+        term_fields = [leaf.field for leaf in leaves(self.where) if isinstance(leaf, Term)]
+        metric_fields = [metric.field for metric in self.metrics if metric.field is not None]
+        return [*term_fields, *self.group_by, *metric_fields]
 
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """One group: its keys, as columns hold them, and a figure for each metric."""
+    """A group: its keys as column values, and the value of each metric."""
 
     keys: tuple[ColumnValue, ...]
     figures: tuple[Any, ...]
 
 
-def total(metric: Metric, found: int | float | Decimal | None) -> int | float | Decimal | None:
-    """The figure of a sum.
+def total(metric: Metric, value: int | float | Decimal | None) -> int | float | Decimal | None:
+    """Return the value of a sum metric.
 
     Raises:
-        InvalidParameter: it is beyond what a float can hold.
+        InvalidParameter: the sum exceeds the range of a float.
     """
-    if isinstance(found, float) and not math.isfinite(found):
+    if isinstance(value, float) and not math.isfinite(value):
         raise too_large(metric)
-    return found
+    return value
 
 
-def average(metric: Metric, found: int | float | Decimal | None, number: int) -> float | Decimal | None:
-    """The figure of an average: a float, or of decimals a decimal of 28 digits."""
-    if found is None or not number:
+def average(metric: Metric, value_sum: int | float | Decimal | None, count: int) -> float | Decimal | None:
+    """Return the value of an average metric: a decimal of 28 digits for decimals, else a float.
+
+    Raises:
+        InvalidParameter: the sum exceeds the range of a float.
+    """
+    if value_sum is None or not count:
         return None
-    found = total(metric, found)
-    return AVERAGE.divide(found, Decimal(number)) if isinstance(found, Decimal) else (found or 0) / number
+    value_sum = total(metric, value_sum)
+    return AVERAGE.divide(value_sum, Decimal(count)) if isinstance(value_sum, Decimal) else (value_sum or 0) / count
 
 
 def too_large(metric: Metric | None = None) -> InvalidParameter:
-    """What is raised where a sum of floats overflows."""
+    """Return the error for a sum of floats that overflows."""
     name = "a sum" if metric is None or metric.field is None else f"{metric.function.value}:{metric.field.name}"
-    return InvalidParameter("metrics", f"{name} is beyond what a float can hold")
+    return InvalidParameter("metrics", f"{name} exceeds the range of a float")
 
 
 def json_value(kind: ColumnKind, value: ColumnValue) -> Any:
-    """What a column holds as it stands in JSON."""
+    """Convert a column value to its JSON value."""
     if value is None:
         return None
     if kind is ColumnKind.boolean:
@@ -126,6 +132,6 @@ def json_value(kind: ColumnKind, value: ColumnValue) -> Any:
 
 
 def plain(number: Decimal) -> str:
-    """A decimal without an exponent and without zeros at its end."""
+    """Format a decimal without an exponent and without trailing zeros."""
     text = format(number, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -8,80 +8,80 @@ from autocrud.query.operators import Operator
 
 
 class FieldBuilder:
-    """Asks something of one field: by the names of the operators, or by Python's."""
+    """Builds conditions on one field, by methods named after the operators or by Python's comparison operators."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def eq(self, value: Any) -> Condition:
-        """It is this; None asks for null."""
-        return self._ask(Operator.eq, value)
+        """Equal. `eq(None)` selects null values."""
+        return self._compare(Operator.eq, value)
 
     def ne(self, value: Any) -> Condition:
-        """It is not this. Null is not, unless null is what it must not be."""
-        return self._ask(Operator.ne, value)
+        """Not equal. Null counts as different; `ne(None)` selects non-null values."""
+        return self._compare(Operator.ne, value)
 
     def gt(self, value: Any) -> Condition:
-        """It is greater."""
-        return self._ask(Operator.gt, value)
+        """Greater than the value."""
+        return self._compare(Operator.gt, value)
 
     def gte(self, value: Any) -> Condition:
-        """It is this or greater."""
-        return self._ask(Operator.gte, value)
+        """Greater than or equal to the value."""
+        return self._compare(Operator.gte, value)
 
     def lt(self, value: Any) -> Condition:
-        """It is less."""
-        return self._ask(Operator.lt, value)
+        """Less than the value."""
+        return self._compare(Operator.lt, value)
 
     def lte(self, value: Any) -> Condition:
-        """It is this or less."""
-        return self._ask(Operator.lte, value)
+        """Less than or equal to the value."""
+        return self._compare(Operator.lte, value)
 
     def between(self, first: Any, last: Any) -> Condition:
-        """It is from the first to the last, both included."""
-        return self._ask(Operator.between, (first, last))
+        """Between the first and the last value, both included."""
+        return self._compare(Operator.between, (first, last))
 
     def in_(self, values: Iterable[Any]) -> Condition:
-        """It is one of these."""
-        return self._ask(Operator.in_, _listed(values))
+        """Equal to one of the values."""
+        return self._compare(Operator.in_, _as_tuple(values))
 
     def not_in(self, values: Iterable[Any]) -> Condition:
-        """It is none of these. Null is none."""
-        return self._ask(Operator.not_in, _listed(values))
+        """Equal to none of the values. Null counts as different."""
+        return self._compare(Operator.not_in, _as_tuple(values))
 
     def contains(self, value: Any) -> Condition:
-        """Its text contains this text, or its list has this item."""
-        return self._ask(Operator.contains, value)
+        """Contain the text, for a text field, or the item, for a list field."""
+        return self._compare(Operator.contains, value)
 
     def icontains(self, text: str) -> Condition:
-        """Its text contains this text, in whatever case."""
-        return self._ask(Operator.icontains, text)
+        """Contain the text, ignoring case (Unicode case folding)."""
+        return self._compare(Operator.icontains, text)
 
     def starts_with(self, text: str) -> Condition:
-        """Its text starts with this text."""
-        return self._ask(Operator.starts_with, text)
+        """Start with the text."""
+        return self._compare(Operator.starts_with, text)
 
     def ends_with(self, text: str) -> Condition:
-        """Its text ends with this text."""
-        return self._ask(Operator.ends_with, text)
+        """End with the text."""
+        return self._compare(Operator.ends_with, text)
 
     def regex(self, pattern: str) -> Condition:
-        """A part of its text is matched by this pattern (see `query/patterns.py`)."""
-        return self._ask(Operator.regex, pattern)
+        """Match the regular expression at any position of the text. `query/regex.py` defines the syntax."""
+        return self._compare(Operator.regex, pattern)
 
     def contains_any(self, values: Iterable[Any]) -> Condition:
-        """Its list has one of these items."""
-        return self._ask(Operator.contains_any, _listed(values))
+        """Contain at least one of the items, for a list field."""
+        return self._compare(Operator.contains_any, _as_tuple(values))
 
     def contains_all(self, values: Iterable[Any]) -> Condition:
-        """Its list has all of these items."""
-        return self._ask(Operator.contains_all, _listed(values))
+        """Contain all of the items, for a list field."""
+        return self._compare(Operator.contains_all, _as_tuple(values))
 
     def is_null(self, flag: bool = True) -> Condition:
-        """It is null, or it is not."""
-        return self._ask(Operator.is_null, flag)
+        """Null if `flag` is True, else not null."""
+        return self._compare(Operator.is_null, flag)
 
-    def __eq__(self, value: object) -> Condition:  # type: ignore[override]  # a question, not an answer
+    def __eq__(self, value: object) -> Condition:  # type: ignore[override]  # builds a condition, as SQLAlchemy's columns do
         return self.eq(value)
 
     def __ne__(self, value: object) -> Condition:  # type: ignore[override]
@@ -99,17 +99,17 @@ class FieldBuilder:
     def __le__(self, value: Any) -> Condition:
         return self.lte(value)
 
-    __hash__ = None  # type: ignore[assignment]  # it is not a value
+    __hash__ = None  # type: ignore[assignment]  # __eq__ returns a condition, which a dict could not use
 
     def __bool__(self) -> bool:
-        raise TypeError("a field is not a condition; ask something of it")
+        raise TypeError('a field is not a condition; compare it with a value, as in QB["age"].gte(18)')
 
-    def _ask(self, operator: Operator, value: Any) -> Condition:
+    def _compare(self, operator: Operator, value: Any) -> Condition:
         return Compare(self._name, operator, value)
 
 
 class QueryBuilder:
-    """`QB["age"]` asks something of the field `age`; conditions combine by `&`, `|` and `~`."""
+    """Returns a `FieldBuilder` for a field name, as in `QB["age"]`. Conditions combine with `&`, `|` and `~`."""
 
     def __getitem__(self, name: str) -> FieldBuilder:
         return FieldBuilder(name)
@@ -118,7 +118,7 @@ class QueryBuilder:
 QB = QueryBuilder()
 
 
-def _listed(values: Iterable[Any]) -> tuple[Any, ...]:
+def _as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:
     if isinstance(values, str | bytes):
-        raise TypeError("takes several values, not one text")
+        raise TypeError("the operator takes a list of values, not a text")
     return tuple(values)

@@ -1,8 +1,8 @@
-"""What a search asks for, as a value. Every backend gives the same answer to the same query, in the same order.
+"""Conditions and queries: the expression tree that selects resources, and the order and limit of a list.
 
-A condition is a tree of `And`, `Or` and `Not`. Its leaves are `Compare` as it was asked for, and `Term` once the field
-is found and the value is what the field's column holds. There are two truth values: a comparison with null is false,
-and `Not` turns that around.
+A condition is a tree of `And`, `Or` and `Not`. A leaf is a `Compare` with a field name and a client's value. The
+resolver turns each `Compare` into a `Term` with an index field and a column value. Logic has two values: a comparison
+with null is false, and `Not` negates that to true. Every backend returns the same resources in the same order.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,14 +17,14 @@ from autocrud.schema.column_types import ColumnValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.search_document import DocumentField
 
-# What a term compares with: one value, or several.
+# The operand of a term: one column value, or several.
 TermValue = ColumnValue | tuple[ColumnValue, ...]
 
-_FIXED = {CREATED_TIME, RESOURCE_ID}  # of a resource, all its life
+_IMMUTABLE_FIELDS = {CREATED_TIME, RESOURCE_ID}
 
 
 class Condition:
-    """Conditions combine by `&`, `|` and `~`."""
+    """A node of the expression tree. Conditions combine with `&`, `|` and `~`."""
 
     __slots__ = ()
 
@@ -38,33 +38,33 @@ class Condition:
         return Not(self)
 
     def __bool__(self) -> bool:
-        raise TypeError("conditions combine by & | ~, not by and, or, not")
+        raise TypeError("combine conditions with & | ~ instead of and, or, not")
 
 
 @dataclass(frozen=True, slots=True)
 class And(Condition):
-    """All of them hold."""
+    """A condition that holds if all parts hold."""
 
     parts: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or(Condition):
-    """One of them holds."""
+    """A condition that holds if at least one part holds."""
 
     parts: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not(Condition):
-    """It does not hold."""
+    """A condition that holds if its part does not hold."""
 
     part: Condition
 
 
 @dataclass(frozen=True, slots=True)
 class Compare(Condition):
-    """What somebody asks of a field, by its name."""
+    """An unresolved leaf: a field name, an operator and a client's value."""
 
     field: str
     operator: Operator
@@ -73,7 +73,7 @@ class Compare(Condition):
 
 @dataclass(frozen=True, slots=True)
 class Term(Condition):
-    """What is asked of an index column."""
+    """A resolved leaf: an index field, an operator and a column value."""
 
     field: IndexField
     operator: Operator
@@ -82,7 +82,7 @@ class Term(Condition):
 
 @dataclass(frozen=True, slots=True)
 class Matches(Condition):
-    """Its texts answer a text query."""
+    """A leaf that holds if a resource's search document matches a text query."""
 
     field: DocumentField
     text: TextQuery
@@ -90,11 +90,12 @@ class Matches(Condition):
 
 @dataclass(frozen=True, slots=True)
 class ReferenceFilter(Condition):
-    """What is asked of the resources that a reference leads to. A search looks for these first.
+    """A leaf that holds if a referred resource satisfies a condition. A search finds the referred resources first.
 
     Attributes:
-        field: the reference; `model` is the one that it leads to.
-        part: of terms on that model's columns.
+        field: the index field of the reference.
+        model: the name of the referred model.
+        part: a condition of terms on the referred model's columns.
     """
 
     field: IndexField
@@ -104,7 +105,7 @@ class ReferenceFilter(Condition):
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """One key of an order. Nulls come last, whichever way it goes."""
+    """A sort key. Nulls come last in both directions."""
 
     field: IndexField
     descending: bool = False
@@ -112,21 +113,21 @@ class Sort:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in the order of a list: the values of its sort keys in the resource that stands just before it."""
+    """The start of a page: the values of the sort keys in the last resource of the previous page."""
 
     values: tuple[ColumnValue, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The resources for which a condition holds, in an order that is total.
+    """A resolved query: a condition, a total order and a page.
 
     Args:
-        where: of terms; None for all resources.
-        sort: the order; newest first if there is none. Creation time and id follow in the direction of the last key.
-        limit: the most items on a page, at least 1. A count ignores it, and `after`.
-        after: begin behind this place; None begins at the beginning.
-        at: the resources as a reader would have seen them then; None for now.
+        where: a condition of terms; None selects all resources.
+        sort: the sort keys; newest first if empty. Creation time and id follow in the direction of the last key.
+        limit: the maximum number of items on a page, at least 1. A count ignores `limit` and `after`.
+        after: the position to continue after; None starts with the first resource.
+        at: the point in time to read; None reads the current state.
     """
 
     where: Condition | None = None
@@ -138,7 +139,7 @@ class Query:
 
     @property
     def order(self) -> tuple[Sort, ...]:
-        """All keys of the order; the last one is the id, so that it is total."""
+        """All sort keys. The last key is the id, which makes the order total."""
         if not self.sort:
             return (Sort(CREATED_TIME, descending=True), Sort(RESOURCE_ID, descending=True))
         present, descending = {key.field for key in self.sort}, self.sort[-1].descending
@@ -147,19 +148,19 @@ class Query:
 
     @property
     def asks_what_changes(self) -> bool:
-        """Whether it filters, or sorts by what may have been other than it is."""
-        return self.where is not None or any(key.field not in _FIXED for key in self.sort)
+        """True if the query filters, or sorts by a field whose value can change. At a past time it needs history."""
+        return self.where is not None or any(key.field not in _IMMUTABLE_FIELDS for key in self.sort)
 
 
 def all_of(*conditions: Condition) -> Condition | None:
-    """One condition that holds where all of these do; None where there are none."""
+    """Return one condition that holds if all conditions hold; None without conditions."""
     if len(conditions) < 2:
         return conditions[0] if conditions else None
     return And(conditions)
 
 
 def leaves(condition: Condition | None) -> Iterator[Compare | Term | Matches | ReferenceFilter]:
-    """The leaves of a tree, from left to right."""
+    """Yield the leaves of a tree from left to right."""
     match condition:
         case And(parts) | Or(parts):
             for part in parts:
@@ -170,15 +171,15 @@ def leaves(condition: Condition | None) -> Iterator[Compare | Term | Matches | R
             yield condition
 
 
-def mapped(condition: Condition, change: Callable[[Compare], Condition]) -> Condition:
-    """The same tree with other leaves in the place of each `Compare`."""
+def replace_compares(condition: Condition, replace: Callable[[Compare], Condition]) -> Condition:
+    """Return the tree with each `Compare` replaced by the result of `replace`."""
     match condition:
         case And(parts):
-            return And(tuple(mapped(part, change) for part in parts))
+            return And(tuple(replace_compares(part, replace) for part in parts))
         case Or(parts):
-            return Or(tuple(mapped(part, change) for part in parts))
+            return Or(tuple(replace_compares(part, replace) for part in parts))
         case Not(part):
-            return Not(mapped(part, change))
+            return Not(replace_compares(part, replace))
         case Compare():
-            return change(condition)
+            return replace(condition)
     return condition

@@ -1,4 +1,4 @@
-"""The opaque cursor of a page: a place in the order, bound to the query that it belongs to."""
+"""Cursors: encode the start of the next page as opaque text, bound to one query, and decode it."""
 
 import binascii
 import zlib
@@ -16,64 +16,67 @@ from autocrud.schema.index_field import IndexField
 
 
 def encode_cursor(query: Query, position: Position, model: str = "") -> str:
-    """Write the place as text for a URL.
+    """Encode a position as text that is safe in a URL.
 
     Args:
-        model: whose resources are asked for.
+        model: the name of the listed model.
     """
     return urlsafe_b64encode(to_json([_fingerprint(query, model), *position.values])).decode().rstrip("=")
 
 
 def decode_cursor(query: Query, cursor: str, model: str = "") -> Position:
-    """Read the place that `encode_cursor` wrote for the same model, the same filters and the same order.
+    """Decode the position that `encode_cursor` encoded for the same model, filters, order and point in time.
 
     Raises:
-        InvalidParameter: it is no cursor, or one of another query.
+        InvalidParameter: the text is not a cursor, or is the cursor of another query.
     """
     return Position(_decode(_fingerprint(query, model), cursor, [key.field for key in query.order]))
 
 
-def encode_keys(asked: Any, keys: Sequence[ColumnValue]) -> str:
-    """Write the place of a group.
+def encode_keys(query_parts: Any, keys: Sequence[ColumnValue]) -> str:
+    """Encode the keys of a group.
 
     Args:
-        asked: what the groups belong to: a condition first, then plain values.
+        query_parts: the parts of the aggregate query: a condition, then plain values.
     """
-    return urlsafe_b64encode(to_json([_checksum(asked), *keys])).decode().rstrip("=")
+    return urlsafe_b64encode(to_json([_checksum(query_parts), *keys])).decode().rstrip("=")
 
 
-def decode_keys(asked: Any, cursor: str, fields: Sequence[IndexField]) -> tuple[ColumnValue, ...]:
-    """Read what `encode_keys` wrote for the same question.
+def decode_keys(query_parts: Any, cursor: str, fields: Sequence[IndexField]) -> tuple[ColumnValue, ...]:
+    """Decode the keys that `encode_keys` encoded for the same query parts.
 
     Raises:
-        InvalidParameter: it is no cursor, or one of another question.
+        InvalidParameter: the text is not a cursor, or is the cursor of another query.
     """
-    return _decode(_checksum(asked), cursor, fields, nullable=True)
+    return _decode(_checksum(query_parts), cursor, fields, nullable=True)
 
 
 def _decode(
     fingerprint: str, cursor: str, fields: Sequence[IndexField], *, nullable: bool = False
 ) -> tuple[ColumnValue, ...]:
     try:
-        found = from_json(urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
+        content = from_json(urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error):
-        found = None
-    if not isinstance(found, list) or not found or not isinstance(found[0], str):
-        raise InvalidParameter("cursor", "is not a cursor that this service gave out")
-    written, *values = found
-    if written != fingerprint:
-        raise InvalidParameter("cursor", "belongs to a query with other filters, in another order, or at another time")
-    fits = len(values) == len(fields) and all(
+        content = None
+    if not isinstance(content, list) or not content or not isinstance(content[0], str):
+        raise InvalidParameter("cursor", "is not a cursor of this service; pass the next_cursor of the previous page")
+    cursor_fingerprint, *values = content
+    if cursor_fingerprint != fingerprint:
+        raise InvalidParameter(
+            "cursor", "belongs to another query; keep the filters, the order and the point in time of the first page"
+        )
+    # The fingerprint is a checksum without a secret, so a client can forge values that an engine would fail on.
+    is_valid = len(values) == len(fields) and all(
         nullable or field.nullable if value is None else is_column_value(field.kind, value)
         for field, value in zip(fields, values, strict=False)
     )
-    if not fits:
-        raise InvalidParameter("cursor", "is not a cursor that this service gave out")
+    if not is_valid:
+        raise InvalidParameter("cursor", "is not a cursor of this service; pass the next_cursor of the previous page")
     return tuple(values)
 
 
-def _checksum(asked: Any) -> str:
-    condition, *rest = asked
+def _checksum(query_parts: Any) -> str:
+    condition, *rest = query_parts
     return f"{zlib.crc32(repr((_shape(condition), rest)).encode()):08x}"
 
 
@@ -84,7 +87,7 @@ def _fingerprint(query: Query, model: str) -> str:
 
 
 def _shape(condition: Condition | None) -> Any:
-    """The condition as plain values; what combines others has them in any order."""
+    """Return the condition as plain values. The order of parts in `And` and `Or` has no effect on the result."""
     match condition:
         case And(parts) | Or(parts):
             return (type(condition).__name__, sorted(map(repr, map(_shape, parts))))
@@ -95,6 +98,6 @@ def _shape(condition: Condition | None) -> Any:
         case Matches(field, text):
             return (field.column, text)
         case ReferenceFilter(field, model, part):
-            # What was asked, and not what was found: that may change from page to page.
+            # The condition, not the ids of the resources that match it: these may change from page to page.
             return (field.column, model, _shape(part))
     return None

@@ -1,4 +1,4 @@
-"""What a condition and an order mean, in Python: the oracle that every compiler is held against."""
+"""Evaluate conditions and sort keys in Python. The conformance suite compares every engine with this module."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,12 +10,12 @@ from autocrud.query.text_search import RankField
 from autocrud.schema.column_types import ColumnValue
 from autocrud.schema.index_field import IndexField
 
-# What a row holds, by the column of the field: a value, or a tuple of them for a list.
+# Column values by column name; a tuple for a list field.
 Row = Mapping[str, Any]
 
 
 def holds(condition: Condition | None, row: Row) -> bool:
-    """Whether a condition of terms holds for a row."""
+    """Return True if a condition of terms holds for a row."""
     match condition:
         case None:
             return True
@@ -26,24 +26,24 @@ def holds(condition: Condition | None, row: Row) -> bool:
         case Not(part):
             return not holds(part, row)
         case Term(field, operator, value):
-            return _term(operator, row[field.column], value)
+            return _term_holds(operator, row[field.column], value)
         case Matches(field, text):
             return text.matches(row[field.column])
     raise TypeError(f"{condition!r} is not a condition of terms")
 
 
 def sort_key(sort: tuple[Sort, ...], row: Row) -> tuple[Any, ...]:
-    """A key by which rows stand in the order: nulls last, and each key in its direction."""
+    """Return a key that sorts rows by the sort keys, with nulls last in both directions."""
     return tuple(Place(value_in(row, key.field), key.descending) for key in sort)
 
 
 def value_in(row: Row, field: IndexField) -> Any:
-    """What a row holds of a field."""
+    """Return the value of a field in a row."""
     return field.value_in(row) if isinstance(field, RankField) else row[field.column]
 
 
 class Place:
-    """A value's place in the order of one key."""
+    """A column value that compares in the direction of its sort key, with None last."""
 
     __slots__ = ("_descending", "_value")
 
@@ -59,34 +59,36 @@ class Place:
             return self._value is not None and other._value is None
         return bool(self._value > other._value if self._descending else self._value < other._value)
 
-    __hash__ = None  # type: ignore[assignment]  # it is there to be compared
+    __hash__ = None  # type: ignore[assignment]  # only for comparison
 
 
-def _term(operator: Operator, held: Any, value: Any) -> bool:
+def _term_holds(operator: Operator, stored: Any, value: Any) -> bool:
     if operator is Operator.is_null:
-        return (held is None) is bool(value)
+        return (stored is None) is bool(value)
     if operator in _NEGATED:
-        return not _term(_NEGATED[operator], held, value)
-    if held is None or value is None:
+        return not _term_holds(_NEGATED[operator], stored, value)
+    if stored is None or value is None:
         return False
-    if isinstance(held, tuple):
-        wanted = value if isinstance(value, tuple) else (value,)
-        return any(item in held for item in wanted) if operator is Operator.contains_any else set(wanted) <= set(held)
-    return _COMPARE[operator](held, value)
+    if isinstance(stored, tuple):
+        items = value if isinstance(value, tuple) else (value,)
+        if operator is Operator.contains_any:
+            return any(item in stored for item in items)
+        return set(items) <= set(stored)
+    return _COMPARE[operator](stored, value)
 
 
 _NEGATED = {Operator.ne: Operator.eq, Operator.not_in: Operator.in_}
 _COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
-    Operator.eq: lambda held, value: bool(held == value),
-    Operator.gt: lambda held, value: bool(held > value),
-    Operator.gte: lambda held, value: bool(held >= value),
-    Operator.lt: lambda held, value: bool(held < value),
-    Operator.lte: lambda held, value: bool(held <= value),
-    Operator.between: lambda held, value: bool(value[0] <= held <= value[1]),
-    Operator.in_: lambda held, value: held in value,
-    Operator.contains: lambda held, value: value in held,
-    Operator.icontains: lambda held, value: value in held.casefold(),
-    Operator.starts_with: lambda held, value: bool(held.startswith(value)),
-    Operator.ends_with: lambda held, value: bool(held.endswith(value)),
-    Operator.regex: lambda held, value: compiled(value).search(held) is not None,
+    Operator.eq: lambda stored, value: bool(stored == value),
+    Operator.gt: lambda stored, value: bool(stored > value),
+    Operator.gte: lambda stored, value: bool(stored >= value),
+    Operator.lt: lambda stored, value: bool(stored < value),
+    Operator.lte: lambda stored, value: bool(stored <= value),
+    Operator.between: lambda stored, value: bool(value[0] <= stored <= value[1]),
+    Operator.in_: lambda stored, value: stored in value,
+    Operator.contains: lambda stored, value: value in stored,
+    Operator.icontains: lambda stored, value: value in stored.casefold(),
+    Operator.starts_with: lambda stored, value: bool(stored.startswith(value)),
+    Operator.ends_with: lambda stored, value: bool(stored.endswith(value)),
+    Operator.regex: lambda stored, value: compiled(value).search(stored) is not None,
 }

@@ -1,4 +1,4 @@
-"""The metadata as fields that can be asked for, of every model."""
+"""Metadata fields: the index fields of the metadata, which every model has."""
 
 from datetime import datetime
 from typing import Any

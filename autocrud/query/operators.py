@@ -1,4 +1,4 @@
-"""The operators of filters: the one table. `query/evaluate.py` tells what each means, and each compiler follows it."""
+"""The table of filter operators. `query/evaluate.py` defines the semantics that every compiler implements."""
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
@@ -8,7 +8,7 @@ from autocrud.schema.index_field import IndexField
 
 
 class Operator(StrEnum):
-    """What a filter asks of a field."""
+    """A comparison of a field with a value."""
 
     eq = "eq"
     ne = "ne"
@@ -30,71 +30,77 @@ class Operator(StrEnum):
 
 
 class Takes(Enum):
-    """What an operator is given."""
+    """The kind of operand that an operator takes."""
 
     value = "a value of the field"
     pair = "two values of the field"
-    values = "some values of the field"
+    values = "a list of values of the field"
     item = "an item of the list"
-    items = "some items of the list"
+    items = "a list of items"
     text = "a text"
     pattern = "a regular expression"
     flag = "true or false"
 
 
-class On(Enum):
-    """Which fields an operator is for."""
+class FieldSet(Enum):
+    """The fields that an operator applies to."""
 
     scalars = "fields with one value"
-    ordered = "fields with one value that has an order"
-    texts = "fields with a text"
-    lists = "fields with a list"
+    ordered = "fields with one value of an ordered type"
+    texts = "text fields"
+    lists = "list fields"
     all = "all fields"
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """One row of the table. `says` goes on "Only resources whose field …"."""
+    """A row of the table.
+
+    Attributes:
+        takes: the kind of operand.
+        fields: the fields that have the operator.
+        says: the end of the sentence "Only resources whose field …", for OpenAPI.
+    """
 
     takes: Takes
-    on: On
+    fields: FieldSet
     says: str
 
 
 OPERATORS: dict[Operator, Meaning] = {
-    Operator.eq: Meaning(Takes.value, On.scalars, "is this"),
-    Operator.ne: Meaning(Takes.value, On.scalars, "is not this; null is not"),
-    Operator.gt: Meaning(Takes.value, On.ordered, "is greater"),
-    Operator.gte: Meaning(Takes.value, On.ordered, "is this or greater"),
-    Operator.lt: Meaning(Takes.value, On.ordered, "is less"),
-    Operator.lte: Meaning(Takes.value, On.ordered, "is this or less"),
-    Operator.between: Meaning(Takes.pair, On.ordered, "is from the first to the second, both included"),
-    Operator.in_: Meaning(Takes.values, On.scalars, "is one of these"),
-    Operator.not_in: Meaning(Takes.values, On.scalars, "is none of these; null is none"),
-    Operator.contains: Meaning(Takes.text, On.texts, "contains this text"),
-    Operator.icontains: Meaning(Takes.text, On.texts, "contains this text, in whatever case (Unicode's case folding)"),
-    Operator.starts_with: Meaning(Takes.text, On.texts, "starts with this text"),
-    Operator.ends_with: Meaning(Takes.text, On.texts, "ends with this text"),
-    Operator.regex: Meaning(Takes.pattern, On.texts, "has a part that this regular expression matches"),
-    Operator.contains_any: Meaning(Takes.items, On.lists, "has one of these items"),
-    Operator.contains_all: Meaning(Takes.items, On.lists, "has all of these items"),
-    Operator.is_null: Meaning(Takes.flag, On.all, "is null, or is not"),
+    Operator.eq: Meaning(Takes.value, FieldSet.scalars, "equals the value"),
+    Operator.ne: Meaning(Takes.value, FieldSet.scalars, "differs from the value; null counts as different"),
+    Operator.gt: Meaning(Takes.value, FieldSet.ordered, "is greater than the value"),
+    Operator.gte: Meaning(Takes.value, FieldSet.ordered, "is greater than or equal to the value"),
+    Operator.lt: Meaning(Takes.value, FieldSet.ordered, "is less than the value"),
+    Operator.lte: Meaning(Takes.value, FieldSet.ordered, "is less than or equal to the value"),
+    Operator.between: Meaning(Takes.pair, FieldSet.ordered, "lies between the two values, both included"),
+    Operator.in_: Meaning(Takes.values, FieldSet.scalars, "equals one of the values"),
+    Operator.not_in: Meaning(Takes.values, FieldSet.scalars, "equals none of the values; null counts as different"),
+    Operator.contains: Meaning(Takes.text, FieldSet.texts, "contains the text"),
+    Operator.icontains: Meaning(Takes.text, FieldSet.texts, "contains the text, ignoring case (Unicode case folding)"),
+    Operator.starts_with: Meaning(Takes.text, FieldSet.texts, "starts with the text"),
+    Operator.ends_with: Meaning(Takes.text, FieldSet.texts, "ends with the text"),
+    Operator.regex: Meaning(Takes.pattern, FieldSet.texts, "matches the regular expression at any position"),
+    Operator.contains_any: Meaning(Takes.items, FieldSet.lists, "contains at least one of the items"),
+    Operator.contains_all: Meaning(Takes.items, FieldSet.lists, "contains all of the items"),
+    Operator.is_null: Meaning(Takes.flag, FieldSet.all, "is null (true) or is not null (false)"),
 }
-# Of a list, `contains` asks for an item.
-LIST_CONTAINS = Meaning(Takes.item, On.lists, "has this item")
+# For a list field, `contains` takes an item instead of a text.
+LIST_CONTAINS = Meaning(Takes.item, FieldSet.lists, "contains the item")
 
 
 def operators_for(field: IndexField) -> dict[Operator, Meaning]:
-    """The operators that a field has, in the table's order."""
+    """Return the operators of a field in the order of the table."""
     if field.is_list:
-        found = {name: row for name, row in OPERATORS.items() if row.on in (On.lists, On.all)}
-        return {Operator.contains: LIST_CONTAINS, **found}
-    suited = {On.scalars, On.all}
+        operators = {name: row for name, row in OPERATORS.items() if row.fields in (FieldSet.lists, FieldSet.all)}
+        return {Operator.contains: LIST_CONTAINS, **operators}
+    field_sets = {FieldSet.scalars, FieldSet.all}
     if field.kind is not ColumnKind.boolean:
-        suited.add(On.ordered)
+        field_sets.add(FieldSet.ordered)
     if field.kind is ColumnKind.text:
-        suited.add(On.texts)
-    found = {name: row for name, row in OPERATORS.items() if row.on in suited}
+        field_sets.add(FieldSet.texts)
+    operators = {name: row for name, row in OPERATORS.items() if row.fields in field_sets}
     if field.is_meta:
-        found.pop(Operator.icontains, None)  # ids and users are compared as they are
-    return found
+        operators.pop(Operator.icontains, None)  # ids and users are case-sensitive
+    return operators

@@ -1,4 +1,4 @@
-"""`qb=`: a condition as text, in the syntax of Python; read by an allow-list over its syntax tree, never evaluated."""
+"""Parser of `qb=`, a condition in Python syntax. Converts allowed syntax nodes only, and never evaluates the text."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ MAX_LENGTH = 4000
 _MAX_DEPTH = 32
 _MAX_LEAVES = 200
 _NAME = "QB"
-_LONE = re.compile("[\ud800-\udfff]")  # no text, and nothing that an answer could repeat
+_SURROGATE = re.compile("[\ud800-\udfff]")  # UTF-8 cannot encode a lone surrogate, so no answer could quote the name
 _METHODS = {operator.value: operator.value for operator in Operator} | {"in_": "in", "in": "in"}
 _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Eq: "eq",
@@ -23,95 +23,101 @@ _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Lt: "lt",
     ast.LtE: "lte",
 }
+# The operator of a comparison with the field on its right, as in `18 <= QB["age"]`.
 _MIRRORED = {"gt": "lt", "gte": "lte", "lt": "gt", "lte": "gte"}
 
 
 def parse_expression(text: str) -> Condition:
-    """Read a condition such as `QB["age"].gte(18) & (QB["status"].eq("active") | ~QB["tags"].contains("x"))`.
+    """Parse a condition such as `QB["age"].gte(18) & (QB["status"].eq("active") | ~QB["tags"].contains("x"))`.
 
     Raises:
-        InvalidParameter: it is anything else, or too long or too deep; the message says where.
+        InvalidParameter: the text is not a condition, too long or nested too deeply; the message gives the position.
     """
     if len(text) > MAX_LENGTH:
-        raise InvalidParameter("qb", f"may have at most {MAX_LENGTH} characters")
+        raise InvalidParameter("qb", f"must have at most {MAX_LENGTH} characters")
     try:
         tree = ast.parse(text.strip(), mode="eval")
-        return _Reader().condition(tree.body, 0)
+        return _Converter().condition(tree.body, 0)
     except SyntaxError as error:
-        raise InvalidParameter("qb", f"is not an expression: {error.msg}, at character {error.offset}") from error
+        raise InvalidParameter("qb", f"is not a valid expression: {error.msg}, at character {error.offset}") from error
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-        # What Python's parser raises for U+0000, and for what is nested beyond its means.
-        raise InvalidParameter("qb", "is not an expression") from error
+        # Python's parser raises ValueError for U+0000, and the others for text that is nested too deeply for it.
+        raise InvalidParameter("qb", "is not a valid expression") from error
 
 
-class _Reader:
+class _Converter:
+    """Converts a syntax tree to a condition, and counts the comparisons."""
+
     def __init__(self) -> None:
         self._leaves = 0
 
     def condition(self, node: ast.expr, depth: int) -> Condition:
-        """The condition that a node is."""
+        """Convert a node to a condition."""
         if depth > _MAX_DEPTH:
-            raise _refused(node, "is nested too deeply")
+            raise _error(node, f"is nested too deeply: more than {_MAX_DEPTH} levels")
         match node:
-            case ast.BinOp(left, ast.BitAnd() | ast.BitOr(), right):
-                return self._joined(node, depth)
+            case ast.BinOp(_, ast.BitAnd() | ast.BitOr(), _):
+                return self._convert_chain(node, depth)
             case ast.UnaryOp(ast.Invert(), part):
                 return ~self.condition(part, depth + 1)
-            case ast.Compare(left, [comparison], [right]):
-                self._count(node)
-                return _comparison(node, left, comparison, right)
+            case ast.Compare(first, [comparison], [second]):
+                self._count_leaf(node)
+                return _convert_comparison(node, first, comparison, second)
             case ast.Call(ast.Attribute(field, method), arguments, []):
-                self._count(node)
-                return _call(node, _field(field), method, arguments)
+                self._count_leaf(node)
+                return _convert_call(node, _field(field), method, arguments)
             case ast.BoolOp() | ast.UnaryOp(ast.Not()):
-                raise _refused(node, "has and, or, not; conditions combine by & | ~")
-        raise _refused(node, 'is not a condition, as in QB["age"].gte(18)')
+                raise _error(node, "uses and, or or not; combine conditions with & | ~ instead")
+        raise _error(node, 'is not a condition; write one such as QB["age"].gte(18)')
 
-    def _joined(self, node: ast.BinOp, depth: int) -> Condition:
-        """A chain of one operator, which Python nests to the left, as one."""
-        kind, parts, left = type(node.op), [node.right], node.left
-        while isinstance(left, ast.BinOp) and type(left.op) is kind:
-            parts.append(left.right)
-            left = left.left
-        found = tuple(self.condition(part, depth + 1) for part in (left, *reversed(parts)))
-        return And(found) if kind is ast.BitAnd else Or(found)
+    def _convert_chain(self, node: ast.BinOp, depth: int) -> Condition:
+        """Convert a chain of one operator, which Python nests to the left, to one `And` or `Or`."""
+        operator_type, operands, first = type(node.op), [node.right], node.left
+        while isinstance(first, ast.BinOp) and type(first.op) is operator_type:
+            operands.append(first.right)
+            first = first.left
+        parts = tuple(self.condition(operand, depth + 1) for operand in (first, *reversed(operands)))
+        return And(parts) if operator_type is ast.BitAnd else Or(parts)
 
-    def _count(self, node: ast.expr) -> None:
+    def _count_leaf(self, node: ast.expr) -> None:
         self._leaves += 1
         if self._leaves > _MAX_LEAVES:
-            raise _refused(node, f"asks for more than {_MAX_LEAVES} things")
+            raise _error(node, f"has more than {_MAX_LEAVES} comparisons")
 
 
-def _comparison(node: ast.expr, left: ast.expr, comparison: ast.cmpop, right: ast.expr) -> Condition:
+def _convert_comparison(node: ast.expr, first: ast.expr, comparison: ast.cmpop, second: ast.expr) -> Condition:
     operator = _COMPARISONS.get(type(comparison))
     if operator is None:
-        raise _refused(node, "has a comparison that is not one of == != < <= > >=")
-    if not isinstance(left, ast.Subscript):
-        left, right, operator = right, left, _MIRRORED.get(operator, operator)
-    return _asked(node, _field(left), operator, [_value(right)])
+        raise _error(node, "has a comparison that is not one of == != < <= > >=")
+    if not isinstance(first, ast.Subscript):
+        first, second, operator = second, first, _MIRRORED.get(operator, operator)
+    return _build_condition(node, _field(first), operator, [_value(second)])
 
 
-def _call(node: ast.expr, field: FieldBuilder, method: str, arguments: list[ast.expr]) -> Condition:
+def _convert_call(node: ast.expr, field: FieldBuilder, method: str, arguments: list[ast.expr]) -> Condition:
     if method not in _METHODS:
-        known = ", ".join(operator.value for operator in Operator)
-        raise _refused(node, f"has no operator {method!r}; these are: {known}")
-    return _asked(node, field, _METHODS[method], [_value(argument) for argument in arguments])
+        allowed = ", ".join(operator.value for operator in Operator)
+        raise _error(node, f"has an unknown operator {method!r}; operators: {allowed}")
+    return _build_condition(node, field, _METHODS[method], [_value(argument) for argument in arguments])
 
 
-def _asked(node: ast.expr, field: FieldBuilder, operator: str, arguments: list[Any]) -> Condition:
+def _build_condition(node: ast.expr, field: FieldBuilder, operator: str, arguments: list[Any]) -> Condition:
     method = getattr(field, "in_" if operator == "in" else operator)
     try:
         condition: Condition = method(*arguments)
     except TypeError as error:
-        raise _refused(node, f"gives {operator} what it does not take") from error
+        # A wrong number of arguments, or a text where the operator takes a list.
+        raise _error(node, f"passes arguments to {operator} that the operator does not accept") from error
     return condition
 
 
 def _field(node: ast.expr) -> FieldBuilder:
     match node:
-        case ast.Subscript(ast.Name(name), ast.Constant(str() as field)) if name == _NAME and not _LONE.search(field):
+        case ast.Subscript(ast.Name(name), ast.Constant(str() as field)) if name == _NAME and not _SURROGATE.search(
+            field
+        ):
             return QB[field]
-    raise _refused(node, 'is not a field, as in QB["age"]')
+    raise _error(node, 'is not a field; write a field such as QB["age"]')
 
 
 def _value(node: ast.expr) -> Any:
@@ -122,8 +128,8 @@ def _value(node: ast.expr) -> Any:
             return -number
         case ast.List(items) | ast.Tuple(items):
             return tuple(_value(item) for item in items)
-    raise _refused(node, "is not a value: a text, a number, True, False, None, or a list of these")
+    raise _error(node, "is not a value; a value is a text, a number, True, False, None, or a list of values")
 
 
-def _refused(node: ast.expr, reason: str) -> InvalidParameter:
+def _error(node: ast.expr, reason: str) -> InvalidParameter:
     return InvalidParameter("qb", f"{reason}, at character {node.col_offset + 1}")

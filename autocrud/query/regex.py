@@ -1,8 +1,9 @@
-"""Regular expressions of filters: the part of the syntax that means the same to RE2 and to PostgreSQL.
+"""Regular expressions of filters: the common subset of RE2's and PostgreSQL's syntax.
 
-Literals, `.`, `[…]`, `\\d \\w \\s` (ASCII) and their opposites, groups, `|`, `^` and `$` (of the whole text), and the
-quantifiers `* + ? {m,n}`. There are no back-references, look-arounds, flags or word boundaries. A pattern is rewritten
-so that nothing is left to an engine's defaults; both match in time linear in the text.
+The subset has literals, `.`, `[…]`, groups, `|` and the quantifiers `* + ? {m,n}`. The anchors `^` and `$` match the
+start and the end of the text. The classes `\\d \\w \\s` and their negations are ASCII. There are no back-references,
+look-arounds, flags or word boundaries. The canonical form of a pattern means the same in both engines. Both match in
+time linear in the text.
 """
 
 from functools import lru_cache
@@ -11,181 +12,182 @@ from typing import Any
 import re2
 
 MAX_LENGTH = 200
-_MAX_SIZE = 1000  # of what the quantifiers come to
-_MAX_REPEAT = 255  # PostgreSQL's
+_MAX_SIZE = 1000  # atoms, each counted as often as its quantifiers repeat it
+_MAX_REPEAT = 255  # PostgreSQL's limit (DUPMAX)
 _MAX_DEPTH = 20
 _CLASSES = {"d": "0-9", "w": "0-9A-Za-z_", "s": r" \t\n\r\f\v"}
 _CONTROLS = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "v": "\v"}
 
 
-def canonical(pattern: str) -> str:
-    """The pattern as both engines take it.
+def canonicalize(pattern: str) -> str:
+    """Return the canonical form of a pattern.
 
     Raises:
-        ValueError: it is none, or has what they do not share; the message says where.
+        ValueError: the pattern is invalid or uses syntax outside the subset; the message gives the position.
     """
     if len(pattern) > MAX_LENGTH:
-        raise ValueError(f"a pattern may have at most {MAX_LENGTH} characters")
+        raise ValueError(f"a pattern must have at most {MAX_LENGTH} characters")
     parser = _Parser(pattern)
-    text, size = parser.alternatives(0)
-    if parser.place < len(pattern):
-        raise parser.error("has a ) without its (")
+    text, size = parser.parse_alternatives(0)
+    if parser.position < len(pattern):
+        raise parser.error("has a ) without a (")
     if size > _MAX_SIZE:
-        raise ValueError("the repetitions come to too much")
+        raise ValueError(f"the pattern repeats too much: quantifiers must expand it to at most {_MAX_SIZE} characters")
     return text
 
 
 @lru_cache(maxsize=256)
 def compiled(pattern: str) -> Any:
-    """RE2's program for a canonical pattern; it has `search`."""
+    """Compile a canonical pattern with RE2. The result has a `search` method."""
     options = re2.Options()
-    options.dot_nl = True
+    options.dot_nl = True  # as in PostgreSQL, where a dot matches a newline
     options.log_errors = False
     return re2.compile(pattern, options)
 
 
 class _Parser:
-    """A recursive descent, in which each step returns the rewritten text and its size."""
+    """A recursive-descent parser. Each method returns the canonical text of a part and its size in atoms."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
-        self.place = 0
+        self.position = 0
 
     def error(self, reason: str) -> ValueError:
-        """What is wrong, and where."""
-        return ValueError(f"{reason}, at character {self.place}")
+        """Return an error with the position in the pattern."""
+        return ValueError(f"{reason}, at character {self.position}")
 
-    def alternatives(self, depth: int) -> tuple[str, int]:
-        """What stands between `|`."""
+    def parse_alternatives(self, depth: int) -> tuple[str, int]:
+        """Parse alternatives separated by `|`."""
         if depth > _MAX_DEPTH:
-            raise self.error("is nested too deeply")
-        found = [self._sequence(depth)]
-        while self._next() == "|":
-            self.place += 1
-            found.append(self._sequence(depth))
-        return "|".join(text for text, _ in found), sum(size for _, size in found)
+            raise self.error(f"is nested too deeply: more than {_MAX_DEPTH} levels")
+        sequences = [self._parse_sequence(depth)]
+        while self._peek() == "|":
+            self.position += 1
+            sequences.append(self._parse_sequence(depth))
+        return "|".join(text for text, _ in sequences), sum(size for _, size in sequences)
 
-    def _sequence(self, depth: int) -> tuple[str, int]:
+    def _parse_sequence(self, depth: int) -> tuple[str, int]:
         texts, total = [], 0
-        while self._next() not in ("", "|", ")"):
-            anchored = self._next() in ("^", "$")
-            text, size = self._atom(depth)
-            least, most = self._quantifier()
-            if anchored and (least, most) != (1, 1):
+        while self._peek() not in ("", "|", ")"):
+            is_anchor = self._peek() in ("^", "$")
+            text, size = self._parse_atom(depth)
+            least, most = self._parse_quantifier()
+            if is_anchor and (least, most) != (1, 1):
                 raise self.error("repeats an anchor")
-            texts.append(text + _repeated(least, most))
+            texts.append(text + _format_quantifier(least, most))
             total += size * max(least, most or 1)
         return "".join(texts) or "(?:)", total + 1
 
-    def _atom(self, depth: int) -> tuple[str, int]:
+    def _parse_atom(self, depth: int) -> tuple[str, int]:
         character = self._take()
         if character in ("^", "$", "."):
             return character, 1
         if character == "(":
-            return self._group(depth)
+            return self._parse_group(depth)
         if character == "[":
-            return self._set(), 1
+            return self._parse_set(), 1
         if character == "\\":
             kind = self._take()
             if kind.lower() in _CLASSES:
                 return f"[{'^' if kind.isupper() else ''}{_CLASSES[kind.lower()]}]", 1
-            return _literal(self._escaped(kind)), 1
+            return _escape(self._unescape(kind)), 1
         if character in "*+?{":
-            raise self.error("repeats nothing")
-        return _literal(character), 1
+            raise self.error("has a quantifier without a preceding character or group")
+        return _escape(character), 1
 
-    def _group(self, depth: int) -> tuple[str, int]:
-        if self._next() == "?":
-            self.place += 1
+    def _parse_group(self, depth: int) -> tuple[str, int]:
+        if self._peek() == "?":
+            self.position += 1
             if self._take() != ":":
-                raise self.error("has a group of a kind that is not known here")
-        text, size = self.alternatives(depth + 1)
+                raise self.error("has an unsupported kind of group; use ( ) or (?: )")
+        text, size = self.parse_alternatives(depth + 1)
         if self._take() != ")":
-            raise self.error("has a ( without its )")
+            raise self.error("has a ( without a )")
         return f"(?:{text})", size
 
-    def _set(self) -> str:
-        negated = self._next() == "^"
-        self.place += negated
+    def _parse_set(self) -> str:
+        negated = self._peek() == "^"
+        self.position += negated
         items: list[str] = []
-        while self._next() != "]" or not items:
-            first = self._member()
+        while self._peek() != "]" or not items:
+            first = self._parse_member()
             if first is None:
-                items.append(_CLASSES[self._pattern[self.place - 1]])
+                items.append(_CLASSES[self._pattern[self.position - 1]])
                 continue
             last = first
-            if self._next() == "-" and self._pattern[self.place + 1 : self.place + 2] != "]":
-                self.place += 1
-                ended = self._member()
-                if ended is None or ended < first:
-                    raise self.error("has a range that ends before it begins")
-                last = ended
-            items.append(_literal(first) if first == last else f"{_literal(first)}-{_literal(last)}")
-        self.place += 1
+            if self._peek() == "-" and self._pattern[self.position + 1 : self.position + 2] != "]":
+                self.position += 1
+                end = self._parse_member()
+                if end is None or end < first:
+                    raise self.error("has a range whose end is a class or precedes its start")
+                last = end
+            items.append(_escape(first) if first == last else f"{_escape(first)}-{_escape(last)}")
+        self.position += 1
         return f"[{'^' if negated else ''}{''.join(items)}]"
 
-    def _member(self) -> str | None:
-        """One character of a set; None for a class, whose letter was the last one taken."""
+    def _parse_member(self) -> str | None:
+        """Parse one character of a set. Return None for a class such as `\\d`, whose letter precedes the position."""
         character = self._take()
         if character != "\\":
             return character
         kind = self._take()
-        return None if kind in _CLASSES else self._escaped(kind)
+        return None if kind in _CLASSES else self._unescape(kind)
 
-    def _escaped(self, kind: str) -> str:
+    def _unescape(self, kind: str) -> str:
         if kind in _CONTROLS:
             return _CONTROLS[kind]
         if kind.isalnum():
-            raise self.error(f"has \\{kind}, which is not known here")
+            raise self.error(f"has the unsupported escape \\{kind}")
         return kind
 
-    def _quantifier(self) -> tuple[int, int | None]:
-        """How often at least and at most."""
-        found: tuple[int, int | None] = (1, 1)
+    def _parse_quantifier(self) -> tuple[int, int | None]:
+        """Parse a quantifier. Return the minimum and maximum number of repetitions; None as maximum is unlimited."""
+        bounds: tuple[int, int | None] = (1, 1)
         simple: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
-        if self._next() in simple:
-            found = simple[self._take()]
-        elif self._next() == "{":
-            self.place += 1
-            least, comma, most = self._until("}").partition(",")
+        if self._peek() in simple:
+            bounds = simple[self._take()]
+        elif self._peek() == "{":
+            self.position += 1
+            least, comma, most = self._take_until("}").partition(",")
             if not (least.isdecimal() and least.isascii() and (most or "0").isdecimal() and most.isascii()):
-                raise self.error("has a { that begins no {m}, {m,} or {m,n}")
-            found = int(least), int(most) if most else None if comma else int(least)
-            if max(found[0], found[1] or 0) > _MAX_REPEAT or (found[1] is not None and found[1] < found[0]):
-                raise self.error(f"has a {{m,n}} that is not within 0 to {_MAX_REPEAT}")
+                raise self.error("has a { that does not begin {m}, {m,} or {m,n}")
+            bounds = int(least), int(most) if most else None if comma else int(least)
+            if max(bounds[0], bounds[1] or 0) > _MAX_REPEAT or (bounds[1] is not None and bounds[1] < bounds[0]):
+                raise self.error(f"has a {{m,n}} with m greater than n, or outside 0 to {_MAX_REPEAT}")
         else:
-            return found
-        if self._next() == "?":
-            self.place += 1  # how much is matched does not matter, only whether
-        if self._next() in ("*", "+", "?", "{") and self._next():
-            raise self.error("repeats a repetition")
-        return found
+            return bounds
+        if self._peek() == "?":
+            # A lazy quantifier changes the length of a match, never its existence, so a filter ignores it.
+            self.position += 1
+        if self._peek() in ("*", "+", "?", "{") and self._peek():
+            raise self.error("repeats a quantifier")
+        return bounds
 
-    def _next(self) -> str:
-        return self._pattern[self.place : self.place + 1]
+    def _peek(self) -> str:
+        return self._pattern[self.position : self.position + 1]
 
     def _take(self) -> str:
-        character = self._next()
+        character = self._peek()
         if not character:
-            raise self.error("ends too early")
-        self.place += 1
+            raise self.error("ends too early: a group, set, escape or quantifier is incomplete")
+        self.position += 1
         return character
 
-    def _until(self, end: str) -> str:
-        start = self.place
+    def _take_until(self, end: str) -> str:
+        start = self.position
         while self._take() != end:
             pass
-        return self._pattern[start : self.place - 1]
+        return self._pattern[start : self.position - 1]
 
 
-def _literal(character: str) -> str:
-    """A character that both engines take for itself."""
+def _escape(character: str) -> str:
+    """Return the text that matches exactly this character in both engines."""
     if character == "\0":
-        raise ValueError("a pattern may not hold the character U+0000")
+        raise ValueError("a pattern must not contain the character U+0000")
     return character if character.isalnum() or not character.isascii() or character == "_" else f"\\{character}"
 
 
-def _repeated(least: int, most: int | None) -> str:
+def _format_quantifier(least: int, most: int | None) -> str:
     if (least, most) == (1, 1):
         return ""
     return f"{{{least},{'' if most is None else most}}}"

@@ -1,4 +1,4 @@
-"""From what somebody asks, by names and texts, to what a storage is asked: terms on columns, and an order."""
+"""Resolver: turns field names and text values into typed conditions and sort keys."""
 
 import csv
 import re
@@ -21,11 +21,11 @@ from autocrud.query.conditions import (
     TermValue,
     all_of,
     leaves,
-    mapped,
+    replace_compares,
 )
 from autocrud.query.metadata_fields import META_FIELDS
 from autocrud.query.operators import Meaning, Operator, Takes, operators_for
-from autocrud.query.regex import canonical
+from autocrud.query.regex import canonicalize
 from autocrud.query.text_search import RankField, parse_text
 from autocrud.schema.column_types import MAX_TEXT_BYTES, ColumnKind, ColumnValue
 from autocrud.schema.index_field import IndexField
@@ -36,17 +36,22 @@ MAX_VALUES = 1000
 MAX_KEYS = 8
 _SEPARATOR = "__"
 _TIMES = {ColumnKind.datetime, ColumnKind.date, ColumnKind.time}
+# Pydantic would read a number as a Unix timestamp, in seconds or milliseconds depending on its size.
 _NUMBER = re.compile(r"\s*[+-]?[0-9._]+([eE][+-]?[0-9]+)?\s*")
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 
 
 class Resolver:
-    """The fields of one model that can be asked for, by the names that queries have for them.
+    """Resolves the names, operators and values of queries on one model.
 
-    A field of the model goes before one of the metadata of that name, which is then `meta.<name>`.
+    A field of the model has precedence over a metadata field of the same name, which becomes `meta.<name>`.
 
     Attributes:
-        targets: by the name of a reference, the model that it leads to, whose fields are then `<reference>.<name>`.
+        fields: the index fields of the model and the metadata, by name.
+        document: the field of the search document; None if the model has no searched text.
+        targets: the resolver of the referred model, by the name of the reference. Queries name a field of the referred
+            model `<reference>.<name>`.
+        operators: the operators of each field, by name.
     """
 
     def __init__(self, spec: ModelSpec[Any]) -> None:
@@ -58,7 +63,7 @@ class Resolver:
         for field in META_FIELDS:
             name = f"meta.{field.name}" if field.name in self.fields else field.name
             if name in self.fields:
-                raise ConfigurationError(f"{spec.type_name}.{name} cannot be indexed: the metadata has that name")
+                raise ConfigurationError(f"{spec.type_name}.{name} cannot be indexed: a metadata field has this name")
             self.fields[name] = field
         self.targets: dict[str, Resolver] = {}
         self.operators = {name: operators_for(field) for name, field in self.fields.items()}
@@ -69,150 +74,148 @@ class Resolver:
         return self._spec.name
 
     def parameter(self, name: str) -> tuple[str, Operator] | None:
-        """The field and the operator that a query parameter names, as in `age` or `age__gte`; None if it does not."""
+        """Return the field and the operator of a query parameter such as `age__gte`; None if it names no field."""
         if name in self.fields:
             return name, self.bare_operator(name)
         field, separator, operator = name.rpartition(_SEPARATOR)
         if not separator or field not in self.fields:
-            return self._beyond(name)
+            return self._referred_parameter(name)
         if operator not in self.operators[field]:
-            known = ", ".join(self.operators[field])
-            raise InvalidParameter(name, f"{operator!r} is not an operator of {field}; these are: {known}")
+            allowed = ", ".join(self.operators[field])
+            raise InvalidParameter(name, f"{field} has no operator {operator!r}; operators: {allowed}")
         return field, Operator(operator)
 
     def bare_operator(self, field: str) -> Operator:
-        """What is asked where no operator is named."""
+        """Return the operator of a query parameter that names a field alone."""
         return Operator.contains if self.fields[field].is_list else Operator.eq
 
     def compare(self, name: str, *texts: str) -> Compare:
-        """What a query parameter asks, given once, or more than once where it takes several values.
+        """Return the condition of a query parameter. A parameter that takes a list may occur more than once.
 
         Raises:
-            InvalidParameter: it names no field that is indexed, or no operator of it.
+            InvalidParameter: the name has no index field, or the field has no such operator.
         """
-        found = self.parameter(name)
-        if found is None:
-            raise InvalidParameter(name, f"is not an index field of {self._spec.name}; these are: {self.names}")
-        field, operator = found
+        field, operator = self._require_parameter(name)
         takes = self.meanings(field)[operator].takes
         if takes in (Takes.values, Takes.items, Takes.pair):
-            return Compare(field, operator, [value for text in texts for value in _listed(name, text)])
+            return Compare(field, operator, [value for text in texts for value in _split_list(name, text)])
         if len(texts) > 1:
-            raise InvalidParameter(name, "is given more than once")
+            raise InvalidParameter(name, "must not be given more than once")
         return Compare(field, operator, texts[0])
 
     def meanings(self, name: str) -> Mapping[Operator, Meaning]:
-        """The operators of a field, also of one that a reference leads to.
+        """Return the operators of a field of the model, or of a referred model.
 
         Raises:
-            InvalidParameter: there is no such field.
+            InvalidParameter: the field does not exist.
         """
         if name in self.operators:
             return self.operators[name]
         for reference, target in self.targets.items():
             if name.startswith(f"{reference}."):
                 return target.meanings(name[len(reference) + 1 :])
-        raise InvalidParameter(name, f"is not an index field of {self._spec.name}; these are: {self.names}")
+        raise self._unknown_field(name)
 
     def mapping(self, where: Mapping[str, Any] | None) -> Condition | None:
-        """What a mapping from parameters, as `age__gte`, to Python values asks."""
-        found = []
-        for name, value in (where or {}).items():
-            parameter = self.parameter(name)
-            if parameter is None:
-                raise InvalidParameter(name, f"is not an index field of {self._spec.name}; these are: {self.names}")
-            found.append(Compare(*parameter, value))
-        return all_of(*found)
+        """Return the condition for a mapping of parameters such as `age__gte` to Python values; None if it is empty."""
+        return all_of(*(Compare(*self._require_parameter(name), value) for name, value in (where or {}).items()))
 
-    def condition(self, asked: Condition | None) -> Condition | None:
-        """The same condition, of terms.
+    def condition(self, condition: Condition | None) -> Condition | None:
+        """Return the condition with each `Compare` resolved to a term.
 
         Raises:
-            InvalidParameter: it names no field that is indexed, no operator of it, or has a value that does not fit.
+            InvalidParameter: a field is not indexed, an operator does not apply to it, or a value does not fit.
         """
-        return None if asked is None else mapped(asked, self._term)
+        return None if condition is None else replace_compares(condition, self._term)
 
     def text(self, text: str) -> Matches:
-        """What somebody types into a text search asks.
+        """Return the condition for a text search.
 
         Raises:
-            InvalidParameter: no field of the model is searched, or there is no word to look for.
+            InvalidParameter: the model has no searched field, or the text has no word to search for.
         """
         if self.document is None:
             raise InvalidParameter("q", f"no field of {self._spec.name} is marked as Index(text=True)")
         return Matches(self.document, parse_text(text))
 
     def sort(self, text: str) -> tuple[Sort, ...]:
-        """The order that a text such as `-created_time,name` asks for.
+        """Return the sort keys for a text such as `-created_time,name`.
 
         Raises:
-            InvalidParameter: it names no field that has an order.
+            InvalidParameter: a name is not a sortable field or occurs twice, or the text has too many names.
         """
         keys: list[Sort] = []
         for part in text.split(","):
             name = part.removeprefix("-")
             field = self.fields.get(name)
             if field is None or field.is_list:
-                known = ", ".join(self.sortable)
-                raise InvalidParameter("sort", f"{name!r} is not a field to sort by; these are: {known}")
+                raise InvalidParameter("sort", f"cannot sort by {name!r}; sortable fields: {', '.join(self.sortable)}")
             if any(key.field == field for key in keys):
-                raise InvalidParameter("sort", f"{name!r} is named twice")
+                raise InvalidParameter("sort", f"must not name {name!r} twice")
             keys.append(Sort(field, part.startswith("-")))
         if len(keys) > MAX_KEYS:
-            raise InvalidParameter("sort", f"may name at most {MAX_KEYS} fields")
+            raise InvalidParameter("sort", f"must name at most {MAX_KEYS} fields")
         return tuple(keys)
 
     @property
     def sortable(self) -> list[str]:
-        """The fields that an order can go by."""
+        """The names of the fields that lists can sort by."""
         return [name for name, field in self.fields.items() if not field.is_list]
 
     @property
     def names(self) -> str:
-        """The fields that there are, for people."""
-        beyond = (f"{reference}.{name}" for reference, target in self.targets.items() for name in target.own)
-        return ", ".join([*self.fields, *beyond])
+        """The names of all fields in error messages, separated by commas."""
+        referred = (f"{reference}.{name}" for reference, target in self.targets.items() for name in target.own)
+        return ", ".join([*self.fields, *referred])
 
     @property
     def own(self) -> Mapping[str, IndexField]:
-        """The fields of the model itself, without the metadata."""
+        """The fields of the model, without the metadata."""
         return {name: field for name, field in self.fields.items() if not field.is_meta}
 
-    def _beyond(self, name: str) -> tuple[str, Operator] | None:
+    def _require_parameter(self, name: str) -> tuple[str, Operator]:
+        parameter = self.parameter(name)
+        if parameter is None:
+            raise self._unknown_field(name)
+        return parameter
+
+    def _unknown_field(self, name: str) -> InvalidParameter:
+        return InvalidParameter(name, f"is not an index field of {self._spec.name}; index fields: {self.names}")
+
+    def _referred_parameter(self, name: str) -> tuple[str, Operator] | None:
         for reference, target in self.targets.items():
             if name.startswith(f"{reference}."):
-                with _named(reference):
-                    found = target.parameter(name[len(reference) + 1 :])
-                return None if found is None else (f"{reference}.{found[0]}", found[1])
+                with _prefix_errors(reference):
+                    parameter = target.parameter(name[len(reference) + 1 :])
+                return None if parameter is None else (f"{reference}.{parameter[0]}", parameter[1])
         return None
 
-    def _through(self, asked: Compare) -> Condition | None:
+    def _referred_term(self, compare: Compare) -> Condition | None:
         for reference, target in self.targets.items():
-            if asked.field.startswith(f"{reference}."):
-                inner = Compare(asked.field[len(reference) + 1 :], asked.operator, asked.value)
-                with _named(reference):
+            if compare.field.startswith(f"{reference}."):
+                inner = Compare(compare.field[len(reference) + 1 :], compare.operator, compare.value)
+                with _prefix_errors(reference):
                     term = target._term(inner)
-                return _reaching(self.fields[reference], target._spec.name, term)
+                return _reference_filter(self.fields[reference], target._spec.name, term)
         return None
 
-    def _term(self, asked: Compare) -> Condition:
-        field = self.fields.get(asked.field)
+    def _term(self, compare: Compare) -> Condition:
+        field = self.fields.get(compare.field)
         if field is None:
-            through = self._through(asked)
-            if through is not None:
-                return through
-            raise InvalidParameter(asked.field, f"is not an index field of {self._spec.name}; these are: {self.names}")
-        meaning = self.operators[asked.field].get(asked.operator)
+            referred_term = self._referred_term(compare)
+            if referred_term is not None:
+                return referred_term
+            raise self._unknown_field(compare.field)
+        operator = compare.operator
+        meaning = self.operators[compare.field].get(operator)
         if meaning is None:
-            known = ", ".join(self.operators[asked.field])
-            raise InvalidParameter(
-                asked.field, f"{asked.operator.value!r} is not an operator of it; these are: {known}"
-            )
-        if asked.value is None and asked.operator in (Operator.eq, Operator.ne):
-            return Term(field, Operator.is_null, int(asked.operator is Operator.eq))
-        name = asked.field if asked.operator is Operator.eq else f"{asked.field}{_SEPARATOR}{asked.operator.value}"
+            allowed = ", ".join(self.operators[compare.field])
+            raise InvalidParameter(compare.field, f"has no operator {operator.value!r}; operators: {allowed}")
+        if compare.value is None and operator in (Operator.eq, Operator.ne):
+            return Term(field, Operator.is_null, int(operator is Operator.eq))
+        name = compare.field if operator is Operator.eq else f"{compare.field}{_SEPARATOR}{operator.value}"
         try:
-            return Term(field, asked.operator, _value(field, asked.operator, meaning, asked.value))
+            return Term(field, operator, _term_value(field, operator, meaning, compare.value))
         except ValidationError as error:
             raise InvalidParameter(name, error.errors()[0]["msg"]) from error
         except (ValueError, ArithmeticError) as error:
@@ -220,32 +223,34 @@ class Resolver:
 
 
 def asks_for_deleted(condition: Condition | None) -> bool:
-    """Whether a condition says itself what is to be with what is deleted."""
+    """Return True if a condition filters by `is_deleted`, and so chooses between live and deleted resources itself."""
     return any(isinstance(leaf, Term) and leaf.field.column == "is_deleted" for leaf in leaves(condition))
 
 
-def ranked(found: Matches) -> tuple[Sort, ...]:
-    """The order of a text search: the best answers first."""
-    return (Sort(RankField(found.field, found.text), descending=True),)
+def ranked(matches: Matches) -> tuple[Sort, ...]:
+    """Return the order of a text search: best matches first."""
+    return (Sort(RankField(matches.field, matches.text), descending=True),)
 
 
-def both(one: Condition | None, other: Condition | None) -> Condition | None:
-    """Two conditions that may not be there, as one."""
-    return one if other is None else other if one is None else And((one, other))
+def both(first: Condition | None, second: Condition | None) -> Condition | None:
+    """Return the conjunction of two optional conditions; None if both are None."""
+    return first if second is None else second if first is None else And((first, second))
 
 
 @contextmanager
-def _named(reference: str) -> Iterator[None]:
-    """Errors name the parameter as the client wrote it."""
+def _prefix_errors(reference: str) -> Iterator[None]:
+    """Add the reference to the field of an error, so that the error names the parameter as the client wrote it."""
     try:
         yield
     except InvalidParameter as error:
-        (one,) = error.errors
-        raise InvalidParameter(f"{reference}.{one.field}", one.message) from error
+        (field_error,) = error.errors
+        raise InvalidParameter(f"{reference}.{field_error.field}", field_error.message) from error
 
 
-def _reaching(reference: IndexField, model: str, term: Condition) -> Condition:
-    """What is asked of a field beyond a reference, which is null where the reference leads nowhere."""
+def _reference_filter(reference: IndexField, model: str, term: Condition) -> Condition:
+    """Return the reference filter for a term on the referred model."""
+    # A field of a missing resource counts as null. These operators hold for null, but a filter for referred resources
+    # finds no missing ones. So the filter finds the resources for which the operator does not hold, and is negated.
     match term:
         case Term(field, Operator.ne, value):
             return Not(ReferenceFilter(reference, model, Term(field, Operator.eq, value)))
@@ -256,45 +261,45 @@ def _reaching(reference: IndexField, model: str, term: Condition) -> Condition:
     return ReferenceFilter(reference, model, term)
 
 
-def _value(field: IndexField, operator: Operator, meaning: Meaning, value: Any) -> TermValue:
+def _term_value(field: IndexField, operator: Operator, meaning: Meaning, value: Any) -> TermValue:
     match meaning.takes:
         case Takes.value | Takes.item:
-            return _required(field, value)
+            return _non_null_value(field, value)
         case Takes.pair:
-            values = _several(field, value)
+            values = _value_list(field, value)
             if len(values) != 2:
-                raise ValueError("takes two values, as in 1,5")
+                raise ValueError("must be two values, such as 1,5")
             return values
         case Takes.values | Takes.items:
-            return tuple(dict.fromkeys(_several(field, value)))
+            return tuple(dict.fromkeys(_value_list(field, value)))
         case Takes.flag:
-            return int(_flag(value))
+            return int(_parse_flag(value))
         case Takes.pattern:
-            return canonical(_text(value))
+            return canonicalize(_check_text(value))
         case Takes.text:
-            text = _text(value)
+            text = _check_text(value)
             return text.casefold() if operator is Operator.icontains else text
 
 
-def _required(field: IndexField, value: Any) -> ColumnValue:
+def _non_null_value(field: IndexField, value: Any) -> ColumnValue:
     if isinstance(value, str) and field.kind in _TIMES and _NUMBER.fullmatch(value):
         raise ValueError("must be written as a date or a time, not as a number")
-    found = None if value is None else field.filter_value(value)
-    if found is None:
-        raise ValueError("may not be null here")
-    return found
+    column_value = None if value is None else field.filter_value(value)
+    if column_value is None:
+        raise ValueError("must not be null; use is_null to select null values")
+    return column_value
 
 
-def _several(field: IndexField, value: Any) -> tuple[ColumnValue, ...]:
+def _value_list(field: IndexField, value: Any) -> tuple[ColumnValue, ...]:
     if isinstance(value, str) or not hasattr(value, "__iter__"):
-        raise ValueError("takes several values")
-    values = tuple(_required(field, item) for item in value)
+        raise ValueError("must be a list of values")
+    values = tuple(_non_null_value(field, item) for item in value)
     if not 1 <= len(values) <= MAX_VALUES:
-        raise ValueError(f"takes 1 to {MAX_VALUES} values")
+        raise ValueError(f"must be a list of 1 to {MAX_VALUES} values")
     return values
 
 
-def _flag(value: Any) -> bool:
+def _parse_flag(value: Any) -> bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in _FLAGS:
@@ -302,7 +307,7 @@ def _flag(value: Any) -> bool:
     raise ValueError("must be true or false")
 
 
-def _text(value: Any) -> str:
+def _check_text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("must be a text")
     if "\0" in value or len(value.encode()) > MAX_TEXT_BYTES:
@@ -310,10 +315,10 @@ def _text(value: Any) -> str:
     return value
 
 
-def _listed(name: str, text: str) -> list[str]:
-    """Values that are separated by commas; one with a comma in it stands in double quotes, as in CSV (RFC 4180)."""
+def _split_list(name: str, text: str) -> list[str]:
+    """Split comma-separated values. A value that contains a comma must be quoted, as in CSV (RFC 4180)."""
     try:
         rows = list(csv.reader([text], strict=True))
     except csv.Error as error:
-        raise InvalidParameter(name, f"is not a list of values: {error}") from error
+        raise InvalidParameter(name, f"is not a comma-separated list of values: {error}") from error
     return (rows[0] if rows else []) or [""]

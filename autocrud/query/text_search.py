@@ -1,6 +1,6 @@
-"""Text search: what people type, as a value; what it means, and how well a document answers it, in Python.
+"""Text search: parse `q=`, and match and rank search documents in Python.
 
-Both are told in terms of the document's text, and every engine follows: the same resources, in the same order.
+Matching and ranking depend on the document's text alone. Every engine returns the same resources in the same order.
 """
 
 import re
@@ -17,42 +17,44 @@ from autocrud.schema.search_document import DocumentField, words
 MAX_LENGTH = 1000
 MAX_WORDS = 64
 _QUOTES = str.maketrans(dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02", '"'))
-_PIECE = re.compile(r'(?P<not>-?)(?:"(?P<quoted>[^"]*)(?:"|$)(?P<more>\*?)|(?P<bare>[^\s"]+))')
+_PIECE = re.compile(r'(?P<not>-?)(?:"(?P<quoted>[^"]*)(?:"|$)(?P<prefix>\*?)|(?P<word>[^\s"]+))')
 
-# A word that is there once is worth the most in a short document, and further ones add less and less. No number of
-# other documents is in it, so that a place in the order stays one while others write.
-_BEST, _ONCE, _SHORT, _PER_CHARACTER = 10**10, 10**4, 3000, 9
+# The rank of a clause is _SCALE / (_OFFSET + (_LENGTH_OFFSET + _PER_CHARACTER * length) / occurrences): higher for
+# short documents, with diminishing returns for more occurrences. It has no count of other documents, unlike BM25, so
+# a cursor stays valid while others write.
+_SCALE, _OFFSET, _LENGTH_OFFSET, _PER_CHARACTER = 10**10, 10**4, 3000, 9
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """Words that stand one behind the other; of the last one only the beginning, where `prefix` is set."""
+    """A sequence of adjacent words. With `prefix`, the last word matches every word that starts with it."""
 
     words: tuple[str, ...]
     prefix: bool = False
 
     @property
     def pattern(self) -> str:
-        """What a document holds that has them."""
+        """The substring of every document that matches the clause."""
         return f" {'  '.join(self.words)}" + ("" if self.prefix else " ")
 
 
 @dataclass(frozen=True, slots=True)
 class TextQuery:
-    """What a document must have, all of it, and what it may not have."""
+    """A parsed text query: the clauses that a document must contain, and the clauses that it must not contain."""
 
+    # The field names are part of a cursor's fingerprint, through repr(): a new name invalidates cursors in use.
     wanted: tuple[Clause, ...]
     unwanted: tuple[Clause, ...] = ()
 
     @property
-    def together(self) -> Clause | None:
-        """All that is wanted as one phrase, which makes an answer better."""
+    def phrase(self) -> Clause | None:
+        """All wanted clauses as one phrase, which raises the rank; None if they cannot form a phrase."""
         if len(self.wanted) < 2 or any(clause.prefix for clause in self.wanted[:-1]):
             return None
         return Clause(tuple(word for clause in self.wanted for word in clause.words), self.wanted[-1].prefix)
 
     def matches(self, document: str | None) -> bool:
-        """Whether a document answers it."""
+        """Return True if a document matches the query."""
         return (
             document is not None
             and all(clause.pattern in document for clause in self.wanted)
@@ -60,44 +62,47 @@ class TextQuery:
         )
 
     def rank(self, document: str | None) -> int | None:
-        """How well a document answers it; null for one that has nothing of what is wanted."""
+        """Return the rank of a document, higher for a better match; None if a wanted clause is missing."""
         if document is None:
             return None
-        length = _SHORT + _PER_CHARACTER * len(document)
+        length = _LENGTH_OFFSET + _PER_CHARACTER * len(document)
         counts = [document.count(clause.pattern) for clause in self.wanted]
         if not all(counts):
             return None
-        together = document.count(self.together.pattern) if self.together else 0
-        return sum(_BEST // (_ONCE + length // count) for count in (*counts, together) if count)
+        phrase_count = document.count(self.phrase.pattern) if self.phrase else 0
+        return sum(_SCALE // (_OFFSET + length // count) for count in (*counts, phrase_count) if count)
 
 
 def parse_text(text: str) -> TextQuery:
-    """What somebody types: words, `"a phrase"`, `begin*`, and `-not` before any of these. Nothing is a syntax error.
+    """Parse words, `"a phrase"`, `begin*`, and `-` before any of these to exclude it. No text is a syntax error.
 
-    What is written together, as `e-mail` or without spaces in its script, must stand together.
+    Words without a space between them must be adjacent in the document, such as `e-mail`, or text in a script without
+    spaces.
 
     Raises:
-        InvalidParameter: there is no word to look for, or there are too many.
+        InvalidParameter: the text has no word to search for, or too many words.
     """
     if len(text) > MAX_LENGTH:
-        raise InvalidParameter("q", f"may have at most {MAX_LENGTH} characters")
+        raise InvalidParameter("q", f"must have at most {MAX_LENGTH} characters")
     wanted: dict[Clause, None] = {}
     unwanted: dict[Clause, None] = {}
     for piece in _PIECE.finditer(text.translate(_QUOTES)):
-        bare = piece["bare"]
-        found = tuple(words(piece["quoted"] if bare is None else bare))
-        prefix = piece["more"] == "*" if bare is None else bare.endswith("*")
-        if found:
-            (unwanted if piece["not"] else wanted)[Clause(found, prefix)] = None
+        unquoted = piece["word"]
+        clause_words = tuple(words(piece["quoted"] if unquoted is None else unquoted))
+        prefix = piece["prefix"] == "*" if unquoted is None else unquoted.endswith("*")
+        if clause_words:
+            (unwanted if piece["not"] else wanted)[Clause(clause_words, prefix)] = None
     if sum(len(clause.words) for clause in (*wanted, *unwanted)) > MAX_WORDS:
-        raise InvalidParameter("q", f"may have at most {MAX_WORDS} words")
+        raise InvalidParameter("q", f"must have at most {MAX_WORDS} words")
     if not wanted:
-        raise InvalidParameter("q", "must have a word to look for" + " beside those to leave out" * bool(unwanted))
+        raise InvalidParameter(
+            "q", "must have a word to search for" + " in addition to excluded words" * bool(unwanted)
+        )
     return TextQuery(tuple(wanted), tuple(unwanted))
 
 
 class RankField(IndexField):
-    """How well a resource answers a text query, as a field to sort by. It has no column: engines compute it."""
+    """The rank of a resource for a text query, as a field to sort by. Engines compute the rank; it has no column."""
 
     __slots__ = ("document", "text")
     document: DocumentField
@@ -109,22 +114,23 @@ class RankField(IndexField):
         object.__setattr__(self, "text", text)
 
     def value_in(self, row: Any) -> Any:
-        """Its value in a row; a place in an order has it already."""
+        """Return the rank of a row; taken from the row if it is a cursor's position, which contains the rank."""
         return row[self.column] if self.column in row else self.text.rank(row[self.document.column])
 
     def sql(self, column: str, bound: Any) -> str:
-        """Its value, in the SQL that all engines share.
+        """Return an SQL expression for the rank, which SQLite and PostgreSQL share.
 
         Args:
-            column: of the document.
-            bound: binds a text, and returns its place in the statement.
+            column: the column of the search document.
+            bound: a function that binds a text and returns its placeholder.
         """
 
-        def worth(clause: Clause) -> str:
+        def clause_rank(clause: Clause) -> str:
             removed = f"nullif(length({column}) - length(replace({column}, {bound(clause.pattern)}, '')), 0)"
-            length = f"{len(clause.pattern)} * ({_SHORT} + {_PER_CHARACTER} * CAST(length({column}) AS BIGINT))"
-            return f"{_BEST} / ({_ONCE} + {length} / {removed})"
+            length = f"{len(clause.pattern)} * ({_LENGTH_OFFSET} + {_PER_CHARACTER} * CAST(length({column}) AS BIGINT))"
+            return f"{_SCALE} / ({_OFFSET} + {length} / {removed})"
 
-        together = self.text.together
-        parts = [*map(worth, self.text.wanted), *([f"coalesce({worth(together)}, 0)"] if together else [])]
+        parts = list(map(clause_rank, self.text.wanted))
+        if self.text.phrase:
+            parts.append(f"coalesce({clause_rank(self.text.phrase)}, 0)")
         return f"({' + '.join(parts)})"
