@@ -41,7 +41,7 @@ def parse_expression(text: str) -> Condition:
     except SyntaxError as error:
         raise InvalidParameter("qb", f"is not a valid expression: {error.msg}, at character {error.offset}") from error
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-        # Python's parser raises ValueError for U+0000, and the others for text that is nested too deeply for it.
+        # Python's parser raises ValueError for U+0000 in some versions, and the others for deep nesting.
         raise InvalidParameter("qb", "is not a valid expression") from error
 
 
