@@ -26,7 +26,7 @@ import asyncpg
 from autocrud.query.conditions import Position, Query
 from autocrud.query.cursor import encode_cursor
 from autocrud.query.parser import parse_expression
-from autocrud.query.resolver import Resolver, ranked
+from autocrud.query.resolver import Resolver, rank_order
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.metadata.postgres.tables import PostgresTables
 from autocrud.storage.metadata.sqlite.aggregate import add_aggregates
@@ -177,7 +177,7 @@ def plan_queries(total: int) -> dict[str, Query]:
         "sort by a field, first page": asking(None, "price"),
         "sort by a field, deep page": asking(None, "price", place),
         "newest first, first page": asking(None),
-        "text, a rare word": Query(words, ranked(words), limit=LIMIT),
+        "text, a rare word": Query(words, rank_order(words), limit=LIMIT),
     }
 
 

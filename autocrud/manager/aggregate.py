@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from autocrud.errors import InvalidParameter
-from autocrud.query.aggregation import Aggregation, Function, GroupRow, Metric, json_value, plain
+from autocrud.query.aggregation import Aggregation, Function, GroupRow, Metric, format_decimal, json_value
 from autocrud.query.conditions import Condition
 from autocrud.query.cursor import decode_keys, encode_keys
 from autocrud.query.resolver import Resolver
@@ -74,7 +74,7 @@ def _named(asked: Aggregation, group: GroupRow, names: list[str], wanted: list[s
 
 def _shown(metric: Metric, figure: Any) -> Any:
     if isinstance(figure, Decimal):
-        return plain(figure)
+        return format_decimal(figure)
     if metric.field is not None and metric.function in (Function.min, Function.max):
         return json_value(metric.field.kind, figure)
     return figure
@@ -95,7 +95,7 @@ def _metric(resolver: Resolver, name: str) -> Metric:
     if field and field not in resolver.fields:
         raise InvalidParameter("metrics", f"{field!r} is not an index field; these are: {resolver.names}")
     metric = Metric(Function(function), resolver.fields[field] if field else None)
-    if not metric.suits():
+    if not metric.is_supported():
         raise InvalidParameter("metrics", f"{name!r} has no meaning: the field has no {function}")
     return metric
 

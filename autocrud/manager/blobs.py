@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from autocrud.errors import BlobNotFound, DataCorrupted, FieldError, InvalidData, PayloadTooLarge, RevisionNotFound
 from autocrud.manager.reader import ResourceReader
-from autocrud.schema.binary import OCTETS, Binary, reference
+from autocrud.schema.binary import OCTETS, Binary, find_blob_reference
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.objects import ObjectMissing
 from autocrud.storage.ports.storage import IStorage
@@ -80,7 +80,7 @@ class ResourceBlobs:
         if commit is None or blob is None:
             raise BlobNotFound(resource_id, file_id)
         try:
-            named = reference(from_json(await self._storage.data(commit)), file_id)
+            named = find_blob_reference(from_json(await self._storage.data(commit)), file_id)
         except RevisionNotFound:
             raise BlobNotFound(resource_id, file_id) from None
         return StoredBlob(blob, named.get("content_type", OCTETS), named.get("filename"))
@@ -122,7 +122,7 @@ class ResourceBlobs:
             UploadNotFound: there is none of this caller.
         """
         upload = await self._storage.blobs.uploads.get(upload_id, by)
-        return upload, await self._storage.blobs.uploads.arrived(upload)
+        return upload, await self._storage.blobs.uploads.list_parts(upload)
 
     async def expected(self, upload_id: str, number: int, by: str | None) -> Upload:
         """An upload that has a part of this number.

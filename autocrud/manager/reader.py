@@ -9,7 +9,7 @@ from autocrud.errors import Deleted, InvalidParameter, NotFound
 from autocrud.manager.aggregate import GroupPage, aggregate
 from autocrud.query.conditions import Condition, Query, ReferenceFilter, leaves
 from autocrud.query.cursor import decode_cursor, encode_cursor
-from autocrud.query.resolver import Resolver, asks_for_deleted, both, ranked
+from autocrud.query.resolver import Resolver, combine, filters_by_deleted, rank_order
 from autocrud.references.expand import Expanded, ReferrerPage, expanded, referrers
 from autocrud.references.graph import Graph, ModelNode, Reference
 from autocrud.references.integrity import ReferenceIntegrity
@@ -264,21 +264,21 @@ class ResourceReader(Generic[T]):
         text: str | None = None,
     ) -> Query:
         """What a storage is asked. Raises as `search`."""
-        asked = where if isinstance(where, Condition) else self.fields.mapping(where)
+        asked = where if isinstance(where, Condition) else self.fields.parse_mapping(where)
         condition = self.fields.condition(asked)
         order = self.fields.sort(sort) if sort is not None else ()
         if text is not None:
             if at is not None:
                 raise InvalidParameter("at", "excludes q: texts are searched as they are now")
             found = self.fields.text(text)
-            condition, order = both(condition, found), order or ranked(found)
-        query = Query(condition, order, include_deleted or asks_for_deleted(condition), limit, at=_aware("at", at))
+            condition, order = combine(condition, found), order or rank_order(found)
+        query = Query(condition, order, include_deleted or filters_by_deleted(condition), limit, at=_aware("at", at))
         if at is not None:
             self._check_past(query)
         return query
 
     def _check_past(self, query: Query) -> None:
-        if query.asks_what_changes and not self.spec.temporal:
+        if query.needs_history and not self.spec.temporal:
             needed = "needs a model that was registered by add_model(temporal=True)"
             raise InvalidParameter("at", f"with filters or an order {needed}, which {self.spec.name} was not")
         if any(isinstance(leaf, ReferenceFilter) for leaf in leaves(query.where)):

@@ -40,7 +40,7 @@ class Metric:
     function: Function
     field: IndexField | None = None
 
-    def suits(self) -> bool:
+    def is_supported(self) -> bool:
         """Return True if the function applies to the field."""
         if self.field is None:
             return self.function is Function.count_
@@ -91,18 +91,18 @@ class GroupRow:
     figures: tuple[Any, ...]
 
 
-def total(metric: Metric, value: int | float | Decimal | None) -> int | float | Decimal | None:
+def check_sum(metric: Metric, value: int | float | Decimal | None) -> int | float | Decimal | None:
     """Return the value of a sum metric.
 
     Raises:
         InvalidParameter: the sum exceeds the range of a float.
     """
     if isinstance(value, float) and not math.isfinite(value):
-        raise too_large(metric)
+        raise overflow_error(metric)
     return value
 
 
-def average(metric: Metric, value_sum: int | float | Decimal | None, count: int) -> float | Decimal | None:
+def compute_average(metric: Metric, value_sum: int | float | Decimal | None, count: int) -> float | Decimal | None:
     """Return the value of an average metric: a decimal of 28 digits for decimals, else a float.
 
     Raises:
@@ -110,11 +110,11 @@ def average(metric: Metric, value_sum: int | float | Decimal | None, count: int)
     """
     if value_sum is None or not count:
         return None
-    value_sum = total(metric, value_sum)
+    value_sum = check_sum(metric, value_sum)
     return AVERAGE.divide(value_sum, Decimal(count)) if isinstance(value_sum, Decimal) else (value_sum or 0) / count
 
 
-def too_large(metric: Metric | None = None) -> InvalidParameter:
+def overflow_error(metric: Metric | None = None) -> InvalidParameter:
     """Return the error for a sum of floats that overflows."""
     name = "a sum" if metric is None or metric.field is None else f"{metric.function.value}:{metric.field.name}"
     return InvalidParameter("metrics", f"{name} exceeds the range of a float")
@@ -127,11 +127,11 @@ def json_value(kind: ColumnKind, value: ColumnValue) -> Any:
     if kind is ColumnKind.boolean:
         return bool(value)
     if kind is ColumnKind.decimal:
-        return plain(decimal_of(str(value)))
+        return format_decimal(decimal_of(str(value)))
     return value
 
 
-def plain(number: Decimal) -> str:
+def format_decimal(number: Decimal) -> str:
     """Format a decimal without an exponent and without trailing zeros."""
     text = format(number, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text

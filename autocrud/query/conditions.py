@@ -147,7 +147,7 @@ class Query:
         return self.sort if RESOURCE_ID in present else (*self.sort, *(Sort(field, descending) for field in rest))
 
     @property
-    def asks_what_changes(self) -> bool:
+    def needs_history(self) -> bool:
         """True if the query filters, or sorts by a field whose value can change. At a past time it needs history."""
         return self.where is not None or any(key.field not in _IMMUTABLE_FIELDS for key in self.sort)
 

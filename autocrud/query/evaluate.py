@@ -5,7 +5,7 @@ from typing import Any
 
 from autocrud.query.conditions import And, Condition, Matches, Not, Or, Sort, Term
 from autocrud.query.operators import Operator
-from autocrud.query.regex import compiled
+from autocrud.query.regex import compile_pattern
 from autocrud.query.text_search import RankField
 from autocrud.schema.column_types import ColumnValue
 from autocrud.schema.index_field import IndexField
@@ -34,7 +34,7 @@ def holds(condition: Condition | None, row: Row) -> bool:
 
 def sort_key(sort: tuple[Sort, ...], row: Row) -> tuple[Any, ...]:
     """Return a key that sorts rows by the sort keys, with nulls last in both directions."""
-    return tuple(Place(value_in(row, key.field), key.descending) for key in sort)
+    return tuple(SortValue(value_in(row, key.field), key.descending) for key in sort)
 
 
 def value_in(row: Row, field: IndexField) -> Any:
@@ -42,7 +42,7 @@ def value_in(row: Row, field: IndexField) -> Any:
     return field.value_in(row) if isinstance(field, RankField) else row[field.column]
 
 
-class Place:
+class SortValue:
     """A column value that compares in the direction of its sort key, with None last."""
 
     __slots__ = ("_descending", "_value")
@@ -52,9 +52,9 @@ class Place:
         self._descending = descending
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Place) and self._value == other._value
+        return isinstance(other, SortValue) and self._value == other._value
 
-    def __lt__(self, other: "Place") -> bool:
+    def __lt__(self, other: "SortValue") -> bool:
         if self._value is None or other._value is None:
             return self._value is not None and other._value is None
         return bool(self._value > other._value if self._descending else self._value < other._value)
@@ -90,5 +90,5 @@ _COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
     Operator.icontains: lambda stored, value: value in stored.casefold(),
     Operator.starts_with: lambda stored, value: bool(stored.startswith(value)),
     Operator.ends_with: lambda stored, value: bool(stored.endswith(value)),
-    Operator.regex: lambda stored, value: compiled(value).search(stored) is not None,
+    Operator.regex: lambda stored, value: compile_pattern(value).search(stored) is not None,
 }

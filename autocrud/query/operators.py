@@ -29,7 +29,7 @@ class Operator(StrEnum):
     is_null = "is_null"
 
 
-class Takes(Enum):
+class Operand(Enum):
     """The kind of operand that an operator takes."""
 
     value = "a value of the field"
@@ -53,7 +53,7 @@ class FieldSet(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class OperatorSpec:
     """A row of the table.
 
     Attributes:
@@ -62,35 +62,35 @@ class Meaning:
         says: the end of the sentence "Only resources whose field …", for OpenAPI.
     """
 
-    takes: Takes
+    takes: Operand
     fields: FieldSet
-    says: str
+    predicate: str
 
 
-OPERATORS: dict[Operator, Meaning] = {
-    Operator.eq: Meaning(Takes.value, FieldSet.scalars, "equals the value"),
-    Operator.ne: Meaning(Takes.value, FieldSet.scalars, "differs from the value; null counts as different"),
-    Operator.gt: Meaning(Takes.value, FieldSet.ordered, "is greater than the value"),
-    Operator.gte: Meaning(Takes.value, FieldSet.ordered, "is greater than or equal to the value"),
-    Operator.lt: Meaning(Takes.value, FieldSet.ordered, "is less than the value"),
-    Operator.lte: Meaning(Takes.value, FieldSet.ordered, "is less than or equal to the value"),
-    Operator.between: Meaning(Takes.pair, FieldSet.ordered, "lies between the two values, both included"),
-    Operator.in_: Meaning(Takes.values, FieldSet.scalars, "equals one of the values"),
-    Operator.not_in: Meaning(Takes.values, FieldSet.scalars, "equals none of the values; null counts as different"),
-    Operator.contains: Meaning(Takes.text, FieldSet.texts, "contains the text"),
-    Operator.icontains: Meaning(Takes.text, FieldSet.texts, "contains the text, ignoring case (Unicode case folding)"),
-    Operator.starts_with: Meaning(Takes.text, FieldSet.texts, "starts with the text"),
-    Operator.ends_with: Meaning(Takes.text, FieldSet.texts, "ends with the text"),
-    Operator.regex: Meaning(Takes.pattern, FieldSet.texts, "matches the regular expression at any position"),
-    Operator.contains_any: Meaning(Takes.items, FieldSet.lists, "contains at least one of the items"),
-    Operator.contains_all: Meaning(Takes.items, FieldSet.lists, "contains all of the items"),
-    Operator.is_null: Meaning(Takes.flag, FieldSet.all, "is null (true) or is not null (false)"),
+OPERATORS: dict[Operator, OperatorSpec] = {
+    Operator.eq: OperatorSpec(Operand.value, FieldSet.scalars, "equals the value"),
+    Operator.ne: OperatorSpec(Operand.value, FieldSet.scalars, "differs from the value; null counts as different"),
+    Operator.gt: OperatorSpec(Operand.value, FieldSet.ordered, "is greater than the value"),
+    Operator.gte: OperatorSpec(Operand.value, FieldSet.ordered, "is greater than or equal to the value"),
+    Operator.lt: OperatorSpec(Operand.value, FieldSet.ordered, "is less than the value"),
+    Operator.lte: OperatorSpec(Operand.value, FieldSet.ordered, "is less than or equal to the value"),
+    Operator.between: OperatorSpec(Operand.pair, FieldSet.ordered, "lies between the two values, both included"),
+    Operator.in_: OperatorSpec(Operand.values, FieldSet.scalars, "equals one of the values"),
+    Operator.not_in: OperatorSpec(Operand.values, FieldSet.scalars, "equals none of the values; null is different"),
+    Operator.contains: OperatorSpec(Operand.text, FieldSet.texts, "contains the text"),
+    Operator.icontains: OperatorSpec(Operand.text, FieldSet.texts, "contains the text, ignoring case"),
+    Operator.starts_with: OperatorSpec(Operand.text, FieldSet.texts, "starts with the text"),
+    Operator.ends_with: OperatorSpec(Operand.text, FieldSet.texts, "ends with the text"),
+    Operator.regex: OperatorSpec(Operand.pattern, FieldSet.texts, "matches the regular expression at any position"),
+    Operator.contains_any: OperatorSpec(Operand.items, FieldSet.lists, "contains at least one of the items"),
+    Operator.contains_all: OperatorSpec(Operand.items, FieldSet.lists, "contains all of the items"),
+    Operator.is_null: OperatorSpec(Operand.flag, FieldSet.all, "is null (true) or is not null (false)"),
 }
 # For a list field, `contains` takes an item instead of a text.
-LIST_CONTAINS = Meaning(Takes.item, FieldSet.lists, "contains the item")
+LIST_CONTAINS = OperatorSpec(Operand.item, FieldSet.lists, "contains the item")
 
 
-def operators_for(field: IndexField) -> dict[Operator, Meaning]:
+def operators_for(field: IndexField) -> dict[Operator, OperatorSpec]:
     """Return the operators of a field in the order of the table."""
     if field.is_list:
         operators = {name: row for name, row in OPERATORS.items() if row.fields in (FieldSet.lists, FieldSet.all)}

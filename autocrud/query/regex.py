@@ -37,7 +37,7 @@ def canonicalize(pattern: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def compiled(pattern: str) -> Any:
+def compile_pattern(pattern: str) -> Any:
     """Compile a canonical pattern with RE2. The result has a `search` method."""
     options = re2.Options()
     options.dot_nl = True  # as in PostgreSQL, where a dot matches a newline

@@ -24,7 +24,7 @@ from autocrud.query.conditions import (
     replace_compares,
 )
 from autocrud.query.metadata_fields import META_FIELDS
-from autocrud.query.operators import Meaning, Operator, Takes, operators_for
+from autocrud.query.operators import Operand, Operator, OperatorSpec, operators_for
 from autocrud.query.regex import canonicalize
 from autocrud.query.text_search import RankField, parse_text
 from autocrud.schema.column_types import MAX_TEXT_BYTES, ColumnKind, ColumnValue
@@ -76,7 +76,7 @@ class Resolver:
     def parameter(self, name: str) -> tuple[str, Operator] | None:
         """Return the field and the operator of a query parameter such as `age__gte`; None if it names no field."""
         if name in self.fields:
-            return name, self.bare_operator(name)
+            return name, self.default_operator(name)
         field, separator, operator = name.rpartition(_SEPARATOR)
         if not separator or field not in self.fields:
             return self._referred_parameter(name)
@@ -85,7 +85,7 @@ class Resolver:
             raise InvalidParameter(name, f"{field} has no operator {operator!r}; operators: {allowed}")
         return field, Operator(operator)
 
-    def bare_operator(self, field: str) -> Operator:
+    def default_operator(self, field: str) -> Operator:
         """Return the operator of a query parameter that names a field alone."""
         return Operator.contains if self.fields[field].is_list else Operator.eq
 
@@ -96,14 +96,14 @@ class Resolver:
             InvalidParameter: the name has no index field, or the field has no such operator.
         """
         field, operator = self._require_parameter(name)
-        takes = self.meanings(field)[operator].takes
-        if takes in (Takes.values, Takes.items, Takes.pair):
+        takes = self.operators_of(field)[operator].takes
+        if takes in (Operand.values, Operand.items, Operand.pair):
             return Compare(field, operator, [value for text in texts for value in _split_list(name, text)])
         if len(texts) > 1:
             raise InvalidParameter(name, "must not be given more than once")
         return Compare(field, operator, texts[0])
 
-    def meanings(self, name: str) -> Mapping[Operator, Meaning]:
+    def operators_of(self, name: str) -> Mapping[Operator, OperatorSpec]:
         """Return the operators of a field of the model, or of a referred model.
 
         Raises:
@@ -113,10 +113,10 @@ class Resolver:
             return self.operators[name]
         for reference, target in self.targets.items():
             if name.startswith(f"{reference}."):
-                return target.meanings(name[len(reference) + 1 :])
+                return target.operators_of(name[len(reference) + 1 :])
         raise self._unknown_field(name)
 
-    def mapping(self, where: Mapping[str, Any] | None) -> Condition | None:
+    def parse_mapping(self, where: Mapping[str, Any] | None) -> Condition | None:
         """Return the condition for a mapping of parameters such as `age__gte` to Python values; None if it is empty."""
         return all_of(*(Compare(*self._require_parameter(name), value) for name, value in (where or {}).items()))
 
@@ -165,11 +165,11 @@ class Resolver:
     @property
     def names(self) -> str:
         """The names of all fields in error messages, separated by commas."""
-        referred = (f"{reference}.{name}" for reference, target in self.targets.items() for name in target.own)
+        referred = (f"{reference}.{name}" for reference, target in self.targets.items() for name in target.own_fields)
         return ", ".join([*self.fields, *referred])
 
     @property
-    def own(self) -> Mapping[str, IndexField]:
+    def own_fields(self) -> Mapping[str, IndexField]:
         """The fields of the model, without the metadata."""
         return {name: field for name, field in self.fields.items() if not field.is_meta}
 
@@ -222,17 +222,17 @@ class Resolver:
             raise InvalidParameter(name, str(error)) from error
 
 
-def asks_for_deleted(condition: Condition | None) -> bool:
+def filters_by_deleted(condition: Condition | None) -> bool:
     """Return True if a condition filters by `is_deleted`, and so chooses between live and deleted resources itself."""
     return any(isinstance(leaf, Term) and leaf.field.column == "is_deleted" for leaf in leaves(condition))
 
 
-def ranked(matches: Matches) -> tuple[Sort, ...]:
+def rank_order(matches: Matches) -> tuple[Sort, ...]:
     """Return the order of a text search: best matches first."""
     return (Sort(RankField(matches.field, matches.text), descending=True),)
 
 
-def both(first: Condition | None, second: Condition | None) -> Condition | None:
+def combine(first: Condition | None, second: Condition | None) -> Condition | None:
     """Return the conjunction of two optional conditions; None if both are None."""
     return first if second is None else second if first is None else And((first, second))
 
@@ -261,22 +261,22 @@ def _reference_filter(reference: IndexField, model: str, term: Condition) -> Con
     return ReferenceFilter(reference, model, term)
 
 
-def _term_value(field: IndexField, operator: Operator, meaning: Meaning, value: Any) -> TermValue:
+def _term_value(field: IndexField, operator: Operator, meaning: OperatorSpec, value: Any) -> TermValue:
     match meaning.takes:
-        case Takes.value | Takes.item:
+        case Operand.value | Operand.item:
             return _non_null_value(field, value)
-        case Takes.pair:
+        case Operand.pair:
             values = _value_list(field, value)
             if len(values) != 2:
                 raise ValueError("must be two values, such as 1,5")
             return values
-        case Takes.values | Takes.items:
+        case Operand.values | Operand.items:
             return tuple(dict.fromkeys(_value_list(field, value)))
-        case Takes.flag:
+        case Operand.flag:
             return int(_parse_flag(value))
-        case Takes.pattern:
+        case Operand.pattern:
             return canonicalize(_check_text(value))
-        case Takes.text:
+        case Operand.text:
             text = _check_text(value)
             return text.casefold() if operator is Operator.icontains else text
 

@@ -56,7 +56,7 @@ class Compensator:
                 await self._storage.commit(undoing)
             except Conflict:
                 continue
-            if undoing.follow_up:
+            if undoing.has_task:
                 await self._on_delete.run(self._node, [on_delete_task_of(undoing)])
             return undoing.meta.version
 
@@ -69,10 +69,10 @@ class Compensator:
             return Write(CommitKind.restore, meta.version, next_meta(meta, writer, is_deleted=False))
         if before is None and is_last:
             gone = next_meta(meta, writer, is_deleted=True, created_by=None)
-            return Write(CommitKind.purge, meta.version, gone, follow_up=self._on_delete.follow_any(self._node))
+            return Write(CommitKind.purge, meta.version, gone, has_task=self._on_delete.follow_any(self._node))
         if before is None or before.is_deleted:
             gone = next_meta(meta, writer, is_deleted=True)
-            return Write(CommitKind.delete, meta.version, gone, follow_up=self._on_delete.follow_any(self._node))
+            return Write(CommitKind.delete, meta.version, gone, has_task=self._on_delete.follow_any(self._node))
         old = before.data or b""
         if not is_last:
             return await self._put_back(meta, head.data or b"", old, references, write.meta.updated_by)

@@ -12,7 +12,7 @@ from autocrud.references.graph import Graph, ModelNode, Reference
 from autocrud.references.on_delete import OnDeleteRunner, author, meta_of, missing, not_found
 from autocrud.resource import CommitKind
 from autocrud.schema.markers import OnDelete
-from autocrud.storage.ports.types import Head, Outcome, Write, all_or_none, on_delete_task_of
+from autocrud.storage.ports.types import Head, Outcome, Write, abort_unless_all_accepted, on_delete_task_of
 from autocrud.versioning.write_builder import next_meta
 
 logger = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ class ReferenceIntegrity:
         self._refuse_dependents(writes, outcomes, range(len(writes)), relying)
         await self._refuse_kept([write for write, _ in writes], outcomes)
         if atomic and any(outcomes):
-            outcomes[:] = all_or_none(outcomes)
+            outcomes[:] = abort_unless_all_accepted(outcomes)
             return
         numbers = [number for number, refused in enumerate(outcomes) if refused is None]
         committed = await self._storage.commit_all([writes[number][0] for number in numbers], atomic=atomic)
@@ -178,7 +178,7 @@ class ReferenceIntegrity:
                 for number in page:
                     outcomes[number] = await self._refusal([writes[number].meta.resource_id], leaving)
             for number in page:
-                writes[number].follow_up = True
+                writes[number].has_task = True
 
     async def _refusal(self, resource_ids: Sequence[str], leaving: Sequence[str]) -> Outcome:
         try:
@@ -198,7 +198,7 @@ class ReferenceIntegrity:
         numbers = [number for number, refused in enumerate(outcomes) if refused is None]
         lost = set(await self._lost([news[number] for number in numbers]))
         deleted = [writes[number][0] for number in numbers if writes[number][0].kind is CommitKind.delete]
-        kept = await self._kept([write for write in deleted if write.follow_up])
+        kept = await self._kept([write for write in deleted if write.has_task])
         for number in numbers:
             fatal = [pair for pair in news[number] if pair in lost and pair[0].ref.on_delete in _BINDING]
             name = writes[number][0].meta.resource_id
@@ -213,14 +213,14 @@ class ReferenceIntegrity:
             [(*writes[number], [reference for reference, _ in news[number]]) for number in undone]
         )
         if spoilt:
-            outcomes[:] = all_or_none(outcomes)
+            outcomes[:] = abort_unless_all_accepted(outcomes)
             return
         gone: list[int] = []
         for number in numbers:
             if outcomes[number] is None:
                 write = writes[number][0]
                 await self._let_go(write, [pair for pair in news[number] if pair in lost])
-                gone += [number] if write.follow_up else []
+                gone += [number] if write.has_task else []
         for start in range(0, len(gone), _BATCH_SIZE):
             page = gone[start : start + _BATCH_SIZE]
             outcome = await self._follow([writes[number][0] for number in page])

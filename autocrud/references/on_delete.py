@@ -214,7 +214,7 @@ class OnDeleteRunner:
         for head in heads:
             meta = meta_of(head)
             after = next_meta(meta, author(gone.by(reference, head), meta), is_deleted=True)
-            writes.append(Write(CommitKind.delete, meta.version, after, follow_up=followed))
+            writes.append(Write(CommitKind.delete, meta.version, after, has_task=followed))
         outcomes = await reference.source.storage.commit_all(writes)
         for refused in outcomes:
             if refused is not None and not isinstance(refused, Conflict):

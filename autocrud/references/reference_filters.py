@@ -6,7 +6,7 @@ from dataclasses import replace
 from autocrud.errors import InvalidParameter
 from autocrud.query.conditions import And, Condition, Not, Or, Query, ReferenceFilter, Term, leaves
 from autocrud.query.operators import Operator
-from autocrud.query.resolver import asks_for_deleted
+from autocrud.query.resolver import filters_by_deleted
 from autocrud.references.graph import ModelNode
 
 MAX_REACHED = 10_000
@@ -40,7 +40,7 @@ async def _reached(condition: Condition, nodes: Mapping[str, ModelNode]) -> Cond
 
 async def _ids(through: ReferenceFilter, node: ModelNode) -> tuple[str, ...]:
     found: list[str] = []
-    query: Query | None = Query(through.part, include_deleted=asks_for_deleted(through.part), limit=_PAGE)
+    query: Query | None = Query(through.part, include_deleted=filters_by_deleted(through.part), limit=_PAGE)
     while query is not None:
         page = await node.storage.search(query)
         found += [head.resource_id for head in page.items]

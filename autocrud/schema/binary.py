@@ -188,7 +188,7 @@ def _size_limits(schema: Any, definitions: Mapping[str, Any], limit: int | None 
             yield from _size_limits(part, definitions, limit)
 
 
-def references(data: Any) -> Iterator[str]:
+def blob_file_ids(data: Any) -> Iterator[str]:
     """Yield the `file_id` of each JSON object that looks like a reference to a blob."""
     if isinstance(data, Mapping):
         file_id = data.get("file_id")
@@ -198,10 +198,10 @@ def references(data: Any) -> Iterator[str]:
     elif not isinstance(data, list):
         return
     for part in data:
-        yield from references(part)
+        yield from blob_file_ids(part)
 
 
-def reference(data: Any, file_id: str) -> Mapping[str, Any]:
+def find_blob_reference(data: Any, file_id: str) -> Mapping[str, Any]:
     """Return the first JSON object in a resource's data that refers to the blob; empty if no object does."""
     if isinstance(data, Mapping):
         if data.get("file_id") == file_id and "content_type" in data:
@@ -209,4 +209,4 @@ def reference(data: Any, file_id: str) -> Mapping[str, Any]:
         data = data.values()
     elif not isinstance(data, Sequence) or isinstance(data, str):
         return {}
-    return next((found for part in data if (found := reference(part, file_id))), {})
+    return next((found for part in data if (found := find_blob_reference(part, file_id))), {})

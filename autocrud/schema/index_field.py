@@ -35,7 +35,7 @@ class IndexField:
     Attributes:
         name: the name in JSON and in filters; for a nested field, its path joined by dots.
         kind: the column kind of the value, or of the items of a list.
-        unique: True if the field alone is unique. `ModelSpec.unique_sets` lists all unique constraints.
+        unique: True if the field alone is unique. `ModelSpec.unique_constraints` lists all unique constraints.
         annotation: the type of the value, or of the items of a list.
         is_meta: True for a field of the metadata.
         path: the names that lead to the field in the JSON.

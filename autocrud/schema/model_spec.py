@@ -23,7 +23,7 @@ from autocrud.schema.column_types import IndexValue
 from autocrud.schema.index_discovery import index_fields
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.type_inspection import fields_of
-from autocrud.schema.unique_constraints import constraint_field_names, unique_sets
+from autocrud.schema.unique_constraints import constraint_field_names, unique_constraints
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ class ModelSpec(Generic[T]):
         self._refuse_lossy_fields(schema)
         unique_names = constraint_field_names(self.type_name, unique_together)
         self.index_fields = index_fields(model, [*indexed_fields, *unique_names])
-        self.unique_sets = unique_sets(self.type_name, self.index_fields, unique_together)
+        self.unique_constraints = unique_constraints(self.type_name, self.index_fields, unique_together)
         self.has_blobs = has_binaries(schema)
         self.largest_blob = largest_limit(self.adapter.json_schema()) if self.has_blobs else None
         self._has_floats = '"number"' in repr(schema).replace("'", '"') or "Any" in repr(self._fields)
@@ -152,7 +152,7 @@ class ModelSpec(Generic[T]):
             return ()
         value = from_json(data)
         index = tuple(self._index_value(field, value) for field in fields)
-        sets = self.unique_sets if len(index) == len(self.index_fields) else ()
+        sets = self.unique_constraints if len(index) == len(self.index_fields) else ()
         errors = [error for unique in sets if len(unique.fields) > 1 for error in unique.length_errors(index)]
         if errors:
             raise InvalidData(f"The {self.name} is not valid.", errors)
@@ -172,7 +172,7 @@ class ModelSpec(Generic[T]):
             except InvalidData:
                 unfit_fields.append(field)
                 index.append(None)
-        for unique in self.unique_sets:
+        for unique in self.unique_constraints:
             if len(unique.fields) > 1 and any(unique.length_errors(index)):
                 unfit_fields += unique.fields
                 pairs = zip(self.index_fields, index, strict=True)

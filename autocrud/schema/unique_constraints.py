@@ -14,7 +14,7 @@ _VARIABLE_LENGTH_KINDS = (ColumnKind.text, ColumnKind.decimal)
 
 
 @dataclass(frozen=True, slots=True)
-class UniqueSet:
+class UniqueConstraint:
     """A unique constraint: no two live resources of the model may share the values of all its fields.
 
     A resource with a null in any of the fields has no claim.
@@ -51,7 +51,7 @@ class UniqueSet:
             )
             yield from (FieldError(name, message) for name, _ in sizes)
 
-    def refused(self, type_name: str) -> ConfigurationError:
+    def duplicates_error(self, type_name: str) -> ConfigurationError:
         """Return the error for a constraint that stored resources violate."""
         if len(self.fields) == 1:
             reason = f"{type_name}.{self.name} cannot be unique: stored resources share a value"
@@ -60,9 +60,9 @@ class UniqueSet:
         return ConfigurationError(reason)
 
 
-def unique_sets(
+def unique_constraints(
     type_name: str, fields: Sequence[IndexField], unique_together: Sequence[Sequence[str]]
-) -> tuple[UniqueSet, ...]:
+) -> tuple[UniqueConstraint, ...]:
     """Return a model's unique constraints: from markers, in order of the first field, then from `unique_together`.
 
     Raises:
@@ -112,7 +112,7 @@ def _positions(type_name: str, fields: Sequence[IndexField], names: Sequence[str
     return [places[name] for name in names]
 
 
-def _build_constraint(type_name: str, fields: Sequence[IndexField], positions: Sequence[int]) -> UniqueSet:
+def _build_constraint(type_name: str, fields: Sequence[IndexField], positions: Sequence[int]) -> UniqueConstraint:
     members = tuple(fields[position] for position in positions)
     for field in members:
         if field.is_list:
@@ -121,4 +121,4 @@ def _build_constraint(type_name: str, fields: Sequence[IndexField], positions: S
         raise ConfigurationError(f"{type_name}: at most {_MAX_FIELDS} fields can be unique as a set")
     # Quoting escapes commas inside names: two different sets must not get one name.
     name = members[0].name if len(members) == 1 else ",".join(quote(field.name, safe="") for field in members)
-    return UniqueSet(name, tuple(positions), members)
+    return UniqueConstraint(name, tuple(positions), members)

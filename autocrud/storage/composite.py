@@ -69,7 +69,7 @@ class Storage(IStorage):
             self._commit_groups,
             weight=_group_bytes,
             max_weight=_MAX_BATCH_BYTES,
-            alone=lambda group: group.atomic,
+            is_exclusive=lambda group: group.atomic,
             loop_yields=_LOOP_YIELDS,
         )
         self._blobs = self.blobs = ObjectBlobStore(objects, folder, meta.blob, self._register)
@@ -220,7 +220,7 @@ class Storage(IStorage):
     async def _is_data_kept(self, item: Commit | Revision) -> bool:
         """Whether data is still named, as of now, where it was."""
         await self._with_timeout(self._meta.get(item.resource_id, True))  # brings what is behind up to now
-        version = item.version if isinstance(item, Commit) else item.written
+        version = item.version if isinstance(item, Commit) else item.data_version
         found = await self._with_timeout(self._meta.commits(item.resource_id, version + 1, 1))
         return any(commit.locator == item.locator for commit in found)
 

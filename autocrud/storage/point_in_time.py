@@ -15,9 +15,9 @@ from autocrud.storage.ports.types import Commit, Head
 _READ_CONCURRENCY = 16  # at a time
 
 
-def meta_then(commit: Commit, born: ResourceMeta) -> ResourceMeta:
+def meta_at(commit: Commit, any_meta: ResourceMeta) -> ResourceMeta:
     """The metadata of a resource as one of its commits left it, by that of any time."""
-    return born.model_copy(
+    return any_meta.model_copy(
         update={
             "version": commit.version,
             "current_revision_id": commit.revision_id,
@@ -32,7 +32,7 @@ def meta_then(commit: Commit, born: ResourceMeta) -> ResourceMeta:
 
 
 def resource_at(
-    commit: Commit, born: ResourceMeta, info: RevisionInfo, data: bytes | None = None, locator: str | None = None
+    commit: Commit, any_meta: ResourceMeta, info: RevisionInfo, data: bytes | None = None, locator: str | None = None
 ) -> Head:
     """A resource as one of its commits left it.
 
@@ -41,12 +41,12 @@ def resource_at(
         info: the revision that was current then, as it was then.
         data, locator: its data, and where that is; None where it is not at hand, or has been pruned.
     """
-    meta = meta_then(commit, born)
+    meta = meta_at(commit, any_meta)
     return Head(
         resource_id=commit.resource_id,
         version=commit.version,
         is_deleted=commit.is_deleted,
-        created_time=timestamp(born.created_time),
+        created_time=timestamp(any_meta.created_time),
         meta=meta.__pydantic_serializer__.to_json(meta),
         revision_info=info.__pydantic_serializer__.to_json(info),
         data=data,
@@ -83,7 +83,7 @@ def rows_of_commits(
     return found
 
 
-async def values_of(
+async def read_index_values(
     spec: ModelSpec[Any],
     commits: Iterable[Commit],
     read: Callable[[str], Awaitable[bytes]],

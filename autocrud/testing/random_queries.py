@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from autocrud.query.conditions import And, Compare, Condition, Not, Or, Sort
-from autocrud.query.operators import Operator, Takes
+from autocrud.query.operators import Operand, Operator
 from autocrud.query.resolver import Resolver
 from autocrud.schema.markers import Index
 from autocrud.schema.model_spec import ModelSpec
@@ -226,14 +226,14 @@ def _random_pet(chance: Random) -> Cat | Dog:
 def _terms_of(chance: Random, name: str, operator: Operator) -> Any:
     value = chance.choice(_VALUES[name])
     match _FIELDS.operators[name][operator].takes:
-        case Takes.flag:
+        case Operand.flag:
             return chance.random() < 0.5
-        case Takes.pattern:
+        case Operand.pattern:
             return chance.choice(_PATTERNS)
-        case Takes.text:
+        case Operand.text:
             return chance.choice(["", "a", "A", "r0", ":1", "SS", "ß", "I", "\u0301", str(value)])
-        case Takes.pair:
+        case Operand.pair:
             return [value, chance.choice(_VALUES[name])]
-        case Takes.values | Takes.items:
+        case Operand.values | Operand.items:
             return [value, chance.choice(_VALUES[name])]
     return value

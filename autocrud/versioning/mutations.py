@@ -105,7 +105,7 @@ class Mutations(Generic[T]):
                 return None
             revision = await self._history.revision(current.resource_id, number)
             data = await self._storage.data(revision)
-            blobs = await self._storage.blobs_of(current.resource_id, revision.written)
+            blobs = await self._storage.blobs_of(current.resource_id, revision.data_version)
             return switch_write(self._spec, meta, revision.info, data, blobs, author)
 
         return switch

@@ -7,7 +7,7 @@ from typing import Any
 from autocrud.errors import UniqueViolation
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
-from autocrud.query.resolver import Resolver, ranked
+from autocrud.query.resolver import Resolver, rank_order
 from autocrud.resource import RevisionStatus, timestamp
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Repeated, RequestKey, RevisionSpan
@@ -40,7 +40,9 @@ async def read_everything(storage: IStorage) -> list[Any]:
     live = await ids(storage)
     by_field = [await ids(storage, QB["text"].eq(text)) for text in ("", "x", "y")]
     fields = Resolver(SAMPLE)
-    by_text = [await storage.search(Query(found, ranked(found), True)) for found in map(fields.text, ("x", "y", "z"))]
+    by_text = [
+        await storage.search(Query(found, rank_order(found), True)) for found in map(fields.text, ("x", "y", "z"))
+    ]
     by_item = [await ids(storage, QB["tags"].contains(tag), include_deleted=True) for tag in ("a", "b", "c")]
     histories = [await storage.commits(head.resource_id) for head in everything]
     commits = [commit for history in histories for commit in history]
@@ -70,7 +72,7 @@ async def write_everything(storage: IStorage) -> None:
     changed.append(modify_write(writes[5], writes[5], sample(text="y", payload="d" * 20_000)))
     changed.append(update_write(writes[6], sample(text="y"), blobs=(blobs[0],)))
     assert await outcomes(storage, changed) == [None] * 7
-    gone, back = replace(delete_write(changed[0]), follow_up=True), switch_write(changed[2], writes[2])
+    gone, back = replace(delete_write(changed[0]), has_task=True), switch_write(changed[2], writes[2])
     again = modify_write(changed[5], changed[5], sample(text="x"), status=RevisionStatus.stable)
     branch = update_write(back, sample(text="y", number=3), prunes=1)
     # The first revision, which is the current one then, is kept, and stays when it no longer is.
@@ -79,9 +81,9 @@ async def write_everything(storage: IStorage) -> None:
     later = update_write(early, sample(text="x", number=4))
     for write in (
         gone,
-        replace(delete_write(changed[1]), follow_up=True),
+        replace(delete_write(changed[1]), has_task=True),
         restore_write(gone),
-        replace(purge_write(writes[11]), follow_up=True),
+        replace(purge_write(writes[11]), has_task=True),
         back,
         branch,
         again,

@@ -312,7 +312,7 @@ async def test_new_unique_field_with_shared_values_refuses_the_start(opened: Ope
         async with opened(ModelSpec(Strict, name="sample")):
             pass
     together: ModelSpec[Any] = ModelSpec(Sample, unique_together=[("payload", "text")])
-    with pytest.raises(ConfigurationError, match="Sample: payload, text cannot be unique together"):
+    with pytest.raises(ConfigurationError, match="Sample: payload, text cannot be unique as a set"):
         async with opened(together):
             pass
     async with opened() as storage:

@@ -204,8 +204,8 @@ async def test_conversion_error_disables_only_its_field(shared: Opener, caplog: 
         assert await ids(storage, QB["extra"].is_null(True), spec=two) == ["bad", "good"]
         with pytest.raises(IndexNotReady, match="payload of sample is not filled yet: stored data does not fit"):
             await with_payload(storage, "p", two)
-    assert "sample: the index field payload cannot be filled: 'bad': payload an index field's text may" in caplog.text
-    with pytest.raises(ConfigurationError, match="Strict 'bad': payload an index field's text may"):
+    assert "sample: the index field payload cannot be filled: 'bad': payload an index field's text must" in caplog.text
+    with pytest.raises(ConfigurationError, match="Strict 'bad': payload an index field's text must"):
         async with shared(STRICT):
             pass
     async with shared() as storage:

@@ -95,7 +95,9 @@ async def test_import_of_a_history_keeps_its_pruned_revisions() -> None:
 async def revisions(storage: IStorage) -> list[Any]:
     """Return all revisions with their data."""
     found = [await storage.revisions(name, RevisionSpan()) for name in await ids(storage, include_deleted=True)]
-    return [(one.info, one.version, one.written, await storage.data(one)) for revisions in found for one in revisions]
+    return [
+        (one.info, one.version, one.data_version, await storage.data(one)) for revisions in found for one in revisions
+    ]
 
 
 @pytest.mark.parametrize("backend", LOSING)

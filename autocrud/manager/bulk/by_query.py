@@ -9,7 +9,7 @@ from autocrud.manager.bulk.writer import BulkWriter
 from autocrud.manager.reader import ResourceReader, Where
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Condition
-from autocrud.query.resolver import asks_for_deleted
+from autocrud.query.resolver import filters_by_deleted
 from autocrud.versioning.stored_resource import Resource
 
 _PAGE = 500
@@ -38,10 +38,10 @@ class ByQueryWriter:
         Raises:
             InvalidParameter: there is no condition, or as `ResourceReader.search`.
         """
-        asked = where if isinstance(where, Condition) else self._reader.fields.mapping(where)
+        asked = where if isinstance(where, Condition) else self._reader.fields.parse_mapping(where)
         if asked is None:
             raise InvalidParameter("(query)", "must have a filter: not even all resources are changed without one")
-        if op is BulkOp.restore or asks_for_deleted(self._reader.fields.condition(asked)):
+        if op is BulkOp.restore or filters_by_deleted(self._reader.fields.condition(asked)):
             asked &= QB[self._named("is_deleted")].eq(op is BulkOp.restore)
         if dry_run:
             return ByQueryResult(await self._reader.count(asked))

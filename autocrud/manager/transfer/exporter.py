@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 from autocrud.errors import DataCorrupted, RevisionNotFound
 from autocrud.query.conditions import Query
 from autocrud.resource import ResourceMeta, RevisionInfo
-from autocrud.schema.binary import references
+from autocrud.schema.binary import blob_file_ids
 from autocrud.storage.ports.objects import ObjectMissing
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Blob, Commit, CommitEntry, Head
@@ -130,7 +130,7 @@ class Exporter:
 
     async def _blob_lines(self, data: bytes) -> AsyncIterator[bytes]:
         """Yield lines for the blobs that the data refers to, except blobs that were sent already."""
-        for file_id in references(from_json(data)):
+        for file_id in blob_file_ids(from_json(data)):
             key = bytes.fromhex(file_id)
             if key in self._sent:
                 continue

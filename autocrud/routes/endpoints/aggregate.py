@@ -68,7 +68,7 @@ def _parameters(resolver: Resolver) -> list[Parameter]:
         f"{function.value}:{name}"
         for function in Function
         for name, field in resolver.fields.items()
-        if Metric(function, field).suits()
+        if Metric(function, field).is_supported()
     ]
     return [
         enumerated("group_by", names, None, "The fields whose values make the groups.", names[0]),

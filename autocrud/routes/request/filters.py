@@ -8,7 +8,7 @@ from pydantic import StringConstraints, TypeAdapter
 
 from autocrud.query import parser, regex
 from autocrud.query.conditions import Condition, all_of
-from autocrud.query.operators import Meaning, Operator, Takes
+from autocrud.query.operators import Operand, Operator, OperatorSpec
 from autocrud.query.parser import parse_expression
 from autocrud.query.resolver import MAX_VALUES, Resolver
 from autocrud.routes.request.query_parameters import Parameter
@@ -22,12 +22,12 @@ RESERVED = frozenset(
         "limit", "metrics", "q", "qb", "returns", "sort",
     }
 )  # fmt: skip
-_LIST_VALUED = {Takes.values, Takes.items, Takes.pair}
+_LIST_VALUED = {Operand.values, Operand.items, Operand.pair}
 _TEXT = {"type": "string", "maxLength": MAX_TEXT_BYTES, "pattern": r"^[^\x00]*$"}
-_SCHEMAS: dict[Takes, dict[str, Any]] = {
-    Takes.text: _TEXT,
-    Takes.pattern: {**_TEXT, "maxLength": regex.MAX_LENGTH},
-    Takes.flag: {"type": "boolean"},
+_SCHEMAS: dict[Operand, dict[str, Any]] = {
+    Operand.text: _TEXT,
+    Operand.pattern: {**_TEXT, "maxLength": regex.MAX_LENGTH},
+    Operand.flag: {"type": "boolean"},
 }
 
 QB = Parameter(
@@ -67,7 +67,7 @@ class Filters:
     def is_list_filter(self, name: str) -> bool:
         """Return True if a filter may be repeated, because it takes a list of values."""
         found = self._resolver.parameter(name)
-        return found is not None and self._resolver.meanings(found[0])[found[1]].takes in _LIST_VALUED
+        return found is not None and self._resolver.operators_of(found[0])[found[1]].takes in _LIST_VALUED
 
     def parse_condition(self, texts: Mapping[str, Sequence[str]], expression: str | None) -> Condition | None:
         """Return the condition of all filters and the `qb` expression together; None without any.
@@ -86,13 +86,13 @@ class Filters:
         resolver = self._resolver
         parameters = [part for name in resolver.fields for part in _field_parameters(resolver, name)]
         for reference, target in resolver.targets.items():
-            parameters += [part for name in target.own for part in _field_parameters(target, name, reference)]
+            parameters += [part for name in target.own_fields for part in _field_parameters(target, name, reference)]
         return {_component_name(f"{self._label}.{part['name']}"): part for part in parameters}
 
 
 def _field_parameters(resolver: Resolver, name: str, reference: str | None = None) -> Iterator[dict[str, Any]]:
     """Yield the filters of one index field, or of a field of the model that a reference points to."""
-    schema, bare = _schema_of(resolver.fields[name]), resolver.bare_operator(name)
+    schema, bare = _schema_of(resolver.fields[name]), resolver.default_operator(name)
     path, subject = name, f"`{name}`"
     if reference is not None:
         path, subject = f"{reference}.{name}", f"`{reference}` refers to a resource whose `{name}`"
@@ -102,7 +102,7 @@ def _field_parameters(resolver: Resolver, name: str, reference: str | None = Non
             "name": path if is_bare else f"{path}__{operator.value}",
             "in": "query",
             "required": False,
-            "description": f"Only resources whose {subject} {meaning.says}.",
+            "description": f"Only resources whose {subject} {meaning.predicate}.",
             **_value_schema(operator, meaning, schema),
         }
 
@@ -131,11 +131,11 @@ def _inline_refs(schema: Any, definitions: Mapping[str, Any]) -> Any:
     return schema
 
 
-def _value_schema(operator: Operator, meaning: Meaning, schema: dict[str, Any]) -> dict[str, Any]:
+def _value_schema(operator: Operator, meaning: OperatorSpec, schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema and the style of an operator's parameter; a list is separated by commas."""
     if meaning.takes not in _LIST_VALUED:
         return {"schema": _SCHEMAS.get(meaning.takes, schema)}
-    least, most = (2, 2) if meaning.takes is Takes.pair else (1, MAX_VALUES)
+    least, most = (2, 2) if meaning.takes is Operand.pair else (1, MAX_VALUES)
     return {
         "schema": {"type": "array", "items": schema, "minItems": least, "maxItems": most},
         "style": "form",

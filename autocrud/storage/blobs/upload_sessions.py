@@ -70,7 +70,7 @@ class ObjectUploadSessions(UploadSessions):
         except ObjectMissing as error:
             raise UploadNotFound(upload.upload_id) from error
 
-    async def arrived(self, upload: Upload) -> list[int]:
+    async def list_parts(self, upload: Upload) -> list[int]:
         try:
             return [part.number for part in await self._objects.parts(self._object_key(upload), upload.undertaking)]
         except ObjectMissing:

@@ -28,14 +28,14 @@ class GroupCommit(Generic[T, R]):
         max_items: int = 512,
         weight: Callable[[T], int] = lambda item: 1,
         max_weight: int = 1 << 62,
-        alone: Callable[[T], bool] = lambda item: False,
+        is_exclusive: Callable[[T], bool] = lambda item: False,
         loop_yields: int = 0,
     ) -> None:
         self._flush = flush
         self._max_items = max_items
         self._weight = weight
         self._max_weight = max_weight
-        self._alone = alone
+        self._is_exclusive = is_exclusive
         self._loop_yields = loop_yields
         self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -73,14 +73,14 @@ class GroupCommit(Generic[T, R]):
         weight = 0
         while self._queue and len(batch) < self._max_items and weight < self._max_weight:
             item, future = self._queue[0]
-            alone = not future.done() and self._alone(item)
-            if alone and batch:
+            is_exclusive = not future.done() and self._is_exclusive(item)
+            if is_exclusive and batch:
                 break
             self._queue.popleft()
             if not future.done():
                 batch.append((item, future))
                 weight += self._weight(item)
-            if alone:
+            if is_exclusive:
                 break
         return batch
 

@@ -30,7 +30,7 @@ def encode_record(item: Item, after: str | None = None, begun: str | None = None
         return b'{"kind":"%s","blob":%s}' % (_BLOB.encode(), to_json(item))
     link = b"" if after is None else b'"after":"%s",' % after.encode()
     link += b"" if begun is None else b'"begun":"%s",' % begun.encode()
-    optional = _optional_fields(item) if item.prunes or item.key or item.blobs or item.follow_up else b""
+    optional = _optional_fields(item) if item.prunes or item.key or item.blobs or item.has_task else b""
     start = b'{"kind":"%s","follows":%d,%s%s"meta":%s' % (
         item.kind.encode(), item.follows, link, optional, item.meta_json,
     )  # fmt: skip
@@ -63,8 +63,8 @@ def decode_record(spec: ModelSpec[Any], line: bytes, unfit_fields: set[IndexFiel
     prunes, blobs = record.get("prunes", 0), tuple(record.get("blobs", ()))
     key = RequestKey(**record["key"]) if "key" in record else None
     if "revision_info" not in record:
-        follow_up = record.get("follow_up", False)
-        return Write(kind, record["follows"], meta, prunes=prunes, blobs=blobs, follow_up=follow_up)
+        has_task = record.get("follow_up", False)
+        return Write(kind, record["follows"], meta, prunes=prunes, blobs=blobs, has_task=has_task)
     revision = RevisionInfo.model_validate(record["revision_info"])
     data = line[len(line) - 1 - revision.size : -1]
     if line.endswith(_NO_DATA):
@@ -97,6 +97,6 @@ def _optional_fields(write: Write) -> bytes:
         found["key"] = write.key
     if write.blobs:
         found["blobs"] = write.blobs
-    if write.follow_up:
+    if write.has_task:
         found["follow_up"] = True
     return to_json(found)[1:-1] + b","

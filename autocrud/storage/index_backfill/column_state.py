@@ -9,7 +9,7 @@ from autocrud.schema.model_spec import ModelSpec
 
 Place = TypeVar("Place")
 
-STATES = "states"  # stands in place of a column for the states of a temporal model
+POINT_IN_TIME_COLUMN = "states"  # stands in place of a column for the states of a temporal model
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,6 @@ def signature(field: IndexField) -> str:
     return sha256(f"{field.column} {field.path} {kind}".encode()).hexdigest()[:32]
 
 
-def signature_of_states(spec: ModelSpec[Any]) -> str:
+def point_in_time_signature(spec: ModelSpec[Any]) -> str:
     """Tells what the states of a temporal model hold, as `signature` does of a column."""
     return sha256(" ".join(["states", *sorted(map(signature, spec.index_fields))]).encode()).hexdigest()[:32]

@@ -18,7 +18,7 @@ from autocrud.query.conditions import Query, leaves
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.schema.unique_constraints import UniqueSet
+from autocrud.schema.unique_constraints import UniqueConstraint
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class ConversionError(Exception):
 class NotUnique(Exception):
     """Stored resources share values that are to be unique."""
 
-    def __init__(self, unique: UniqueSet) -> None:
+    def __init__(self, unique: UniqueConstraint) -> None:
         super().__init__(unique.name)
         self.unique = unique
 
@@ -69,7 +69,7 @@ class BackfillEngine(ABC):
         """Add the columns that are missing, and begin to fill what does not hold the model's values."""
 
     @abstractmethod
-    async def begin_again(self) -> None:
+    async def restart_stale(self) -> None:
         """Begin again with the model's columns that a process wrote past which did not know them.
 
         Columns that another version of the model has since taken over are left to it.
@@ -122,7 +122,7 @@ class IndexBackfill:
             ConfigurationError: a field is to be unique, and cannot be.
         """
         self._failed = {}
-        unique = {field for unique_set in self._spec.unique_sets for field in unique_set.fields}
+        unique = {field for unique_set in self._spec.unique_constraints for field in unique_set.fields}
         await self._engine.begin()
         await self._refresh_progress()
         try:
@@ -131,13 +131,13 @@ class IndexBackfill:
         except ConversionError as error:
             raise ConfigurationError(f"{self._spec.type_name} {error}") from error
         except NotUnique as error:
-            raise error.unique.refused(self._spec.type_name) from error
+            raise error.unique.duplicates_error(self._spec.type_name) from error
         self._start_task()
 
     async def resume(self) -> None:
         """Begin again with what older versions of the service have written past; returns before that is done."""
         if self._task is None or self._task.done():
-            await self._engine.begin_again()
+            await self._engine.restart_stale()
             await self._refresh_progress()
             self._start_task()
 
@@ -267,7 +267,7 @@ def values_of(
         raise
 
 
-async def large_values(
+async def read_large_values(
     spec: ModelSpec[Any],
     fields: Sequence[IndexField],
     places: Sequence[tuple[str, str]],

@@ -38,7 +38,7 @@ class UploadSessions(ABC):
         """
 
     @abstractmethod
-    async def arrived(self, upload: Upload) -> list[int]:
+    async def list_parts(self, upload: Upload) -> list[int]:
         """Return the numbers of the stored parts, ascending. A finished session has all parts."""
 
     @abstractmethod

@@ -104,7 +104,7 @@ class Write:
     prunes: int = 0
     key: RequestKey | None = None
     blobs: tuple[str, ...] = ()
-    follow_up: bool = False
+    has_task: bool = False
     meta_json: bytes = field(init=False)
     revision_json: bytes | None = field(init=False)
 
@@ -173,7 +173,7 @@ class Revision:
 
     info: RevisionInfo
     version: int
-    written: int
+    data_version: int
     locator: str
 
     @property
@@ -294,7 +294,7 @@ class WriteGroup:
     atomic: bool = False
 
 
-def all_or_none(outcomes: list[Outcome]) -> list[Outcome]:
+def abort_unless_all_accepted(outcomes: list[Outcome]) -> list[Outcome]:
     """Return the outcomes of an atomic group: if one item was refused, the outcome of the others is `Aborted`."""
     if all(refused is None for refused in outcomes):
         return outcomes

@@ -141,7 +141,7 @@ class BlobTests(StorageTests):
             await uploads.put_part(upload, number, content[start : start + upload.size_of(number)])
 
         await asyncio.gather(put(3), put(1))
-        assert await uploads.arrived(upload) == [1, 3]
+        assert await uploads.list_parts(upload) == [1, 3]
         with pytest.raises(UploadIncomplete) as caught:
             await uploads.finish(upload)
         assert caught.value.missing == (2,)
@@ -149,7 +149,7 @@ class BlobTests(StorageTests):
         blobs = await asyncio.gather(uploads.finish(upload), uploads.finish(upload))
         assert {blob.file_id for blob in blobs} == {sha256(content).hexdigest()}
         assert await uploads.finish(await uploads.get(upload.upload_id, "ada")) == blobs[0]
-        assert await uploads.arrived(upload) == [1, 2, 3]
+        assert await uploads.list_parts(upload) == [1, 2, 3]
         assert await _content(storage, blobs[0]) == content
         await uploads.abort(await uploads.get(upload.upload_id, "ada"))
         assert await _content(storage, blobs[0]) == content

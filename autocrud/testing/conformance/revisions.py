@@ -68,7 +68,7 @@ class RevisionTests(StorageTests):
         assert await storage.revision("a", 6) is None
         assert await storage.revision("nobody", 1) is None
         third = await _revision(storage, "a", 3)
-        assert (third.info.parent_revision_id, third.version, third.written) == ("a:2", 3, 3)
+        assert (third.info.parent_revision_id, third.version, third.data_version) == ("a:2", 3, 3)
         assert await storage.data(third) == sample(number=3)
 
     async def test_3_edit_of_a_draft_keeps_its_earlier_state(self, storage: IStorage) -> None:
@@ -82,8 +82,8 @@ class RevisionTests(StorageTests):
         assert (head.version, head.data, head.revision_info) == (3, second.data, third.revision_json)
         assert await _revision_numbers(storage, "a") == [1]
         now, at_time = await _revision(storage, "a", 1), await _revision(storage, "a", 1, version=1)
-        assert (now.info, now.version, now.written) == (third.revision, 1, 3)
-        assert (at_time.info, at_time.version, at_time.written) == (first.revision, 1, 1)
+        assert (now.info, now.version, now.data_version) == (third.revision, 1, 3)
+        assert (at_time.info, at_time.version, at_time.data_version) == (first.revision, 1, 1)
         assert (await storage.data(now), await storage.data(at_time)) == (second.data, first.data)
         assert await ids(storage, QB["text"].eq("two")) == ["a"]
         assert await ids(storage, QB["text"].eq("one")) == await ids(storage, QB["code"].eq("c")) == []
@@ -103,7 +103,7 @@ class RevisionTests(StorageTests):
         assert [(await _revision(storage, "a", n)).info.parent_revision_id for n in (1, 2, 3)] == [None, "a:1", "a:1"]
         kinds = [commit.kind for commit in await storage.commits("a")]
         assert kinds == [CommitKind.update, CommitKind.switch, CommitKind.update, CommitKind.create]
-        assert (await _revision(storage, "a", 1)).written == 3
+        assert (await _revision(storage, "a", 1)).data_version == 3
 
     async def test_5_switch_to_a_taken_unique_value_is_refused(self, storage: IStorage) -> None:
         """The value was given up and belongs to another resource now."""
@@ -222,12 +222,12 @@ class RevisionTests(StorageTests):
         made = {name: create_write(name, sample()) for name in "abcd"}
         await _committed(storage, *made.values())
         assert await storage.pending_deletions(None, 10) == []
-        deletion = {name: replace(delete_write(made[name], time=_hours(1)), follow_up=True) for name in "cba"}
-        purged = replace(purge_write(deletion["b"]), follow_up=True)
+        deletion = {name: replace(delete_write(made[name], time=_hours(1)), has_task=True) for name in "cba"}
+        purged = replace(purge_write(deletion["b"]), has_task=True)
         await _committed(
             storage, *deletion.values(), delete_write(made["d"]), purged, restore_write(deletion["a"], time=_hours(2))
         )
-        (refused,) = await outcomes(storage, [replace(delete_write(made["c"], time=_hours(3)), follow_up=True)])
+        (refused,) = await outcomes(storage, [replace(delete_write(made["c"], time=_hours(3)), has_task=True)])
         assert isinstance(refused, Conflict)
         early = [OnDeleteTask(name, timestamp(_hours(1)), "ada") for name in "abc"]
         first = await storage.pending_deletions(None, 2)

@@ -12,7 +12,7 @@ from autocrud.query.builder import QB
 from autocrud.query.conditions import Condition, Not, Query, Sort
 from autocrud.query.cursor import decode_cursor, encode_cursor
 from autocrud.query.evaluate import Row, holds, sort_key
-from autocrud.query.resolver import Resolver, both, ranked
+from autocrud.query.resolver import Resolver, combine, rank_order
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from autocrud.storage.ports.types import Write
 from autocrud.storage.row_view import row_of
@@ -39,8 +39,8 @@ def text_query(
     found = _FIELDS.text(text)
     where: Condition | None = found
     for condition in conditions:
-        where = both(where, _FIELDS.condition(condition))
-    return Query(where, ranked(found) if sort is None else _FIELDS.sort(sort), deleted, limit)
+        where = combine(where, _FIELDS.condition(condition))
+    return Query(where, rank_order(found) if sort is None else _FIELDS.sort(sort), deleted, limit)
 
 
 async def answers(storage: IStorage, query: Query) -> list[str]:

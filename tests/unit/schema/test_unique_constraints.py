@@ -24,7 +24,7 @@ class Film(BaseModel):
 def test_sets_stand_in_the_order_of_their_first_fields_and_declared_ones_behind() -> None:
     """What is unique together becomes an index field; a group's fields need not stand side by side."""
     spec = ModelSpec(Film, unique_together=[("studio", "filmTitle"), ("madeIn", "year")])
-    assert [unique.names for unique in spec.unique_sets] == [
+    assert [unique.names for unique in spec.unique_constraints] == [
         ("year", "filmTitle"),
         ("year", "run"),
         ("code",),
@@ -34,8 +34,8 @@ def test_sets_stand_in_the_order_of_their_first_fields_and_declared_ones_behind(
     ]
     assert [field.name for field in spec.index_fields] == ["year", "code", "filmTitle", "run", "studio", "madeIn"]
     assert [field.name for field in spec.index_fields if field.unique] == ["code", "run"]
-    assert spec.unique_sets[4].claim([1, "c", "t", 2, "s", "x"]) == ("s", "t")
-    assert spec.unique_sets[4].claim([1, "c", None, 2, "s", "x"]) is None
+    assert spec.unique_constraints[4].claim([1, "c", "t", 2, "s", "x"]) == ("s", "t")
+    assert spec.unique_constraints[4].claim([1, "c", None, 2, "s", "x"]) is None
 
 
 @pytest.mark.parametrize(("together", "reason"), [

@@ -6,8 +6,8 @@ from functools import reduce
 from itertools import product
 from typing import Any
 
-from autocrud.query.aggregation import EXACT, Aggregation, Function, GroupRow, Metric, average, total
-from autocrud.query.evaluate import Place
+from autocrud.query.aggregation import EXACT, Aggregation, Function, GroupRow, Metric, check_sum, compute_average
+from autocrud.query.evaluate import SortValue
 from autocrud.schema.column_types import ColumnKind, ColumnValue, decimal_of
 
 Row = Mapping[str, Any]
@@ -26,7 +26,7 @@ def aggregate(aggregation: Aggregation, rows: Iterable[Row]) -> list[GroupRow]:
     found.sort(key=lambda group: _order(group.keys))
     if aggregation.by_metric is not None:
         number = aggregation.by_metric
-        found.sort(key=lambda group: Place(group.figures[number], aggregation.descending))
+        found.sort(key=lambda group: SortValue(group.figures[number], aggregation.descending))
     elif aggregation.after is not None:
         found = [group for group in found if _order(aggregation.after) < _order(group.keys)]
     return found[: aggregation.limit + 1]
@@ -40,8 +40,8 @@ def _keys(aggregation: Aggregation, row: Row) -> Iterator[tuple[ColumnValue, ...
     )
 
 
-def _order(keys: Sequence[ColumnValue]) -> tuple[Place, ...]:
-    return tuple(Place(key, False) for key in keys)
+def _order(keys: Sequence[ColumnValue]) -> tuple[SortValue, ...]:
+    return tuple(SortValue(key, False) for key in keys)
 
 
 def _figure(metric: Metric, rows: Sequence[Row]) -> Any:
@@ -55,9 +55,9 @@ def _figure(metric: Metric, rows: Sequence[Row]) -> Any:
         case Function.distinct:
             return len(set(values))
         case Function.sum:
-            return total(metric, _sum(kind, values))
+            return check_sum(metric, _sum(kind, values))
         case Function.avg:
-            return average(metric, _sum(kind, values), len(values))
+            return compute_average(metric, _sum(kind, values), len(values))
     return (min if metric.function is Function.min else max)(values, default=None)
 
 

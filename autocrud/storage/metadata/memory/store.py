@@ -35,7 +35,7 @@ from autocrud.storage.ports.types import (
     ScanItem,
     UnknownBlob,
     Write,
-    all_or_none,
+    abort_unless_all_accepted,
     commit_of,
     on_delete_task_of,
 )
@@ -76,7 +76,7 @@ class MemoryMetaStore(MetaStore):
         outcomes = [self._register(item) if isinstance(item, Blob) else self._apply(item) for item in batch]
         if atomic and any(outcomes):
             vars(self).update(before)
-            return all_or_none(outcomes)
+            return abort_unless_all_accepted(outcomes)
         while self._orphans:
             await self._objects.delete(f"{self._folder}/{self._orphans.pop()}")
         return outcomes
@@ -217,7 +217,7 @@ class MemoryMetaStore(MetaStore):
             del self._order[bisect_left(self._order, row.place)]
             for held in self._claims_of(row):
                 del self._holders[held]
-        if write.follow_up:
+        if write.has_task:
             self._pending[on_delete_task_of(write)] = None
         if new_row is None:
             self._forget(resource_id, write.blobs)
@@ -232,7 +232,7 @@ class MemoryMetaStore(MetaStore):
         """The unique values that a resource holds while it is live."""
         if row.head.is_deleted:
             return []
-        claims = ((number, unique.claim(row.index)) for number, unique in enumerate(self._spec.unique_sets))
+        claims = ((number, unique.claim(row.index)) for number, unique in enumerate(self._spec.unique_constraints))
         return [(number, values) for number, values in claims if values is not None]
 
     def _find_violation(self, new_row: Row) -> UniqueViolation | None:
@@ -240,7 +240,7 @@ class MemoryMetaStore(MetaStore):
         for held in self._claims_of(new_row):
             holder = self._holders.get(held, new_row.head.resource_id)
             if holder != new_row.head.resource_id:
-                return UniqueViolation(self._spec.unique_sets[held[0]].names, holder)
+                return UniqueViolation(self._spec.unique_constraints[held[0]].names, holder)
         return None
 
     def _record(self, write: Write, locator: str) -> None:

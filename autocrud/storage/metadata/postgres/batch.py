@@ -17,7 +17,7 @@ from autocrud.storage.ports.types import (
     Repeated,
     UnknownBlob,
     Write,
-    all_or_none,
+    abort_unless_all_accepted,
     on_delete_task_of,
 )
 
@@ -145,7 +145,7 @@ class Batch:
         """Accept or refuse each of its items, in order."""
         self.outcomes = [self._register(item) if isinstance(item, Blob) else self._decide(item) for item in self._items]
         if self._atomic and any(self.outcomes):
-            self.outcomes, self.lines = all_or_none(self.outcomes), []
+            self.outcomes, self.lines = abort_unless_all_accepted(self.outcomes), []
 
     def rows(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[tuple[Any, ...]]]:
         """Rows to insert, to update, and to update but for the data."""
@@ -251,7 +251,7 @@ class Batch:
         for claim in new_claims:
             holder = self._holders.get(claim, resource_id)
             if holder != resource_id:
-                return UniqueViolation(self._tables.unique_sets[claim[0]].names, holder)
+                return UniqueViolation(self._tables.unique_constraints[claim[0]].names, holder)
         for claim in state.unique:
             if self._holders.get(claim) == resource_id:
                 del self._holders[claim]
@@ -265,7 +265,7 @@ class Batch:
         start, size = data_span(write, len(line))
         locator = f"{self.key}:{self._offset + start}:{size}" if size else None
         record = self._append(line)
-        if write.follow_up:
+        if write.has_task:
             self.pending.append(astuple(on_delete_task_of(write)))
         if write.kind is CommitKind.purge:
             self.erased_records += [row[-1] for row in state.commits]

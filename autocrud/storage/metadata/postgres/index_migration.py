@@ -15,7 +15,7 @@ from autocrud.errors import ConfigurationError
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.index_backfill.column_state import signature
-from autocrud.storage.index_backfill.runner import BackfillEngine, NotUnique, Progress, large_values, values_of
+from autocrud.storage.index_backfill.runner import BackfillEngine, NotUnique, Progress, read_large_values, values_of
 from autocrud.storage.metadata.postgres.compiler import fit_name, quote
 from autocrud.storage.metadata.postgres.connection import PostgresConnections, WriteRaced
 from autocrud.storage.metadata.postgres.index_state import columns_of_field, least_filled, values_of_field
@@ -60,9 +60,9 @@ class PostgresBackfillEngine(BackfillEngine):
         except asyncpg.InsufficientPrivilegeError as error:
             raise ConfigurationError(f"PostgreSQL refuses: {error}", argument="postgres_url") from error
 
-    async def begin_again(self) -> None:
+    async def restart_stale(self) -> None:
         async with self._pool.connection() as connection:
-            await connection.execute(self._tables.index_states.begin_again, timeout=_LONG)
+            await connection.execute(self._tables.index_states.restart_stale, timeout=_LONG)
 
     async def progress(self) -> list[Progress]:
         async with self._pool.connection() as connection:
@@ -132,7 +132,7 @@ class PostgresBackfillEngine(BackfillEngine):
             rows,
         )
         places = [(resource_id, locator) for resource_id, _, head, locator in found if head is None]
-        large = await large_values(self._spec, pending_fields, places, self._records.data)
+        large = await read_large_values(self._spec, pending_fields, places, self._records.data)
         values = []
         for resource_id, version, head, locator in found:
             if head is not None:

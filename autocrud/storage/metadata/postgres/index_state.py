@@ -11,7 +11,12 @@ from typing import Any
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.index_backfill.column_state import STATES, FieldState, signature, signature_of_states
+from autocrud.storage.index_backfill.column_state import (
+    POINT_IN_TIME_COLUMN,
+    FieldState,
+    point_in_time_signature,
+    signature,
+)
 from autocrud.storage.metadata.postgres.compiler import column_name, column_type, folded_name, is_folded, to_driver
 
 
@@ -28,7 +33,7 @@ class PostgresIndexStates:
     def __init__(self, spec: ModelSpec[Any], table: str, heads: str) -> None:
         self.table = table
         self._own_signatures = {field.column: signature(field) for field in spec.index_fields}
-        self._states_signature = signature_of_states(spec)
+        self._states_signature = point_in_time_signature(spec)
         signatures = _literals(self._own_signatures.values())
         known_signatures = (
             _literals([self._states_signature, *self._own_signatures.values()]) if spec.temporal else signatures
@@ -44,7 +49,7 @@ class PostgresIndexStates:
             f'INSERT INTO {table} VALUES ($1, $2, $3, 0, $4, false) ON CONFLICT ("column") DO UPDATE SET'
             " signature = $2, after = $3, done = 0, total = $4, passed_by = false"
         )
-        self.begin_again = (
+        self.restart_stale = (
             f"UPDATE {table} SET after = '', done = 0, total = (SELECT count(*) FROM {heads}), passed_by = false"
             f" WHERE passed_by AND signature IN ({signatures or 'NULL'})"
         )
@@ -56,13 +61,13 @@ class PostgresIndexStates:
         if not await connection.fetchval("SELECT to_regclass($1)::text", self.table):
             return False
         wanted = f'SELECT 1 FROM {self.table} WHERE "column" = $1 AND signature = $2 AND NOT passed_by'
-        return bool(await connection.fetchval(wanted, STATES, self._states_signature))
+        return bool(await connection.fetchval(wanted, POINT_IN_TIME_COLUMN, self._states_signature))
 
     async def begin_states(self, connection: Any) -> None:
         """From now on states are kept: whoever does not know them passes by."""
         # Without the table, which comes later, nothing notes who does: the next start fills them again.
         if await connection.fetchval("SELECT to_regclass($1)::text", self.table):
-            await connection.execute(self.begin, STATES, self._states_signature, None, 0)
+            await connection.execute(self.begin, POINT_IN_TIME_COLUMN, self._states_signature, None, 0)
 
     async def states(self, connection: Any) -> dict[str, FieldState[str]]:
         """The states, by the columns."""

@@ -157,7 +157,7 @@ class PostgresStates:
 
     def _queries_for(self, query: Query) -> PastQueries | StateQueries:
         """What does not ask for what changes is answered by the heads, of which there are fewer."""
-        return self._state_queries if query.asks_what_changes else self._past_queries
+        return self._state_queries if query.needs_history else self._past_queries
 
 
 async def search_past(connection: Any, states: PostgresStates, query: Query) -> list[Head]:

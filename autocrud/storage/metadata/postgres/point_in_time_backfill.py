@@ -9,7 +9,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.metadata.postgres.history_tables import commit_of_row
 from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 from autocrud.storage.metadata.postgres.tables import PostgresTables, column_definitions, columns_of
-from autocrud.storage.point_in_time import meta_then, rows_of_commits, values_of
+from autocrud.storage.point_in_time import meta_at, read_index_values, rows_of_commits
 
 logger = logging.getLogger(__name__)
 
@@ -114,12 +114,12 @@ async def _fill_batch(
     metas = {resource_id: ResourceMeta.model_validate_json(meta) for resource_id, meta, _ in rows}
     found = await connection.fetch(tables.history.all_commits_of, list(metas))
     commits = [commit_of_row(row) for row in found]
-    values = await values_of(spec, commits, records.data, {resource_id: data for resource_id, _, data in rows})
+    values = await read_index_values(spec, commits, records.data, {resource_id: data for resource_id, _, data in rows})
     no_values = (None,) * len(spec.index_fields)
     state_rows = []
     for resource_id, group in groupby(commits, key=lambda commit: commit.resource_id):
         for state in rows_of_commits(list(group), values.get(resource_id, {}), no_values):
-            meta = meta_then(state.commit, metas[resource_id])
+            meta = meta_at(state.commit, metas[resource_id])
             state_rows.append(states.row(meta, state.until, tables.index_row(state.index)))
     await connection.execute(states.purge, list(metas))
     await connection.execute(states.insert, *columns_of(state_rows))

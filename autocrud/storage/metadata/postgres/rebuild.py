@@ -60,7 +60,7 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
             items = [_decode(spec, place, line, unfit_fields) for _, place, line in group]
             rebuilt.add(tables, *_history(items))
             # Also what was rolled back: to follow up what did not happen does nothing.
-            rebuilt.pending += [astuple(on_delete_task_of(item.write)) for item in items if item.write.follow_up]
+            rebuilt.pending += [astuple(on_delete_task_of(item.write)) for item in items if item.write.has_task]
         await rebuilt.store(connection, tables)
         released.update(rebuilt.released)
         done, after = done + len(ids), ids[-1]

@@ -10,7 +10,7 @@ import asyncpg
 from autocrud.errors import ConfigurationError
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import DocumentField
-from autocrud.schema.unique_constraints import UniqueSet
+from autocrud.schema.unique_constraints import UniqueConstraint
 from autocrud.storage.index_backfill.column_state import signature
 from autocrud.storage.metadata.postgres.compiler import column_name, fit_name, quote, words_of
 from autocrud.storage.metadata.postgres.history_tables import COMMIT_COLUMNS
@@ -44,7 +44,7 @@ class IndexDefinition:
     name: str
     table: str
     target: str
-    unique: UniqueSet | None
+    unique: UniqueConstraint | None
 
     def create(self, *, concurrently: bool = False) -> str:
         """Return the statement that makes the index."""
@@ -177,7 +177,7 @@ async def _create_indexes(connection: Any, spec: ModelSpec[Any], tables: Postgre
         except asyncpg.UniqueViolationError as error:
             if index.unique is None:
                 raise
-            raise index.unique.refused(spec.type_name) from error
+            raise index.unique.duplicates_error(spec.type_name) from error
         await connection.execute(index.comment(tables.schema))
 
 
@@ -197,7 +197,7 @@ async def present_indexes(connection: Any, tables: PostgresTables) -> dict[str, 
 def index_definitions(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str, IndexDefinition]:
     """Return the indexes that the model needs, by name."""
     order, live = "(created_time, resource_id)", "WHERE NOT is_deleted"
-    found: dict[str, tuple[str, UniqueSet | None]] = {
+    found: dict[str, tuple[str, UniqueConstraint | None]] = {
         f"{tables.heads_name}_all": (order, None),
         f"{tables.heads_name}_live": (f"{order} {live}", None),
     }
@@ -210,7 +210,7 @@ def index_definitions(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str,
             found[name] = (f"USING gin (({words_of(field)}))", None)
         else:
             found[name] = (f"({column}, created_time, resource_id) {live}", None)
-    for unique in spec.unique_sets:
+    for unique in spec.unique_constraints:
         # That of one field serves its filters too, and stands in place of its other one.
         kind = "ix" if len(unique.fields) == 1 else "un"
         columns = ", ".join(quote(column_name(field)) for field in unique.fields)

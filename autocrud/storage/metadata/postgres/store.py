@@ -10,7 +10,7 @@ import asyncpg
 from uuid_utils import uuid7
 
 from autocrud.errors import AutoCRUDError, DataCorrupted, StorageUnavailable
-from autocrud.query.aggregation import Aggregation, GroupRow, too_large
+from autocrud.query.aggregation import Aggregation, GroupRow, overflow_error
 from autocrud.query.conditions import Query
 from autocrud.resource import timestamp
 from autocrud.schema.model_spec import ModelSpec
@@ -131,7 +131,7 @@ class PostgresMetaStore(MetaStore):
         try:
             rows = await self._pool.fetch(sql, *compiler.values)
         except asyncpg.NumericValueOutOfRangeError as error:
-            raise too_large() from error
+            raise overflow_error() from error
         return [compiler.group(aggregation, row) for row in rows]
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:

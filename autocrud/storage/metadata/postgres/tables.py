@@ -65,8 +65,10 @@ class PostgresTables:
         folded = {folded_name(self.fields[number]): "text" for number in self._folded}
         self.index_columns = {**self._value_columns, **folded}
         self.states = PostgresStates(spec, names, self.heads, self.history.commits, self.index_columns)
-        self.unique_sets = spec.unique_sets
-        self._unique_positions = sorted({position for unique in self.unique_sets for position in unique.positions})
+        self.unique_constraints = spec.unique_constraints
+        self._unique_positions = sorted(
+            {position for unique in self.unique_constraints for position in unique.positions}
+        )
         self._head_columns = {"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS, **self.index_columns}
         values = ", ".join(row_value(name, kind) for name, kind in self._head_columns.items())
         into = f"INSERT INTO {self.heads} ({names_of(self._head_columns)})"
@@ -87,7 +89,7 @@ class PostgresTables:
 
     def claims_of(self, index: Sequence[IndexValue]) -> list[Claim]:
         """Of index values those that must be unique."""
-        return self.claims(self.to_driver_values(index)) if self.unique_sets else []
+        return self.claims(self.to_driver_values(index)) if self.unique_constraints else []
 
     def index_row(self, index: Sequence[IndexValue]) -> list[Any]:
         """The values of all index columns."""
@@ -96,7 +98,7 @@ class PostgresTables:
 
     def claims(self, values: Sequence[Any]) -> list[Claim]:
         """Of all index values, as PostgreSQL takes them, those that must be unique."""
-        found = ((number, unique.claim(values)) for number, unique in enumerate(self.unique_sets))
+        found = ((number, unique.claim(values)) for number, unique in enumerate(self.unique_constraints))
         return [(number, claim) for number, claim in found if claim is not None]
 
     def locked_claims(self, values: Sequence[Any]) -> list[Claim]:
@@ -108,14 +110,14 @@ class PostgresTables:
 
     def group_claims(self, claims: Iterable[Claim]) -> list[list[tuple[Any, ...]]]:
         """What is claimed of each unique set, each once."""
-        claims_by_set: list[dict[tuple[Any, ...], None]] = [{} for _ in self.unique_sets]
+        claims_by_set: list[dict[tuple[Any, ...], None]] = [{} for _ in self.unique_constraints]
         for number, values in claims:
             claims_by_set[number][values] = None
         return [list(found) for found in claims_by_set]
 
     def holder_arguments(self, claims_by_set: Sequence[Sequence[tuple[Any, ...]]]) -> list[list[Any]]:
         """The same as arguments of `holders`: one array for each field of each set."""
-        pairs = zip(self.unique_sets, claims_by_set, strict=True)
+        pairs = zip(self.unique_constraints, claims_by_set, strict=True)
         return [[claim[place] for claim in found] for unique, found in pairs for place in range(len(unique.fields))]
 
     def searches(self, query: Query) -> Iterator[Callable[[int], tuple[str, list[Any]]]]:
@@ -167,7 +169,7 @@ class PostgresTables:
     def _holders(self) -> str | None:
         """Who holds which of the wanted unique values: the set's number, the values' place, and the resource."""
         parts, arguments = [], count(1)
-        for number, unique in enumerate(self.unique_sets):
+        for number, unique in enumerate(self.unique_constraints):
             arrays = ", ".join(f"${next(arguments)}::{column_type(field)}[]" for field in unique.fields)
             values = [f"value{place}" for place in range(len(unique.fields))]
             claims_by_set = f"unnest({arrays}) WITH ORDINALITY AS wanted ({', '.join(values)}, place)"

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from autocrud.query.aggregation import Aggregation, Function, GroupRow, Metric, average, total
+from autocrud.query.aggregation import Aggregation, Function, GroupRow, Metric, check_sum, compute_average
 from autocrud.schema.column_types import ColumnValue
 from autocrud.schema.index_field import IndexField
 from autocrud.storage.metadata.sql.compiler import Compiler
@@ -87,9 +87,9 @@ class AggregateCompiler(Compiler):
         if metric.field is None or metric.function in (Function.count_, Function.distinct):
             return int(parts[0])
         if metric.function is Function.sum:
-            return total(metric, self.combine_sum(metric.field, parts))
+            return check_sum(metric, self.combine_sum(metric.field, parts))
         if metric.function is Function.avg:
-            return average(metric, self.combine_sum(metric.field, parts[:-1]), int(parts[-1]))
+            return compute_average(metric, self.combine_sum(metric.field, parts[:-1]), int(parts[-1]))
         return self.column_value(parts[0])
 
     def _metric_order(self, aggregation: Aggregation) -> list[str]:

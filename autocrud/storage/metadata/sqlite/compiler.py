@@ -7,7 +7,7 @@ from sqlite3 import Connection
 from autocrud.query.conditions import And, Condition, Matches, Query, Term, all_of, leaves
 from autocrud.query.metadata_fields import CREATED_TIME, RESOURCE_ID
 from autocrud.query.operators import Operator
-from autocrud.query.regex import compiled
+from autocrud.query.regex import compile_pattern
 from autocrud.query.text_search import RankField, TextQuery
 from autocrud.schema.column_types import ColumnKind, ColumnValue, IndexValue
 from autocrud.schema.index_field import IndexField
@@ -194,4 +194,4 @@ def _casefold(text: str | None) -> str | None:
 
 
 def _matches(text: str | None, pattern: str) -> bool | None:
-    return None if text is None else compiled(pattern).search(text) is not None
+    return None if text is None else compile_pattern(pattern).search(text) is not None

@@ -9,7 +9,7 @@ from typing import Any
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.index_backfill.runner import BackfillEngine, NotUnique, Progress, large_values, values_of
+from autocrud.storage.index_backfill.runner import BackfillEngine, NotUnique, Progress, read_large_values, values_of
 from autocrud.storage.metadata.sqlite.compiler import quote, stored_value
 from autocrud.storage.metadata.sqlite.connection import SqliteConnection, in_transaction
 from autocrud.storage.metadata.sqlite.index_state import least_filled
@@ -48,8 +48,8 @@ class SqliteBackfillEngine(BackfillEngine):
     async def begin(self) -> None:
         await self._run(partial(match_columns, self._spec, self._tables))
 
-    async def begin_again(self) -> None:
-        await self._run(self._tables.index_states.begin_again)
+    async def restart_stale(self) -> None:
+        await self._run(self._tables.index_states.restart_stale)
 
     async def progress(self) -> list[Progress]:
         states = await self._reader.run(self._tables.index_states.pending)
@@ -77,7 +77,7 @@ class SqliteBackfillEngine(BackfillEngine):
             found = _rows(db, self._tables, after, rows)
             return [(resource_id, locator) for _, resource_id, head, locator in found if head is None]
 
-        found = await large_values(self._spec, fields, await self._reader.run(find_places), self._read)
+        found = await read_large_values(self._spec, fields, await self._reader.run(find_places), self._read)
         return {
             place: values
             if isinstance(values, Exception)
@@ -200,7 +200,7 @@ def _drop_indexes(db: Connection, tables: SqliteTables, keep: dict[str, str]) ->
 
 def _as_not_unique(spec: ModelSpec[Any], error: IntegrityError) -> NotUnique:
     """By the columns that SQLite names, as in `UNIQUE constraint failed: heads.ix_a, heads.ix_b`."""
-    for unique in spec.unique_sets:
+    for unique in spec.unique_constraints:
         if str(error).endswith(": " + ", ".join(f"{_table(error)}.{field.column}" for field in unique.fields)):
             return NotUnique(unique)
     raise error

@@ -10,7 +10,12 @@ from typing import Any
 
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.index_backfill.column_state import STATES, FieldState, signature, signature_of_states
+from autocrud.storage.index_backfill.column_state import (
+    POINT_IN_TIME_COLUMN,
+    FieldState,
+    point_in_time_signature,
+    signature,
+)
 
 
 class SqliteIndexStates:
@@ -19,7 +24,7 @@ class SqliteIndexStates:
     def __init__(self, spec: ModelSpec[Any], base: str, heads: str) -> None:
         self.table = f"{base}_fields"
         self._own_signatures = {field.column: signature(field) for field in spec.index_fields}
-        self._states_signature = signature_of_states(spec)
+        self._states_signature = point_in_time_signature(spec)
         signatures = _literals(self._own_signatures.values())
         known_signatures = (
             _literals([self._states_signature, *self._own_signatures.values()]) if spec.temporal else signatures
@@ -45,7 +50,7 @@ class SqliteIndexStates:
         """Say that rows were written without the columns that this process does not know."""
         db.execute(self._mark_stale)
 
-    def begin_again(self, db: Connection) -> None:
+    def restart_stale(self, db: Connection) -> None:
         """Begin again with the model's own columns that were passed by."""
         db.execute(self._restart)
 
@@ -54,12 +59,13 @@ class SqliteIndexStates:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (self.table,)).fetchone():
             return False
         wanted = f"SELECT 1 FROM {self.table} WHERE column = ? AND signature = ? AND passed_by = 0"
-        return db.execute(wanted, (STATES, self._states_signature)).fetchone() is not None
+        return db.execute(wanted, (POINT_IN_TIME_COLUMN, self._states_signature)).fetchone() is not None
 
     def begin_states(self, db: Connection) -> None:
         """From now on states are kept: whoever does not know them passes by."""
         db.execute(
-            f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, NULL, 0, 0, 0)", (STATES, self._states_signature)
+            f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, NULL, 0, 0, 0)",
+            (POINT_IN_TIME_COLUMN, self._states_signature),
         )
 
     def states(self, db: Connection) -> dict[str, FieldState[int]]:

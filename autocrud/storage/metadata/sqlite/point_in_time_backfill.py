@@ -10,7 +10,7 @@ from typing import Any
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.metadata.sqlite.connection import SqliteConnection, begin, in_transaction
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
-from autocrud.storage.point_in_time import PointInTimeRow, rows_of_commits, values_of
+from autocrud.storage.point_in_time import PointInTimeRow, read_index_values, rows_of_commits
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ async def _fill_batch(
         return None, 0
     heads = {resource_id: data for resource_id, _, _, data in rows}
     commits = await writer.run(lambda db: tables.history.all_commits_of(db, list(heads)))
-    values = await values_of(spec, commits, read, heads)
+    values = await read_index_values(spec, commits, read, heads)
     no_values = (None,) * len(spec.index_fields)
     states: list[PointInTimeRow] = []
     for resource_id, group in groupby(commits, key=lambda commit: commit.resource_id):

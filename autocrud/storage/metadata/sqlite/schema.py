@@ -6,7 +6,7 @@ from typing import Any
 
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import DocumentField
-from autocrud.schema.unique_constraints import UniqueSet
+from autocrud.schema.unique_constraints import UniqueConstraint
 from autocrud.storage.metadata.sql.revisions import REWRITING_KINDS
 from autocrud.storage.metadata.sqlite.compiler import quote
 from autocrud.storage.metadata.sqlite.history_tables import COMMIT_COLUMNS
@@ -43,14 +43,14 @@ def index_definitions(spec: ModelSpec[Any], tables: SqliteTables) -> dict[str, s
             continue  # has a table of its items, or of its words
         name, column = f"{heads}_{field.column}", quote(field.column)
         definitions[name] = f"CREATE INDEX {quote(name)} ON {heads} ({column}, created_time, resource_id) {live}"
-    for unique in spec.unique_sets:
+    for unique in spec.unique_constraints:
         # The index of a set of one field serves filters too, and replaces the field's other index.
         name, columns = _unique_name(tables, unique), ", ".join(quote(field.column) for field in unique.fields)
         definitions[name] = f"CREATE UNIQUE INDEX {quote(name)} ON {heads} ({columns}) {live}"
     return definitions
 
 
-def _unique_name(tables: SqliteTables, unique: UniqueSet) -> str:
+def _unique_name(tables: SqliteTables, unique: UniqueConstraint) -> str:
     return f"{tables.heads}_{'ix' if len(unique.fields) == 1 else 'un'}_{unique.name}"
 
 

@@ -33,7 +33,7 @@ class SqliteSideTables:
 
     def is_unaffected_by(self, write: Write) -> bool:
         """Whether `find_refusal` has nothing to say of a write, and `insert` nothing to do for it."""
-        return write.key is None and not write.blobs and not write.follow_up
+        return write.key is None and not write.blobs and not write.has_task
 
     def insert(self, db: Connection, write: Write) -> None:
         """Enter the key, the references and the follow-up of an accepted write."""
@@ -47,7 +47,7 @@ class SqliteSideTables:
 
     def insert_on_delete_task(self, db: Connection, write: Write) -> None:
         """Enter the follow-up of a write, if it has one."""
-        if write.follow_up:
+        if write.has_task:
             item = on_delete_task_of(write)
             row = (item.resource_id, item.time, item.by)
             db.execute(f"INSERT OR IGNORE INTO {self.on_delete_tasks} VALUES (?, ?, ?)", row)

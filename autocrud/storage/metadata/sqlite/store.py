@@ -40,7 +40,7 @@ from autocrud.storage.ports.types import (
     RevisionSpan,
     ScanItem,
     Write,
-    all_or_none,
+    abort_unless_all_accepted,
 )
 
 if TYPE_CHECKING:  # it needs a library that a disk does not
@@ -244,7 +244,7 @@ class SqliteMetaStore(MetaStore):
         try:
             tail = self._tables.tail(db)
             outcomes = apply_all(self._tables, db, batch)
-            outcomes = all_or_none(outcomes) if atomic else outcomes
+            outcomes = abort_unless_all_accepted(outcomes) if atomic else outcomes
             accepted = [write for write, refused in zip(batch, outcomes, strict=True) if refused is None]
             if not accepted:
                 db.rollback()

@@ -65,7 +65,7 @@ class SqliteTables:
 
     def __init__(self, spec: ModelSpec[Any], inline_limit: int) -> None:
         self._inline_limit = inline_limit
-        self._unique_sets = spec.unique_sets
+        self._unique_constraints = spec.unique_constraints
         base = spec.name.replace("-", "_")
         self.history = SqliteHistoryTables(base)
         self.side_tables = SqliteSideTables(base)
@@ -233,7 +233,7 @@ class SqliteTables:
         if write.data is None:
             columns = ", ".join(map(quote, self.index_columns))
             index = db.execute(f"SELECT {columns} FROM {self.heads} WHERE resource_id = ?", (resource_id,)).fetchone()
-        for unique in self._unique_sets:
+        for unique in self._unique_constraints:
             # A null is equal to nothing, and so nobody holds it.
             equal = " AND ".join(f"{quote(field.column)} = ?" for field in unique.fields)
             others = f"SELECT resource_id FROM {self.heads} WHERE is_deleted = 0 AND resource_id <> ? AND {equal}"

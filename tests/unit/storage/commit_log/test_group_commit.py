@@ -86,7 +86,7 @@ async def test_drain_waits_for_all_items() -> None:
 async def test_exclusive_item_makes_its_own_batch() -> None:
     """Order is kept. A cancelled item does not count."""
     recorder = Recorder()
-    batcher: GroupCommit[int, int] = GroupCommit(recorder.flush, alone=lambda item: item >= 100)
+    batcher: GroupCommit[int, int] = GroupCommit(recorder.flush, is_exclusive=lambda item: item >= 100)
     submitted = [asyncio.ensure_future(batcher.submit(number)) for number in (1, 2, 100, 3, 200, 4, 5, 300)]
     await asyncio.sleep(0)
     submitted[4].cancel()
