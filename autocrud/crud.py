@@ -160,12 +160,12 @@ class AutoCRUD:
         for registered in self._models.values():
             spec = registered.spec
             routes = ModelRoutes(
-                self.manager(spec.name),
-                f"{prefix}/{spec.name}",
-                self._max_body_bytes,
-                registered.require_if_match,
-                self._current_user,
-                self._redirect_seconds,
+                manager=self.manager(spec.name),
+                path=f"{prefix}/{spec.name}",
+                max_body_bytes=self._max_body_bytes,
+                require_if_match=registered.require_if_match,
+                current_user=self._current_user,
+                redirect_seconds=self._redirect_seconds,
             )
             for operation in operations(routes, registered.families):
                 mount.add(routes, operation, registered.dependencies)

@@ -135,7 +135,7 @@ def _without_body(send: Send) -> Send:
     return send_head
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problems that an operation documents, and the ones that any may meet."""
     titles: dict[int, list[str]] = {}
     for kind, (status, title) in STATUSES.items():
@@ -147,25 +147,23 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {**found, "default": {"description": "Any other problem.", "content": content}}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One operation of one model.
+    """An operation of one model.
 
     Args:
-        family: what `add_model(routes=…)` names it by.
-        path: behind the model's own path, as in `/{resource_id}`.
-        model: of the success response's body; None where that is empty.
-        example: of the success response's body.
-        headers: that the success response carries.
-        refusals: the statuses of the problems that are its own.
-        creates: whether it may also answer 201, as a creation does.
-        may_be_empty: whether it may also answer 204, where the client prefers that.
-        cached: whether it may also answer 304, where the client has the state already.
-        partial: whether it may also answer 206, with a part of it, or send the client elsewhere by 307.
-        request_body: what OpenAPI shows of a body that is not just the model.
-        media_types, schema: of the success response's body, where it is not a model's JSON.
-        more_content: what else the success response may be, by its media type.
-        filters: whether it takes the filters of the model.
+        family: route family, as in `add_model(routes=…)`.
+        path: path below the model's path, such as `/{resource_id}`.
+        parameters: parameters in OpenAPI, without the filters.
+        request_body: request body in OpenAPI if it is not the model's JSON.
+        filters: True if the operation accepts the filters of the model.
+        status: status of the success response.
+        model: model of the JSON body of the success response; None without one.
+        headers: names of the headers of the success response.
+        example: example of the JSON body of the success response.
+        content: further media types of the success response, in the form of OpenAPI.
+        other_statuses: statuses other than `status` that are no problems: 201, 204, 206, 304 or 307.
+        refusals: statuses of the problems that are specific to the operation.
     """
 
     family: str
@@ -173,49 +171,44 @@ class Operation:
     path: str
     handler: Handler
     parameters: Sequence[inspect.Parameter]
+    request_body: dict[str, Any] | None = None
+    filters: bool = False
     summary: str
     status: int = 200
     model: type[Any] | None = None
-    example: Any = None
     headers: Sequence[str] = ()
+    example: Any = None
+    content: dict[str, Any] | None = None
+    other_statuses: Sequence[int] = ()
     refusals: Sequence[int] = ()
-    creates: bool = False
-    may_be_empty: bool = False
-    cached: bool = False
-    partial: bool = False
-    request_body: dict[str, Any] | None = None
-    media_types: Sequence[str] = ("application/json",)
-    schema: dict[str, Any] | None = None
-    more_content: dict[str, Any] | None = None
-    filters: bool = False
 
     def responses(self) -> dict[int | str, dict[str, Any]]:
-        """What OpenAPI shows of the answers."""
+        """Return the responses in the form of OpenAPI, by status."""
+        json_content = {} if self.example is None else {"application/json": {"example": self.example}}
         success: dict[str, Any] = {}
-        body = {"example": self.example, "schema": self.schema}
-        if shown := {name: value for name, value in body.items() if value is not None}:
-            success["content"] = dict.fromkeys(self.media_types, shown) | (self.more_content or {})
+        if content := {**json_content, **(self.content or {})}:
+            success["content"] = content
         if self.headers:
             success["headers"] = _headers(*self.headers)
-        found: dict[int | str, dict[str, Any]] = {self.status: success, **problems(*self.refusals)}
-        if self.creates:
-            found[201] = {"description": "Created.", "model": self.model, **success}
-            found[201]["headers"] = _headers("Location", "ETag")
-        if self.may_be_empty:
-            found[204] = {"description": "Done; `Prefer: return=minimal` was given.", "headers": _headers("ETag")}
-        if self.cached:
-            found[304] = {"description": "The client has this state already.", "headers": _headers("ETag")}
-        if self.partial:
-            found[206] = {"description": "These bytes.", "content": success["content"]}
-            found[307] = {"description": "They are there.", "headers": _headers("Location")}
-        return found
+        return {self.status: success, **problem_responses(*self.refusals), **self._other_responses(success)}
+
+    def _other_responses(self, success: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+        minimal = "Success without a body, because the request has `Prefer: return=minimal`."
+        responses: dict[int | str, dict[str, Any]] = {
+            201: {"description": "Created.", "model": self.model, **success, "headers": _headers("Location", "ETag")},
+            204: {"description": minimal, "headers": _headers("ETag")},
+            206: {"description": "The requested ranges of the bytes.", "content": success.get("content", {})},
+            304: {"description": "The client has the current state already.", "headers": _headers("ETag")},
+            307: {"description": "Redirect to a temporary URL of the bytes.", "headers": _headers("Location")},
+        }
+        return {status: responses[status] for status in self.other_statuses}
 
 
 def _headers(*names: str) -> dict[str, Any]:
     return {name: {"schema": {"type": "string"}} for name in names}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelRoutes:
     """What the operations of one model have in common.
 

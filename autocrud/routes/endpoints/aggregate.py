@@ -57,9 +57,18 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
     example = {"groups": [{"key": {}, "values": {"count": 42}}], "next_cursor": None}
     summary = f"Aggregate {routes.spec.label} resources"
     yield Operation(
-        "aggregate", "GET", "/aggregate", aggregate, query.documented(), summary, 200, AggregatedGroups, example,
-        ("Link",), (400,), filters=True,
-    )  # fmt: skip
+        family="aggregate",
+        method="GET",
+        path="/aggregate",
+        handler=aggregate,
+        parameters=query.documented(),
+        filters=True,
+        summary=summary,
+        model=AggregatedGroups,
+        headers=("Link",),
+        example=example,
+        refusals=(400,),
+    )
 
 
 def _parameters(resolver: Resolver) -> list[Parameter]:

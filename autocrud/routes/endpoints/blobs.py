@@ -72,9 +72,18 @@ def _upload(routes: ModelRoutes) -> Operation:
         "content": {"multipart/form-data": {"schema": form}, "application/octet-stream": {"schema": OCTETS}},
     }
     return Operation(
-        "upload_blob", "POST", "/blobs", upload_blob, query.documented(), f"Upload bytes for a {routes.spec.label}",
-        201, Binary, EXAMPLE, (), (400, 413), request_body=body,
-    )  # fmt: skip
+        family="upload_blob",
+        method="POST",
+        path="/blobs",
+        handler=upload_blob,
+        parameters=query.documented(),
+        request_body=body,
+        summary=f"Upload bytes for a {routes.spec.label}",
+        status=201,
+        model=Binary,
+        example=EXAMPLE,
+        refusals=(400, 413),
+    )
 
 
 def _read(routes: ModelRoutes) -> Operation:
@@ -108,11 +117,17 @@ def _read(routes: ModelRoutes) -> Operation:
 
     parameters = [RESOURCE_ID, _FILE_ID, *query.documented(), IF_NONE_MATCH, _RANGE, _IF_RANGE]
     return Operation(
-        "read_blob", "GET", "/{resource_id}/blobs/{file_id}", read_blob, parameters,
-        f"Read bytes that a {routes.spec.label} refers to", 200, None, "hello",
-        ("ETag", "Last-Modified", "Content-Disposition", "Accept-Ranges"), (400, 404, 410, 416), cached=True,
-        media_types=("application/octet-stream", "*/*"), schema=OCTETS, partial=True,
-    )  # fmt: skip
+        family="read_blob",
+        method="GET",
+        path="/{resource_id}/blobs/{file_id}",
+        handler=read_blob,
+        parameters=parameters,
+        summary=f"Read bytes that a {routes.spec.label} refers to",
+        headers=("ETag", "Last-Modified", "Content-Disposition", "Accept-Ranges"),
+        content={key: {"schema": OCTETS, "example": "hello"} for key in ("application/octet-stream", "*/*")},
+        other_statuses=(304, 206, 307),
+        refusals=(400, 404, 410, 416),
+    )
 
 
 async def _bytes_response(

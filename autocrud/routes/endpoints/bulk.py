@@ -130,10 +130,18 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         return _answer(results, prefers_minimal(request), outage)
 
     yield Operation(
-        "bulk", "POST", "/bulk", bulk, [*query.documented(), PREFER], f"Change many {routes.spec.label} resources",
-        200, BulkAnswer, _EXAMPLE, (), (400, 409, 413, 415, 422), request_body=_documented_body(routes),
-        more_content={NDJSON: {"schema": {"type": "string"}, "example": _EXAMPLE_LINES}},
-    )  # fmt: skip
+        family="bulk",
+        method="POST",
+        path="/bulk",
+        handler=bulk,
+        parameters=[*query.documented(), PREFER],
+        request_body=_documented_body(routes),
+        summary=f"Change many {routes.spec.label} resources",
+        model=BulkAnswer,
+        example=_EXAMPLE,
+        content={NDJSON: {"schema": {"type": "string"}, "example": _EXAMPLE_LINES}},
+        refusals=(400, 409, 413, 415, 422),
+    )
 
 
 async def _all_or_none(

@@ -75,10 +75,17 @@ def _operation(
 ) -> Operation:
     verb = family.partition("_")[0].title()
     return Operation(
-        family, method, path, handler, documented,
-        f"{verb} the {routes.spec.label} resources of a filter", 200, ByQueryAnswer, {"matched": 42, "changed": 42},
-        (), (400,), filters=True,
-    )  # fmt: skip
+        family=family,
+        method=method,
+        path=path,
+        handler=handler,
+        parameters=documented,
+        filters=True,
+        summary=f"{verb} the {routes.spec.label} resources of a filter",
+        model=ByQueryAnswer,
+        example={"matched": 42, "changed": 42},
+        refusals=(400,),
+    )
 
 
 def _answer(found: ByQueryResult, dry_run: bool) -> Response:

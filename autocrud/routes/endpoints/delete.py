@@ -34,9 +34,15 @@ def _delete(routes: ModelRoutes) -> Operation:
 
     summary = f"Delete a {routes.spec.label}"
     return Operation(
-        "delete", "DELETE", "/{resource_id}", delete, [RESOURCE_ID, IF_MATCH], summary, 204,
+        family="delete",
+        method="DELETE",
+        path="/{resource_id}",
+        handler=delete,
+        parameters=[RESOURCE_ID, IF_MATCH],
+        summary=summary,
+        status=204,
         refusals=routes.guarded(400, 404, 409, 410, 412),
-    )  # fmt: skip
+    )
 
 
 def _purge(routes: ModelRoutes) -> Operation:
@@ -54,9 +60,15 @@ def _purge(routes: ModelRoutes) -> Operation:
 
     path, summary = "/{resource_id}/permanently", f"Erase a {routes.spec.label} for good"
     return Operation(
-        "purge", "DELETE", path, purge, [RESOURCE_ID, IF_MATCH], summary, 204,
+        family="purge",
+        method="DELETE",
+        path=path,
+        handler=purge,
+        parameters=[RESOURCE_ID, IF_MATCH],
+        summary=summary,
+        status=204,
         refusals=routes.guarded(400, 404, 409, 412),
-    )  # fmt: skip
+    )
 
 
 def _restore(routes: ModelRoutes) -> Operation:
@@ -72,6 +84,15 @@ def _restore(routes: ModelRoutes) -> Operation:
     parameters = [RESOURCE_ID, *query.documented(), IF_MATCH, PREFER]
     summary = f"Restore a {routes.spec.label}"
     return Operation(
-        "restore", "POST", "/{resource_id}/restore", restore, parameters, summary, 200, routes.envelope,
-        routes.envelope_example, ("ETag",), routes.guarded(400, 404, 409, 412, 422), may_be_empty=True,
-    )  # fmt: skip
+        family="restore",
+        method="POST",
+        path="/{resource_id}/restore",
+        handler=restore,
+        parameters=parameters,
+        summary=summary,
+        model=routes.envelope,
+        headers=("ETag",),
+        example=routes.envelope_example,
+        other_statuses=(204,),
+        refusals=routes.guarded(400, 404, 409, 412, 422),
+    )

@@ -78,7 +78,17 @@ def _list(routes: ModelRoutes) -> Operation:
     summary = f"List {routes.spec.label} resources"
     model = page_model(routes.spec, expansion.model)
     return Operation(
-        "list", "GET", "", list_, query.documented(), summary, 200, model, example, ("Link",), (400,), filters=True
+        family="list",
+        method="GET",
+        path="",
+        handler=list_,
+        parameters=query.documented(),
+        filters=True,
+        summary=summary,
+        model=model,
+        headers=("Link",),
+        example=example,
+        refusals=(400,),
     )
 
 
@@ -95,9 +105,17 @@ def _count(routes: ModelRoutes) -> Operation:
 
     summary = f"Count {routes.spec.label} resources"
     return Operation(
-        "count", "GET", "/count", count, query.documented(), summary, 200, Count, {"count": 42}, (), (400,),
+        family="count",
+        method="GET",
+        path="/count",
+        handler=count,
+        parameters=query.documented(),
         filters=True,
-    )  # fmt: skip
+        summary=summary,
+        model=Count,
+        example={"count": 42},
+        refusals=(400,),
+    )
 
 
 def text_parameters(resolver: Resolver) -> list[Parameter]:

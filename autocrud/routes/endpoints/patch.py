@@ -45,19 +45,18 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         return written_response(request, resource, values)
 
     yield Operation(
-        "patch",
-        "PATCH",
-        "/{resource_id}",
-        patch,
-        [RESOURCE_ID, *query.documented(), IF_MATCH, PREFER],
-        f"Change a part of a {routes.spec.label}",
-        200,
-        routes.envelope,
-        routes.envelope_example,
-        ("ETag",),
-        routes.guarded(400, 404, 409, 410, 412, 413, 415, 422),
-        may_be_empty=True,
+        family="patch",
+        method="PATCH",
+        path="/{resource_id}",
+        handler=patch,
+        parameters=[RESOURCE_ID, *query.documented(), IF_MATCH, PREFER],
         request_body=_documented_body(routes),
+        summary=f"Change a part of a {routes.spec.label}",
+        model=routes.envelope,
+        headers=("ETag",),
+        example=routes.envelope_example,
+        other_statuses=(204,),
+        refusals=routes.guarded(400, 404, 409, 410, 412, 413, 415, 422),
     )
 
 

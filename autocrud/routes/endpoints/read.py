@@ -41,16 +41,15 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         return read_response(request, resource, values)
 
     yield Operation(
-        "read",
-        "GET",
-        "/{resource_id}",
-        read,
-        [RESOURCE_ID, *query.documented(), IF_NONE_MATCH],
-        f"Read a {routes.spec.label}",
-        200,
-        expansion.model,
-        routes.envelope_example,
-        ("ETag",),
-        (400, 404, 410),
-        cached=True,
+        family="read",
+        method="GET",
+        path="/{resource_id}",
+        handler=read,
+        parameters=[RESOURCE_ID, *query.documented(), IF_NONE_MATCH],
+        summary=f"Read a {routes.spec.label}",
+        model=expansion.model,
+        headers=("ETag",),
+        example=routes.envelope_example,
+        other_statuses=(304,),
+        refusals=(400, 404, 410),
     )

@@ -74,17 +74,16 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         return JsonResponse(b'{"items":[%s],"next_cursor":"%s"}' % (items, page.next_cursor.encode()), 200, headers)
 
     yield Operation(
-        "referrers",
-        "GET",
-        "/{resource_id}/referrers",
-        referrers,
-        [RESOURCE_ID, *query.documented()],
-        f"List what refers to a {routes.spec.label}",
-        200,
-        ReferrersPage,
-        _example(routes, references[0]),
-        ("Link",),
-        (400, 404, 410),
+        family="referrers",
+        method="GET",
+        path="/{resource_id}/referrers",
+        handler=referrers,
+        parameters=[RESOURCE_ID, *query.documented()],
+        summary=f"List what refers to a {routes.spec.label}",
+        model=ReferrersPage,
+        headers=("Link",),
+        example=_example(routes, references[0]),
+        refusals=(400, 404, 410),
     )
 
 

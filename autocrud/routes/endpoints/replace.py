@@ -63,19 +63,17 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         return written_response(request, resource, values, routes.location(request, resource_id))
 
     yield Operation(
-        "replace",
-        "PUT",
-        "/{resource_id}",
-        replace,
-        [RESOURCE_ID, *query.documented(), IF_MATCH, _IF_NONE_MATCH, PREFER, routes.body()],
-        f"Replace a {routes.spec.label}",
-        200,
-        routes.envelope,
-        routes.envelope_example,
-        ("ETag",),
-        routes.guarded(400, 404, 409, 410, 412, 413, 415, 422),
-        creates=True,
-        may_be_empty=True,
+        family="replace",
+        method="PUT",
+        path="/{resource_id}",
+        handler=replace,
+        parameters=[RESOURCE_ID, *query.documented(), IF_MATCH, _IF_NONE_MATCH, PREFER, routes.body()],
+        summary=f"Replace a {routes.spec.label}",
+        model=routes.envelope,
+        headers=("ETag",),
+        example=routes.envelope_example,
+        other_statuses=(201, 204),
+        refusals=routes.guarded(400, 404, 409, 410, 412, 413, 415, 422),
     )
 
 

@@ -98,9 +98,17 @@ def _list(routes: ModelRoutes) -> Operation:
     parameters = [RESOURCE_ID, *query.documented()]
     summary = f"List the revisions of a {routes.spec.label}"
     return Operation(
-        "revisions", "GET", _BASE, revisions, parameters, summary, 200, _page_model(routes.spec), example, ("Link",),
-        (400, 404, 410),
-    )  # fmt: skip
+        family="revisions",
+        method="GET",
+        path=_BASE,
+        handler=revisions,
+        parameters=parameters,
+        summary=summary,
+        model=_page_model(routes.spec),
+        headers=("Link",),
+        example=example,
+        refusals=(400, 404, 410),
+    )
 
 
 def _one(routes: ModelRoutes) -> Operation:
@@ -118,10 +126,18 @@ def _one(routes: ModelRoutes) -> Operation:
 
     parameters = [RESOURCE_ID, _REVISION_ID, *query.documented(), IF_NONE_MATCH]
     return Operation(
-        "revision", "GET", f"{_BASE}/{{revision_id}}", revision, parameters,
-        f"Read a revision of a {routes.spec.label}", 200, routes.envelope, routes.envelope_example, ("ETag",),
-        (400, 404, 410), cached=True,
-    )  # fmt: skip
+        family="revision",
+        method="GET",
+        path=f"{_BASE}/{{revision_id}}",
+        handler=revision,
+        parameters=parameters,
+        summary=f"Read a revision of a {routes.spec.label}",
+        model=routes.envelope,
+        headers=("ETag",),
+        example=routes.envelope_example,
+        other_statuses=(304,),
+        refusals=(400, 404, 410),
+    )
 
 
 def _diff(routes: ModelRoutes) -> Operation:
@@ -143,10 +159,15 @@ def _diff(routes: ModelRoutes) -> Operation:
 
     example = [{"op": "replace", "path": "/title", "value": "Emma"}]
     return Operation(
-        "diff", "GET", f"{_BASE}/diff", diff, [RESOURCE_ID, *query.documented()],
-        f"Compare two revisions of a {routes.spec.label}", 200, None, example, (), (400, 404, 410),
-        media_types=(JSON_PATCH,), schema=patch_schema(),
-    )  # fmt: skip
+        family="diff",
+        method="GET",
+        path=f"{_BASE}/diff",
+        handler=diff,
+        parameters=[RESOURCE_ID, *query.documented()],
+        summary=f"Compare two revisions of a {routes.spec.label}",
+        content={JSON_PATCH: {"schema": patch_schema(), "example": example}},
+        refusals=(400, 404, 410),
+    )
 
 
 def _switch(routes: ModelRoutes) -> Operation:
@@ -165,10 +186,18 @@ def _switch(routes: ModelRoutes) -> Operation:
 
     parameters = [RESOURCE_ID, _REVISION_ID, *query.documented(), IF_MATCH, PREFER]
     return Operation(
-        "switch", "POST", "/{resource_id}/switch/{revision_id}", switch, parameters,
-        f"Switch a {routes.spec.label} to a revision", 200, routes.envelope, routes.envelope_example, ("ETag",),
-        routes.guarded(400, 404, 409, 410, 412, 422), may_be_empty=True,
-    )  # fmt: skip
+        family="switch",
+        method="POST",
+        path="/{resource_id}/switch/{revision_id}",
+        handler=switch,
+        parameters=parameters,
+        summary=f"Switch a {routes.spec.label} to a revision",
+        model=routes.envelope,
+        headers=("ETag",),
+        example=routes.envelope_example,
+        other_statuses=(204,),
+        refusals=routes.guarded(400, 404, 409, 410, 412, 422),
+    )
 
 
 def _page_json(page: RevisionPage, parts: frozenset[str]) -> bytes:

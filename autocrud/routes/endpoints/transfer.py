@@ -144,9 +144,16 @@ def _export(routes: ModelRoutes) -> Operation:
         return NdjsonResponse(lines)
 
     return Operation(
-        "export", "GET", "/export", export, query.documented(), f"Export {label} resources", 200, None,
-        _line(routes.envelope_example), (), (400,), media_types=(NDJSON,), schema=_LINES, filters=True,
-    )  # fmt: skip
+        family="export",
+        method="GET",
+        path="/export",
+        handler=export,
+        parameters=query.documented(),
+        filters=True,
+        summary=f"Export {label} resources",
+        content={NDJSON: {"schema": _LINES, "example": _line(routes.envelope_example)}},
+        refusals=(400,),
+    )
 
 
 def _import(routes: ModelRoutes) -> Operation:
@@ -184,9 +191,16 @@ def _import(routes: ModelRoutes) -> Operation:
     counts = dict.fromkeys([fate.value for fate in Fate], 0) | {"failed": 0, "blobs": 0}
     example = json.dumps({"end": True, "line": 1, **counts, "created": 1})
     return Operation(
-        "import", "POST", "/import", import_, query.documented(), f"Import {label} resources", 200, None,
-        example, (), (400, 415), request_body=body, media_types=(NDJSON,), schema=_LINES,
-    )  # fmt: skip
+        family="import",
+        method="POST",
+        path="/import",
+        handler=import_,
+        parameters=query.documented(),
+        request_body=body,
+        summary=f"Import {label} resources",
+        content={NDJSON: {"schema": _LINES, "example": example}},
+        refusals=(400, 415),
+    )
 
 
 async def _told(reports: AsyncIterator[Refusal | Progress]) -> AsyncIterator[bytes]:

@@ -81,9 +81,18 @@ def _begin(routes: ModelRoutes) -> Operation:
 
     body = inspect.Parameter("body", inspect.Parameter.KEYWORD_ONLY, annotation=NewUpload)
     return Operation(
-        "begin_upload", "POST", _BASE, begin_upload, [body], f"Begin an upload for a {routes.spec.label}",
-        201, UploadState, _EXAMPLE, ("Location",), (400, 413, 415, 422),
-    )  # fmt: skip
+        family="begin_upload",
+        method="POST",
+        path=_BASE,
+        handler=begin_upload,
+        parameters=[body],
+        summary=f"Begin an upload for a {routes.spec.label}",
+        status=201,
+        model=UploadState,
+        headers=("Location",),
+        example=_EXAMPLE,
+        refusals=(400, 413, 415, 422),
+    )
 
 
 def _state(routes: ModelRoutes) -> Operation:
@@ -96,9 +105,16 @@ def _state(routes: ModelRoutes) -> Operation:
         return JsonResponse(_state_json(upload, parts), 200)
 
     return Operation(
-        "read_upload", "GET", _ONE, read_upload, [_UPLOAD_ID], "See how far an upload is", 200, UploadState, _EXAMPLE,
-        (), (400, 404),
-    )  # fmt: skip
+        family="read_upload",
+        method="GET",
+        path=_ONE,
+        handler=read_upload,
+        parameters=[_UPLOAD_ID],
+        summary="See how far an upload is",
+        model=UploadState,
+        example=_EXAMPLE,
+        refusals=(400, 404),
+    )
 
 
 def _part(routes: ModelRoutes) -> Operation:
@@ -116,9 +132,16 @@ def _part(routes: ModelRoutes) -> Operation:
 
     body = {"required": True, "content": {"application/octet-stream": {"schema": OCTETS_SCHEMA}}}
     return Operation(
-        "upload_part", "PUT", f"{_ONE}/parts/{{number}}", upload_part, [_UPLOAD_ID, _NUMBER], "Upload a part",
-        204, refusals=(400, 404, 413, 422), request_body=body,
-    )  # fmt: skip
+        family="upload_part",
+        method="PUT",
+        path=f"{_ONE}/parts/{{number}}",
+        handler=upload_part,
+        parameters=[_UPLOAD_ID, _NUMBER],
+        request_body=body,
+        summary="Upload a part",
+        status=204,
+        refusals=(400, 404, 413, 422),
+    )
 
 
 def _finish(routes: ModelRoutes) -> Operation:
@@ -131,9 +154,16 @@ def _finish(routes: ModelRoutes) -> Operation:
         return JsonResponse(binary.model_dump_json().encode(), 200)
 
     return Operation(
-        "finish_upload", "POST", f"{_ONE}/finish", finish_upload, [_UPLOAD_ID], "Finish an upload", 200, Binary,
-        EXAMPLE, (), (400, 404, 409),
-    )  # fmt: skip
+        family="finish_upload",
+        method="POST",
+        path=f"{_ONE}/finish",
+        handler=finish_upload,
+        parameters=[_UPLOAD_ID],
+        summary="Finish an upload",
+        model=Binary,
+        example=EXAMPLE,
+        refusals=(400, 404, 409),
+    )
 
 
 def _abort(routes: ModelRoutes) -> Operation:
@@ -146,7 +176,14 @@ def _abort(routes: ModelRoutes) -> Operation:
         return Response(status_code=204)
 
     return Operation(
-        "abort_upload", "DELETE", _ONE, abort_upload, [_UPLOAD_ID], "Abort an upload", 204, refusals=(400, 404)
+        family="abort_upload",
+        method="DELETE",
+        path=_ONE,
+        handler=abort_upload,
+        parameters=[_UPLOAD_ID],
+        summary="Abort an upload",
+        status=204,
+        refusals=(400, 404),
     )
 
 
