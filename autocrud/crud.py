@@ -169,14 +169,14 @@ class AutoCRUD:
             )
             for operation in operations(routes, registered.families):
                 mount.add(routes, operation, registered.dependencies)
-            mount.describe(spec)
-        mount.settle()
+            mount.add_tag(spec)
+        mount.order_routes()
         app.add_exception_handler(AutoCRUDError, answer_problem)
         inner: Any = app.router.lifespan_context
 
         @asynccontextmanager
         async def lifespan(application: Any) -> AsyncIterator[Mapping[str, Any] | None]:
-            mount.settle()
+            mount.order_routes()
             async with self.running(), inner(application) as state:
                 yield state
 

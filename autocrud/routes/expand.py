@@ -13,9 +13,10 @@ from starlette.responses import Response
 from autocrud.references.expand import Expanded
 from autocrud.references.graph import Reference
 from autocrud.routes.operation import ModelRoutes
-from autocrud.routes.request.etag import etag, is_known
+from autocrud.routes.request.etag import etag, matches_if_none_match
 from autocrud.routes.request.query_parameters import PARTS, Parameter
 from autocrud.routes.response.envelope import JsonResponse, envelope, envelope_model, without_default
+from autocrud.schema.nouns import begin_sentence, to_noun
 from autocrud.versioning.stored_resource import Resource
 
 _ALL_PARTS = frozenset(PARTS)
@@ -71,12 +72,12 @@ class Expansion:
         return create_model(
             f"{label}ExpandedResource",
             __base__=self._routes.envelope,
-            __doc__=f"A {label} with its metadata, its current revision and the resources that `expand` adds."
-            " `returns` selects the parts.",
+            __doc__=f"{begin_sentence(to_noun(label))} with its metadata, its current revision and the resources"
+            " that `expand` adds. `returns` selects parts.",
             expanded=(expanded, Field(default=None, json_schema_extra=without_default)),
         )
 
-    async def envelopes(self, resources: Sequence[Resource[Any]], values: dict[str, Any]) -> list[bytes]:
+    async def build_envelopes(self, resources: Sequence[Resource[Any]], values: dict[str, Any]) -> list[bytes]:
         """Return the JSON envelopes of resources, with the parts, fields and references that the parameters select."""
         returns, fields, names = values["returns"], values["fields"], values.get("expand")
         plain = [envelope(resource, returns, fields) for resource in resources]
@@ -95,7 +96,7 @@ class Expansion:
         tags = ",".join(item.tag if item else "" for target in expanded.values() for item in _as_list(target))
         tag = f"{resource.tag}-{crc32(tags.encode()):08x}"
         headers = {"etag": etag(tag)}
-        if is_known(request, tag):
+        if matches_if_none_match(request, tag):
             return Response(status_code=304, headers=headers)
         content = envelope(resource, values["returns"], values["fields"])
         return JsonResponse(_add_expanded(content, _to_json(expanded)), 200, headers)

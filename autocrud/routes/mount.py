@@ -77,18 +77,18 @@ class Mount:
         if operation.request_body is not None:
             extra["requestBody"] = operation.request_body
         if operation.filters:
-            components = routes.filters.documented()
+            components = routes.filters.to_openapi()
             self._filters.update(components)
             extra["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in components]
         return extra
 
-    def describe(self, spec: ModelSpec[Any]) -> None:
+    def add_tag(self, spec: ModelSpec[Any]) -> None:
         """Add the model's tag, with the first paragraph of the model's docstring."""
         text = description_of(spec.model.__doc__).partition("\n\n")[0]
         tags = self._app.openapi_tags or []
         self._app.openapi_tags = [*tags, {"name": spec.label, "description": text}]
 
-    def settle(self) -> None:
+    def order_routes(self) -> None:
         """Order the routes so that the application's own routes win over those of this registry.
 
         Own routes on or under the path of a collection come first. A registry's route has no effect, and is removed, if

@@ -1,4 +1,4 @@
-"""An operation of one model: what OpenAPI shows of it, and the handler that serves it."""
+"""Operation of a model: its OpenAPI description and the handler that serves it."""
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
@@ -23,6 +23,7 @@ from autocrud.routes.response.envelope import envelope_model
 from autocrud.routes.response.problems import MEDIA_TYPE, STATUSES
 from autocrud.routes.response.schema_examples import example_of
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.nouns import add_article, pluralize, to_noun
 
 ACCEPT_PATCH = "application/json-patch+json, application/merge-patch+json"
 HEAD_ONLY = "autocrud.head"  # in the scope of a HEAD, whose answer's body nobody reads
@@ -31,14 +32,14 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class Documented:
-    """An endpoint with the signature that OpenAPI is to show, in front of a handler that takes the bare request.
+    """Endpoint with the signature for OpenAPI, in front of a handler that takes the bare request.
 
-    FastAPI would read each parameter of each request through the signature, and the body through Python objects; the
-    handler reads only what is there, and passes the body on as bytes.
+    FastAPI would read every parameter through the signature, and the body into Python objects. The handler reads only
+    the parameters that are given, and passes the body on as bytes.
 
     Args:
-        allow: all methods of the path, of which this endpoint serves one.
-        current_user: the dependency that tells who is asking.
+        allow: methods of the path, including this endpoint's.
+        current_user: dependency that returns the current user.
     """
 
     def __init__(
@@ -55,12 +56,12 @@ class Documented:
 
 
 class OperationRoute(APIRoute):
-    """The route of a `Documented` endpoint. Dependencies, where there are any, are solved by FastAPI as usual."""
+    """Route of a `Documented` endpoint. FastAPI solves its dependencies as usual."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """As usual, but for paths of other models by far the quicker: routes are matched one after the other.
+        """Match as usual, but skip paths of other models early, because routes are tried one after the other.
 
-        HEAD goes where GET does, and OPTIONS to the first route of the path.
+        HEAD goes to the route of GET, and OPTIONS to the first route of the path.
         """
         if self.path_format.partition("{")[0] not in scope["path"]:
             return Match.NONE, {}
@@ -70,7 +71,7 @@ class OperationRoute(APIRoute):
         return match, child
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As usual, but what is not allowed is told what is, on the whole path (RFC 9110, 15.5.6)."""
+        """Serve as usual. Answer OPTIONS and 405 with the allowed methods of the whole path (RFC 9110, 15.5.6)."""
         if scope["method"] == "OPTIONS":
             headers = {"Allow": self._allowed()}
             if "PATCH" in self._documented.allow:
@@ -125,7 +126,7 @@ class OperationRoute(APIRoute):
 
 
 def _without_body(send: Send) -> Send:
-    """A `send` that keeps the headers, those of the body's length and type too (RFC 9110, 9.3.2)."""
+    """Return a `send` that drops the body and keeps its headers (RFC 9110, 9.3.2)."""
 
     async def send_head(message: Message) -> None:
         if message["type"] == "http.response.body":
@@ -136,7 +137,7 @@ def _without_body(send: Send) -> Send:
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The problems that an operation documents, and the ones that any may meet."""
+    """Return the problems of an operation in the form of OpenAPI, with the default problem."""
     titles: dict[int, list[str]] = {}
     for kind, (status, title) in STATUSES.items():
         titles.setdefault(status, []).append(f"{title} (`{kind.code}`)")
@@ -210,14 +211,14 @@ def _headers(*names: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRoutes:
-    """What the operations of one model have in common.
+    """Common settings of a model's operations.
 
     Args:
-        path: the collection's, as in `/v1/movie`.
-        max_body_bytes: longer bodies are refused.
-        require_if_match: whether writes need a precondition.
-        current_user: the dependency that tells who is asking.
-        redirect_seconds: how long the URL of a blob works, to which a client is sent that wants it; 0 for none.
+        path: path of the collection, such as `/v1/movie`.
+        max_body_bytes: maximum length of a request body.
+        require_if_match: writes need a precondition.
+        current_user: dependency that returns the current user.
+        redirect_seconds: lifetime of a blob's URL for redirects; 0 turns redirects off.
     """
 
     manager: ResourceManager[Any]
@@ -229,56 +230,66 @@ class ModelRoutes:
 
     @property
     def spec(self) -> ModelSpec[Any]:
-        """The model."""
+        """Spec of the model."""
         return self.manager.spec
+
+    @cached_property
+    def noun(self) -> str:
+        """Noun of a resource with its article, such as "a movie"."""
+        return add_article(to_noun(self.spec.label))
+
+    @cached_property
+    def nouns(self) -> str:
+        """Plural noun of the resources, such as "movies"."""
+        return pluralize(to_noun(self.spec.label))
 
     @property
     def needs_if_match(self) -> str | None:
-        """The model's name, where writes need a precondition."""
+        """Name of the model if writes need a precondition, else None."""
         return self.spec.name if self.require_if_match else None
 
     def guarded(self, *statuses: int) -> tuple[int, ...]:
-        """The problems of a write, with the one that a missing precondition is."""
+        """Return the statuses of a write's problems, with 428 if writes need a precondition."""
         return (*statuses, 428) if self.require_if_match else statuses
 
     def query(self, parameters: Sequence[Parameter], *, filters: bool = False) -> QueryReader:
-        """A reader of these parameters, and of the model's filters where they are wanted."""
+        """Return a reader of these parameters, and of the model's filters if `filters` is set."""
         return QueryReader(parameters, self.filters if filters else None, schema=self.stored_schema)
 
     @cached_property
     def filters(self) -> Filters:
-        """The filters of the model's index fields."""
+        """Filters of the model's index fields."""
         return Filters(self.manager.fields, self.spec.label)
 
     def location(self, request: Request, resource_id: str) -> str:
-        """Where a resource is, as the client sees it."""
+        """Return the URL path of a resource as the client sees it."""
         return f"{request.scope.get('root_path', '')}{self.path}/{resource_id}"
 
     @cached_property
     def stored_schema(self) -> dict[str, Any]:
-        """The JSON schema of the data as it is stored."""
+        """JSON schema of the stored data."""
         return self.spec.adapter.json_schema(mode="serialization")
 
     @cached_property
     def envelope(self) -> type[BaseModel]:
-        """The model's envelope, for OpenAPI."""
+        """Envelope of the model, for OpenAPI."""
         return envelope_model(self.spec)
 
     @cached_property
     def example(self) -> Any:
-        """An example body."""
+        """Example of a request body."""
         return example_of(self.spec.adapter.json_schema())
 
     @cached_property
     def envelope_example(self) -> Any:
-        """An example envelope."""
+        """Example of an envelope."""
         stored = example_of(self.stored_schema)
         meta = example_of(ResourceMeta.model_json_schema(mode="serialization"))
         revision = example_of(RevisionInfo.model_json_schema(mode="serialization"))
         return {"data": stored, "meta": meta | {"is_deleted": False}, "revision_info": revision}
 
     def body(self) -> inspect.Parameter:
-        """The model as a request body, for OpenAPI."""
+        """Return the model as a request body, for OpenAPI."""
         model: Any = self.spec.model
         annotation = Annotated[model, Body(examples=[self.example])]
         return inspect.Parameter("body", inspect.Parameter.KEYWORD_ONLY, annotation=annotation)

@@ -1,4 +1,4 @@
-"""The table of route families. A new family is a file beside this one, and its line here."""
+"""Route table: the families of operations. A new family is a file in `endpoints/` and a row here."""
 
 from collections.abc import Callable, Iterator
 
@@ -51,5 +51,5 @@ FAMILIES = frozenset(
 
 
 def operations(routes: ModelRoutes, families: frozenset[str]) -> list[Operation]:
-    """The operations of one model that belong to these families, in the order in which they are matched."""
+    """Return a model's operations of these families, in the order of matching."""
     return [operation for module in _MODULES for operation in module(routes) if operation.family in families]

@@ -39,6 +39,12 @@ def add_article(noun: str) -> str:
     return f"{'an' if is_vowel else 'a'} {noun}"
 
 
+def begin_sentence(noun: str) -> str:
+    """Return a noun with its article and a capital, as a sentence begins: `An article`."""
+    text = add_article(noun)
+    return text[0].upper() + text[1:]
+
+
 def pluralize(noun: str) -> str:
     """Return the plural of a noun by its spelling: `movies`, `categories`, `boxes`, `days`, `persons`."""
     return next(pattern.sub(ending, noun, count=1) for pattern, ending in _PLURALS if pattern.search(noun))

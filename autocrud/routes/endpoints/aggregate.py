@@ -1,4 +1,4 @@
-"""`GET /{model}/aggregate`: what resources come to, in groups."""
+"""Endpoint `GET /{model}/aggregate`: figures of groups of resources."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -13,39 +13,39 @@ from autocrud.query.aggregation import Function, Metric
 from autocrud.query.resolver import Resolver
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.request.filters import QB
-from autocrud.routes.request.query_parameters import CURSOR, INCLUDE_DELETED, Parameter, enumerated, next_page
+from autocrud.routes.request.query_parameters import CURSOR, INCLUDE_DELETED, Parameter, choices_parameter, next_page
 from autocrud.routes.response.envelope import JsonResponse
 
 _LIMIT = Parameter(
-    "limit", Annotated[int, Query(ge=1, le=MAX_GROUPS)], 100, f"The most groups, from 1 to {MAX_GROUPS}.", 100
+    "limit", Annotated[int, Query(ge=1, le=MAX_GROUPS)], 100, f"Maximum number of groups, from 1 to {MAX_GROUPS}.", 100
 )
 
 
 class AggregatedGroup(BaseModel):
-    """The resources of one key: null where they have no value of the field."""
+    """Group of resources with equal values. A key is null for resources without a value."""
 
     key: dict[str, Any] = Field(examples=[{"genre": "jazz"}])
     values: dict[str, Any] = Field(examples=[{"count": 12, "avg:price": "9.75"}])
 
 
 class AggregatedGroups(BaseModel):
-    """A page of groups, in the order of their keys, or of a metric."""
+    """Page of groups, in the order of their keys or of a metric."""
 
     groups: list[AggregatedGroup]
-    next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last one.")
+    next_cursor: str | None = Field(description="Send it as `cursor` to get the next page; null on the last page.")
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
-    """The family `aggregate`."""
+    """Yield the operation of the family `aggregate`."""
     manager = routes.manager
     parameters = [*_parameters(manager.fields), _LIMIT, CURSOR, QB, INCLUDE_DELETED]
     query = routes.query(parameters, filters=True)
 
     async def aggregate(request: Request) -> Response:
-        """How many resources there are for each value of some fields, and what other fields of them come to.
+        """Return counts, sums, averages and extremes of the resources that match all filters, per group.
 
-        Sums and averages of integers and decimals are exact; decimals are texts, as in the data. A list field groups
-        by its items. Without `group_by` there is one group, of all that the filters select.
+        Without `group_by` there is one group. A list field groups by its items. Sums and averages of integers and
+        decimals are exact; decimals are texts, as in the data.
         """
         values, where = query.read(request)
         page = await manager.aggregate(where, **{name: value for name, value in values.items() if name != "qb"})
@@ -55,13 +55,13 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         return JsonResponse(to_json(page), 200, headers)
 
     example = {"groups": [{"key": {}, "values": {"count": 42}}], "next_cursor": None}
-    summary = f"Aggregate {routes.spec.label} resources"
+    summary = f"Aggregate {routes.nouns}"
     yield Operation(
         family="aggregate",
         method="GET",
         path="/aggregate",
         handler=aggregate,
-        parameters=query.documented(),
+        parameters=query.to_openapi(),
         filters=True,
         summary=summary,
         model=AggregatedGroups,
@@ -80,13 +80,15 @@ def _parameters(resolver: Resolver) -> list[Parameter]:
         if Metric(function, field).is_supported()
     ]
     return [
-        enumerated("group_by", names, None, "The fields whose values make the groups.", names[0]),
-        enumerated("metrics", ["count", *metrics], "count", "The figures of each group.", f"count,distinct:{names[0]}"),
-        enumerated(
+        choices_parameter("group_by", names, None, "Fields to group by.", names[0]),
+        choices_parameter(
+            "metrics", ["count", *metrics], "count", "Metrics of each group.", f"count,distinct:{names[0]}"
+        ),
+        choices_parameter(
             "sort",
             [f"{sign}{name}" for name in ("count", *metrics) for sign in ("", "-")],
             None,
-            "One of the metrics, with `-` for descending; then the first groups are all that there are to see.",
+            "Metric to sort by, with `-` for descending. Only the first `limit` groups are returned then.",
             "-count",
             most=1,
         ),

@@ -1,4 +1,4 @@
-"""`POST /{model}/blobs`, and `GET /{model}/{resource_id}/blobs/{file_id}`: bytes in, bytes out."""
+"""Endpoints that upload blobs and download them through a resource."""
 
 import inspect
 import logging
@@ -15,7 +15,7 @@ from autocrud.errors import AutoCRUDError
 from autocrud.manager.blobs import ResourceBlobs, StoredBlob
 from autocrud.routes.operation import HEAD_ONLY, ModelRoutes, Operation
 from autocrud.routes.request.byte_ranges import Span, http_date, is_unchanged_since, ranges_of
-from autocrud.routes.request.etag import etag, is_known
+from autocrud.routes.request.etag import etag, matches_if_none_match
 from autocrud.routes.request.query_parameters import IF_NONE_MATCH, INCLUDE_DELETED, RESOURCE_ID, Parameter, header
 from autocrud.routes.request.upload_stream import upload_stream
 from autocrud.routes.response.envelope import JsonResponse
@@ -28,11 +28,11 @@ _FILENAME = Parameter(
     "filename",
     Annotated[str, StringConstraints(pattern=FILENAME_PATTERN)],
     None,
-    "The name of the file, where the body is the file.",
+    "Name of the file, if the body is the file.",
     "hello.txt",
 )
 _REDIRECT = Parameter(
-    "redirect", bool, False, "The answer may be a 307 to a URL that works for a short while, where that is set up."
+    "redirect", bool, False, "Allow a 307 to a temporary URL, if the service is configured for redirects."
 )
 _FILE_ID = inspect.Parameter(
     "file_id",
@@ -42,12 +42,12 @@ _FILE_ID = inspect.Parameter(
         Path(description="The SHA-256 of the bytes.", pattern=FILE_ID_PATTERN, examples=[EXAMPLE["file_id"]]),
     ],
 )
-_RANGE = header("Range", "Only these bytes: 206, or 416 where there are none.", "bytes=0-4")
-_IF_RANGE = header("If-Range", "The range only of what has this `ETag` or date, else all of it.", '"x"')
+_RANGE = header("Range", "Ranges of bytes to return: 206, or 416 if none can be satisfied.", "bytes=0-4")
+_IF_RANGE = header("If-Range", "Return the range only if the blob has this `ETag` or date, else the whole blob.", '"x"')
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
-    """The families `upload_blob` and `read_blob`, of models that have a binary field."""
+    """Yield the operations of `upload_blob` and `read_blob`, for models with a binary field."""
     if routes.spec.has_blobs:
         yield _upload(routes)
         yield _read(routes)
@@ -57,9 +57,10 @@ def _upload(routes: ModelRoutes) -> Operation:
     blobs, query = routes.manager.blobs, routes.query([_FILENAME])
 
     async def upload_blob(request: Request) -> Response:
-        """Upload bytes of any size: as the body, or as the one file of a form. The answer is what a resource refers by.
+        """Upload a blob of any size, as the body or as the only file of a form.
 
-        Equal bytes are stored once. They can be read once a resource refers to them.
+        The answer is the value of a `Binary` field. Equal bytes are stored once. A blob can be downloaded once a
+        resource refers to it.
         """
         filename = query.read(request)[0]["filename"]
         file = await upload_stream(request, blobs.max_bytes, filename)
@@ -76,9 +77,9 @@ def _upload(routes: ModelRoutes) -> Operation:
         method="POST",
         path="/blobs",
         handler=upload_blob,
-        parameters=query.documented(),
+        parameters=query.to_openapi(),
         request_body=body,
-        summary=f"Upload bytes for a {routes.spec.label}",
+        summary=f"Upload a blob for {routes.noun}",
         status=201,
         model=Binary,
         example=EXAMPLE,
@@ -90,9 +91,9 @@ def _read(routes: ModelRoutes) -> Operation:
     blobs, query = routes.manager.blobs, routes.query([INCLUDE_DELETED, _REDIRECT])
 
     async def read_blob(request: Request) -> Response:
-        """The bytes that a revision of this resource refers to; only through it can they be read.
+        """Download a blob through a resource with a revision that refers to it.
 
-        Read whole, they are verified, and an answer that ends before its `Content-Length` is damaged.
+        A full download is verified against the hash. An answer shorter than its `Content-Length` is damaged.
         """
         values = query.read(request)[0]
         file_id = request.path_params["file_id"]
@@ -105,7 +106,7 @@ def _read(routes: ModelRoutes) -> Operation:
             "content-disposition": _disposition(stored.filename),
             "x-content-type-options": "nosniff",
         }
-        if is_known(request, file_id) or is_unchanged_since(request, stored.created_time):
+        if matches_if_none_match(request, file_id) or is_unchanged_since(request, stored.created_time):
             return Response(status_code=304, headers=headers)
         if values["redirect"] and routes.redirect_seconds:
             described = {"content-type": stored.content_type, "content-disposition": headers["content-disposition"]}
@@ -115,14 +116,14 @@ def _read(routes: ModelRoutes) -> Operation:
         spans = ranges_of(request, file_id, stored.created_time, stored.blob.size)
         return await _bytes_response(request, blobs, stored, spans, headers)
 
-    parameters = [RESOURCE_ID, _FILE_ID, *query.documented(), IF_NONE_MATCH, _RANGE, _IF_RANGE]
+    parameters = [RESOURCE_ID, _FILE_ID, *query.to_openapi(), IF_NONE_MATCH, _RANGE, _IF_RANGE]
     return Operation(
         family="read_blob",
         method="GET",
         path="/{resource_id}/blobs/{file_id}",
         handler=read_blob,
         parameters=parameters,
-        summary=f"Read bytes that a {routes.spec.label} refers to",
+        summary=f"Download a blob of {routes.noun}",
         headers=("ETag", "Last-Modified", "Content-Disposition", "Accept-Ranges"),
         content={key: {"schema": OCTETS, "example": "hello"} for key in ("application/octet-stream", "*/*")},
         other_statuses=(304, 206, 307),
@@ -133,7 +134,7 @@ def _read(routes: ModelRoutes) -> Operation:
 async def _bytes_response(
     request: Request, blobs: ResourceBlobs, stored: StoredBlob, spans: Sequence[Span], headers: dict[str, str]
 ) -> Response:
-    """All bytes, those of one range, or of several as `multipart/byteranges` (RFC 9110, 14.6)."""
+    """Return all bytes, one range, or several ranges as `multipart/byteranges` (RFC 9110, 14.6)."""
     size, kind = stored.blob.size, stored.content_type
     if len(spans) > 1:
         boundary = uuid4().hex
@@ -141,7 +142,7 @@ async def _bytes_response(
         heads = [f"{opening} {start}-{end - 1}/{size}\r\n\r\n".encode() for start, end in spans]
         tail = f"\r\n--{boundary}--\r\n".encode()
         length = sum(end - start for start, end in spans) + sum(map(len, heads)) + len(tail)
-        pieces = _several(blobs, stored, spans, heads, tail)
+        pieces = _multipart_pieces(blobs, stored, spans, heads, tail)
         kind = f"multipart/byteranges; boundary={boundary}"
     else:
         start, end = spans[0] if spans else (0, size)
@@ -154,10 +155,10 @@ async def _bytes_response(
         return Response(status_code=status, headers=headers)
     # What is wrong from the start is still a problem with a status of its own.
     first = await anext(pieces, b"")
-    return StreamingResponse(_rest(first, pieces, stored), status, headers)
+    return StreamingResponse(_remaining_pieces(first, pieces, stored), status, headers)
 
 
-async def _several(
+async def _multipart_pieces(
     blobs: ResourceBlobs, stored: StoredBlob, spans: Sequence[Span], heads: Sequence[bytes], tail: bytes
 ) -> AsyncIterator[bytes]:
     for (start, end), head in zip(spans, heads, strict=True):
@@ -167,8 +168,8 @@ async def _several(
     yield tail
 
 
-async def _rest(first: bytes, pieces: AsyncIterator[bytes], stored: StoredBlob) -> AsyncIterator[bytes]:
-    """The pieces; an error ends the connection, so that nobody takes what came for the whole."""
+async def _remaining_pieces(first: bytes, pieces: AsyncIterator[bytes], stored: StoredBlob) -> AsyncIterator[bytes]:
+    """Yield the remaining pieces. An error ends the connection, so that a partial blob cannot look complete."""
     yield first
     try:
         async for piece in pieces:
@@ -179,7 +180,7 @@ async def _rest(first: bytes, pieces: AsyncIterator[bytes], stored: StoredBlob) 
 
 
 def _disposition(filename: str | None) -> str:
-    """To be saved and never shown in a page (RFC 6266); a name beyond ASCII as RFC 8187 has it."""
+    """Return a `Content-Disposition` that saves the file and never displays it (RFC 6266, RFC 8187)."""
     if filename is None:
         return "attachment"
     plain = "".join(char if char.isascii() and char not in '"\\' else "_" for char in filename)

@@ -1,4 +1,4 @@
-"""`POST /{model}/bulk`: many operations on a model's resources in one request, streamed both ways."""
+"""Endpoint `POST /{model}/bulk`: many operations in one request, streamed in both directions."""
 
 import asyncio
 import logging
@@ -36,44 +36,48 @@ logger = logging.getLogger(__name__)
 NDJSON = "application/x-ndjson"
 MAX_ATOMIC = 5000  # operations
 _LINES = frozenset({NDJSON, "application/ndjson", "application/jsonl"})
-_ATOMIC = Parameter("atomic", bool, False, f"All of the operations, of which there may be {MAX_ATOMIC}, or none.")
+_ATOMIC = Parameter("atomic", bool, False, f"Apply all operations, at most {MAX_ATOMIC}, or none.")
 _STATUS = {BulkOp.create: 201, BulkOp.delete: 204}
 
 
 class BulkItem(BaseModel):
-    """What one operation came to."""
+    """Result of an operation."""
 
-    index: int = Field(description="Its place among the operations, from 0.", examples=[0])
-    status: int = Field(description="As the operation alone would have had it.", examples=[201])
-    id: str | None = Field(description="The resource's id.", examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"])
-    version: int = Field(0, description="Of the resource now.", examples=[1])
-    etag: str = Field("", description="Of the resource now, for `if_match`.", examples=['"1-20260102030405000000"'])
-    outcome: str = Field("", description="`unknown` where it may have been done all the same: a read tells.")
-    problem: Problem | None = Field(None, description="What refused it.")
+    index: int = Field(description="Position of the operation, from 0.", examples=[0])
+    status: int = Field(description="Status that the operation would have alone.", examples=[201])
+    id: str | None = Field(description="Id of the resource.", examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"])
+    version: int = Field(0, description="Version of the resource after the operation.", examples=[1])
+    etag: str = Field(
+        "",
+        description="Tag after the operation.",
+        examples=['"1-20260102030405000000"'],
+    )
+    outcome: str = Field("", description="`unknown` if the operation may have taken effect; a read shows the outcome.")
+    problem: Problem | None = Field(None, description="Problem that refused the operation.")
 
 
 class BulkAnswer(BaseModel):
-    """What each operation came to."""
+    """Results of all operations."""
 
-    items: list[BulkItem] = Field(description="With `Prefer: return=minimal` those that failed.")
+    items: list[BulkItem] = Field(description="Results; with `Prefer: return=minimal` only the failed operations.")
     succeeded: int = Field(examples=[1])
     failed: int = Field(examples=[0])
-    problem: Problem | None = Field(None, description="Why the operations behind the items were not begun.")
+    problem: Problem | None = Field(None, description="Outage because of which later operations were not started.")
 
 
 class BulkResponse(Response):
-    """Lines that go out while the request comes in.
+    """Streams lines while the request arrives.
 
-    Starlette's own streaming response listens for a disconnect, and would take the request's body for it.
+    Starlette's own streaming response listens for a disconnect, and would consume the request's body.
     """
 
     def __init__(self, lines: AsyncGenerator[bytes, None]) -> None:
         super().__init__(media_type=NDJSON)
         del self.headers["content-length"]
-        self._lines = lines
+        self._answer_lines = lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the lines as the client takes them; a client that goes away ends them."""
+        """Send lines as fast as the client reads them. Stop if the client disconnects."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         spool = SpooledBuffer()
         filling = asyncio.ensure_future(self._fill(spool))
@@ -92,41 +96,39 @@ class BulkResponse(Response):
 
     async def _fill(self, spool: SpooledBuffer) -> None:
         try:
-            async for lines in self._lines:
+            async for lines in self._answer_lines:
                 await spool.put(lines)
         finally:
-            await self._lines.aclose()
+            await self._answer_lines.aclose()
             await spool.end()
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
-    """The family `bulk`."""
+    """Yield the operation of the family `bulk`."""
     manager, limit, query = routes.manager, routes.max_body_bytes, routes.query([_ATOMIC])
     reader = OperationReader(routes.spec, limit, routes.needs_if_match)
 
     async def bulk(request: Request) -> Response:
         """Create, update, patch, delete and restore resources: one operation per line of NDJSON, or a JSON array.
 
-        Each operation stands on its own, in order, and has a result of its own, with the status that it would have
-        had alone. NDJSON is read and answered as it arrives, without an end. With `Prefer: return=minimal` only the
-        failures come back, and a last line with the numbers.
-
-        With `atomic=true` all of the operations are done, or none: then a refusal is 409, and lists the results.
+        Operations are carried out in order. Each has its own result, with the status that it would have alone. NDJSON
+        is answered while it is read, without a limit. `Prefer: return=minimal` returns only failures and the totals.
+        With `atomic=true` either all operations take effect, or none; a refusal is then 409 and lists the results.
         """
         atomic, is_lines = query.read(request)[0]["atomic"], _is_lines(request)
         if is_lines and not atomic:
-            portions = reader.portions(request.stream())
+            portions = reader.read_lines(request.stream())
             found = manager.bulk.stream(portions, by=user_of(request), max_bytes=limit)
-            return BulkResponse(_lines(found, prefers_minimal(request)))
+            return BulkResponse(_answer_lines(found, prefers_minimal(request)))
         body = await read_body(request, limit)
         if is_lines:
-            asked = [operation async for portion in reader.portions(_one(body)) for operation in portion]
+            operations = [operation async for portion in reader.read_lines(_single(body)) for operation in portion]
         else:
-            asked = reader.array(body)
+            operations = reader.read_array(body)
         if atomic:
-            return await _all_or_none(routes, request, asked, is_lines)
-        stream = manager.bulk.stream(_one(asked), by=user_of(request), max_bytes=limit)
-        results, outage = await _collected(stream)
+            return await _all_or_none(routes, request, operations, is_lines)
+        stream = manager.bulk.stream(_single(operations), by=user_of(request), max_bytes=limit)
+        results, outage = await _collect(stream)
         return _answer(results, prefers_minimal(request), outage)
 
     yield Operation(
@@ -134,9 +136,9 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         method="POST",
         path="/bulk",
         handler=bulk,
-        parameters=[*query.documented(), PREFER],
+        parameters=[*query.to_openapi(), PREFER],
         request_body=_documented_body(routes),
-        summary=f"Change many {routes.spec.label} resources",
+        summary=f"Write many {routes.nouns}",
         model=BulkAnswer,
         example=_EXAMPLE,
         content={NDJSON: {"schema": {"type": "string"}, "example": _EXAMPLE_LINES}},
@@ -145,13 +147,13 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
 
 
 async def _all_or_none(
-    routes: ModelRoutes, request: Request, asked: Sequence[BulkOperation], is_lines: bool
+    routes: ModelRoutes, request: Request, operations: Sequence[BulkOperation], is_lines: bool
 ) -> Response:
-    if len(asked) > MAX_ATOMIC:
+    if len(operations) > MAX_ATOMIC:
         found = FieldError("atomic", f"takes at most {MAX_ATOMIC} operations")
-        raise InvalidData("There are too many operations for one commit.", [found])
+        raise InvalidData("The request has too many operations for one commit.", [found])
     try:
-        results = await routes.manager.bulk.atomic(asked, by=user_of(request), max_bytes=routes.max_body_bytes)
+        results = await routes.manager.bulk.atomic(operations, by=user_of(request), max_bytes=routes.max_body_bytes)
     except BulkRefused as refused:
         status, title = STATUSES[BulkRefused]
         items = [from_json(line_of(result)) for result in refused.results if isinstance(result, BulkResult)]
@@ -162,8 +164,8 @@ async def _all_or_none(
     return Response(content, 200, media_type=NDJSON)
 
 
-async def _lines(found: AsyncGenerator[list[BulkResult], None], minimal: bool) -> AsyncGenerator[bytes, None]:
-    """The answer's lines, chunk by chunk."""
+async def _answer_lines(found: AsyncGenerator[list[BulkResult], None], minimal: bool) -> AsyncGenerator[bytes, None]:
+    """Yield the answer's lines, chunk by chunk."""
     begun = failed = 0
     try:
         async for results in found:
@@ -180,7 +182,7 @@ async def _lines(found: AsyncGenerator[list[BulkResult], None], minimal: bool) -
         await found.aclose()
 
 
-async def _collected(
+async def _collect(
     found: AsyncGenerator[list[BulkResult], None],
 ) -> tuple[list[BulkResult], StorageUnavailable | None]:
     results: list[BulkResult] = []
@@ -192,21 +194,21 @@ async def _collected(
     return results, None
 
 
-async def _one(item: Any) -> AsyncGenerator[Any, None]:
+async def _single(item: Any) -> AsyncGenerator[Any, None]:
     yield item
 
 
 def _answer(results: Sequence[BulkResult], minimal: bool, outage: StorageUnavailable | None) -> Response:
     failures = [result for result in results if result.error is not None]
-    shown = failures if minimal else results
-    items = b",".join([line_of(result)[:-1] for result in shown])
-    more = b"" if outage is None else b',"problem":%s' % bytes(problem_of(outage).body)
+    visible_results = failures if minimal else results
+    items = b",".join([line_of(result)[:-1] for result in visible_results])
+    members = b"" if outage is None else b',"problem":%s' % bytes(problem_of(outage).body)
     numbers = (len(results) - len(failures), len(failures))
-    return JsonResponse(b'{"items":[%s],"succeeded":%d,"failed":%d%s}' % (items, *numbers, more))
+    return JsonResponse(b'{"items":[%s],"succeeded":%d,"failed":%d%s}' % (items, *numbers, members))
 
 
 def line_of(result: BulkResult) -> bytes:
-    """A result as a line of the answer."""
+    """Return a result as a line of the answer."""
     if result.error is None:
         status = 201 if result.created else _STATUS.get(result.op, 200)
         return (
@@ -216,14 +218,14 @@ def line_of(result: BulkResult) -> bytes:
     response = problem_of(result.error)
     if response.status_code >= 500:
         logger.error("operation %d: %s", result.index, result.error, exc_info=result.error)
-    more = b""
+    members = b""
     if isinstance(result.error, PreconditionFailed) and result.error.current is not None:
-        more += b'"etag":%s,' % to_json(etag(result.error.current))
+        members += b'"etag":%s,' % to_json(etag(result.error.current))
     if result.unknown:
-        more += b'"outcome":"unknown",'
-    named = to_json(result.resource_id)
+        members += b'"outcome":"unknown",'
+    resource_members = to_json(result.resource_id)
     return b'{"index":%d,"status":%d,"id":%s,%s"problem":%s}\n' % (
-        result.index, response.status_code, named, more, bytes(response.body),
+        result.index, response.status_code, resource_members, members, bytes(response.body),
     )  # fmt: skip
 
 
@@ -248,7 +250,7 @@ _EXAMPLE_LINES = to_json(_EXAMPLE["items"])[1:-1].decode() + "\n"
 
 def _documented_body(routes: ModelRoutes) -> dict[str, Any]:
     example = routes.example
-    asked: list[dict[str, Any]] = [
+    operations: list[dict[str, Any]] = [
         {"op": "create", "data": example},
         {"op": "update", "id": _ID, "if_match": _TAG, "data": example},
         {"op": "patch", "id": _ID, "merge": {}},
@@ -268,11 +270,11 @@ def _documented_body(routes: ModelRoutes) -> dict[str, Any]:
         "type": "object", "properties": {"operations": array}, "required": ["operations"],
         "additionalProperties": False,
     }  # fmt: skip
-    lines = b"".join(to_json(operation) + b"\n" for operation in asked).decode()
+    lines = b"".join(to_json(operation) + b"\n" for operation in operations).decode()
     return {
         "required": True,
         "content": {
-            "application/json": {"schema": {"anyOf": [wrapped, array]}, "example": {"operations": asked}},
+            "application/json": {"schema": {"anyOf": [wrapped, array]}, "example": {"operations": operations}},
             NDJSON: {"schema": {"type": "string"}, "example": lines},
         },
     }

@@ -1,4 +1,4 @@
-"""`DELETE /{model}?…` and `POST /{model}/restore?…`: whatever a filter selects goes, or comes back."""
+"""Endpoints that delete or restore all resources that match a filter."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,26 +15,26 @@ from autocrud.routes.request.filters import QB
 from autocrud.routes.request.query_parameters import Parameter
 from autocrud.routes.response.problems import Problem, problem_of
 
-_DRY_RUN = Parameter("dry_run", bool, False, "Change nothing, and say how many there are.")
+_DRY_RUN = Parameter("dry_run", bool, False, "Change nothing, and return the number of matches.")
 
 
 class RefusedItem(BaseModel):
-    """A resource that could not be changed."""
+    """Resource that was not changed, with the problem."""
 
     id: str = Field(examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"])
     problem: Problem
 
 
 class ByQueryAnswer(BaseModel):
-    """How many resources the filter selected, and how many of them changed."""
+    """Number of resources that match the filter, and of those that changed."""
 
     matched: int = Field(examples=[42])
-    changed: int = Field(0, description="Not there in a dry run.", examples=[42])
-    refused: list[RefusedItem] = Field([], description="Some of those that were refused, if any were.")
+    changed: int = Field(0, description="Number of changed resources. Absent in a dry run.", examples=[42])
+    refused: list[RefusedItem] = Field([], description="Some of the resources that were refused, with the problem.")
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
-    """The families `delete_many` and `restore_many`."""
+    """Yield the operations of the families `delete_many` and `restore_many`."""
     yield _delete(routes)
     yield _restore(routes)
 
@@ -43,31 +43,31 @@ def _delete(routes: ModelRoutes) -> Operation:
     manager, query = routes.manager, routes.query([_DRY_RUN, QB], filters=True)
 
     async def delete_many(request: Request) -> Response:
-        """Delete softly whatever the filters select; without a filter that is refused.
+        """Delete all resources that match the filters, softly. At least one filter is required.
 
-        It goes page by page: what fails in between leaves some deleted, and the same request deletes the others. Each
-        resource is deleted only in a state that the filters select, which stands for `If-Match`.
+        The delete works page by page. If it fails in between, repeat the request to delete the rest. Each resource is
+        deleted only in a state that matches the filters, as if with `If-Match`.
         """
         values, where = query.read(request)
         dry_run = values["dry_run"]
         return _answer(await manager.delete_where(where, by=user_of(request), dry_run=dry_run), dry_run)
 
-    return _operation(routes, "delete_many", "DELETE", "", delete_many, query.documented())
+    return _operation(routes, "delete_many", "DELETE", "", delete_many, query.to_openapi())
 
 
 def _restore(routes: ModelRoutes) -> Operation:
     manager, query = routes.manager, routes.query([_DRY_RUN, QB], filters=True)
 
     async def restore_many(request: Request) -> Response:
-        """Restore whatever is deleted and the filters select; without a filter that is refused.
+        """Restore all deleted resources that match the filters. At least one filter is required.
 
-        A resource whose unique value is taken by now stays deleted, and is counted as one that did not change.
+        A resource whose unique value is taken stays deleted and is counted as refused.
         """
         values, where = query.read(request)
         dry_run = values["dry_run"]
         return _answer(await manager.restore_where(where, by=user_of(request), dry_run=dry_run), dry_run)
 
-    return _operation(routes, "restore_many", "POST", "/restore", restore_many, query.documented())
+    return _operation(routes, "restore_many", "POST", "/restore", restore_many, query.to_openapi())
 
 
 def _operation(
@@ -81,7 +81,7 @@ def _operation(
         handler=handler,
         parameters=documented,
         filters=True,
-        summary=f"{verb} the {routes.spec.label} resources of a filter",
+        summary=f"{verb} {routes.nouns} that match a filter",
         model=ByQueryAnswer,
         example={"matched": 42, "changed": 42},
         refusals=(400,),

@@ -1,4 +1,4 @@
-"""`POST /{model}`: a new resource."""
+"""Endpoint `POST /{model}`: create a resource."""
 
 from collections.abc import Iterator
 
@@ -13,14 +13,15 @@ from autocrud.routes.response.envelope import written_response
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
-    """The family `create`."""
+    """Yield the operation of the family `create`."""
     manager, limit = routes.manager, routes.max_body_bytes
     query = routes.query([RETURNS, FIELDS])
 
     async def create(request: Request) -> Response:
-        """Store a new resource under a new id. The answer says where it is, in `Location`, and its `ETag`.
+        """Create a resource under a new id. `Location` has its URL, `ETag` its version.
 
-        With an `Idempotency-Key` a repetition gets the first answer and makes nothing new; another body is a 422.
+        A repeated request with the same `Idempotency-Key` gets the first answer and creates nothing. The same key with
+        another body is 422.
         """
         values = query.read(request)[0]
         body = await read_json_body(request, limit)
@@ -30,7 +31,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
 
     key = header(
         "Idempotency-Key",
-        "Of the client's choice: it makes a repetition of the request harmless.",
+        "Key of the client's choice, which makes it safe to repeat the request.",
         "8e03978e-40d5-43dd-bc93-6894a57f9324",
         r"^[ -~]{1,255}$",
     )
@@ -39,8 +40,8 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         method="POST",
         path="",
         handler=create,
-        parameters=[*query.documented(), PREFER, key, routes.body()],
-        summary=f"Create a {routes.spec.label}",
+        parameters=[*query.to_openapi(), PREFER, key, routes.body()],
+        summary=f"Create {routes.noun}",
         status=201,
         model=routes.envelope,
         headers=("Location", "ETag"),

@@ -1,4 +1,4 @@
-"""`DELETE /{model}/{resource_id}`, `…/permanently` and `POST …/restore`: going, gone, and back."""
+"""Endpoints that delete, purge and restore a resource."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from autocrud.routes.response.envelope import written_response
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
-    """The families `delete`, `purge` and `restore`."""
+    """Yield the operations of the families `delete`, `purge` and `restore`."""
     yield _delete(routes)
     yield _purge(routes)
     yield _restore(routes)
@@ -23,16 +23,16 @@ def _delete(routes: ModelRoutes) -> Operation:
     manager, query = routes.manager, routes.query([])
 
     async def delete(request: Request) -> Response:
-        """Delete softly: the history stays, and `restore` undoes it.
+        """Delete a resource softly. Its history stays, and a restore undoes the delete.
 
-        What refers to it keeps it (409), lets go of it, or is deleted, too, as each reference says.
+        A referrer prevents the delete (409), loses the reference, or is deleted, too, depending on its field.
         """
         query.read(request)
         tags = if_match(request, routes.needs_if_match)
         await manager.delete(request.path_params["resource_id"], if_match=tags, by=user_of(request))
         return Response(status_code=204)
 
-    summary = f"Delete a {routes.spec.label}"
+    summary = f"Delete {routes.noun}"
     return Operation(
         family="delete",
         method="DELETE",
@@ -49,16 +49,16 @@ def _purge(routes: ModelRoutes) -> Operation:
     manager, query = routes.manager, routes.query([])
 
     async def purge(request: Request) -> Response:
-        """Erase a resource, deleted or not, with its metadata and all its revisions. This cannot be undone.
+        """Erase a resource, deleted or not, with its metadata and all revisions. A purge cannot be undone.
 
-        Blobs that no other resource refers to go with it.
+        Blobs without another reference are erased, too.
         """
         query.read(request)
         tags = if_match(request, routes.needs_if_match)
         await manager.purge(request.path_params["resource_id"], if_match=tags, by=user_of(request))
         return Response(status_code=204)
 
-    path, summary = "/{resource_id}/permanently", f"Erase a {routes.spec.label} for good"
+    path, summary = "/{resource_id}/permanently", f"Purge {routes.noun}"
     return Operation(
         family="purge",
         method="DELETE",
@@ -75,14 +75,14 @@ def _restore(routes: ModelRoutes) -> Operation:
     manager, query = routes.manager, routes.query([RETURNS, FIELDS])
 
     async def restore(request: Request) -> Response:
-        """Undo a soft delete. Restoring what is not deleted changes nothing."""
+        """Restore a deleted resource. Restoring a live resource changes nothing."""
         values = query.read(request)[0]
         tags = if_match(request, routes.needs_if_match)
         resource = await manager.restore(request.path_params["resource_id"], if_match=tags, by=user_of(request))
         return written_response(request, resource, values)
 
-    parameters = [RESOURCE_ID, *query.documented(), IF_MATCH, PREFER]
-    summary = f"Restore a {routes.spec.label}"
+    parameters = [RESOURCE_ID, *query.to_openapi(), IF_MATCH, PREFER]
+    summary = f"Restore {routes.noun}"
     return Operation(
         family="restore",
         method="POST",

@@ -1,4 +1,4 @@
-"""`GET /{model}` and `GET /{model}/count`: many resources."""
+"""Endpoints `GET /{model}` and `GET /{model}/count`."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -20,12 +20,12 @@ from autocrud.routes.request.query_parameters import (
     LIMIT,
     RETURNS,
     Parameter,
-    enumerated,
+    choices_parameter,
     next_page,
 )
 from autocrud.routes.response.envelope import JsonResponse, page_model
 
-_TOTAL = Parameter("count", Literal["none", "exact"], "none", "`exact` adds `total`, the items of all pages together.")
+_TOTAL = Parameter("count", Literal["none", "exact"], "none", "`exact` adds `total`, the number of items on all pages.")
 
 
 _TEXT = Parameter(
@@ -39,13 +39,13 @@ _TEXT = Parameter(
 
 
 class Count(BaseModel):
-    """How many resources there are."""
+    """Number of resources."""
 
     count: int = Field(examples=[42])
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
-    """The families `list` and `count`."""
+    """Yield the operations of the families `list` and `count`."""
     yield _list(routes)
     yield _count(routes)
 
@@ -56,33 +56,34 @@ def _list(routes: ModelRoutes) -> Operation:
     query = routes.query([*parameters, RETURNS, FIELDS, INCLUDE_DELETED, *expansion.parameters], filters=True)
 
     async def list_(request: Request) -> Response:
-        """A page of the resources that the filters select, all of them together; newest first, or as `sort` says.
+        """Return a page of resources that match all filters, newest first unless `sort` is given.
 
-        Where `q` is given and no `sort`, the best answers come first.
-
-        Walk the pages by `next_cursor`: what is written meanwhile neither hides a resource nor repeats one. With `at`
-        the list is what a reader would have seen then; what has been pruned since stands in it without its data.
+        With `q` and without `sort` the best matches come first. `next_cursor` leads to the next page; concurrent writes
+        neither hide nor repeat a resource. With `at` the list is the one of that time; pruned revisions are listed
+        without their data.
         """
         values, where = query.read(request)
-        asked = {"include_deleted": values["include_deleted"], "text": values.get("q"), "at": values["at"]}
-        page = await manager.search(where, sort=values["sort"], limit=values["limit"], cursor=values["cursor"], **asked)
+        options = {"include_deleted": values["include_deleted"], "text": values.get("q"), "at": values["at"]}
+        page = await manager.search(
+            where, sort=values["sort"], limit=values["limit"], cursor=values["cursor"], **options
+        )
         following = page.next_cursor
-        items = b",".join(await expansion.envelopes(page.items, values))
-        total = b',"total":%d' % await manager.count(where, **asked) if values["count"] == "exact" else b""
+        items = b",".join(await expansion.build_envelopes(page.items, values))
+        total = b',"total":%d' % await manager.count(where, **options) if values["count"] == "exact" else b""
         if following is None:
             return JsonResponse(b'{"items":[%s],"next_cursor":null%s}' % (items, total))
         headers = {"link": f'<{next_page(request, routes.path, following)}>; rel="next"'}
         return JsonResponse(b'{"items":[%s],"next_cursor":"%s"%s}' % (items, following.encode(), total), 200, headers)
 
     example = {"items": [routes.envelope_example], "next_cursor": None}
-    summary = f"List {routes.spec.label} resources"
+    summary = f"List {routes.nouns}"
     model = page_model(routes.spec, expansion.model)
     return Operation(
         family="list",
         method="GET",
         path="",
         handler=list_,
-        parameters=query.documented(),
+        parameters=query.to_openapi(),
         filters=True,
         summary=summary,
         model=model,
@@ -97,19 +98,19 @@ def _count(routes: ModelRoutes) -> Operation:
     query = routes.query([*text_parameters(manager.fields), QB, AT, INCLUDE_DELETED], filters=True)
 
     async def count(request: Request) -> Response:
-        """How many resources the same filters would list on all pages together."""
+        """Return the number of resources that match the same filters, over all pages."""
         values, where = query.read(request)
-        asked = {"include_deleted": values["include_deleted"], "text": values.get("q"), "at": values["at"]}
-        number = await manager.count(where, **asked)
+        options = {"include_deleted": values["include_deleted"], "text": values.get("q"), "at": values["at"]}
+        number = await manager.count(where, **options)
         return JsonResponse(b'{"count":%d}' % number)
 
-    summary = f"Count {routes.spec.label} resources"
+    summary = f"Count {routes.nouns}"
     return Operation(
         family="count",
         method="GET",
         path="/count",
         handler=count,
-        parameters=query.documented(),
+        parameters=query.to_openapi(),
         filters=True,
         summary=summary,
         model=Count,
@@ -119,13 +120,13 @@ def _count(routes: ModelRoutes) -> Operation:
 
 
 def text_parameters(resolver: Resolver) -> list[Parameter]:
-    """The parameter that searches texts, where a field of the model is searched."""
+    """Return the parameter `q` if the model has searched text fields."""
     return [] if resolver.document is None else [_TEXT]
 
 
 def sort_parameter(resolver: Resolver) -> Parameter:
-    """The parameter that orders a list by fields of the model."""
+    """Return the parameter `sort` with the model's fields."""
     names = resolver.sortable
-    description = "Fields in the order in which they count, with `-` for descending; nulls come last."
+    description = "Fields to sort by, with `-` for descending. Nulls come last."
     signed = [f"{sign}{name}" for name in names for sign in ("", "-")]
-    return enumerated("sort", signed, None, description, f"-created_time,{names[0]}")
+    return choices_parameter("sort", signed, None, description, f"-created_time,{names[0]}")

@@ -1,4 +1,4 @@
-"""`PATCH /{model}/{resource_id}`: a part of a resource changes."""
+"""Endpoint `PATCH /{model}/{resource_id}`: change a part of a resource."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,15 +20,15 @@ _FORMATS: dict[str, Callable[[bytes], Patch]] = {OPERATIONS: OperationsPatch, ME
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
-    """The family `patch`."""
+    """Yield the operation of the family `patch`."""
     manager, limit = routes.manager, routes.max_body_bytes
     query = routes.query([RETURNS, FIELDS, MODE, CHANGE_STATUS])
 
     async def patch(request: Request) -> Response:
-        """Change a part: by a JSON Patch (RFC 6902) or a JSON Merge Patch (RFC 7396), as the content type says.
+        """Change a part of a resource by a JSON Patch (RFC 6902) or a JSON Merge Patch (RFC 7396), by content type.
 
-        The result is validated as any body. Without `If-Match` it is applied to the newest state, whatever that is by
-        then. An operation that does not fit, or a failed `test`, is 409 with its index, and nothing is changed.
+        The result is validated like any body. Without `If-Match` the patch applies to the newest version. An operation
+        that does not apply, or a failed `test`, is 409 with its index, and nothing changes.
         """
         values = query.read(request)[0]
         tags = if_match(request, routes.needs_if_match)
@@ -49,9 +49,9 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         method="PATCH",
         path="/{resource_id}",
         handler=patch,
-        parameters=[RESOURCE_ID, *query.documented(), IF_MATCH, PREFER],
+        parameters=[RESOURCE_ID, *query.to_openapi(), IF_MATCH, PREFER],
         request_body=_documented_body(routes),
-        summary=f"Change a part of a {routes.spec.label}",
+        summary=f"Patch {routes.noun}",
         model=routes.envelope,
         headers=("ETag",),
         example=routes.envelope_example,

@@ -1,4 +1,4 @@
-"""`GET /{model}/{resource_id}`: one resource."""
+"""Endpoint `GET /{model}/{resource_id}`: read a resource."""
 
 from collections.abc import Iterator
 
@@ -20,14 +20,14 @@ from autocrud.routes.response.envelope import read_response
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
-    """The family `read`."""
+    """Yield the operation of the family `read`."""
     manager, expansion = routes.manager, Expansion(routes)
     query = routes.query([RETURNS, FIELDS, REVISION, AT, INCLUDE_DELETED, *expansion.parameters])
 
     async def read(request: Request) -> Response:
-        """Read the current revision, another one, or what a reader would have seen at some time.
+        """Return the current revision of a resource, another revision, or the state at a time.
 
-        A soft-deleted resource is 410, or is read with `include_deleted`.
+        A deleted resource is 410 unless `include_deleted` is set.
         """
         values = query.read(request)[0]
         resource = await manager.get(
@@ -45,8 +45,8 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         method="GET",
         path="/{resource_id}",
         handler=read,
-        parameters=[RESOURCE_ID, *query.documented(), IF_NONE_MATCH],
-        summary=f"Read a {routes.spec.label}",
+        parameters=[RESOURCE_ID, *query.to_openapi(), IF_NONE_MATCH],
+        summary=f"Get {routes.noun}",
         model=expansion.model,
         headers=("ETag",),
         example=routes.envelope_example,

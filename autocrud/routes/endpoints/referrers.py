@@ -1,4 +1,4 @@
-"""`GET /{model}/{resource_id}/referrers`: what refers to a resource."""
+"""Endpoint `GET /{model}/{resource_id}/referrers`: list the resources that refer to a resource."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ from autocrud.routes.response.envelope import JsonResponse, envelope, without_de
 
 
 class ReferringResource(BaseModel):
-    """A resource that refers to another one, by a field of its model; its parts are cut by `returns`."""
+    """Resource with a reference to another one. `returns` selects its parts."""
 
     model: str = Field(examples=["movie"])
     field: str = Field(examples=["director"])
@@ -37,26 +37,26 @@ class ReferringResource(BaseModel):
 
 
 class ReferrersPage(BaseModel):
-    """A page of what refers to a resource, field by field, the newest first."""
+    """Page of referrers, field by field, newest first."""
 
     items: list[ReferringResource]
-    next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last one.")
+    next_cursor: str | None = Field(description="Send it as `cursor` to get the next page; null on the last page.")
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
-    """The family `referrers`, of models that something refers to which their readers may see."""
+    """Yield the operation of the family `referrers`, if readers of the model may see a referring model."""
     manager = routes.manager
     references = [reference for reference in manager.graph.incoming(routes.spec.name) if reference.shows_source]
     if not references:
         return
     models = _choice("model", "Only resources of this model.", [reference.source.name for reference in references])
     fields = _choice(
-        "field", "Only those that refer by this field.", [reference.field.name for reference in references]
+        "field", "Only resources that refer by this field.", [reference.field.name for reference in references]
     )
     query = routes.query([models, fields, LIMIT, CURSOR, RETURNS, INCLUDE_DELETED])
 
     async def referrers(request: Request) -> Response:
-        """The resources that refer to this one, model by model and field by field, the newest first."""
+        """Return the resources that refer to this resource, model by model and field by field, newest first."""
         values = query.read(request)[0]
         resource_id = request.path_params["resource_id"]
         page = await manager.referrers(
@@ -78,8 +78,8 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         method="GET",
         path="/{resource_id}/referrers",
         handler=referrers,
-        parameters=[RESOURCE_ID, *query.documented()],
-        summary=f"List what refers to a {routes.spec.label}",
+        parameters=[RESOURCE_ID, *query.to_openapi()],
+        summary=f"List the resources that refer to {routes.noun}",
         model=ReferrersPage,
         headers=("Link",),
         example=_example(routes, references[0]),
@@ -94,9 +94,9 @@ def _example(routes: ModelRoutes, reference: Reference) -> dict[str, Any]:
 
 
 def _choice(name: str, description: str, values: Sequence[str]) -> Parameter:
-    known = list(dict.fromkeys(values))
-    pattern = f"^({'|'.join(map(re.escape, known))})$"
-    return Parameter(name, Annotated[str, StringConstraints(pattern=pattern)], None, description, known[0])
+    names = list(dict.fromkeys(values))
+    pattern = f"^({'|'.join(map(re.escape, names))})$"
+    return Parameter(name, Annotated[str, StringConstraints(pattern=pattern)], None, description, names[0])
 
 
 def _chosen(references: Sequence[Reference], model: str | None, field: str | None) -> list[Reference]:

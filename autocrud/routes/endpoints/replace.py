@@ -1,4 +1,4 @@
-"""`PUT /{model}/{resource_id}`: a new revision, or a new resource with a chosen id."""
+"""Endpoint `PUT /{model}/{resource_id}`: append a revision, or create a resource with a chosen id."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -27,22 +27,22 @@ from autocrud.routes.response.envelope import written_response
 _Star = Annotated[str, WithJsonSchema({"type": "string", "enum": ["*"]})]
 _IF_NONE_MATCH = header(
     "If-None-Match",
-    "Only `*`: create the resource, and only if there is none.",
+    "Only `*`: create the resource unless the id exists.",
     "*",
     kind=_Star,
 )
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
-    """The family `replace`."""
+    """Yield the operation of the family `replace`."""
     manager, limit = routes.manager, routes.max_body_bytes
     query = routes.query([RETURNS, FIELDS, MODE, CHANGE_STATUS])
 
     async def replace(request: Request) -> Response:
-        """Append a revision with this data. The same data again makes none, and changes nothing.
+        """Append a revision with this data. Equal data makes no revision and changes nothing.
 
         With `mode=modify` a draft is edited in place; a stable revision is 409. With `If-None-Match: *` a resource is
-        created with the id in the path; 412 where there is one.
+        created with the id in the path; an existing one is 412.
         """
         values = query.read(request)[0]
         resource_id, user, status = request.path_params["resource_id"], user_of(request), values["change_status"]
@@ -67,8 +67,8 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         method="PUT",
         path="/{resource_id}",
         handler=replace,
-        parameters=[RESOURCE_ID, *query.documented(), IF_MATCH, _IF_NONE_MATCH, PREFER, routes.body()],
-        summary=f"Replace a {routes.spec.label}",
+        parameters=[RESOURCE_ID, *query.to_openapi(), IF_MATCH, _IF_NONE_MATCH, PREFER, routes.body()],
+        summary=f"Replace {routes.noun}",
         model=routes.envelope,
         headers=("ETag",),
         example=routes.envelope_example,
@@ -82,5 +82,5 @@ def _creates(request: Request) -> bool:
     if value is None:
         return False
     if value.strip() != "*":
-        raise InvalidParameter("If-None-Match", "must be * here")
+        raise InvalidParameter("If-None-Match", "must be *")
     return True

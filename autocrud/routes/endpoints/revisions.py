@@ -1,8 +1,8 @@
-"""`GET …/{resource_id}/revisions`, one of them, the difference of two, and `POST …/switch/{revision_id}`."""
+"""Endpoints that list, read, compare and switch revisions."""
 
 import inspect
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Path, Request
 from pydantic import BaseModel, Field, StringConstraints, create_model
@@ -30,15 +30,14 @@ from autocrud.routes.request.query_parameters import (
     time_parameter,
 )
 from autocrud.routes.response.envelope import JsonResponse, read_response, without_default, written_response
-from autocrud.schema.model_spec import ModelSpec
 from autocrud.versioning.json_patch import patch_schema
 from autocrud.versioning.stored_resource import RevisionPage
 
 JSON_PATCH = "application/json-patch+json"
 
-_FROM = revision_parameter("from", "Begin with this revision in place of the newest, by its id or its number.")
+_FROM = revision_parameter("from", "Begin with this revision instead of the newest, by id or number.")
 _CHAIN_ONLY = Parameter(
-    "chain_only", bool, False, "Only the current revision, or that of `from`, and those that led to it by parents."
+    "chain_only", bool, False, "Only the current revision, or the one of `from`, and its ancestors."
 )
 _SINCE = time_parameter("since", "Only revisions made at this time or later.")
 _UNTIL = time_parameter("until", "Only revisions made at this time or before.")
@@ -46,7 +45,7 @@ _PARTS = Parameter(
     "returns",
     Annotated[str, StringConstraints(pattern="^(revision_info|data)(,(revision_info|data))*$")],
     "revision_info",
-    "Which parts of each revision come back, separated by commas.",
+    "Parts of each revision to return, separated by commas.",
     "revision_info,data",
     lambda value: frozenset(value.split(",")),
 )
@@ -54,17 +53,17 @@ _REVISION_ID = inspect.Parameter(
     "revision_id",
     inspect.Parameter.KEYWORD_ONLY,
     annotation=Annotated[
-        str, Path(description="The revision, by its id or its number.", pattern=REVISION_PATTERN, examples=["2"])
+        str, Path(description="The revision, by id or number.", pattern=REVISION_PATTERN, examples=["2"])
     ],
 )
 _BASE = "/{resource_id}/revisions"
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
-    """The families `revisions` and `switch`."""
+    """Yield the operations of the families `revisions`, `revision`, `diff` and `switch`."""
     yield _list(routes)
     yield _diff(routes)
-    yield _one(routes)
+    yield _revision_operation(routes)
     yield _switch(routes)
 
 
@@ -73,7 +72,7 @@ def _list(routes: ModelRoutes) -> Operation:
     query = routes.query([LIMIT, CURSOR, _FROM, _CHAIN_ONLY, _SINCE, _UNTIL, _PARTS, INCLUDE_DELETED])
 
     async def revisions(request: Request) -> Response:
-        """A page of a resource's revisions, newest first. Those that a retention has pruned are left out."""
+        """Return a page of a resource's revisions, newest first, without pruned revisions."""
         values = query.read(request)[0]
         resource_id, parts = request.path_params["resource_id"], values["returns"]
         page = await manager.revisions(
@@ -95,8 +94,8 @@ def _list(routes: ModelRoutes) -> Operation:
 
     item = {key: routes.envelope_example[key] for key in ("revision_info",)}
     example = {"items": [item], "next_cursor": None}
-    parameters = [RESOURCE_ID, *query.documented()]
-    summary = f"List the revisions of a {routes.spec.label}"
+    parameters = [RESOURCE_ID, *query.to_openapi()]
+    summary = f"List the revisions of {routes.noun}"
     return Operation(
         family="revisions",
         method="GET",
@@ -104,18 +103,18 @@ def _list(routes: ModelRoutes) -> Operation:
         handler=revisions,
         parameters=parameters,
         summary=summary,
-        model=_page_model(routes.spec),
+        model=_page_model(routes),
         headers=("Link",),
         example=example,
         refusals=(400, 404, 410),
     )
 
 
-def _one(routes: ModelRoutes) -> Operation:
+def _revision_operation(routes: ModelRoutes) -> Operation:
     manager, query = routes.manager, routes.query([RETURNS, FIELDS, INCLUDE_DELETED])
 
     async def revision(request: Request) -> Response:
-        """One revision: its data and its own information, with the metadata of the resource as it is now."""
+        """Return a revision: its data and its information, with the resource's current metadata."""
         values = query.read(request)[0]
         resource = await manager.get(
             request.path_params["resource_id"],
@@ -124,14 +123,14 @@ def _one(routes: ModelRoutes) -> Operation:
         )
         return read_response(request, resource, values)
 
-    parameters = [RESOURCE_ID, _REVISION_ID, *query.documented(), IF_NONE_MATCH]
+    parameters = [RESOURCE_ID, _REVISION_ID, *query.to_openapi(), IF_NONE_MATCH]
     return Operation(
         family="revision",
         method="GET",
         path=f"{_BASE}/{{revision_id}}",
         handler=revision,
         parameters=parameters,
-        summary=f"Read a revision of a {routes.spec.label}",
+        summary=f"Get a revision of {routes.noun}",
         model=routes.envelope,
         headers=("ETag",),
         example=routes.envelope_example,
@@ -142,12 +141,12 @@ def _one(routes: ModelRoutes) -> Operation:
 
 def _diff(routes: ModelRoutes) -> Operation:
     manager = routes.manager
-    first = revision_parameter("from", "The revision to start from, by its id or its number.", required=True)
-    second = revision_parameter("to", "The revision to arrive at, by its id or its number.", required=True)
+    first = revision_parameter("from", "The revision to compare, by id or number.", required=True)
+    second = revision_parameter("to", "The revision to compare with, by id or number.", required=True)
     query = routes.query([first, second, INCLUDE_DELETED])
 
     async def diff(request: Request) -> Response:
-        """A JSON Patch (RFC 6902) which, applied to the data of the one revision, gives that of the other."""
+        """Return a JSON Patch (RFC 6902) that turns the data of one revision into the data of the other."""
         values = query.read(request)[0]
         found = await manager.diff(
             request.path_params["resource_id"],
@@ -163,8 +162,8 @@ def _diff(routes: ModelRoutes) -> Operation:
         method="GET",
         path=f"{_BASE}/diff",
         handler=diff,
-        parameters=[RESOURCE_ID, *query.documented()],
-        summary=f"Compare two revisions of a {routes.spec.label}",
+        parameters=[RESOURCE_ID, *query.to_openapi()],
+        summary=f"Compare two revisions of {routes.noun}",
         content={JSON_PATCH: {"schema": patch_schema(), "example": example}},
         refusals=(400, 404, 410),
     )
@@ -174,7 +173,7 @@ def _switch(routes: ModelRoutes) -> Operation:
     manager, query = routes.manager, routes.query([RETURNS, FIELDS])
 
     async def switch(request: Request) -> Response:
-        """Make this revision the current one. No revision is made; the next update branches from it."""
+        """Make this revision the current one. A switch makes no revision; the next update branches from this one."""
         values = query.read(request)[0]
         resource = await manager.switch(
             request.path_params["resource_id"],
@@ -184,14 +183,14 @@ def _switch(routes: ModelRoutes) -> Operation:
         )
         return written_response(request, resource, values)
 
-    parameters = [RESOURCE_ID, _REVISION_ID, *query.documented(), IF_MATCH, PREFER]
+    parameters = [RESOURCE_ID, _REVISION_ID, *query.to_openapi(), IF_MATCH, PREFER]
     return Operation(
         family="switch",
         method="POST",
         path="/{resource_id}/switch/{revision_id}",
         handler=switch,
         parameters=parameters,
-        summary=f"Switch a {routes.spec.label} to a revision",
+        summary=f"Switch {routes.noun} to another revision",
         model=routes.envelope,
         headers=("ETag",),
         example=routes.envelope_example,
@@ -210,16 +209,17 @@ def _page_json(page: RevisionPage, parts: frozenset[str]) -> bytes:
     return b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), to_json(page.next_cursor))
 
 
-def _page_model(spec: ModelSpec[Any]) -> type[BaseModel]:
+def _page_model(routes: ModelRoutes) -> type[BaseModel]:
+    spec = routes.spec
     item = create_model(
         f"{spec.label}Revision",
-        __doc__=f"A revision of a {spec.label}, cut by `returns`.",
+        __doc__=f"A revision of {routes.noun}. `returns` selects its parts.",
         data=(spec.model, Field(default=None, json_schema_extra=without_default)),
         revision_info=(RevisionInfo, Field(default=None, json_schema_extra=without_default)),
     )
     return create_model(
         f"{spec.label}RevisionPage",
-        __doc__=f"A page of the revisions of a {spec.label}, newest first.",
+        __doc__=f"A page of the revisions of {routes.noun}, newest first.",
         items=(list[item], ...),  # type: ignore[valid-type]  # the model is made at run time
-        next_cursor=(str | None, Field(description="Give it as `cursor` for the next page; null on the last one.")),
+        next_cursor=(str | None, Field(description="Send it as `cursor` to get the next page; null on the last page.")),
     )

@@ -1,4 +1,4 @@
-"""`GET /{model}/export` and `POST /{model}/import`: all resources as lines, and lines as resources."""
+"""Endpoints `GET /{model}/export` and `POST /{model}/import`."""
 
 import asyncio
 import json
@@ -32,23 +32,25 @@ _STALL_SECONDS = 60.0  # a client that takes nothing for so long is gone
 _LINES: dict[str, Any] = {"type": "string", "format": "binary", "description": "JSON, a line each."}
 
 _HISTORY = Parameter(
-    "history", bool, False, "A line for each commit in place of one for the current state, also of what is deleted."
+    "history", bool, False, "Write a line per commit instead of the current state; includes deleted resources."
 )
 _ON_DUPLICATE = Parameter(
     "on_duplicate",
     OnDuplicate,
     OnDuplicate.error,
-    "What becomes of a line whose id is taken by something else: `error` refuses it, `skip` leaves it out, `overwrite`"
-    " purges what is there with its history, `new_revision` appends the data as a revision.",
+    "Handling of a line whose id belongs to a different resource: `error` refuses the line, `skip` skips it,"
+    " `overwrite` purges the resource with its history, `new_revision` appends the data as a revision.",
 )
 _START = Parameter(
-    "start", Annotated[int, Query(ge=0, le=2**53)], 0, "How many lines to leave out, which an import before has done."
+    "start", Annotated[int, Query(ge=0, le=2**53)], 0, "Number of lines to skip; an earlier import has done them."
 )
-_BLOBS = Parameter("blobs", bool, False, "Also the bytes that the data refers to.")
+_BLOBS = Parameter("blobs", bool, False, "Include the bytes of the blobs that the data refers to.")
 
 
 class NdjsonResponse(Response):
-    """Lines that go out as they come. What ends early ends the connection, so that nobody takes it for the whole."""
+    """Streams NDJSON. On an error, closes the connection without the final chunk, so that a partial export cannot look
+    complete.
+    """
 
     media_type = NDJSON
 
@@ -59,29 +61,29 @@ class NdjsonResponse(Response):
         self.lines: Any = lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gone = asyncio.create_task(_disconnected(receive))
+        disconnect = asyncio.create_task(_wait_for_disconnect(receive))
         try:
             async with aclosing(self.lines):
                 # What is wrong from the start is still a problem with a status of its own.
                 piece = await anext(self.lines, b"")
                 await self._start(send)
-                while piece and not gone.done():
+                while piece and not disconnect.done():
                     async with asyncio.timeout(_STALL_SECONDS):
                         await _send(send, piece)
                     piece = await anext(self.lines, b"")
         finally:
-            gone.cancel()
-        await _send(send, b"", more=False)
+            disconnect.cancel()
+        await _send(send, b"", has_more=False)
 
     async def _start(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
 
 class _ImportResponse(NdjsonResponse):
-    """What becomes of a body that is still arriving.
+    """Answers a body that is still arriving.
 
-    Most clients read nothing before they have sent everything, and a server that waits for them to read would wait for
-    ever: so what is to be said goes to a spool, from which they take it when they like.
+    Most clients read nothing before they have sent everything. A server that waits for them would wait for ever, so the
+    answer waits in a buffer until the client reads.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,7 +100,7 @@ class _ImportResponse(NdjsonResponse):
             work.cancel()
             await asyncio.wait([work])
             await spool.close()
-        await _send(send, b"", more=False)
+        await _send(send, b"", has_more=False)
 
     async def _work(self, spool: SpooledBuffer) -> None:
         try:
@@ -109,36 +111,36 @@ class _ImportResponse(NdjsonResponse):
             await spool.end()
 
 
-async def _send(send: Send, piece: bytes, *, more: bool = True) -> None:
-    await send({"type": "http.response.body", "body": piece, "more_body": more})
+async def _send(send: Send, piece: bytes, *, has_more: bool = True) -> None:
+    await send({"type": "http.response.body", "body": piece, "more_body": has_more})
 
 
-async def _disconnected(receive: Receive) -> None:
-    """Wait until the client is gone; a server that has nobody to send to says so nowhere else."""
+async def _wait_for_disconnect(receive: Receive) -> None:
+    """Return when the client is gone. ASGI reports that only to a reader of the request."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
-    """The families `export` and `import`."""
+    """Yield the operations of the families `export` and `import`."""
     yield _export(routes)
     yield _import(routes)
 
 
 def _export(routes: ModelRoutes) -> Operation:
-    transfer, label = routes.manager.transfer, routes.spec.label
+    transfer = routes.manager.transfer
     query = routes.query([QB, INCLUDE_DELETED, _HISTORY, _BLOBS], filters=True)
 
     async def export(request: Request) -> Response:
-        """All resources that the filters select, by their ids, as of one moment, though others write meanwhile.
+        """Export all resources that match the filters, in order of id, as of one moment, as NDJSON.
 
-        A line has `meta`, `revision_info` and `data`; of a history also `kind`, and of each commit what it has. Bytes
-        stand before the first line that refers to them, in pieces. The last line is `{"end":true,…}`: an export
-        without it is not whole. What is purged meanwhile may be absent.
+        A line has `meta`, `revision_info` and `data`; with `history` also `kind`, one line per commit. Blobs precede
+        the first line that refers to them, in pieces. The last line is `{"end":true,…}`; an export without it is
+        incomplete. A resource that is purged meanwhile may be absent.
         """
         values, where = query.read(request)
-        asked = {name: values[name] for name in ("include_deleted", "history", "blobs")}
-        lines = transfer.export(where, **asked)
+        options = {name: values[name] for name in ("include_deleted", "history", "blobs")}
+        lines = transfer.export(where, **options)
         if HEAD_ONLY in request.scope:
             return Response(media_type=NDJSON)
         return NdjsonResponse(lines)
@@ -148,28 +150,28 @@ def _export(routes: ModelRoutes) -> Operation:
         method="GET",
         path="/export",
         handler=export,
-        parameters=query.documented(),
+        parameters=query.to_openapi(),
         filters=True,
-        summary=f"Export {label} resources",
-        content={NDJSON: {"schema": _LINES, "example": _line(routes.envelope_example)}},
+        summary=f"Export {routes.nouns}",
+        content={NDJSON: {"schema": _LINES, "example": _export_line(routes.envelope_example)}},
         refusals=(400,),
     )
 
 
 def _import(routes: ModelRoutes) -> Operation:
-    transfer, label = routes.manager.transfer, routes.spec.label
+    transfer = routes.manager.transfer
     query = routes.query([_ON_DUPLICATE, _START])
 
     async def import_(request: Request) -> Response:
-        """Take in lines as an export writes them, of current states or histories, with or without blobs.
+        """Import lines as an export writes them: current states or histories, with or without blobs.
 
-        A resource comes to stand as it stood where it comes from: id, versions, times, authors and all. A line may also
-        be `{"data": …}`, or `{"id": …, "data": …}`, for a resource that is new. What stands so already is unchanged,
-        whatever `on_duplicate` says, so that an import may be repeated.
+        A resource is restored with its id, versions, times and authors. A line `{"data": …}` or `{"id": …, "data": …}`
+        creates a resource. A line that equals the stored state is unchanged, whatever `on_duplicate` says, so an import
+        may be repeated.
 
-        The answer has a line for each line that was refused, `{"line": 7, "error": …}`, and for each part of the body
-        that is done for good how far that is, and what came of it. The last one has `end`: true where the body was read
-        to its end; false where the storage went away, and then the import goes on with `start` as that line says.
+        The answer has a line for each refused line, `{"line": 7, "error": …}`, and progress lines with counts for each
+        durable part of the body. The last line has `end`: true if the body was read to its end, false after an outage.
+        Continue then with `start` as that line says.
         """
         values = query.read(request)[0]
         media_type = media_type_of(request)
@@ -185,9 +187,9 @@ def _import(routes: ModelRoutes) -> Operation:
             by=user_of(request),
             max_line_bytes=longest,
         )
-        return _ImportResponse(_told(reports))
+        return _ImportResponse(_report_lines(reports))
 
-    body = {"required": True, "content": {NDJSON: {"schema": _LINES, "example": _line(routes.envelope_example)}}}
+    body = {"required": True, "content": {NDJSON: {"schema": _LINES, "example": _export_line(routes.envelope_example)}}}
     counts = dict.fromkeys([fate.value for fate in Fate], 0) | {"failed": 0, "blobs": 0}
     example = json.dumps({"end": True, "line": 1, **counts, "created": 1})
     return Operation(
@@ -195,20 +197,20 @@ def _import(routes: ModelRoutes) -> Operation:
         method="POST",
         path="/import",
         handler=import_,
-        parameters=query.documented(),
+        parameters=query.to_openapi(),
         request_body=body,
-        summary=f"Import {label} resources",
+        summary=f"Import {routes.nouns}",
         content={NDJSON: {"schema": _LINES, "example": example}},
         refusals=(400, 415),
     )
 
 
-async def _told(reports: AsyncIterator[Refusal | Progress]) -> AsyncIterator[bytes]:
-    """Reports as lines."""
+async def _report_lines(reports: AsyncIterator[Refusal | Progress]) -> AsyncIterator[bytes]:
+    """Yield the reports as lines."""
     found: Any = reports
     async with aclosing(found):
         async for report in found:
-            problem = b"" if report.error is None else b',"error":%s' % _problem(report.error)
+            problem = b"" if report.error is None else b',"error":%s' % _log_problem(report.error)
             if isinstance(report, Refusal):
                 yield b'{"line":%d%s}\n' % (report.line, problem)
                 continue
@@ -216,14 +218,14 @@ async def _told(reports: AsyncIterator[Refusal | Progress]) -> AsyncIterator[byt
             yield b'{%s"line":%d,%s%s}\n' % (end, report.line, to_json(report.counts)[1:-1], problem)
 
 
-def _problem(error: AutoCRUDError) -> bytes:
-    """What a response would say; what the client is not told, the log is."""
+def _log_problem(error: AutoCRUDError) -> bytes:
+    """Return the problem of an error as a response would have it, and log what it hides."""
     response = problem_of(error)
     if response.status_code >= 500:
         logger.error("an import: %s", error, exc_info=error)
     return bytes(response.body)
 
 
-def _line(example: Any) -> str:
-    """An example as a line of an export."""
+def _export_line(example: Any) -> str:
+    """Return an example as a line of an export."""
     return json.dumps({part: example[part] for part in ("meta", "revision_info", "data")}, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""`/{model}/blobs/uploads`: upload sessions, for what is so large that it must be possible to go on after a break."""
+"""Endpoints of upload sessions: upload a large blob in parts and continue after an interruption."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,12 @@ from autocrud.schema.binary import CONTENT_TYPE_PATTERN, EXAMPLE, FILENAME_PATTE
 from autocrud.storage.ports.types import Upload
 
 _BASE = "/blobs/uploads"
-_ONE = f"{_BASE}/{{upload_id}}"
+_UPLOAD_PATH = f"{_BASE}/{{upload_id}}"
 _ID_PATTERN = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 
 class NewUpload(BaseModel):
-    """What is going to be uploaded. `size` is in bytes."""
+    """Blob to upload. `size` is in bytes."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,7 +33,7 @@ class NewUpload(BaseModel):
 
 
 class UploadState(BaseModel):
-    """An upload under way: `part_count` parts of `part_size` bytes, the last with the rest; `parts` have arrived."""
+    """State of an upload: `part_count` parts of `part_size` bytes, the last one with the rest. `parts` are stored."""
 
     upload_id: str = Field(examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"])
     size: int = Field(examples=[1073741824])
@@ -54,12 +54,12 @@ def _path(name: str, kind: Any, description: str, example: Any) -> inspect.Param
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
 
 
-_UPLOAD_ID = _path("upload_id", Annotated[str, Path(pattern=_ID_PATTERN)], "The upload's id.", _EXAMPLE["upload_id"])
-_NUMBER = _path("number", Annotated[int, Path(ge=1, le=10000)], "The part's number, from 1 on.", 1)
+_UPLOAD_ID = _path("upload_id", Annotated[str, Path(pattern=_ID_PATTERN)], "Id of the upload.", _EXAMPLE["upload_id"])
+_NUMBER = _path("number", Annotated[int, Path(ge=1, le=10000)], "Number of the part, from 1.", 1)
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
-    """The families `begin_upload`, `read_upload`, `upload_part`, `finish_upload` and `abort_upload`."""
+    """Yield the operations of the upload families."""
     if routes.spec.has_blobs:
         yield _begin(routes)
         yield _state(routes)
@@ -72,10 +72,10 @@ def _begin(routes: ModelRoutes) -> Operation:
     blobs, query = routes.manager.blobs, routes.query([])
 
     async def begin_upload(request: Request) -> Response:
-        """Begin an upload in parts. They may come in any order and at once, and again after a break of any kind."""
+        """Start an upload in parts. Parts may be sent in any order, concurrently, and after an interruption."""
         query.read(request)
-        wanted = _parsed(await read_json_body(request, routes.max_body_bytes))
-        upload = await blobs.begin(wanted.size, wanted.content_type, wanted.filename, user_of(request))
+        new_upload = _parsed(await read_json_body(request, routes.max_body_bytes))
+        upload = await blobs.begin(new_upload.size, new_upload.content_type, new_upload.filename, user_of(request))
         location = f"{request.scope.get('root_path', '')}{routes.path}{_BASE}/{upload.upload_id}"
         return JsonResponse(_state_json(upload, []), 201, {"location": location})
 
@@ -86,7 +86,7 @@ def _begin(routes: ModelRoutes) -> Operation:
         path=_BASE,
         handler=begin_upload,
         parameters=[body],
-        summary=f"Begin an upload for a {routes.spec.label}",
+        summary=f"Start an upload in parts for {routes.noun}",
         status=201,
         model=UploadState,
         headers=("Location",),
@@ -99,7 +99,7 @@ def _state(routes: ModelRoutes) -> Operation:
     blobs, query = routes.manager.blobs, routes.query([])
 
     async def read_upload(request: Request) -> Response:
-        """Which parts have arrived: what to go on with after a break."""
+        """Return the state of an upload: its size and the numbers of the stored parts."""
         query.read(request)
         upload, parts = await blobs.progress(request.path_params["upload_id"], user_of(request))
         return JsonResponse(_state_json(upload, parts), 200)
@@ -107,10 +107,10 @@ def _state(routes: ModelRoutes) -> Operation:
     return Operation(
         family="read_upload",
         method="GET",
-        path=_ONE,
+        path=_UPLOAD_PATH,
         handler=read_upload,
         parameters=[_UPLOAD_ID],
-        summary="See how far an upload is",
+        summary="Get the state of an upload",
         model=UploadState,
         example=_EXAMPLE,
         refusals=(400, 404),
@@ -121,7 +121,7 @@ def _part(routes: ModelRoutes) -> Operation:
     blobs, query = routes.manager.blobs, routes.query([])
 
     async def upload_part(request: Request) -> Response:
-        """Store one part, which the body is; again if it is there already."""
+        """Store a part, which is the body. Sending a stored part again replaces it."""
         query.read(request)
         number = request.path_params["number"]
         upload = await blobs.expected(
@@ -134,7 +134,7 @@ def _part(routes: ModelRoutes) -> Operation:
     return Operation(
         family="upload_part",
         method="PUT",
-        path=f"{_ONE}/parts/{{number}}",
+        path=f"{_UPLOAD_PATH}/parts/{{number}}",
         handler=upload_part,
         parameters=[_UPLOAD_ID, _NUMBER],
         request_body=body,
@@ -148,7 +148,7 @@ def _finish(routes: ModelRoutes) -> Operation:
     blobs, query = routes.manager.blobs, routes.query([])
 
     async def finish_upload(request: Request) -> Response:
-        """Make of the parts what a resource can refer to, all at once. It may be repeated."""
+        """Join the parts into a blob. Finishing may be repeated."""
         query.read(request)
         binary = await blobs.finish(request.path_params["upload_id"], user_of(request))
         return JsonResponse(binary.model_dump_json().encode(), 200)
@@ -156,7 +156,7 @@ def _finish(routes: ModelRoutes) -> Operation:
     return Operation(
         family="finish_upload",
         method="POST",
-        path=f"{_ONE}/finish",
+        path=f"{_UPLOAD_PATH}/finish",
         handler=finish_upload,
         parameters=[_UPLOAD_ID],
         summary="Finish an upload",
@@ -170,7 +170,7 @@ def _abort(routes: ModelRoutes) -> Operation:
     blobs, query = routes.manager.blobs, routes.query([])
 
     async def abort_upload(request: Request) -> Response:
-        """Give up an upload, and erase what has arrived of it."""
+        """Abort an upload and erase its parts."""
         query.read(request)
         await blobs.abort(request.path_params["upload_id"], user_of(request))
         return Response(status_code=204)
@@ -178,7 +178,7 @@ def _abort(routes: ModelRoutes) -> Operation:
     return Operation(
         family="abort_upload",
         method="DELETE",
-        path=_ONE,
+        path=_UPLOAD_PATH,
         handler=abort_upload,
         parameters=[_UPLOAD_ID],
         summary="Abort an upload",

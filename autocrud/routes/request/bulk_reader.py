@@ -56,7 +56,7 @@ class OperationReader:
         except AutoCRUDError as error:
             return _invalid_operation(line, error)
 
-    async def portions(self, stream: AsyncIterator[bytes]) -> AsyncIterator[Sequence[BulkOperation]]:
+    async def read_lines(self, stream: AsyncIterator[bytes]) -> AsyncIterator[Sequence[BulkOperation]]:
         """Yield the operations of an NDJSON body, as many at a time as have arrived.
 
         A line over the limit becomes an operation with an error; the rest of the line is skipped.
@@ -79,7 +79,7 @@ class OperationReader:
         if rest.strip():
             yield [self.read(rest)]
 
-    def array(self, body: bytes) -> list[BulkOperation]:
+    def read_array(self, body: bytes) -> list[BulkOperation]:
         """Return the operations of a JSON body. An invalid item becomes an operation that carries the error.
 
         Raises:

@@ -51,7 +51,7 @@ def if_match(request: Request, required: str | None = None) -> Tags | None:
     return None
 
 
-def is_known(request: Request, tag: str) -> bool:
+def matches_if_none_match(request: Request, tag: str) -> bool:
     """Return True if the If-None-Match header lists the tag: the client has this state already.
 
     Raises:

@@ -81,7 +81,7 @@ class Filters:
         conditions: list[Condition] = [self._resolver.compare(name, *values) for name, values in texts.items()]
         return all_of(*conditions, *([] if expression is None else [parse_expression(expression)]))
 
-    def documented(self) -> dict[str, dict[str, Any]]:
+    def to_openapi(self) -> dict[str, dict[str, Any]]:
         """Return the filters as OpenAPI parameters, by the names of their components."""
         resolver = self._resolver
         parameters = [part for name in resolver.fields for part in _field_parameters(resolver, name)]

@@ -60,7 +60,7 @@ class Parameter:
         except ValueError as error:
             raise InvalidParameter(self.name, str(error)) from error
 
-    def documented(self) -> inspect.Parameter:
+    def to_openapi(self) -> inspect.Parameter:
         """Return the parameter in the form from which FastAPI builds OpenAPI."""
         examples = [] if self.example is None else [self.example]
         query = Query(alias=self.name, description=self.description, examples=examples)
@@ -68,7 +68,7 @@ class Parameter:
         return _keyword_only(f"{self.name}_", Annotated[self.openapi_type or self.kind, query], default)
 
 
-def enumerated(
+def choices_parameter(
     name: str, names: Sequence[str], default: str | None, description: str, example: str, most: int = 8
 ) -> Parameter:
     """Return a query parameter of one to `most` names, separated by commas.
@@ -281,9 +281,9 @@ class QueryReader:
                 raise InvalidParameter(name, "must be given")
         return values, None if self._filters is None else self._filters.parse_condition(texts, values.get("qb"))
 
-    def documented(self) -> list[inspect.Parameter]:
+    def to_openapi(self) -> list[inspect.Parameter]:
         """Return the parameters in the form from which FastAPI builds OpenAPI, without the filters."""
-        return [parameter.documented() for parameter in self._parameters.values()]
+        return [parameter.to_openapi() for parameter in self._parameters.values()]
 
     def _unknown_message(self) -> str:
         parameter_names = ", ".join(self._parameters) or "none"

@@ -10,10 +10,11 @@ from pydantic import BaseModel, Field, create_model
 from starlette.responses import Response
 
 from autocrud.resource import ResourceMeta, RevisionInfo
-from autocrud.routes.request.etag import etag, is_known
+from autocrud.routes.request.etag import etag, matches_if_none_match
 from autocrud.routes.request.field_mask import Tree, field_mask
 from autocrud.routes.request.query_parameters import PARTS, prefers_minimal
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.nouns import begin_sentence, pluralize, to_noun
 from autocrud.versioning.stored_resource import Resource
 
 
@@ -51,7 +52,7 @@ def envelope(resource: Resource[Any], returns: AbstractSet[str], fields: Tree) -
 def read_response(request: Request, resource: Resource[Any], values: Mapping[str, Any]) -> Response:
     """Return a response with one resource and its ETag; 304 if the client has this state already (RFC 9110, 15.4.5)."""
     headers = {"etag": etag(resource.tag)}
-    if is_known(request, resource.tag):
+    if matches_if_none_match(request, resource.tag):
         return Response(status_code=304, headers=headers)
     return JsonResponse(envelope(resource, values["returns"], values["fields"]), 200, headers)
 
@@ -88,7 +89,8 @@ def envelope_model(spec: ModelSpec[Any]) -> type[BaseModel]:
 def _create_envelope_model(spec: ModelSpec[Any]) -> type[BaseModel]:
     return create_model(
         f"{spec.label}Resource",
-        __doc__=f"A {spec.label} with its metadata and its current revision. `returns` selects the parts.",
+        __doc__=f"{begin_sentence(to_noun(spec.label))} with its metadata and its current revision."
+        " `returns` selects parts.",
         data=(spec.model, Field(default=None, json_schema_extra=without_default)),
         meta=(ResourceMeta, Field(default=None, json_schema_extra=without_default)),
         revision_info=(RevisionInfo, Field(default=None, json_schema_extra=without_default)),
@@ -99,7 +101,7 @@ def page_model(spec: ModelSpec[Any], item: type[BaseModel]) -> type[BaseModel]:
     """Return the model of a page of resources, for OpenAPI."""
     return create_model(
         f"{spec.label}Page",
-        __doc__=f"A page of {spec.label} resources, newest first unless `sort` is given.",
+        __doc__=f"A page of {pluralize(to_noun(spec.label))}, newest first unless `sort` is given.",
         items=(list[item], ...),  # type: ignore[valid-type]  # the model is made at run time
         next_cursor=(str | None, Field(description="Send it as `cursor` to get the next page; null on the last page.")),
         total=(

@@ -16,6 +16,7 @@ ALL = Query(include_deleted=True, limit=1)
 
 
 async def scan_all(storage: IStorage, query: Query, **options: Any) -> list[ScanItem]:
+    """Return every item of a scan."""
     return [scanned async for scanned in storage.snapshot_scan(query, **options)]
 
 

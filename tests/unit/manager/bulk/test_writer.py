@@ -137,7 +137,7 @@ async def test_line_over_the_limit_is_skipped() -> None:
             for first in range(0, len(content), size):
                 yield content[first : first + size]
 
-        found = [operation async for portion in reader.portions(pieces()) for operation in portion]
+        found = [operation async for portion in reader.read_lines(pieces()) for operation in portion]
         assert [operation.refused is None for operation in found] == [True, False, True, False, False, True]
 
 
@@ -174,7 +174,7 @@ async def test_9_long_stream_takes_constant_memory() -> None:
 
     gc.collect()
     tracemalloc.start()
-    async for results in manager.bulk.stream(reader.portions(pieces())):
+    async for results in manager.bulk.stream(reader.read_lines(pieces())):
         answered += len(results)
         ahead = max(ahead, read - answered)
     _, peak = tracemalloc.get_traced_memory()

@@ -85,7 +85,7 @@ async def test_lines_in_chunks_of_any_size_are_read(size: int) -> None:
     """Blank lines are skipped; the last line needs no line feed."""
     body = LINE + b"\n\n  \r\n" + line(op="delete", id="a") + b"\nnonsense\n" + line(op="restore", id="b")
     chunks = [body[start : start + size] for start in range(0, len(body), size)]
-    operations = [operation async for group in READER.portions(stream(*chunks)) for operation in group]
+    operations = [operation async for group in READER.read_lines(stream(*chunks)) for operation in group]
     assert [operation.op for operation in operations] == [BulkOp.create, BulkOp.delete, BulkOp.create, BulkOp.restore]
     assert [type(operation.refused) for operation in operations] == [type(None), type(None), MalformedBody, type(None)]
 
@@ -93,14 +93,14 @@ async def test_lines_in_chunks_of_any_size_are_read(size: int) -> None:
 async def test_line_over_the_limit_is_refused_once() -> None:
     """The rest of the line is skipped, and the next line is read."""
     chunks = (b"x" * 80, b"x" * 80, b"x" * 200, b"x\n" + LINE, b"\n")
-    operations = [operation async for group in READER.portions(stream(*chunks)) for operation in group]
+    operations = [operation async for group in READER.read_lines(stream(*chunks)) for operation in group]
     assert [type(operation.refused) for operation in operations] == [PayloadTooLarge, type(None)]
 
 
 def test_array_accepts_both_forms() -> None:
     """An invalid item carries its own error."""
     for body in (b"[%s, {}]" % LINE, b'{"operations": [%s, {}]}' % LINE):
-        operations = READER.array(body)
+        operations = READER.read_array(body)
         assert [type(operation.refused) for operation in operations] == [type(None), InvalidData]
 
 
@@ -111,4 +111,4 @@ def test_array_accepts_both_forms() -> None:
 def test_array_with_another_body_raises(body: bytes, error: type[Exception]) -> None:
     """The whole request is refused if the body is not a list of objects."""
     with pytest.raises(error):
-        READER.array(body)
+        READER.read_array(body)

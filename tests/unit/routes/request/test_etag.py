@@ -3,7 +3,7 @@
 import pytest
 
 from autocrud.errors import InvalidParameter, PreconditionRequired
-from autocrud.routes.request.etag import etag, if_match, is_known, parse_tags
+from autocrud.routes.request.etag import etag, if_match, matches_if_none_match, parse_tags
 from autocrud.versioning.mutations import ANY
 from tests.unit.routes.request.requests import request_with
 
@@ -37,7 +37,7 @@ def test_if_match_absent_raises_only_if_required() -> None:
 
 def test_is_known_compares_weak_tags() -> None:
     """A tag in the list, or `*`, names the current state."""
-    assert is_known(request_with(if_none_match=f'"0-x", W/{etag("1-a")}'), "1-a")
-    assert is_known(request_with(if_none_match="*"), "1-a")
-    assert not is_known(request_with(if_none_match='"1-ab"'), "1-a")
-    assert not is_known(request_with(), "1-a")
+    assert matches_if_none_match(request_with(if_none_match=f'"0-x", W/{etag("1-a")}'), "1-a")
+    assert matches_if_none_match(request_with(if_none_match="*"), "1-a")
+    assert not matches_if_none_match(request_with(if_none_match='"1-ab"'), "1-a")
+    assert not matches_if_none_match(request_with(), "1-a")
