@@ -1,10 +1,10 @@
-"""AutoCRUD: models go in, routes on a FastAPI application come out."""
+"""AutoCRUD: registers models and adds their routes to a FastAPI application."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastapi import FastAPI
@@ -13,7 +13,7 @@ from fastapi.params import Depends
 from autocrud.errors import AutoCRUDError, ConfigurationError, StorageUnavailable
 from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.manager import KEY_SECONDS, ResourceManager
-from autocrud.references.graph import Graph
+from autocrud.references.graph import Graph, ModelNode
 from autocrud.resource import Retention, RevisionStatus
 from autocrud.routes.mount import Mount
 from autocrud.routes.operation import ModelRoutes
@@ -33,8 +33,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class _Registered:
-    """One model as it was added; its manager exists once the storage is known."""
+class _Registration:
+    """A registered model. Its manager is None until the storage factory is known."""
 
     spec: ModelSpec[Any]
     storage: IStorageFactory | IStorage | None
@@ -42,23 +42,20 @@ class _Registered:
     dependencies: Sequence[Depends]
     require_if_match: bool
     manager: ResourceManager[Any] | None = None
-    built: IStorage | None = field(default=None)
 
 
 class AutoCRUD:
     """The registry of a service's models.
 
     Args:
-        storage_factory: where models go that do not name their own storage.
-        max_body_bytes: longer request bodies are refused with 413.
-        current_user: a FastAPI dependency that returns who is asking, as text, or None: for `created_by` and
-            `updated_by`. `app.dependency_overrides` replaces it as any other.
-        idempotency_seconds: how long the key of a POST is remembered.
-        housekeeping_seconds: between two rounds of erasing what a retention has given up, and what has expired.
-        max_blob_bytes: longer uploads are refused with 413.
-        upload_seconds: how long an upload in parts may take.
-        redirect_seconds: how long a URL of a blob in S3 works, to which a client is sent that asks for
-            `redirect=true`; 0 to send none.
+        storage_factory: default storage factory, for models that do not name their own storage.
+        max_body_bytes: size limit of a request body, in bytes; longer bodies are refused with 413.
+        current_user: FastAPI dependency that returns the user as text, or None, for `created_by` and `updated_by`.
+        idempotency_seconds: lifetime of an idempotency key, in seconds.
+        housekeeping_seconds: pause between two rounds of maintenance, in seconds.
+        max_blob_bytes: size limit of a blob, in bytes; longer uploads are refused with 413.
+        upload_seconds: lifetime of an upload session, in seconds.
+        redirect_seconds: lifetime of a blob's S3 URL for `redirect=true`, in seconds; 0 disables redirects.
     """
 
     def __init__(
@@ -83,7 +80,8 @@ class AutoCRUD:
             "upload_seconds": upload_seconds,
         }
         self._housekeeping_seconds = housekeeping_seconds
-        self._models: dict[str, _Registered] = {}
+        self._models: dict[str, _Registration] = {}
+        self._graph = Graph(is_visible=self._is_visible)
         self._applied = False
 
     def configure(
@@ -93,10 +91,10 @@ class AutoCRUD:
         max_body_bytes: int | None = None,
         current_user: UserDependency | None = None,
     ) -> None:
-        """Change what the constructor set; what is None stays.
+        """Change arguments of the constructor. None leaves an argument unchanged.
 
         Raises:
-            ConfigurationError: the routes exist already.
+            ConfigurationError: `apply` was called before.
         """
         self._refuse_after_apply("configure")
         self._storage_factory = storage_factory or self._storage_factory
@@ -121,54 +119,54 @@ class AutoCRUD:
         """Register a model: a Pydantic model, a dataclass or a TypedDict.
 
         Args:
-            name: the path segment; the kebab-case class name by default.
-            storage: a factory, or a storage already built, for this model alone.
-            indexed_fields: fields to filter by, beside those annotated with `Index()` or `Unique()`.
-            default_status: of new revisions; a draft may be edited in place.
-            retention: which old revisions are kept; all of them if None.
-            unique_together: sets of index fields that are unique together, such as `[("title", "year")]`.
-            temporal: keep the index values of every commit, so that lists `at` a time can be filtered and sorted.
+            name: path segment of the routes; by default the class name in kebab case.
+            storage: storage factory, or a storage, for this model alone.
+            indexed_fields: index fields in addition to the fields annotated with `Index()` or `Unique()`.
+            default_status: status of new revisions; a draft may be edited in place.
+            retention: rule for the revisions to keep; None keeps all revisions.
+            unique_together: unique constraints over several index fields, as in `[("title", "year")]`.
+            temporal: keep the index values of every commit, so that lists with `at` can be filtered and sorted.
             require_if_match: refuse writes without `If-Match` (or `If-None-Match: *`) with 428.
-            routes: the families to have, of those in `autocrud.routes.FAMILIES`; all of them by default.
+            routes: route families of the model, from `autocrud.routes.FAMILIES`; all families by default.
             dependencies: FastAPI dependencies that guard every route of the model.
 
         Raises:
             ConfigurationError: the model cannot be stored, the name is taken, a field cannot be indexed or be unique,
-                or a family does not exist.
+                or a route family does not exist.
         """
         self._refuse_after_apply("add_model")
-        kept: Any = {"default_status": default_status, "retention": retention, "temporal": temporal}
+        options: Any = {"default_status": default_status, "retention": retention, "temporal": temporal}
         spec: ModelSpec[Any] = ModelSpec(
-            model, name=name, indexed_fields=indexed_fields, unique_together=unique_together, **kept
+            model, name=name, indexed_fields=indexed_fields, unique_together=unique_together, **options
         )
         self._refuse_taken_name(spec)
-        families = _families(spec, routes)
-        self._models[spec.name] = _Registered(spec, storage, families, tuple(dependencies), require_if_match)
+        families = _check_families(spec, routes)
+        self._models[spec.name] = _Registration(spec, storage, families, tuple(dependencies), require_if_match)
 
     def apply(self, app: FastAPI, *, prefix: str = "") -> None:
-        """Add the routes to the application, and open and close the storages with its lifespan.
+        """Add the routes to the application. The application's lifespan opens and closes the storages.
 
-        A route of the application's own on the same path and method wins, wherever it was added.
+        A route of the application with the same path and method takes precedence, even if it is added later.
 
         Raises:
-            ConfigurationError: a model has no storage, a reference leads to no model, or this was called before.
+            ConfigurationError: a model has no storage, a reference names an unknown model, or this is a second call.
         """
         self._refuse_after_apply("apply")
-        self._build(complete=True)
+        managers = self._build_all_managers()
         self._applied = True
         mount = Mount(app, prefix)
-        for registered in self._models.values():
-            spec = registered.spec
+        for registration, manager in zip(self._models.values(), managers, strict=True):
+            spec = registration.spec
             routes = ModelRoutes(
-                manager=self.manager(spec.name),
+                manager=manager,
                 path=f"{prefix}/{spec.name}",
                 max_body_bytes=self._max_body_bytes,
-                require_if_match=registered.require_if_match,
+                require_if_match=registration.require_if_match,
                 current_user=self._current_user,
                 redirect_seconds=self._redirect_seconds,
             )
-            for operation in operations(routes, registered.families):
-                mount.add(routes, operation, registered.dependencies)
+            for operation in operations(routes, registration.families):
+                mount.add(routes, operation, registration.dependencies)
             mount.add_tag(spec)
         mount.order_routes()
         app.add_exception_handler(AutoCRUDError, answer_problem)
@@ -180,119 +178,126 @@ class AutoCRUD:
             async with self.running(), inner(application) as state:
                 yield state
 
-        app.router.lifespan_context = lifespan  # type: ignore[assignment]  # as FastAPI merges them
+        app.router.lifespan_context = lifespan  # type: ignore[assignment]  # FastAPI assigns merged lifespans, too
 
     def manager(self, model: type[Any] | str) -> ResourceManager[Any]:
-        """The manager of a model, by its class or its name.
+        """Return the manager of a model, which is given by its class or its name. Every call returns the same object.
+
+        The manager enforces the references of models that are registered later, too.
 
         Raises:
-            LookupError: it is not registered, or its storage is not known yet.
+            LookupError: the model is not registered.
+            ConfigurationError: a registered model has no storage yet, or a field cannot be a reference.
         """
-        for registered in self._models.values():
-            if model in (registered.spec.model, registered.spec.name):
-                if registered.manager is None:
-                    self._build()
-                if registered.manager is not None:
-                    return registered.manager
+        for registration in self._models.values():
+            if model in (registration.spec.model, registration.spec.name):
+                return registration.manager or self._build_managers()[registration.spec.name]
         raise LookupError(f"{model!r} is not a registered model")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The storages open for a while: what `apply` does for an application, for scripts that have none.
+        """Open the storages for the duration of the context, and run the maintenance. For scripts without `apply`.
 
         Raises:
-            ConfigurationError: a storage cannot be used as it is set, or a reference leads to no model.
+            ConfigurationError: a storage cannot be used with its settings, or a reference names an unknown model.
         """
-        self._build(complete=True)
+        managers = self._build_all_managers()
         async with AsyncExitStack() as stack:
             for factory in self._factories():
                 stack.push_async_callback(factory.close)
                 await factory.open()
-            for registered in self._models.values():
-                if registered.built is not None:
-                    stack.push_async_callback(registered.built.close)
-                    await registered.built.open()
-            keeping = asyncio.create_task(self._keep_house())
+            for manager in managers:
+                stack.push_async_callback(manager.node.storage.close)
+                await manager.node.storage.open()
+            maintenance = asyncio.create_task(self._run_maintenance())
             try:
                 yield
             finally:
-                keeping.cancel()
-                await asyncio.wait([keeping])
-                await asyncio.gather(*(manager.references.drain() for manager in self._managers()))
+                maintenance.cancel()
+                await asyncio.wait([maintenance])
+                await asyncio.gather(*(manager.references.drain() for manager in managers))
 
     async def check(self, *, patience: float = 5.0) -> dict[str, str | None]:
-        """Ask each backend in use whether it can serve; what it says against it, or None, by its name.
+        """Ask each backend in use if it can serve. Return, by name of the backend, None or the reason of the failure.
 
         Args:
-            patience: seconds, after which a backend that has not answered counts as away.
+            patience: time limit for the answer of a backend, in seconds.
         """
         checks = [check for factory in self._factories() for check in factory.checks().items()]
-        answers = await asyncio.gather(*(_trouble(check, patience) for _, check in checks))
-        found: dict[str, str | None] = {}
-        for (name, _), trouble in zip(checks, answers, strict=True):
-            found[name] = found.get(name) or trouble
-        return found
+        reasons = await asyncio.gather(*(_run_check(check, patience) for _, check in checks))
+        results: dict[str, str | None] = {}
+        for (name, _), reason in zip(checks, reasons, strict=True):
+            results[name] = results.get(name) or reason
+        return results
 
-    async def _keep_house(self) -> None:
+    async def _run_maintenance(self) -> None:
         while True:
-            for manager in self._managers():
-                await _housekeep(manager)
+            for registration in list(self._models.values()):
+                if registration.manager is not None:
+                    await _maintain(registration.manager)
             await asyncio.sleep(self._housekeeping_seconds)
 
-    def _build(self, *, complete: bool = False) -> None:
-        """Make the managers that are not there yet, and tell all of them of each other.
+    def _build_all_managers(self) -> list[ResourceManager[Any]]:
+        """Return the managers of all models, in order of registration. No model may be added afterwards.
 
-        Args:
-            complete: no model will be added any more.
+        Raises:
+            ConfigurationError: a model has no storage, or a reference names an unknown model.
         """
-        new = [registered for registered in self._models.values() if registered.manager is None]
-        for registered in new:
-            storage = registered.storage or self._storage_factory
-            if storage is None:
-                raise ConfigurationError(
-                    f"{registered.spec.type_name} has no storage: give AutoCRUD a factory, or the model a storage"
-                )
-            built = storage if isinstance(storage, IStorage) else storage.build(registered.spec)
-            registered.built = built
-            registered.manager = ResourceManager(registered.spec, built, **self._limits)
-        graph = Graph([manager.node for manager in self._managers()], self._shows)
-        if complete and graph.unknown:
-            raise ConfigurationError(graph.unknown[0])
-        for manager in self._managers() if new else ():
-            manager.link(graph)
+        managers = self._build_managers()
+        if self._graph.unknown_models:
+            raise ConfigurationError(self._graph.unknown_models[0])
+        return list(managers.values())
 
-    def _shows(self, ref: Ref, reader: str, seen: str) -> bool:
-        """Whether who may read one model may read another one, too: where whatever guards that guards this as well."""
-        mine, other = self._models[reader], self._models[seen]
-        guarded = all(dependency in mine.dependencies for dependency in other.dependencies)
-        return ref.expand or (guarded and "read" in other.families)
+    def _build_managers(self) -> dict[str, ResourceManager[Any]]:
+        """Build the managers of newly registered models, and return all managers by the names of the models.
 
-    def _managers(self) -> list[ResourceManager[Any]]:
-        return [registered.manager for registered in self._models.values() if registered.manager is not None]
+        Every storage and the graph are complete before the first manager is built.
+        """
+        new = [registration for registration in self._models.values() if registration.manager is None]
+        nodes = [ModelNode(registration.spec, self._build_storage(registration)) for registration in new]
+        self._graph.add(nodes)
+        for registration, node in zip(new, nodes, strict=True):
+            registration.manager = ResourceManager(registration.spec, node.storage, graph=self._graph, **self._limits)
+        return {name: item.manager for name, item in self._models.items() if item.manager is not None}
+
+    def _build_storage(self, registration: _Registration) -> IStorage:
+        """Return the storage of a model. A model without a storage gets one from the default factory."""
+        storage = registration.storage or self._storage_factory
+        if storage is None:
+            name = registration.spec.type_name
+            raise ConfigurationError(f"{name} has no storage: give AutoCRUD a factory, or the model a storage")
+        return storage if isinstance(storage, IStorage) else storage.build(registration.spec)
+
+    def _is_visible(self, ref: Ref, reader: str, target: str) -> bool:
+        """Return True if every dependency that guards `target` also guards `reader`, or the reference sets `expand`."""
+        reading, seen_model = self._models[reader], self._models[target]
+        guarded = all(dependency in reading.dependencies for dependency in seen_model.dependencies)
+        return ref.expand or (guarded and "read" in seen_model.families)
 
     def _factories(self) -> list[IStorageFactory]:
-        """Each factory in use, once."""
-        used = [registered.storage or self._storage_factory for registered in self._models.values()]
+        """Return each factory in use once."""
+        used = [registration.storage or self._storage_factory for registration in self._models.values()]
         return list(dict.fromkeys(factory for factory in used if isinstance(factory, IStorageFactory)))
 
     def _refuse_taken_name(self, spec: ModelSpec[Any]) -> None:
-        # Names become tables and folders, where these two characters are one, and so is their case.
-        if any(_folded(spec.name) == _folded(taken) for taken in self._models):
-            raise ConfigurationError(f"{spec.type_name}: there is a model of the name {spec.name!r} already")
+        # Names become tables and folders, where "-" equals "_" and case does not count.
+        if any(_fold_name(spec.name) == _fold_name(name) for name in self._models):
+            raise ConfigurationError(f"{spec.type_name}: the name {spec.name!r} is taken by another model")
 
     def _refuse_after_apply(self, method: str) -> None:
         if self._applied:
-            raise ConfigurationError(f"{method} was called after apply: the routes exist already")
+            raise ConfigurationError(f"{method} was called after apply, when the routes exist already")
 
 
-async def _housekeep(manager: ResourceManager[Any]) -> None:
+async def _maintain(manager: ResourceManager[Any]) -> None:
     try:
         await manager.run_maintenance()
-    except Exception:  # a task's boundary: it is tried again, and the service goes on
-        logger.exception("housekeeping of %s failed", manager.spec.name)
+    except Exception:  # boundary of a background task: the next round tries again
+        logger.exception("Maintenance of %s failed", manager.spec.name)
 
 
-async def _trouble(check: Check, patience: float) -> str | None:
+async def _run_check(check: Check, patience: float) -> str | None:
+    """Return None if the backend answers in time, or the reason of the failure."""
     try:
         async with asyncio.timeout(patience):
             await check()
@@ -303,16 +308,16 @@ async def _trouble(check: Check, patience: float) -> str | None:
     return None
 
 
-def _families(spec: ModelSpec[Any], routes: Collection[str] | None) -> frozenset[str]:
-    """The route families of a model."""
+def _check_families(spec: ModelSpec[Any], routes: Collection[str] | None) -> frozenset[str]:
+    """Return the route families of a model, or refuse an unknown one."""
     families = FAMILIES if routes is None else frozenset(routes)
     unknown = sorted(families - FAMILIES)
     if unknown:
         raise ConfigurationError(
-            f"{spec.type_name}: {unknown[0]!r} is not a route family; these are: {', '.join(sorted(FAMILIES))}"
+            f"{spec.type_name}: {unknown[0]!r} is not a route family; the families are: {', '.join(sorted(FAMILIES))}"
         )
     return families
 
 
-def _folded(name: str) -> str:
+def _fold_name(name: str) -> str:
     return name.lower().replace("-", "_")

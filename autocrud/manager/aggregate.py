@@ -28,7 +28,7 @@ async def aggregate(
     resolver: Resolver,
     where: Condition | None,
     *,
-    resolve_reference_filters: Condition | None,
+    resolved: Condition | None,
     group_by: str | None,
     metrics: str,
     sort: str | None,
@@ -59,7 +59,7 @@ async def aggregate(
     shape = (where, resolver.model, names, wanted, include_deleted)
     after = None if cursor is None else decode_keys(shape, cursor, keys)
     asked = Aggregation(where, keys, figures, include_deleted, by, descending, limit, after)
-    found = await storage.aggregate(replace(asked, where=resolve_reference_filters))
+    found = await storage.aggregate(replace(asked, where=resolved))
     more = len(found) > limit and by is None
     page = found[:limit]
     following = encode_keys(shape, page[-1].keys) if more else None

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from autocrud.errors import BlobNotFound, DataCorrupted, FieldError, InvalidData, PayloadTooLarge, RevisionNotFound
-from autocrud.manager.reader import ResourceReader
+from autocrud.manager.heads import read_head
 from autocrud.schema.binary import OCTETS, Binary, find_blob_reference
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.objects import ObjectMissing
@@ -45,14 +45,12 @@ class ResourceBlobs:
         self,
         spec: ModelSpec[Any],
         storage: IStorage,
-        reader: ResourceReader[Any],
         *,
         max_bytes: int = MAX_BLOB_BYTES,
         upload_seconds: float = UPLOAD_SECONDS,
     ) -> None:
         self._spec = spec
         self._storage = storage
-        self._reader = reader
         self._lifetime = timedelta(seconds=upload_seconds)
         self.max_bytes = min(max_bytes, spec.largest_blob or max_bytes)
 
@@ -74,7 +72,7 @@ class ResourceBlobs:
             InvalidParameter, NotFound, Deleted: as for the resource.
             BlobNotFound: no revision refers to it, or none that is kept.
         """
-        await self._reader.get(resource_id, include_deleted=include_deleted)
+        await read_head(self._spec, self._storage, resource_id, include_deleted=include_deleted)
         commit = await self._storage.commit_of_blob(resource_id, file_id)
         blob = None if commit is None else await self._storage.blobs.find(file_id)
         if commit is None or blob is None:

@@ -1,48 +1,57 @@
-"""ResourceManager: every operation on one model's resources. It knows rules, and neither HTTP nor storage formats."""
+"""ResourceManager: all operations on the resources of one model, independent of HTTP and of storage formats."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from uuid_utils import uuid7
 
-from autocrud.errors import (
-    Conflict,
-    KeyReused,
-    NotFound,
-)
+from autocrud.errors import KeyReused, NotFound
 from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS, ResourceBlobs
 from autocrud.manager.bulk.by_query import ByQueryResult, ByQueryWriter
 from autocrud.manager.bulk.operation import BulkOp
 from autocrud.manager.bulk.writer import BulkWriter
-from autocrud.manager.reader import ResourceReader, Where
+from autocrud.manager.heads import read_head
+from autocrud.manager.mutation_runner import MutationRunner
+from autocrud.manager.queries import Where
+from autocrud.manager.reader import ResourceReader
 from autocrud.manager.transfer.service import Transfer
+from autocrud.references.graph import Graph, ModelNode
+from autocrud.references.integrity import ReferenceIntegrity
 from autocrud.resource import RevisionStatus, check_resource_id
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
-from autocrud.storage.ports.types import Head, Outcome, Repeated, Write
+from autocrud.storage.ports.types import Repeated
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.json_patch import Patch
-from autocrud.versioning.mutations import MAX_PATCHED, Change, Mutations, Tags, apply_to, plan_write
+from autocrud.versioning.mutations import MAX_PATCHED, Mutations, Tags, apply_to
 from autocrud.versioning.stored_resource import Resource
 from autocrud.versioning.write_builder import Author, create_write, request_key
 
 T = TypeVar("T")
 
 KEY_SECONDS = 86400.0
-_PAGE_SIZE = 200  # resources at a time
+_PAGE_SIZE = 200  # resources per page of the prune
 
 
 class ResourceManager(ResourceReader[T]):
-    """The resources of one model, for reading and writing.
+    """Reads and writes the resources of one model.
 
-    A value to store is an instance of the model, anything that the model validates to one, or JSON as bytes. Where
-    `if_match` is given, the write happens only if the resource's tag is among these; else it is applied to whatever
-    state is the newest.
+    A value to store is an instance of the model, a value that the model validates to an instance, or JSON as bytes.
+    If `if_match` is given, a write happens only if it contains the tag of the resource. Otherwise the write applies
+    to the newest state.
 
     Args:
-        key_seconds: how long an idempotency key is remembered.
-        max_blob_bytes, upload_seconds: as `ResourceBlobs` has them.
+        graph: the references between the models of a service, with a node of this model. The default graph has
+            only this model.
+        key_seconds: lifetime of an idempotency key, in seconds.
+        max_blob_bytes: size limit of a blob, in bytes.
+        upload_seconds: lifetime of an upload session, in seconds.
+
+    Attributes:
+        references: commits writes and enforces reference integrity.
+        blobs: reads and uploads blobs.
+        bulk: runs many operations.
+        transfer: exports and imports the resources.
     """
 
     def __init__(
@@ -50,18 +59,32 @@ class ResourceManager(ResourceReader[T]):
         spec: ModelSpec[T],
         storage: IStorage,
         *,
+        graph: Graph | None = None,
         key_seconds: float = KEY_SECONDS,
         max_blob_bytes: int = MAX_BLOB_BYTES,
         upload_seconds: float = UPLOAD_SECONDS,
     ) -> None:
-        super().__init__(spec, storage)
-        self.blobs = ResourceBlobs(spec, storage, self, max_bytes=max_blob_bytes, upload_seconds=upload_seconds)
+        node = ModelNode(spec, storage) if graph is None else graph.nodes[spec.name]
+        graph = Graph([node]) if graph is None else graph
+        super().__init__(node, graph)
+        self.references = ReferenceIntegrity(node, graph)
+        self.blobs = ResourceBlobs(spec, storage, max_bytes=max_blob_bytes, upload_seconds=upload_seconds)
         self._encoder = Encoder(spec, storage.blobs)
-        self.transfer = Transfer(spec, storage, self, self._encoder, self.replace, self.blobs.max_bytes)
-        self._changes = Mutations(spec, storage, self._encoder, self._history)
-        self.bulk = BulkWriter(spec, storage, self._encoder, self._changes, self._commit_all)
-        self._selected = ByQueryWriter(self, self.bulk)
-        self._key_seconds = key_seconds
+        self._mutations = Mutations(spec, storage, self._encoder, self._history)
+        self._runner = MutationRunner(spec, storage, self.references)
+        self.bulk = BulkWriter(spec, storage, self._encoder, self._mutations, self.references)
+        self._by_query = ByQueryWriter(self._queries, storage, self.bulk)
+        self.transfer = Transfer(
+            spec,
+            storage,
+            self._queries,
+            self._encoder,
+            self._mutations,
+            self._runner,
+            self.references,
+            self.blobs.max_bytes,
+        )
+        self._key_lifetime = timedelta(seconds=key_seconds)
 
     async def create(
         self,
@@ -72,16 +95,16 @@ class ResourceManager(ResourceReader[T]):
         status: RevisionStatus | None = None,
         idempotency_key: str | None = None,
     ) -> Resource[T]:
-        """Store a new resource, under a new UUIDv7 (RFC 9562) or the id given.
+        """Store a new resource. The default id is a new UUIDv7 (RFC 9562).
 
         Args:
-            idempotency_key: whoever repeats a creation of the same key and value gets the resource as it was created.
+            idempotency_key: repeating a creation with the same key and value returns the resource as it was created.
 
         Raises:
-            InvalidInput: the value, the id or the key is refused.
-            KeyReused: the key was used for another value.
-            AlreadyExists: the id is taken, if only by a soft-deleted resource.
-            UniqueViolation: a live resource holds a unique value of it.
+            InvalidInput: the value, the id or the key is invalid.
+            KeyReused: the key was used with another value.
+            AlreadyExists: a resource, possibly a soft-deleted one, has this id.
+            UniqueViolation: a live resource has the same values under a unique constraint.
         """
         resource_id = str(uuid7()) if resource_id is None else check_resource_id(resource_id)
         encoded = await self._encoder.encode(value)
@@ -89,14 +112,14 @@ class ResourceManager(ResourceReader[T]):
         key = None
         if idempotency_key is not None:
             content = value if isinstance(value, bytes) else encoded.data
-            key = request_key(idempotency_key, content, author, timedelta(seconds=self._key_seconds))
+            key = request_key(idempotency_key, content, author, self._key_lifetime)
         write = create_write(self.spec, resource_id, encoded, author, status or self.spec.default_status, key)
         try:
             await self.references.commit(write, None)
         except Repeated as repeated:
             if key is None or repeated.fingerprint != key.fingerprint:
                 raise KeyReused from repeated
-            return await self._as_created(repeated.resource_id)
+            return await self._get_as_created(repeated.resource_id)
         return apply_to(self.spec, write, None)
 
     async def replace(
@@ -109,18 +132,18 @@ class ResourceManager(ResourceReader[T]):
         modify: bool = False,
         status: RevisionStatus | None = None,
     ) -> Resource[T]:
-        """Append a revision with this data. The same data again makes no revision, and changes nothing.
+        """Append a revision with this data. Equal data has no effect and makes no revision.
 
         Args:
-            modify: edit the current revision, which must be a draft, in place of appending one.
-            status: of the revision; where the data is the same, and the status is not, the current one moves to it.
+            modify: edit the current revision instead of appending one; it must be a draft.
+            status: status of the revision. If the data is equal, the current revision changes to this status.
 
         Raises:
             InvalidInput, NotFound, Deleted, PreconditionFailed, UniqueViolation.
-            NotDraft: `modify`, and the current revision is stable.
+            NotDraft: `modify` is set, and the current revision is stable.
         """
-        change = self._changes.replace(await self._encoder.encode(value), modify=modify, status=status)
-        return await self._change(resource_id, if_match, by, change)
+        change = self._mutations.replace(await self._encoder.encode(value), modify=modify, status=status)
+        return await self._runner.run(resource_id, change, if_match=if_match, by=by)
 
     async def patch(
         self,
@@ -133,127 +156,99 @@ class ResourceManager(ResourceReader[T]):
         status: RevisionStatus | None = None,
         max_bytes: int = MAX_PATCHED,
     ) -> Resource[T]:
-        """Apply a patch to the newest state, and append the result as a revision, or else as `replace` has it.
+        """Apply a patch to the newest state, and store the result as `replace` does.
 
         Args:
-            max_bytes: the longest JSON that it may come to.
+            max_bytes: size limit of the resulting JSON, in bytes.
 
         Raises:
-            PatchFailed: it does not fit the newest state.
-            PayloadTooLarge: what it comes to is too long.
+            PatchFailed: the patch does not fit the newest state.
+            PayloadTooLarge: the resulting JSON exceeds `max_bytes`.
             InvalidInput, NotFound, Deleted, PreconditionFailed, UniqueViolation, NotDraft: as `replace`.
         """
-
-        change = self._changes.patch(patch, modify=modify, status=status, max_bytes=max_bytes)
-        return await self._change(resource_id, if_match, by, change)
+        change = self._mutations.patch(patch, modify=modify, status=status, max_bytes=max_bytes)
+        return await self._runner.run(resource_id, change, if_match=if_match, by=by)
 
     async def switch(
         self, resource_id: str, revision_id: str, *, if_match: Tags | None = None, by: str | None = None
     ) -> Resource[T]:
-        """Make another revision the current one, without making a new one; the next update branches from it.
+        """Make another revision the current one. No revision is created; the next update branches from it.
 
         Raises:
             InvalidParameter, NotFound, Deleted, PreconditionFailed, UniqueViolation.
-            RevisionNotFound: there is no such revision, or it was pruned.
+            RevisionNotFound: the revision does not exist, or it was pruned.
         """
-
-        return await self._change(resource_id, if_match, by, self._changes.switch(revision_id))
+        return await self._runner.run(resource_id, self._mutations.switch(revision_id), if_match=if_match, by=by)
 
     async def delete(self, resource_id: str, *, if_match: Tags | None = None, by: str | None = None) -> Resource[T]:
-        """Delete softly: the history stays, and `restore` undoes it.
+        """Delete a resource softly: its history stays, and `restore` undoes the delete.
 
         Raises:
             InvalidParameter, NotFound, Deleted, PreconditionFailed.
-            Referenced: others refer to it that keep it, or keep what would go with it.
-            StorageUnavailable: also where it is deleted, but not all that refers to it has followed.
+            Referenced: a reference with `on_delete=restrict` keeps the resource, or a resource that would cascade.
+            StorageUnavailable: an outage. Possibly the resource is deleted, and not all on-delete actions are done.
         """
-
-        return await self._change(resource_id, if_match, by, self._changes.delete)
+        return await self._runner.run(resource_id, self._mutations.delete, if_match=if_match, by=by)
 
     async def restore(self, resource_id: str, *, if_match: Tags | None = None, by: str | None = None) -> Resource[T]:
-        """Undo a soft delete. Restoring what is not deleted changes nothing.
+        """Undo a soft delete. Has no effect unless the resource is deleted.
 
         Raises:
             InvalidParameter, NotFound, PreconditionFailed, UniqueViolation.
         """
-
-        return await self._change(resource_id, if_match, by, self._changes.restore, include_deleted=True)
+        return await self._runner.run(
+            resource_id, self._mutations.restore, if_match=if_match, by=by, include_deleted=True
+        )
 
     async def delete_where(self, where: Where, *, by: str | None = None, dry_run: bool = False) -> ByQueryResult:
-        """Delete softly whatever a condition selects, however many that are; page by page, not at once.
+        """Delete softly all resources that match a condition, page by page; not atomic.
 
         Args:
-            where: as `search` has it; there must be one.
-            dry_run: only count them.
+            where: a condition as for `search`; required.
+            dry_run: only count the resources.
 
         Raises:
-            InvalidParameter: as `search`; or there is no condition.
-            StorageUnavailable: some may be deleted; the same again deletes the others.
+            InvalidParameter: as `search`, or there is no condition.
+            StorageUnavailable: some resources may be deleted; repeating the call deletes the others.
         """
-        return await self._selected.run(BulkOp.delete, where, by=by, dry_run=dry_run)
+        return await self._by_query.run(BulkOp.delete, where, by=by, dry_run=dry_run)
 
     async def restore_where(self, where: Where, *, by: str | None = None, dry_run: bool = False) -> ByQueryResult:
-        """Undo the soft delete of whatever is deleted and a condition selects. Otherwise as `delete_where`."""
-        return await self._selected.run(BulkOp.restore, where, by=by, dry_run=dry_run)
+        """Restore all soft-deleted resources that match a condition. Otherwise as `delete_where`."""
+        return await self._by_query.run(BulkOp.restore, where, by=by, dry_run=dry_run)
 
     async def purge(self, resource_id: str, *, if_match: Tags | None = None, by: str | None = None) -> None:
         """Erase a resource, deleted or not, with its metadata and all its revisions. This cannot be undone.
 
-        Blobs that no other resource refers to go with it.
+        Blobs that no other resource refers to are erased, too.
 
         Raises:
             InvalidParameter, NotFound, PreconditionFailed, Referenced.
-            StorageUnavailable: also where it is purged, but bytes of it are still to be erased.
+            StorageUnavailable: an outage. Possibly the resource is purged, and its bytes are yet to be erased.
         """
-
-        await self._change(resource_id, if_match, by, self._changes.purge, include_deleted=True)
+        await self._runner.run(resource_id, self._mutations.purge, if_match=if_match, by=by, include_deleted=True)
 
     async def run_maintenance(self) -> None:
-        """Finish deletes that others are to follow, give up and erase old revisions, and drop what has expired."""
+        """Finish pending on-delete tasks, prune old revisions, and remove expired data."""
         await self.references.finish()
         retention = self.spec.retention
         if retention is not None and retention.keep_for is not None:
             before, last_id = datetime.now(UTC) - retention.keep_for, ""
-            while outdated := await self._storage.expired_revisions(before, last_id, _PAGE_SIZE):
-                for resource_id in outdated:
+            while resource_ids := await self._storage.expired_revisions(before, last_id, _PAGE_SIZE):
+                for resource_id in resource_ids:
                     await self._prune(resource_id)
-                last_id = outdated[-1]
+                last_id = resource_ids[-1]
         await self._storage.vacuum()
 
     async def _prune(self, resource_id: str) -> None:
         try:
-            await self._change(resource_id, None, None, self._changes.prune, include_deleted=True)
+            await self._runner.run(resource_id, self._mutations.prune, include_deleted=True)
         except NotFound:
-            return  # purged meanwhile
+            return  # purged since the page was read
 
-    async def _commit_all(self, writes: Sequence[tuple[Write, Head | None]], atomic: bool) -> list[Outcome]:
-        return await self.references.commit_all(writes, atomic=atomic)
-
-    async def _as_created(self, resource_id: str) -> Resource[T]:
-        """A resource as its creation left it."""
-        head = await self._head(resource_id, True, current=True)
-        for first in await self._storage.commits(resource_id, before=2, limit=1):
-            return await self._history.at_commit(head, first)
+    async def _get_as_created(self, resource_id: str) -> Resource[T]:
+        """Return a resource as its first commit left it."""
+        head = await read_head(self.spec, self._storage, resource_id, include_deleted=True, current=True)
+        for commit in await self._storage.commits(resource_id, before=2, limit=1):
+            return await self._history.at_commit(head, commit)
         raise NotFound(self.spec.name, resource_id)
-
-    async def _change(
-        self,
-        resource_id: str,
-        if_match: Tags | None,
-        by: str | None,
-        change: Change[T],
-        *,
-        include_deleted: bool = False,
-    ) -> Resource[T]:
-        """Read, check, write; and again where somebody else was faster, until the precondition fails or it is done."""
-        while True:
-            # As of now: what a stale read shows, somebody has changed, and a write must not be judged by it.
-            current = Resource(self.spec, await self._head(resource_id, include_deleted, current=True))
-            write = await plan_write(current, if_match, by, change)
-            if write is None:
-                return current
-            try:
-                await self.references.commit(write, current.head)
-            except Conflict:
-                continue
-            return apply_to(self.spec, write, current)

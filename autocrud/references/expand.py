@@ -33,7 +33,9 @@ class ReferrerPage:
     next_cursor: str | None
 
 
-async def expanded(references: Sequence[Reference], resources: Sequence[Resource[Any]]) -> list[dict[str, Expanded]]:
+async def expand_references(
+    references: Sequence[Reference], resources: Sequence[Resource[Any]]
+) -> list[dict[str, Expanded]]:
     """What resources of one model refer to, by the names of the fields: one query for each model that they lead to."""
     named = [_named(references, resource) for resource in resources]
     wanted: dict[ModelNode, set[str]] = {}
@@ -52,7 +54,7 @@ async def expanded(references: Sequence[Reference], resources: Sequence[Resource
     ]
 
 
-async def referrers(
+async def find_referrers(
     references: Sequence[Reference], resource_id: str, *, limit: int, cursor: str | None, include_deleted: bool
 ) -> ReferrerPage:
     """One page of what refers to a resource, field by field, the newest first.
@@ -91,7 +93,7 @@ def _reached(reference: Reference, ids: Sequence[str], found: dict[str, Resource
 
 
 def _query(reference: Reference, resource_id: str, include_deleted: bool) -> Query:
-    return Query(reference.to([resource_id]), include_deleted=include_deleted, limit=1)
+    return Query(reference.refers_to([resource_id]), include_deleted=include_deleted, limit=1)
 
 
 def _cursor(reference: Reference, inner: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Which models' resources refer to which, and how."""
+"""Graph of references: the models of one service, and the fields by which their resources refer to each other."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from autocrud.errors import ConfigurationError
 from autocrud.query.conditions import Query, Term
 from autocrud.query.operators import Operator
+from autocrud.query.resolver import Resolver
 from autocrud.schema.column_types import ColumnKind, IndexValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.markers import OnDelete, Ref
@@ -20,25 +21,25 @@ from autocrud.storage.ports.types import Page
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ModelNode:
-    """One model, and where its resources are."""
+    """One model of the graph, with the storage of its resources."""
 
     spec: ModelSpec[Any]
     storage: IStorage
 
     @property
     def name(self) -> str:
-        """The model's."""
+        """The name of the model."""
         return self.spec.name
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Reference:
-    """A field by which resources of one model, the source, refer to those of another, or of the same.
+    """A field by which resources of a source model refer to resources of a target model, or of the same model.
 
     Attributes:
-        number: of the field, among the source's index fields.
-        shows_target: whether readers of the source may see what it refers to, and ask for it.
-        shows_source: whether readers of the target may see what refers to it.
+        number: position of the field among the index fields of the source.
+        shows_target: readers of the source may expand the field and filter through it.
+        shows_source: readers of the target may list its referrers by this field.
     """
 
     source: ModelNode
@@ -50,98 +51,136 @@ class Reference:
     shows_source: bool
 
     def ids(self, index: Sequence[IndexValue]) -> tuple[str, ...]:
-        """The ids that a resource of the source refers to, from its index values."""
+        """Return the ids that a resource of the source refers to, taken from its index values."""
         value = index[self.number] if index else None
-        listed = value if isinstance(value, tuple) else (value,)
-        return tuple(item for item in listed if isinstance(item, str))
+        items = value if isinstance(value, tuple) else (value,)
+        return tuple(item for item in items if isinstance(item, str))
 
-    def to(self, resource_ids: Iterable[str]) -> Term:
-        """Resources of the source that refer to one of these."""
+    def refers_to(self, resource_ids: Iterable[str]) -> Term:
+        """Return the condition that selects resources of the source that refer to one of these ids."""
         return Term(self.field, Operator.contains_any if self.field.is_list else Operator.in_, tuple(resource_ids))
 
-    async def referrers(self, resource_ids: Sequence[str], limit: int) -> Page:
-        """Some live resources of the source that refer to one of these, as of now."""
-        # Where the storage may answer from a while ago, this brings it up to now.
+    async def find_referrers(self, resource_ids: Sequence[str], limit: int) -> Page:
+        """Return at most `limit` live resources of the source that refer to one of these ids, as of now."""
+        # A storage may answer searches from a stale index; a current read brings the index up to date.
         await self.source.storage.get(resource_ids[0], current=True)
-        return await self.source.storage.search(Query(self.to(resource_ids), limit=limit))
+        return await self.source.storage.search(Query(self.refers_to(resource_ids), limit=limit))
 
-    def released(self, data: Any, gone: AbstractSet[str]) -> Any:
-        """The data of a resource of the source without these: null in their place, or their items left out."""
-        return _released(data, self.field.path, gone)
+    def remove_ids(self, data: Any, ids: AbstractSet[str]) -> Any:
+        """Return the data of a source resource without these ids: null in a single field, no item in a list."""
+        return _remove_ids(data, self.field.path, ids)
 
 
 class Graph:
     """The models of one service, and the references between them.
 
+    A service may add models after it has asked for a manager. All managers share one graph, so that each of them
+    enforces the references of models that are added later.
+
     Args:
-        shows: whether readers of one model, the first, may see another one through a reference.
+        is_visible: `is_visible(ref, reader, target)` tells if readers of the model `reader` may see resources of
+            the model `target` through the reference.
 
     Attributes:
-        unknown: the references to models that are not there, for people.
+        nodes: the models by name.
+        unknown_models: an error message for each reference to a model that is not in the graph.
 
     Raises:
         ConfigurationError: a field cannot be a reference of its kind.
     """
 
-    def __init__(self, nodes: Sequence[ModelNode], shows: Callable[[Ref, str, str], bool] = lambda *_: True) -> None:
-        self.nodes: Mapping[str, ModelNode] = {node.name: node for node in nodes}
-        self.unknown: list[str] = []
-        self._from: dict[str, list[Reference]] = {name: [] for name in self.nodes}
-        self._to: dict[str, list[Reference]] = {name: [] for name in self.nodes}
-        for node in nodes:
-            for number, field in enumerate(node.spec.index_fields):
-                if field.ref is not None:
-                    _check(node.spec, field, field.ref)
-                    self._add(node, number, field, field.ref, shows)
-        self._restricted = self._lead_to_restrict()
+    def __init__(
+        self, nodes: Iterable[ModelNode] = (), is_visible: Callable[[Ref, str, str], bool] = lambda *_: True
+    ) -> None:
+        self._is_visible = is_visible
+        self.nodes: Mapping[str, ModelNode] = {}
+        self.unknown_models: Sequence[str] = ()
+        self._references: Mapping[tuple[str, int], Reference] = {}
+        self.add(nodes)
+
+    def add(self, nodes: Iterable[ModelNode]) -> None:
+        """Add models, and the references from and to these models.
+
+        Raises:
+            ConfigurationError: a field cannot be a reference of its kind; the graph is unchanged.
+        """
+        all_nodes = {**self.nodes, **{node.name: node for node in nodes}}
+        references, unknown = self._connect(all_nodes)
+        resolvers = {name: Resolver(node.spec) for name, node in all_nodes.items()}
+        for (source, _), reference in references.items():
+            if reference.shows_target:
+                resolvers[source].targets[reference.field.name] = Resolver(reference.target.spec)
+        # Operations in progress hold the former collections, so these are replaced and never changed in place.
+        self.nodes, self._references, self._resolvers = all_nodes, references, resolvers
+        self.unknown_models = unknown
+        self._outgoing = {
+            name: [item for item in references.values() if item.source is node] for name, node in all_nodes.items()
+        }
+        self._incoming = {
+            name: [item for item in references.values() if item.target is node] for name, node in all_nodes.items()
+        }
+        self._restricted = self._find_restricted()
 
     def outgoing(self, model: str) -> Sequence[Reference]:
-        """The references of a model's resources to others."""
-        return self._from.get(model, ())
+        """Return the references from resources of the model."""
+        return self._outgoing.get(model, ())
 
     def incoming(self, model: str) -> Sequence[Reference]:
-        """The references of others to a model's resources."""
-        return self._to.get(model, ())
+        """Return the references to resources of the model."""
+        return self._incoming.get(model, ())
+
+    def resolver(self, model: str) -> Resolver:
+        """Return the resolver of the model's fields, with the fields of the targets that its readers may see."""
+        return self._resolvers[model]
 
     def has_on_delete_actions(self, model: str) -> bool:
-        """Whether others may follow where a resource of this model goes."""
+        """Return True if the delete of a resource of this model may change or delete its referrers."""
         return any(reference.ref.on_delete is not OnDelete.dangling for reference in self.incoming(model))
 
     def leads_to_restrict(self, model: str) -> bool:
-        """Whether a delete in this model may be refused for a reference to it, or to what it would take with it."""
+        """Return True if a delete in this model may be refused, because of its referrers or of cascaded deletes."""
         return model in self._restricted
 
-    def _add(
-        self, node: ModelNode, number: int, field: IndexField, ref: Ref, shows: Callable[[Ref, str, str], bool]
-    ) -> None:
-        target = self.nodes.get(ref.model)
-        if target is None:
-            known = ", ".join(self.nodes)
-            self.unknown.append(
-                f"{node.spec.type_name}.{field.name} refers to {ref.model!r}, which is no model; these are: {known}"
-            )
-            return
-        forth, back = shows(ref, node.name, target.name), shows(ref, target.name, node.name)
-        reference = Reference(node, target, number, field, ref, forth, back)
-        self._from[node.name].append(reference)
-        self._to[target.name].append(reference)
+    def _connect(self, nodes: Mapping[str, ModelNode]) -> tuple[dict[tuple[str, int], Reference], list[str]]:
+        """Return the references between these nodes, and a message for each reference to an unknown model."""
+        references: dict[tuple[str, int], Reference] = {}
+        unknown: list[str] = []
+        for source in nodes.values():
+            for number, field in enumerate(source.spec.index_fields):
+                if field.ref is None:
+                    continue
+                _check_field(source.spec, field, field.ref)
+                target = nodes.get(field.ref.model)
+                if target is None:
+                    label = f"{source.spec.type_name}.{field.name} refers to {field.ref.model!r}"
+                    unknown.append(f"{label}, which is not a registered model; registered models: {', '.join(nodes)}")
+                    continue
+                key = (source.name, number)
+                # References are compared by identity: an operation in progress and a later one need the same object.
+                references[key] = self._references.get(key) or self._reference(source, target, number, field, field.ref)
+        return references, unknown
 
-    def _lead_to_restrict(self) -> set[str]:
-        found = {name for name, references in self._to.items() if _any(references, OnDelete.restrict)}
-        waiting = list(found)
-        while waiting:
-            for reference in self.outgoing(waiting.pop()):
-                if reference.ref.on_delete is OnDelete.cascade and reference.target.name not in found:
-                    found.add(reference.target.name)
-                    waiting.append(reference.target.name)
-        return found
+    def _reference(self, source: ModelNode, target: ModelNode, number: int, field: IndexField, ref: Ref) -> Reference:
+        shows_target = self._is_visible(ref, source.name, target.name)
+        shows_source = self._is_visible(ref, target.name, source.name)
+        return Reference(source, target, number, field, ref, shows_target, shows_source)
+
+    def _find_restricted(self) -> set[str]:
+        restricted = {name for name in self.nodes if _has_action(self.incoming(name), OnDelete.restrict)}
+        pending = list(restricted)
+        while pending:
+            for reference in self.outgoing(pending.pop()):
+                if reference.ref.on_delete is OnDelete.cascade and reference.target.name not in restricted:
+                    restricted.add(reference.target.name)
+                    pending.append(reference.target.name)
+        return restricted
 
 
-def _any(references: Iterable[Reference], on_delete: OnDelete) -> bool:
+def _has_action(references: Iterable[Reference], on_delete: OnDelete) -> bool:
     return any(reference.ref.on_delete is on_delete for reference in references)
 
 
-def _check(spec: ModelSpec[Any], field: IndexField, ref: Ref) -> None:
+def _check_field(spec: ModelSpec[Any], field: IndexField, ref: Ref) -> None:
     if field.kind is not ColumnKind.text:
         raise ConfigurationError(f"{spec.type_name}.{field.name} cannot be a reference: an id is a text")
     if ref.on_delete is OnDelete.set_null and not field.is_list and not _accepts_null(field):
@@ -156,13 +195,13 @@ def _accepts_null(field: IndexField) -> bool:
     return True
 
 
-def _released(value: Any, path: Sequence[str], gone: AbstractSet[str]) -> Any:
+def _remove_ids(value: Any, path: Sequence[str], ids: AbstractSet[str]) -> Any:
     if isinstance(value, list):
         if path:
-            return [_released(item, path, gone) for item in value]
-        return [item for item in value if not (isinstance(item, str) and item in gone)]
+            return [_remove_ids(item, path, ids) for item in value]
+        return [item for item in value if not (isinstance(item, str) and item in ids)]
     if not path:
-        return None if isinstance(value, str) and value in gone else value
+        return None if isinstance(value, str) and value in ids else value
     if isinstance(value, dict) and path[0] in value:
-        return {**value, path[0]: _released(value[path[0]], path[1:], gone)}
+        return {**value, path[0]: _remove_ids(value[path[0]], path[1:], ids)}
     return value

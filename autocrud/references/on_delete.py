@@ -90,11 +90,11 @@ class OnDeleteRunner:
         kept: dict[str, Referenced] = {}
         for reference in self._references(node, OnDelete.restrict):
             going = [item for item in items if item.resource_id not in kept]
-            if not going or not (await reference.referrers([item.resource_id for item in going], 1)).items:
+            if not going or not (await reference.find_referrers([item.resource_id for item in going], 1)).items:
                 continue
             for item in going:
                 name = item.resource_id
-                page = await reference.referrers([name], _MAX_NAMES_IN_MESSAGE)
+                page = await reference.find_referrers([name], _MAX_NAMES_IN_MESSAGE)
                 holders = [head.resource_id for head in page.items if not _is_same(reference, head, name)]
                 if holders:
                     await self.restore(node, item)
@@ -161,7 +161,7 @@ class OnDeleteRunner:
             data = from_json(current.data or b"")
             released = data
             for each in references:
-                released = each.released(released, frozenset(gone))
+                released = each.remove_ids(released, frozenset(gone))
             if released == data:
                 return
             encoded = await Encoder(spec, storage.blobs).encode(to_json(released, inf_nan_mode="constants"))
@@ -177,7 +177,7 @@ class OnDeleteRunner:
         by_id = {item.resource_id: item for item in items}
         for reference in self._references(node, OnDelete.restrict):
             gone = [item.resource_id for item in await _still_gone(node, items)] if reference.ref.must_exist else []
-            page = await reference.referrers(gone, _PAGE) if gone else None
+            page = await reference.find_referrers(gone, _PAGE) if gone else None
             for head in page.items if page is not None else ():
                 for resource_id in reference.ids(reference.source.spec.stored_values(head.data or b"")[0]):
                     kept = not _is_same(reference, head, resource_id) and await node.storage.get(
@@ -206,7 +206,7 @@ class OnDeleteRunner:
 
     async def _referrers(self, reference: Reference, gone: _Gone) -> list[Head]:
         still = await _still_gone(gone.node, gone.items)
-        return (await reference.referrers([item.resource_id for item in still], _PAGE)).items if still else []
+        return (await reference.find_referrers([item.resource_id for item in still], _PAGE)).items if still else []
 
     async def _delete(self, reference: Reference, heads: Sequence[Head], gone: _Gone) -> list[OnDeleteTask]:
         """Delete a page of those that refer, together. One that moved on meanwhile will be found again."""
@@ -226,7 +226,7 @@ class OnDeleteRunner:
         """Make all that refer let go, some at a time; what did not come off."""
         failures: list[AutoCRUDError] = []
         ids = [item.resource_id for item in await _still_gone(gone.node, gone.items)]
-        query: Query | None = Query(reference.to(ids), limit=_PAGE) if ids else None
+        query: Query | None = Query(reference.refers_to(ids), limit=_PAGE) if ids else None
         if query is not None:
             await reference.source.storage.get(ids[0], current=True)
         while query is not None:
@@ -242,7 +242,7 @@ class OnDeleteRunner:
 
     async def _refuse_for(self, node: ModelNode, ids: Sequence[str], leaving: Sequence[str] = ()) -> None:
         for reference in self._references(node, OnDelete.restrict):
-            where: Condition = reference.to(ids)
+            where: Condition = reference.refers_to(ids)
             if reference.source is node:
                 where = And((where, Term(RESOURCE_ID, Operator.not_in, tuple({*ids, *leaving}))))
             await reference.source.storage.get(ids[0], current=True)
@@ -256,7 +256,7 @@ class OnDeleteRunner:
     async def _cascading(self, node: ModelNode, ids: Sequence[str]) -> AsyncIterator[tuple[ModelNode, list[str]]]:
         """Those that would go with some, page by page, as far as they may be kept."""
         for reference in self._references(node, OnDelete.cascade):
-            query: Query | None = Query(reference.to(ids), limit=_PAGE)
+            query: Query | None = Query(reference.refers_to(ids), limit=_PAGE)
             while query is not None and self._graph.leads_to_restrict(reference.source.name):
                 page = await reference.source.storage.search(query)
                 yield reference.source, [head.resource_id for head in page.items]

@@ -128,7 +128,7 @@ async def test_a_storage_that_fails_to_open_closes_the_others() -> None:
 def test_wrong_use_is_refused_at_once() -> None:
     """Two models of one name, no storage, unknown families, changes after apply."""
     crud = memory_crud()
-    with pytest.raises(ConfigurationError, match="there is a model of the name 'book'"):
+    with pytest.raises(ConfigurationError, match="the name 'book' is taken by another model"):
         crud.add_model(Book)
     with pytest.raises(ConfigurationError, match="'fetch' is not a route family"):
         crud.add_model(Note, routes=["fetch"])

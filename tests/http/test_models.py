@@ -307,7 +307,7 @@ def test_names_are_checked() -> None:
     assert crud.manager("http-request-log").spec.model is HTTPRequestLog
     for name in ("", "Movie", "a/b", "a b", "../x", "ü", "x" * 49):
         assert "the name" in refused(HTTPRequestLog, name=name)
-    with pytest.raises(ConfigurationError, match="there is a model of the name"):
+    with pytest.raises(ConfigurationError, match="is taken by another model"):
         crud.add_model(HTTPRequestLog, name="http_request_log")
 
 

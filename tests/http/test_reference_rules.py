@@ -52,7 +52,7 @@ def test_references_that_cannot_be_are_refused() -> None:
         owner: Annotated[int, Ref("person")]
 
     for model, words in (
-        (Lost, "Lost.owner refers to 'nobody', which is no model; these are: person, lost"),
+        (Lost, "Lost.owner refers to 'nobody', which is not a registered model; registered models: person, lost"),
         (Never, "Never.owner cannot be null"),
         (Number, "Number.owner cannot be a reference"),
     ):

@@ -1,24 +1,32 @@
-"""Deleting and restoring whatever a condition selects, however many that are."""
+"""ByQueryWriter: deletes or restores all resources that match a condition."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from autocrud.errors import AutoCRUDError, Deleted, InvalidParameter, NotFound, PreconditionFailed
 from autocrud.manager.bulk.operation import BulkOp, BulkOperation
 from autocrud.manager.bulk.writer import BulkWriter
-from autocrud.manager.reader import ResourceReader, Where
+from autocrud.manager.queries import ModelQueries, Where
 from autocrud.query.builder import QB
-from autocrud.query.conditions import Condition
+from autocrud.query.conditions import Condition, Query
 from autocrud.query.resolver import filters_by_deleted
-from autocrud.versioning.stored_resource import Resource
+from autocrud.storage.ports.storage import IStorage
+from autocrud.storage.ports.types import Head, Page
 
-_PAGE = 500
+_PAGE_SIZE = 500
 _MAX_NAMES_IN_MESSAGE = 20
 
 
 @dataclass(slots=True)
 class ByQueryResult:
-    """How many resources a condition selected, and how many of them changed; who refused, for the first ones."""
+    """Result of a write by query.
+
+    Attributes:
+        matched: number of resources that the condition selected.
+        changed: number of resources that were deleted or restored.
+        refused: id and error of the first resources that were refused.
+    """
 
     matched: int = 0
     changed: int = 0
@@ -26,54 +34,68 @@ class ByQueryResult:
 
 
 class ByQueryWriter:
-    """Changes what a condition selects: page by page, each resource only in a state in which the condition holds."""
+    """Writes to all resources that match a condition, page by page.
 
-    def __init__(self, reader: ResourceReader[Any], bulk: BulkWriter[Any]) -> None:
-        self._reader = reader
+    A resource changes only in a state that matches the condition.
+    """
+
+    def __init__(self, queries: ModelQueries, storage: IStorage, bulk: BulkWriter[Any]) -> None:
+        self._queries = queries
+        self._storage = storage
         self._bulk = bulk
 
     async def run(self, op: BulkOp, where: Where, *, by: str | None, dry_run: bool) -> ByQueryResult:
-        """Delete or restore what the condition selects.
+        """Delete or restore the resources that match the condition.
+
+        Args:
+            dry_run: only count the resources.
 
         Raises:
             InvalidParameter: there is no condition, or as `ResourceReader.search`.
         """
-        asked = where if isinstance(where, Condition) else self._reader.fields.parse_mapping(where)
-        if asked is None:
-            raise InvalidParameter("(query)", "must have a filter: not even all resources are changed without one")
-        if op is BulkOp.restore or filters_by_deleted(self._reader.fields.condition(asked)):
-            asked &= QB[self._named("is_deleted")].eq(op is BulkOp.restore)
+        condition = self._queries.parse(where)
+        if condition is None:
+            raise InvalidParameter("(query)", "must have a filter: a write by query needs at least one condition")
+        if op is BulkOp.restore or filters_by_deleted(self._queries.fields.condition(condition)):
+            condition &= QB[self._meta_field("is_deleted")].eq(op is BulkOp.restore)
+        query = self._queries.build(condition, False, limit=_PAGE_SIZE)
         if dry_run:
-            return ByQueryResult(await self._reader.count(asked))
-        found, cursor = ByQueryResult(), None
+            return ByQueryResult(await self._storage.count(await self._queries.resolve_reference_filters(query)))
+        result = ByQueryResult()
         while True:
-            page = await self._reader.search(asked, limit=_PAGE, cursor=cursor)
-            await self._change(op, asked, page.items, by, found)
-            cursor = page.next_cursor
-            if cursor is None:
-                return found
+            page = await self._search(query)
+            await self._change(op, condition, page.items, by, result)
+            if page.next is None:
+                return result
+            query = replace(query, after=page.next)
 
     async def _change(
-        self, op: BulkOp, asked: Condition, resources: list[Resource[Any]], by: str | None, found: ByQueryResult
+        self, op: BulkOp, condition: Condition, heads: Sequence[Head], by: str | None, result: ByQueryResult
     ) -> None:
-        while resources:
-            found.matched += len(resources)
-            late: list[str] = []
-            operations = [BulkOperation(op, resource.resource_id, if_match=[resource.tag]) for resource in resources]
-            async for result in self._bulk.run(operations, by=by):
-                if result.error is None:
-                    found.changed += 1
-                elif isinstance(result.error, PreconditionFailed):
-                    late.append(result.resource_id or "")
-                elif isinstance(result.error, Deleted | NotFound):
-                    found.matched -= 1
-                elif len(found.refused) < _MAX_NAMES_IN_MESSAGE:
-                    found.refused.append((result.resource_id or "", result.error))
-            found.matched -= len(late)
-            # They moved on meanwhile: whether they are still selected is asked anew.
-            again = asked & QB[self._named("resource_id")].in_(late)
-            resources = (await self._reader.search(again, limit=_PAGE)).items if late else []
+        while heads:
+            result.matched += len(heads)
+            stale_ids: list[str] = []
+            operations = [BulkOperation(op, head.resource_id, if_match=[head.tag]) for head in heads]
+            async for outcome in self._bulk.run(operations, by=by):
+                if outcome.error is None:
+                    result.changed += 1
+                elif isinstance(outcome.error, PreconditionFailed):
+                    stale_ids.append(outcome.resource_id or "")
+                elif isinstance(outcome.error, Deleted | NotFound):
+                    result.matched -= 1
+                elif len(result.refused) < _MAX_NAMES_IN_MESSAGE:
+                    result.refused.append((outcome.resource_id or "", outcome.error))
+            result.matched -= len(stale_ids)
+            if not stale_ids:
+                return
+            # Other writers have changed these resources since the search; the new states may not match any more.
+            changed = condition & QB[self._meta_field("resource_id")].in_(stale_ids)
+            heads = (await self._search(self._queries.build(changed, False, limit=_PAGE_SIZE))).items
 
-    def _named(self, name: str) -> str:
-        """What queries call a field of the metadata, where the model may have one of that name."""
-        return next(key for key, found in self._reader.fields.fields.items() if found.is_meta and found.name == name)
+    async def _search(self, query: Query) -> Page:
+        return await self._storage.search(await self._queries.resolve_reference_filters(query))
+
+    def _meta_field(self, name: str) -> str:
+        """Return the query name of a metadata field, which differs if the model has a field of this name."""
+        fields = self._queries.fields.fields
+        return next(key for key, found in fields.items() if found.is_meta and found.name == name)

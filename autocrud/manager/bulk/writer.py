@@ -1,7 +1,7 @@
 """BulkWriter: many operations on one model's resources, streamed in and out, or all of them or none."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from autocrud.errors import (
     StorageUnavailable,
 )
 from autocrud.manager.bulk.operation import BulkOp, BulkOperation, BulkResult
+from autocrud.references.integrity import ReferenceIntegrity
 from autocrud.resource import check_resource_id, timestamp
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
@@ -33,8 +34,6 @@ from autocrud.versioning.stored_resource import Resource
 from autocrud.versioning.write_builder import Author, create_write
 
 T = TypeVar("T")
-
-CommitAll = Callable[[Sequence[tuple[Write, Head | None]], bool], Awaitable[list[Outcome]]]
 
 # What is committed, and answered, together: so many operations, or so many bytes of data.
 CHUNK_OPERATIONS = 2000
@@ -79,19 +78,21 @@ class BulkWriter(Generic[T]):
 
     They are committed in chunks: what arrives while a chunk is on its way to the storage is in the next one, so that
     nobody waits for more to come, and at most two chunks are in memory.
-
-    Args:
-        commit_all: commits writes, each with the resource as it found it, and whether all or none of them.
     """
 
     def __init__(
-        self, spec: ModelSpec[T], storage: IStorage, encoder: Encoder[T], changes: Mutations[T], commit_all: CommitAll
+        self,
+        spec: ModelSpec[T],
+        storage: IStorage,
+        encoder: Encoder[T],
+        mutations: Mutations[T],
+        references: ReferenceIntegrity,
     ) -> None:
         self._spec = spec
         self._storage = storage
-        self._commit_all = commit_all
+        self._references = references
         self._encoder = encoder
-        self._changes = changes
+        self._mutations = mutations
 
     async def run(
         self,
@@ -167,7 +168,7 @@ class BulkWriter(Generic[T]):
             await self._plan(steps, by)
             _raise_refused(steps)
             writing = [(step, step.write) for step in steps if step.write is not None]
-            outcomes = await self._commit_all([(write, step.before) for step, write in writing], True)
+            outcomes = await self._references.commit_all([(write, step.before) for step, write in writing], atomic=True)
             first = next((refused for refused in outcomes if not isinstance(refused, Aborted | None)), None)
             if isinstance(first, Conflict):
                 continue  # somebody else was faster; all is planned anew
@@ -199,11 +200,11 @@ class BulkWriter(Generic[T]):
                 raise InvalidParameter("id", f"must be given to {op}")
             elif op is BulkOp.update:
                 encoded = await self._encoder.encode(operation.value)
-                step.change, step.size = self._changes.replace(encoded), len(encoded.data)
+                step.change, step.size = self._mutations.replace(encoded), len(encoded.data)
             elif op is BulkOp.patch and operation.patch is not None:
-                step.change = self._changes.patch(operation.patch, max_bytes=max_bytes)
+                step.change = self._mutations.patch(operation.patch, max_bytes=max_bytes)
             else:
-                step.change = self._changes.delete if op is BulkOp.delete else self._changes.restore
+                step.change = self._mutations.delete if op is BulkOp.delete else self._mutations.restore
         except AutoCRUDError as error:
             step.refuse(error)
         return step
@@ -226,7 +227,7 @@ class BulkWriter(Generic[T]):
             return []
         writing = [(step, step.write) for step in wave if step.write is not None and step.result.error is None]
         try:
-            outcomes = await self._commit_all([(write, step.before) for step, write in writing], False)
+            outcomes = await self._references.commit_all([(write, step.before) for step, write in writing])
         except StorageUnavailable as error:
             outcomes = [error] * len(writing)
         return await self._settle(writing, outcomes)

@@ -3,33 +3,32 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from functools import cached_property, partial
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import TypeAdapter
 
-from autocrud.manager.reader import ResourceReader, Where
+from autocrud.manager.mutation_runner import MutationRunner
+from autocrud.manager.queries import ModelQueries, Where
 from autocrud.manager.transfer.blob_receiver import ArrivingBlobs
 from autocrud.manager.transfer.exporter import Exporter
 from autocrud.manager.transfer.import_planner import OnDuplicate, Planner
 from autocrud.manager.transfer.importer import Importer, Progress, Refusal
 from autocrud.manager.transfer.line_format import MIN_LINE_LIMIT, LineReader, line_adapter
 from autocrud.query.conditions import Query
+from autocrud.references.integrity import ReferenceIntegrity
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Outcome, Write
 from autocrud.versioning.encoder import Encoder
+from autocrud.versioning.mutations import Mutations
 from autocrud.versioning.stored_resource import Resource
-
-
-class _Replace(Protocol):
-    async def __call__(self, resource_id: str, value: Any, *, by: str | None = None) -> Resource[Any]: ...
+from autocrud.versioning.write_builder import Encoded
 
 
 class Transfer:
     """Exports and imports one model's resources as NDJSON.
 
     Args:
-        replace: appends a revision to a resource, as the manager does.
         max_blob_bytes: maximum size of an imported blob.
     """
 
@@ -37,16 +36,20 @@ class Transfer:
         self,
         spec: ModelSpec[Any],
         storage: IStorage,
-        reader: ResourceReader[Any],
+        queries: ModelQueries,
         encoder: Encoder[Any],
-        replace: _Replace,
+        mutations: Mutations[Any],
+        runner: MutationRunner[Any],
+        references: ReferenceIntegrity,
         max_blob_bytes: int,
     ) -> None:
         self._spec = spec
         self._storage = storage
-        self._reader = reader
+        self._queries = queries
         self._encoder = encoder
-        self._replace = replace
+        self._mutations = mutations
+        self._runner = runner
+        self._references = references
         self._max_blob_bytes = max_blob_bytes
 
     def export(
@@ -64,7 +67,7 @@ class Transfer:
         Raises:
             InvalidParameter: the condition is not valid; raised by the call itself.
         """
-        query = self._reader.query(where, include_deleted or history)
+        query = self._queries.build(where, include_deleted or history)
         return self._export(query, Exporter(self._storage, history=history, blobs=blobs))
 
     def load(
@@ -94,17 +97,20 @@ class Transfer:
             LineReader(self._adapter, self._encoder, max(max_line_bytes, MIN_LINE_LIMIT)),
             Planner(self._spec, self._storage, on_duplicate, by),
             ArrivingBlobs(self._storage.blobs, self._max_blob_bytes),
-            partial(self._replace, by=by),
+            partial(self._append_revision, by),
         ).load(body, start)
 
     async def _export(self, query: Query, exporter: Exporter) -> AsyncIterator[bytes]:
-        chunks: Any = exporter.export(await self._reader.resolve_reference_filters(query))
+        chunks: Any = exporter.export(await self._queries.resolve_reference_filters(query))
         async with aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
 
     async def _commit_states(self, writes: Sequence[Write]) -> list[Outcome]:
-        return await self._reader.references.commit_all([(write, None) for write in writes])
+        return await self._references.commit_all([(write, None) for write in writes])
+
+    async def _append_revision(self, by: str | None, resource_id: str, encoded: Encoded) -> Resource[Any]:
+        return await self._runner.run(resource_id, self._mutations.replace(encoded), by=by)
 
     @cached_property
     def _adapter(self) -> TypeAdapter[Any]:

@@ -12,7 +12,7 @@ from fastapi import Header, Path, Query, Request
 from pydantic import AwareDatetime, StringConstraints, TypeAdapter, ValidationError, WithJsonSchema
 
 from autocrud.errors import InvalidParameter
-from autocrud.manager.reader import MAX_LIMIT
+from autocrud.manager.queries import MAX_LIMIT
 from autocrud.query.conditions import Condition
 from autocrud.resource import RevisionStatus
 from autocrud.routes.request.field_mask import Tree, check_paths, parse_paths, paths_pattern
