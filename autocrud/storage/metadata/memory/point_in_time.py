@@ -1,4 +1,4 @@
-"""What a resource in memory was at some time, from its commits."""
+"""Point-in-time reads in memory: rebuilds a resource from its commits."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ _REWRITING_KINDS = (CommitKind.modify, CommitKind.switch)
 
 
 def revision_at(history: Sequence[Commit], origin: Commit, version: int | None) -> tuple[RevisionInfo, Commit]:
-    """The revision that a commit made, as of a version, and the commit that last wrote its data."""
+    """Return the revision that a commit created, as of a version, and the commit that last wrote its data."""
     data_commit = origin
     for commit in history:
         if commit.kind in _REWRITING_KINDS and commit.revision_id == origin.revision_id:
@@ -31,7 +31,7 @@ def revision_at(history: Sequence[Commit], origin: Commit, version: int | None) 
 
 
 def head_at(history: Sequence[Commit], head: Head, time: datetime) -> Head | None:
-    """A resource as its last commit that is not after the time left it, without the data; None where there is none."""
+    """Return a resource as of a time, without its data; None if it did not exist."""
     commit = next((commit for commit in reversed(history) if commit.time <= time), None)
     if commit is None:
         return None

@@ -25,7 +25,7 @@ class Row:
 
     @property
     def place(self) -> Place:
-        """Where it stands."""
+        """The resource's place in the order of creation."""
         return self.head.created_time, self.head.resource_id
 
 

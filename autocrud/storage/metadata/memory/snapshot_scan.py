@@ -1,4 +1,4 @@
-"""What dicts hold at one moment: references to what is replaced, and never changed."""
+"""Snapshot scan in memory. Stored values are replaced and never changed, so that references to them suffice."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
@@ -9,7 +9,7 @@ from autocrud.storage.ports.types import Commit, CommitEntry, Head, ScanItem
 def snapshot_scan(
     selected: Iterable[Head], commits: Mapping[str, Sequence[Commit]] | None
 ) -> AsyncIterator[Sequence[ScanItem]]:
-    """Heads by their ids, or in their place their commits, as they are when this is called."""
+    """Yield heads in order of id, or their commits instead, as of the call."""
     heads = sorted(selected, key=lambda head: head.resource_id)
     return _pages(heads, None if commits is None else [tuple(commits[head.resource_id]) for head in heads])
 

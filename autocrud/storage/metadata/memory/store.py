@@ -1,4 +1,4 @@
-"""Heads and commits in dicts. It stores what the others store, and answers in their order."""
+"""Metadata store in dicts. It gives the same answers as the SQL engines, in the same order."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -43,7 +43,7 @@ from autocrud.storage.row_view import row_of
 
 
 class MemoryMetaStore(MetaStore):
-    """Everything of one model in this process, gone with it.
+    """Metadata of one model in this process, lost when the process ends.
 
     Args:
         objects: where the blobs are, under `folder`.
@@ -137,8 +137,8 @@ class MemoryMetaStore(MetaStore):
         return sorted(self._references.get(resource_id, {}).get(version, ()))
 
     async def version_of_blob(self, resource_id: str, file_id: str) -> int | None:
-        held = self._references.get(resource_id, {})
-        return max((version for version, resource_ids in held.items() if file_id in resource_ids), default=None)
+        references = self._references.get(resource_id, {})
+        return max((version for version, file_ids in references.items() if file_id in file_ids), default=None)
 
     async def blob(self, file_id: str) -> Blob | None:
         return self._blobs.get(file_id)
@@ -162,7 +162,7 @@ class MemoryMetaStore(MetaStore):
 
     async def vacuum(self) -> None:
         now = timestamp(datetime.now(UTC))
-        self._keys = {key: held for key, held in self._keys.items() if held[0].expires >= now}
+        self._keys = {key: entry for key, entry in self._keys.items() if entry[0].expires >= now}
 
     async def read(self, locator: str) -> bytes:
         try:
@@ -174,10 +174,10 @@ class MemoryMetaStore(MetaStore):
         """Copies of all that a batch may change, as it is."""
         resource_ids = {item.meta.resource_id for item in batch if isinstance(item, Write)}
         state = {name: copy(value) for name, value in vars(self).items() if isinstance(value, dict | list)}
-        for held in state.values():
-            if isinstance(held, dict):
+        for value in state.values():
+            if isinstance(value, dict):
                 # What is kept of a resource may change in place.
-                held.update({key: copy(held[key]) for key in resource_ids & held.keys()})
+                value.update({key: copy(value[key]) for key in resource_ids & value.keys()})
         return state
 
     def _register(self, blob: Blob) -> Outcome:
@@ -189,9 +189,9 @@ class MemoryMetaStore(MetaStore):
     def _find_refusal(self, write: Write, row: Row | None) -> Outcome:
         resource_id = write.meta.resource_id
         if write.key and write.key.key in self._keys:
-            held, holder = self._keys[write.key.key]
-            if held.expires > timestamp(write.meta.updated_time):
-                return Repeated(holder, held.fingerprint)
+            key, holder = self._keys[write.key.key]
+            if key.expires > timestamp(write.meta.updated_time):
+                return Repeated(holder, key.fingerprint)
         for file_id in write.blobs:
             if file_id not in self._blobs:
                 return UnknownBlob(file_id)
@@ -215,8 +215,8 @@ class MemoryMetaStore(MetaStore):
             return violation
         if row is not None:
             del self._order[bisect_left(self._order, row.place)]
-            for held in self._claims_of(row):
-                del self._holders[held]
+            for claim in self._claims_of(row):
+                del self._holders[claim]
         if write.has_task:
             self._pending[on_delete_task_of(write)] = None
         if new_row is None:
@@ -237,10 +237,10 @@ class MemoryMetaStore(MetaStore):
 
     def _find_violation(self, new_row: Row) -> UniqueViolation | None:
         """The first unique set whose values another live resource holds."""
-        for held in self._claims_of(new_row):
-            holder = self._holders.get(held, new_row.head.resource_id)
+        for claim in self._claims_of(new_row):
+            holder = self._holders.get(claim, new_row.head.resource_id)
             if holder != new_row.head.resource_id:
-                return UniqueViolation(self._spec.unique_constraints[held[0]].names, holder)
+                return UniqueViolation(self._spec.unique_constraints[claim[0]].names, holder)
         return None
 
     def _record(self, write: Write, locator: str) -> None:
@@ -267,13 +267,15 @@ class MemoryMetaStore(MetaStore):
 
     def _revision(self, origin: Commit, version: int | None) -> Revision | None:
         """The revision that a commit made, as of a version; None where its data was pruned."""
-        info, held = revision_at(self._commits[origin.resource_id], origin, version)
-        return None if held.locator is None else Revision(info, origin.version, held.version, held.locator)
+        info, data_commit = revision_at(self._commits[origin.resource_id], origin, version)
+        if data_commit.locator is None:
+            return None
+        return Revision(info, origin.version, data_commit.version, data_commit.locator)
 
     def _release(self, resource_id: str, versions: Iterable[int], retained_ids: Iterable[str] = ()) -> None:
         """Drop references, and the blobs that nobody refers to any more, but for those that are kept."""
-        held = self._references.get(resource_id, {})
-        released = {file_id for version in versions for file_id in held.pop(version, ())}
+        references = self._references.get(resource_id, {})
+        released = {file_id for version in versions for file_id in references.pop(version, ())}
         used = {file_id for other in self._references.values() for blobs in other.values() for file_id in blobs}
         for file_id in released - used - set(retained_ids):
             self._orphans.append(self._blobs.pop(file_id).key)
@@ -284,7 +286,7 @@ class MemoryMetaStore(MetaStore):
             if commit.locator is not None:
                 del self._data[commit.locator]
         self._release(resource_id, list(self._references.get(resource_id, ())), retained_ids)
-        self._keys = {key: held for key, held in self._keys.items() if held[1] != resource_id}
+        self._keys = {key: entry for key, entry in self._keys.items() if entry[1] != resource_id}
 
     def _row_at(self, row: Row, query: Query | Aggregation) -> Row | None:
         """A row as it was at the time of a query; None where it was not."""

@@ -1,4 +1,4 @@
-"""Aggregates as PostgreSQL's SQL, and what it answers as columns hold it."""
+"""PostgreSQL's compiler of aggregates."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -14,7 +14,7 @@ from autocrud.storage.metadata.sql.aggregate import AggregateCompiler
 
 
 class PostgresAggregates(AggregateCompiler, PostgresCompiler):
-    """One statement for PostgreSQL."""
+    """Compile one aggregate query for PostgreSQL."""
 
     def item(self, field: IndexField, place: int) -> tuple[str, str]:
         collation = ' COLLATE "C"' if field.kind in (ColumnKind.text, ColumnKind.time) else ""

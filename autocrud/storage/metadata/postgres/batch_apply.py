@@ -12,7 +12,7 @@ async def apply(connection: Any, tables: PostgresTables, batch: Batch) -> None:
     history, side_tables = tables.history, tables.side_tables
     released: list[str] = []
     # What is set free goes first: who takes it may be in the same batch.
-    if purged := batch.purged():
+    if purged := batch.purged_ids():
         await connection.execute(history.purge, purged, batch.erased_records)
         await connection.execute(tables.purge_heads, purged)
         if tables.states.temporal:

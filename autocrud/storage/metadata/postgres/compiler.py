@@ -1,4 +1,4 @@
-"""Queries as PostgreSQL's SQL, and values as its drivers take them."""
+"""PostgreSQL's compiler of queries, and the conversion of values for the driver."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -27,20 +27,20 @@ KINDS: dict[ColumnKind, tuple[str, Callable[[Any], Any]]] = {
     ColumnKind.uuid: ("uuid", UUID),
 }
 _INFINITE = {date.min: "-infinity", date.max: "infinity"}  # as which the driver binds these two
-_MOST_BYTES = 63  # of a name in PostgreSQL, which cuts longer ones, and would make two of them one
+_MAX_NAME_BYTES = 63  # of a name in PostgreSQL, which cuts longer ones, and would make two of them one
 
 
 def quote(name: str) -> str:
-    """A name as an SQL identifier, whatever is in it."""
+    """Return a name as an SQL identifier, with its quotes escaped."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def fit_name(name: str) -> str:
     """A name that PostgreSQL does not cut: one that is too long ends in a hash of itself."""
     encoded = name.encode()
-    if len(encoded) <= _MOST_BYTES:
+    if len(encoded) <= _MAX_NAME_BYTES:
         return name
-    return encoded[: _MOST_BYTES - 17].decode(errors="ignore") + "_" + sha1(encoded).hexdigest()[:16]
+    return encoded[: _MAX_NAME_BYTES - 17].decode(errors="ignore") + "_" + sha1(encoded).hexdigest()[:16]
 
 
 class TableNames:
@@ -74,7 +74,7 @@ def folded_name(field: IndexField) -> str:
 
 
 def is_folded(field: IndexField) -> bool:
-    """Whether a field has such a column."""
+    """Return True if a field has a column of its folded text."""
     plain = not (field.is_list or field.is_meta or isinstance(field, DocumentField))
     return plain and field.kind is ColumnKind.text
 
@@ -85,20 +85,23 @@ def column_type(field: IndexField) -> str:
 
 
 def parameter_type(kind: str) -> str:
-    """The type in which values of a type go into a statement, of which `unnest` takes an array: lists go as texts."""
+    """Return the type of a parameter for values of a type.
+
+    Lists are passed as texts, because `unnest` would flatten an array of arrays.
+    """
     return "text" if kind.endswith("[]") else kind
 
 
-def to_driver(field: IndexField, value: IndexValue) -> Any:
+def to_driver_value(field: IndexField, value: IndexValue) -> Any:
     """A column's value as PostgreSQL takes it; a list as the text of an array."""
     if isinstance(value, tuple):
-        return "{" + ",".join([_element(to_driver(field, item)) for item in value]) + "}"
+        return "{" + ",".join([_element(to_driver_value(field, item)) for item in value]) + "}"
     return None if value is None else KINDS[field.kind][1](value)
 
 
 def converter(field: IndexField) -> Callable[[Any], Any]:
-    """What makes of a column's value, which is not null, the one that PostgreSQL takes."""
-    return partial(to_driver, field) if field.is_list else KINDS[field.kind][1]
+    """Return the function that converts values of the field's column, except null, for the driver."""
+    return partial(to_driver_value, field) if field.is_list else KINDS[field.kind][1]
 
 
 def _element(value: Any) -> str:
@@ -114,13 +117,13 @@ def words_of(field: DocumentField) -> str:
 
 def _tsquery(text: TextQuery) -> str:
     """A text query as a tsquery, but for which words stand together. Words hold nothing that has a meaning there."""
-    wanted = [
+    required = [
         f"'{word}'{':*' * (clause.prefix and place == len(clause.words))}"
         for clause in text.wanted
         for place, word in enumerate(clause.words, 1)
     ]
-    unwanted = [f"!'{clause.words[0]}'{':*' * clause.prefix}" for clause in text.unwanted if len(clause.words) == 1]
-    return " & ".join([*wanted, *unwanted])
+    excluded = [f"!'{clause.words[0]}'{':*' * clause.prefix}" for clause in text.unwanted if len(clause.words) == 1]
+    return " & ".join([*required, *excluded])
 
 
 def names_of(columns: Iterable[str]) -> str:
@@ -140,7 +143,7 @@ def row_value(name: str, kind: str) -> str:
 
 
 class PostgresCompiler(Compiler):
-    """One statement for PostgreSQL, with `$n` for each value."""
+    """Compile one statement for PostgreSQL, with `$n` for each value."""
 
     not_deleted = "NOT is_deleted"
 
@@ -148,12 +151,12 @@ class PostgresCompiler(Compiler):
         return quote(column_name(field))
 
     def bind(self, field: IndexField, value: ColumnValue) -> str:
-        return self.place(to_driver(field, value), KINDS[field.kind][0])
+        return self.placeholder(to_driver_value(field, value), KINDS[field.kind][0])
 
     def bind_text(self, text: str) -> str:
-        return self.place(text, "text")
+        return self.placeholder(text, "text")
 
-    def place(self, value: Any, kind: str) -> str:
+    def placeholder(self, value: Any, kind: str) -> str:
         """Bind a value of this type."""
         self.values.append(value)
         return f"${len(self.values)}::{kind}"
@@ -176,7 +179,7 @@ class PostgresCompiler(Compiler):
         return f"{self.column(field)} {sign} {self._array(field, values)}"
 
     def matches(self, field: DocumentField, text: TextQuery) -> str:
-        terms = [f"{words_of(field)} @@ {self.place(_tsquery(text), 'text')}::tsquery"]
+        terms = [f"{words_of(field)} @@ {self.placeholder(_tsquery(text), 'text')}::tsquery"]
         for clauses, sign in ((text.wanted, ">"), (text.unwanted, "=")):
             # The words are not known by their places.
             phrases = [clause for clause in clauses if len(clause.words) > 1]
@@ -184,4 +187,4 @@ class PostgresCompiler(Compiler):
         return f"({' AND '.join(terms)})"
 
     def _array(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
-        return self.place([to_driver(field, value) for value in values], f"{KINDS[field.kind][0]}[]")
+        return self.placeholder([to_driver_value(field, value) for value in values], f"{KINDS[field.kind][0]}[]")

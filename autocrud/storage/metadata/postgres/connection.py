@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL. asyncpg's errors are told apart here and nowhere else."""
+"""Connections to PostgreSQL. Only this module translates asyncpg's errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -27,8 +27,8 @@ class ConnectionLost(StorageUnavailable):
     """The connection ended, or never came about; whatever transaction was open on it is rolled back or committed."""
 
 
-class WriteRaced(Exception):
-    """Another transaction was in the way: what was read is no longer so. The same again may succeed."""
+class WriteRace(Exception):
+    """Another transaction has changed what this one read. A retry may succeed."""
 
 
 class PostgresConnections:
@@ -109,13 +109,13 @@ class PostgresConnections:
         Raises:
             ConnectionLost: there is none, or it ended meanwhile.
             StorageUnavailable: the server cannot do what it is asked now.
-            Raced: see there.
+            WriteRace: another transaction was in the way.
         """
         if self._pool is None:
             raise StorageUnavailable("PostgreSQL is not open.")
         pool = self._pool
         try:
-            with self._errors():
+            with self._translate_errors():
                 async with pool.acquire(timeout=_CONNECT_SECONDS) as connection:
                     yield connection
         except ConnectionLost:
@@ -128,9 +128,9 @@ class PostgresConnections:
         """A connection beside the pool, for what takes long: it has no limit of time, and takes none from others.
 
         Raises:
-            ConnectionLost, StorageUnavailable, Raced: as `connection`.
+            ConnectionLost, StorageUnavailable, WriteRace: as `connection`.
         """
-        with self._errors():
+        with self._translate_errors():
             connection = await asyncpg.connect(
                 self._url, timeout=_CONNECT_SECONDS, statement_cache_size=self._statement_cache
             )
@@ -145,10 +145,10 @@ class PostgresConnections:
         """Commit; False where the answer was lost, and the transaction's id has to tell.
 
         Raises:
-            Raced: it was rolled back.
+            WriteRace: it was rolled back.
         """
         try:
-            with self._errors():
+            with self._translate_errors():
                 await transaction.commit()
         except StorageUnavailable:
             return False
@@ -156,11 +156,11 @@ class PostgresConnections:
 
     async def roll_back(self, transaction: Any) -> None:
         """Roll back, if the connection still lives; if not, the server does."""
-        with suppress(StorageUnavailable), self._errors():
+        with suppress(StorageUnavailable), self._translate_errors():
             await transaction.rollback()
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
@@ -172,7 +172,7 @@ class PostgresConnections:
     def _translate(self, error: Exception) -> Exception:
         message = f"PostgreSQL at {self.host}: {str(error) or type(error).__name__}."
         if isinstance(error, asyncpg.UniqueViolationError | asyncpg.TransactionRollbackError):
-            return WriteRaced(str(error))
+            return WriteRace(str(error))
         if isinstance(error, TimeoutError | asyncpg.QueryCanceledError | asyncpg.InsufficientResourcesError):
             return StorageUnavailable(message)
         if isinstance(error, asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError):

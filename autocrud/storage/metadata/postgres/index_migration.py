@@ -17,8 +17,8 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.index_backfill.column_state import signature
 from autocrud.storage.index_backfill.runner import BackfillEngine, NotUnique, Progress, read_large_values, values_of
 from autocrud.storage.metadata.postgres.compiler import fit_name, quote
-from autocrud.storage.metadata.postgres.connection import PostgresConnections, WriteRaced
-from autocrud.storage.metadata.postgres.index_state import columns_of_field, least_filled, values_of_field
+from autocrud.storage.metadata.postgres.connection import PostgresConnections, WriteRace
+from autocrud.storage.metadata.postgres.index_state import columns_of_field, least_filled_fields, values_of_field
 from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 from autocrud.storage.metadata.postgres.schema import (
     IndexDefinition,
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 _LOCK_WAIT = "1s"  # for readers to end; whoever comes meanwhile waits behind
 _ATTEMPTS, _PAUSE = 30, 1.0  # seconds between two
-_LONG = 86400.0  # seconds
+_BUILD_TIMEOUT_S = 86400.0  # seconds
 _KEEP_ALIVE = 10.0  # seconds
 
 
@@ -62,7 +62,7 @@ class PostgresBackfillEngine(BackfillEngine):
 
     async def restart_stale(self) -> None:
         async with self._pool.connection() as connection:
-            await connection.execute(self._tables.index_states.restart_stale, timeout=_LONG)
+            await connection.execute(self._tables.index_states.restart_stale, timeout=_BUILD_TIMEOUT_S)
 
     async def progress(self) -> list[Progress]:
         async with self._pool.connection() as connection:
@@ -76,7 +76,7 @@ class PostgresBackfillEngine(BackfillEngine):
                 if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", lock):
                     return False
                 await self._fill(connection, fields, rows)
-        except WriteRaced as error:
+        except WriteRace as error:
             logger.info("%s: a batch of filling begins again: %s", self._spec.name, error)
         return True
 
@@ -85,9 +85,7 @@ class PostgresBackfillEngine(BackfillEngine):
         definitions = index_definitions(self._spec, self._tables)
         async with self._pool.connection() as connection:
             present = await present_indexes(connection, self._tables)
-        if not _obsolete(present, definitions) and all(
-            name in present or name in postponed_names for name in definitions
-        ):
+        if not _obsolete_indexes(present, definitions) and definitions.keys() <= present.keys() | postponed_names:
             return True
         try:
             async with self._pool.dedicated_connection() as guard, guard.transaction():
@@ -122,7 +120,7 @@ class PostgresBackfillEngine(BackfillEngine):
 
     async def _fill(self, connection: Any, fields: Sequence[IndexField], rows: int) -> None:
         tables, states = self._tables, self._tables.index_states
-        pending_fields, after = least_filled(await states.pending(connection), fields)
+        pending_fields, after = least_filled_fields(await states.pending(connection), fields)
         if not pending_fields:
             return
         found = await connection.fetch(
@@ -144,11 +142,8 @@ class PostgresBackfillEngine(BackfillEngine):
                         continue
                     raise logged_values
                 row_values = logged_values
-            columns = [
-                part
-                for field, value in zip(pending_fields, row_values, strict=True)
-                for part in values_of_field(field, value)
-            ]
+            pairs = zip(pending_fields, row_values, strict=True)
+            columns = [part for field, value in pairs for part in values_of_field(field, value)]
             values.append((resource_id, version, *columns))
         await self._update_rows(connection, pending_fields, values)
         position = found[-1][0] if len(found) == rows else None
@@ -190,17 +185,21 @@ class PostgresBackfillEngine(BackfillEngine):
     ) -> None:
         schema = quote(self._tables.schema)
         present = await present_indexes(connection, self._tables)
-        for name in _obsolete(present, definitions):
-            await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quote(name)}", timeout=_LONG)
+        for name in _obsolete_indexes(present, definitions):
+            await connection.execute(
+                f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quote(name)}", timeout=_BUILD_TIMEOUT_S
+            )
             present.pop(name)
         for name, index in definitions.items():
             if name in present or name in postponed_names:
                 continue
             logger.info("%s: building the index %s", self._spec.name, name)
             try:
-                await connection.execute(index.create(concurrently=True), timeout=_LONG)
+                await connection.execute(index.create(concurrently=True), timeout=_BUILD_TIMEOUT_S)
             except asyncpg.UniqueViolationError as error:
-                await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quote(name)}", timeout=_LONG)
+                await connection.execute(
+                    f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quote(name)}", timeout=_BUILD_TIMEOUT_S
+                )
                 if index.unique is None:
                     raise
                 raise NotUnique(index.unique) from error
@@ -232,7 +231,7 @@ async def match_columns(connection: Any, spec: ModelSpec[Any], tables: PostgresT
     if not fields_to_begin:
         return
     # Before the lock, which is held to the end of the transaction.
-    total = await connection.fetchval(f"SELECT count(*) FROM {tables.heads}", timeout=_LONG)
+    total = await connection.fetchval(f"SELECT count(*) FROM {tables.heads}", timeout=_BUILD_TIMEOUT_S)
     await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
     for field in fields_to_begin:
         is_filled = not total or (predates_states and not missing[field.column])
@@ -260,7 +259,7 @@ def _without_zone(kind: str) -> str:
     return kind.replace("timestamptz", "timestamp")
 
 
-def _obsolete(present: Mapping[str, str | None], definitions: Mapping[str, IndexDefinition]) -> list[str]:
+def _obsolete_indexes(present: Mapping[str, str | None], definitions: Mapping[str, IndexDefinition]) -> list[str]:
     """Return the names of the project's indexes that have another definition, or that a crash has left unfinished."""
     statements = {name: index.create() for name, index in definitions.items()}
     return [

@@ -1,8 +1,7 @@
-"""What PostgreSQL knows of the index fields of one model: how far the columns of each are filled, and whether a process
-passed them by.
+"""Index states of one model in PostgreSQL: the progress of each index field's backfill, and the stale columns.
 
-Processes of several versions of a service may share the tables. One that does not know a field writes past its columns,
-and says so in the same transaction: they are filled again later.
+Processes of several versions of a service may share the tables. A process that does not know a field leaves its columns
+empty, and marks them as stale in the same transaction. The columns are filled again later.
 """
 
 from collections.abc import Iterable
@@ -17,11 +16,17 @@ from autocrud.storage.index_backfill.column_state import (
     point_in_time_signature,
     signature,
 )
-from autocrud.storage.metadata.postgres.compiler import column_name, column_type, folded_name, is_folded, to_driver
+from autocrud.storage.metadata.postgres.compiler import (
+    column_name,
+    column_type,
+    folded_name,
+    is_folded,
+    to_driver_value,
+)
 
 
 class PostgresIndexStates:
-    """The statements on the states of one model's index fields, also of those that other versions of it have.
+    """The statements on the states of one model's index fields, including the fields of other versions of the model.
 
     Args:
         table, heads: quoted, and with their schema.
@@ -35,9 +40,8 @@ class PostgresIndexStates:
         self._own_signatures = {field.column: signature(field) for field in spec.index_fields}
         self._states_signature = point_in_time_signature(spec)
         signatures = _literals(self._own_signatures.values())
-        known_signatures = (
-            _literals([self._states_signature, *self._own_signatures.values()]) if spec.temporal else signatures
-        )
+        states = [self._states_signature] if spec.temporal else []
+        known_signatures = _literals([*states, *self._own_signatures.values()])
         strangers = f"AND signature NOT IN ({known_signatures})" if known_signatures else ""
         # Part of a statement that every write makes, so that it costs no more than a look at a few rows.
         self.mark_stale = f"passed AS (UPDATE {table} SET passed_by = true WHERE NOT passed_by {strangers})"
@@ -57,37 +61,33 @@ class PostgresIndexStates:
         self._states = f'SELECT "column", signature, after, done, total, passed_by FROM {table}'
 
     async def holds_states(self, connection: Any) -> bool:
-        """Whether the states that are kept are of these fields, and were not passed by."""
+        """Return True if the stored states have these fields, and are not stale."""
         if not await connection.fetchval("SELECT to_regclass($1)::text", self.table):
             return False
-        wanted = f'SELECT 1 FROM {self.table} WHERE "column" = $1 AND signature = $2 AND NOT passed_by'
-        return bool(await connection.fetchval(wanted, POINT_IN_TIME_COLUMN, self._states_signature))
+        sql = f'SELECT 1 FROM {self.table} WHERE "column" = $1 AND signature = $2 AND NOT passed_by'
+        return bool(await connection.fetchval(sql, POINT_IN_TIME_COLUMN, self._states_signature))
 
     async def begin_states(self, connection: Any) -> None:
-        """From now on states are kept: whoever does not know them passes by."""
+        """Note that states are written from now on. A process that does not know them will mark them as stale."""
         # Without the table, which comes later, nothing notes who does: the next start fills them again.
         if await connection.fetchval("SELECT to_regclass($1)::text", self.table):
             await connection.execute(self.begin, POINT_IN_TIME_COLUMN, self._states_signature, None, 0)
 
     async def states(self, connection: Any) -> dict[str, FieldState[str]]:
-        """The states, by the columns."""
+        """Return the states, by column."""
         return {row[0]: FieldState(*row) for row in await connection.fetch(self._states)}
 
     async def pending(self, connection: Any) -> list[FieldState[str]]:
-        """The states of the model's own columns that are not filled, those furthest behind first.
+        """Return the states of the model's own unfilled columns, the least filled first.
 
-        Those that another version of the model fills, for what the field is to it, are its own.
+        A column that another version of the model defines in another way is filled by that version alone.
         """
         states = (await self.states(connection)).values()
-        found = (
-            state
-            for state in states
-            if state.after is not None and self._own_signatures.get(state.column) == state.signature
-        )
-        return sorted(found, key=lambda state: (state.after or "", state.column))
+        unfilled = (state for state in states if state.after is not None and self._is_own(state))
+        return sorted(unfilled, key=lambda state: (state.after or "", state.column))
 
     def is_current(self, state: FieldState[str] | None, field: IndexField) -> bool:
-        """Whether what the columns hold, or what has been filled of them, is of this field, and was not passed by."""
+        """Return True if the columns were filled, in whole or in part, for this field, and are not stale."""
         return state is not None and state.signature == signature(field) and not state.stale
 
     def _is_own(self, state: FieldState[str]) -> bool:
@@ -100,22 +100,24 @@ def _literals(signatures: Iterable[str]) -> str:
 
 
 def columns_of_field(field: IndexField) -> dict[str, str]:
-    """The columns of an index field, and their types."""
+    """Return the columns of an index field, with their types."""
     folded = {folded_name(field): "text"} if is_folded(field) else {}
     return {column_name(field): column_type(field), **folded}
 
 
 def values_of_field(field: IndexField, value: IndexValue) -> list[Any]:
-    """What these columns hold for a value."""
+    """Return the values of these columns for a field's value."""
     folded = [value.casefold() if isinstance(value, str) else None] if is_folded(field) else []
-    return [to_driver(field, value), *folded]
+    return [to_driver_value(field, value), *folded]
 
 
-def least_filled(states: Iterable[FieldState[str]], fields: Iterable[IndexField]) -> tuple[list[IndexField], str]:
-    """Those of the fields that are furthest behind, all at the same resource, and its id."""
-    wanted = {field.column: field for field in fields}
-    found = [state for state in states if state.column in wanted]
+def least_filled_fields(
+    states: Iterable[FieldState[str]], fields: Iterable[IndexField]
+) -> tuple[list[IndexField], str]:
+    """Return the fields whose columns are least filled, all to the same resource, and the resource's id."""
+    by_column = {field.column: field for field in fields}
+    found = [state for state in states if state.column in by_column]
     if not found:
         return [], ""
     after = found[0].after or ""
-    return [wanted[state.column] for state in found if state.after == after], after
+    return [by_column[state.column] for state in found if state.after == after], after

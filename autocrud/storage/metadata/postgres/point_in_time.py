@@ -1,7 +1,7 @@
-"""What the resources of one model were at some time, in PostgreSQL.
+"""Point-in-time queries of one model in PostgreSQL, and the table of a temporal model's states.
 
-Of a temporal model there is a table with a row for each state: what a commit left, the index values of then, and until
-when. The batch that commits writes it.
+Each commit of a temporal model has a row in that table, with the metadata and index values after the commit, and the
+time of the next commit. The batch that commits writes it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ from autocrud.storage.metadata.sql.point_in_time import PastQueries, StateQuerie
 from autocrud.storage.ports.types import Head, Write
 
 _PLACES = "unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS wanted (resource_id, version, place)"
-# Of the metadata, what can be asked for.
+# The metadata that queries can filter and sort by.
 FILTER_COLUMNS = {
     "version": "bigint",
     "current_revision_id": "text",
@@ -99,7 +99,7 @@ class PostgresStates:
         """For each part of the order, the statement for the ids and versions of a page, and its arguments."""
         for segment in PostgresCompiler().segments(query):
             compiler = PostgresCompiler()
-            limit = compiler.place(query.limit + 1, "bigint")
+            limit = compiler.placeholder(query.limit + 1, "bigint")
             yield self._queries_for(query).page(compiler, query, segment, limit), compiler.values
 
     def count(self, compiler: PostgresCompiler, query: Query) -> str:
@@ -115,11 +115,11 @@ class PostgresStates:
         resources: Iterable[tuple[int, Sequence[tuple[Write, int]]]],
         index_row: Callable[[Sequence[Any]], Sequence[Any]],
     ) -> list[tuple[str, list[tuple[Any, ...]]]]:
-        """The statements that enter what a batch wrote, in order, each with its rows.
+        """Return the statements that write the states of a batch, in order, each with its rows.
 
         Args:
-            resources: for each one the version that it had, 0 for none, and its writes in order; with each write the
-                version of the state whose index values it leaves as they are, 0 where it brings its own.
+            resources: for each resource its former version, or 0, and its writes in order. With each write comes the
+                version of the state whose index values it inherits, or 0 if it brings its own.
         """
         ended_rows: list[tuple[Any, ...]] = []
         own_rows: list[tuple[Any, ...]] = []
@@ -156,7 +156,7 @@ class PostgresStates:
         }
 
     def _queries_for(self, query: Query) -> PastQueries | StateQueries:
-        """What does not ask for what changes is answered by the heads, of which there are fewer."""
+        """Return the queries on the heads, of which there are fewer rows, unless the query needs past values."""
         return self._state_queries if query.needs_history else self._past_queries
 
 

@@ -15,8 +15,8 @@ logger = logging.getLogger(__name__)
 
 _RESOURCES = 200  # at a time
 
-# Of these columns with their types those that the table lacks, or has as another type.
-_DIFFERING = (
+# The given columns that the table does not have, or has with another type.
+_DIFFERING_COLUMNS = (
     "SELECT name, attname IS NOT NULL FROM unnest($1::text[], $2::text[]) AS wanted (name, kind)"
     " LEFT JOIN pg_attribute ON attrelid = to_regclass($3) AND attname = name AND NOT attisdropped"
     " WHERE atttypid IS DISTINCT FROM kind::regtype"
@@ -25,10 +25,10 @@ _INDEXES = "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_
 
 
 async def begin_states(connection: Any, tables: PostgresTables) -> None:
-    """Bring the table to the model, and empty it where it does not hold what was written, so that it is filled.
+    """Adapt the table of the states to the model, and empty it if its states are stale, so that it is filled again.
 
-    Nodes of other versions go on writing to it, and say that they pass by what they do not know. So columns come, and
-    none goes; and where the model keeps no states, the table stays, empty.
+    Nodes of other versions go on writing to the table, and mark the states as stale that they do not know. Columns are
+    therefore added and never dropped. If the model is not temporal, the table stays, empty.
     """
     states, fields = tables.states, tables.index_states
     exists = bool(await connection.fetchval("SELECT to_regclass($1)::text", states.table))
@@ -38,7 +38,7 @@ async def begin_states(connection: Any, tables: PostgresTables) -> None:
             await _empty(connection, tables)
         return
     kinds = {**states.columns, "until": "timestamptz"}
-    differing = await connection.fetch(_DIFFERING, list(kinds), list(kinds.values()), states.table)
+    differing = await connection.fetch(_DIFFERING_COLUMNS, list(kinds), list(kinds.values()), states.table)
     if not differing and await fields.holds_states(connection):
         return
     await _lock_writers(connection, tables)
@@ -59,8 +59,8 @@ async def begin_states(connection: Any, tables: PostgresTables) -> None:
 
 
 async def _lock_writers(connection: Any, tables: PostgresTables) -> None:
-    """Wait for the batches that are under way, and keep others from beginning."""
-    # Which each of them locks first: whoever comes later notes what he passes by, and nobody waits for us in a ring.
+    """Wait for the running batches, and keep new ones from starting."""
+    # Each batch locks rows of the heads first: no deadlock is possible. A later batch marks the states as stale.
     await connection.execute(f"LOCK TABLE {tables.heads} IN EXCLUSIVE MODE")
 
 
@@ -90,15 +90,15 @@ async def fill_states(connection: Any, spec: ModelSpec[Any], tables: PostgresTab
     after: str | None = ""
     done = 0
     while after is not None:
-        after, batch_size = await _fill_batch(connection, spec, tables, records, after)
-        done += batch_size
-        if batch_size:
+        after, resources = await _fill_resources(connection, spec, tables, records, after)
+        done += resources
+        if resources:
             logger.info("%s: filled the states of %d resources", spec.name, done)
     for sql in missing_indexes:
         await connection.execute(sql)
 
 
-async def _fill_batch(
+async def _fill_resources(
     connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords, after: str
 ) -> tuple[str | None, int]:
     """Fill some resources; the id to go on behind, None at the end, and how many they were."""

@@ -26,10 +26,17 @@ _STAGE = "autocrud_rebuild"
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """A record where it was found."""
+    """A record of the object store.
+
+    Attributes:
+        place: the record's place.
+        previous_record: the place of the record before it in the resource's history.
+        first_record: the place of the history's first record, in the record of a purge.
+        created_time: of the resource.
+    """
 
     place: str
-    after: str | None
+    previous_record: str | None
     first_record: str | None
     created_time: str
     write: Write
@@ -38,8 +45,8 @@ class _Record:
 async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords) -> None:
     """Fill empty tables from the records, within the open transaction.
 
-    Records of transactions that were rolled back may be among them. Where two claim one version of a resource, that
-    one counts which a later record names as the one that it follows, else the one in the later object.
+    Records of rolled-back transactions may be among them. If two records have the same version of a resource, a later
+    record names the one that counts as its predecessor. If no record does, the record in the later object counts.
 
     Raises:
         DataCorrupted: a line is not a record.
@@ -59,7 +66,7 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
         for _, group in groupby(found, key=lambda row: row[0]):
             items = [_decode(spec, place, line, unfit_fields) for _, place, line in group]
             rebuilt.add(tables, *_history(items))
-            # Also what was rolled back: to follow up what did not happen does nothing.
+            # Tasks of rolled-back deletes too: without a delete, such a task has no effect.
             rebuilt.pending += [astuple(on_delete_task_of(item.write)) for item in items if item.write.has_task]
         await rebuilt.store(connection, tables)
         released.update(rebuilt.released)
@@ -68,13 +75,13 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
     # Not before all references are known.
     await connection.execute(tables.side_tables.delete_orphans, list(released), False)
     await connection.execute(f"DROP TABLE {_STAGE}")
-    for unfit_field in unfit_fields:  # whether what stands now does not fit, filling tells
+    for unfit_field in unfit_fields:  # the values may have been replaced since: the backfill finds the errors
         await connection.execute(tables.index_states.begin, unfit_field.column, signature(unfit_field), "", done)
 
 
 @dataclass
 class _Rebuilt:
-    """Rows for the tables, of some resources."""
+    """Rows of the tables, for a page of resources."""
 
     heads: list[tuple[Any, ...]] = field(default_factory=list)
     commits: list[tuple[Any, ...]] = field(default_factory=list)
@@ -86,13 +93,13 @@ class _Rebuilt:
     pending: list[tuple[Any, ...]] = field(default_factory=list)
 
     def add(self, tables: PostgresTables, history: Sequence[_Record], dead_records: Sequence[_Record]) -> None:
-        """Add one resource: the commits that it has, and the records of lives that were purged."""
+        """Add one resource: its commits, and the records of its purged lives."""
         self.erasures += [(item.place, False) for item in dead_records]
         self.released += [file_id for item in dead_records for file_id in item.write.blobs]
         if not history:
             return
         self.heads.append(_head_row(tables, history))
-        pruned = _pruned(history)
+        pruned = _pruned_versions(history)
         self.states += _state_rows(tables, history, pruned)
         for item in history:
             write, locator = item.write, _locator(item)
@@ -123,7 +130,7 @@ class _Rebuilt:
 
 
 def _state_rows(tables: PostgresTables, history: Sequence[_Record], pruned: set[int]) -> Iterator[tuple[Any, ...]]:
-    """The states of a temporal model, one for each commit."""
+    """Yield the states of a temporal model, one for each commit."""
     no_values = (None,) * len(tables.fields)
     index: tuple[Any, ...] = no_values
     for number, item in enumerate(history if tables.states.temporal else ()):
@@ -134,8 +141,8 @@ def _state_rows(tables: PostgresTables, history: Sequence[_Record], pruned: set[
         yield tables.states.row(meta, until, tables.index_row(index))
 
 
-def _pruned(history: Sequence[_Record]) -> set[int]:
-    """The versions whose data was given up."""
+def _pruned_versions(history: Sequence[_Record]) -> set[int]:
+    """Return the versions whose data was pruned."""
     revision_ids: dict[int, str] = {}
     pruned: set[int] = set()
     for item in history:
@@ -206,9 +213,9 @@ def _decode(spec: ModelSpec[Any], place: str, line: bytes, unfit_fields: set[Ind
 
 
 def _history(found: Sequence[_Record]) -> tuple[list[_Record], list[_Record]]:
-    """One resource's history, the oldest first, and the records of what was purged.
+    """Return one resource's history, oldest first, and the records of its purged lives.
 
-    An id that was purged and given again has had several lives.
+    An id that was purged and used again has had several lives.
     """
     dead_records: list[_Record] = []
     live_chains: list[list[_Record]] = []
@@ -218,15 +225,17 @@ def _history(found: Sequence[_Record]) -> tuple[list[_Record], list[_Record]]:
             dead_records += [item for item in life if item.write.kind is not CommitKind.purge]
         else:
             live_chains.append(chain)
-    # Two that live: one of them was created by a transaction that was rolled back, and is in one object for ever.
+    # Of two living chains, a rolled-back transaction created one, which is in one object for ever.
     return max(
         live_chains, key=lambda chain: (len(set(map(_object_of, chain))) > 1, chain[-1].place), default=[]
     ), dead_records
 
 
 def _lives(found: Sequence[_Record]) -> Iterator[list[_Record]]:
-    """The lives of an id, told apart by the time of their creation, and where an import has given that again, by the
-    first record: each names the one before it, and a purge the first one. What leads nowhere was purged in part.
+    """Yield the lives of an id. Each life has its own creation time, unless an import has repeated the time.
+
+    Then the first record tells the lives apart: each record names its predecessor, and a purge names the first record.
+    Records that lead to no first record belong to a life that was purged in part.
     """
     by_time: dict[str, list[_Record]] = {}
     for item in found:
@@ -239,7 +248,9 @@ def _lives(found: Sequence[_Record]) -> Iterator[list[_Record]]:
         firsts: dict[str, str] = {}
         lives: dict[str, list[_Record]] = {}
         for item in sorted(items, key=lambda item: item.write.meta.version):
-            first = item.first_record or (firsts.get(item.after or "", "") if item.write.follows else item.place)
+            first = item.first_record or (
+                firsts.get(item.previous_record or "", "") if item.write.follows else item.place
+            )
             firsts[item.place] = first
             lives.setdefault(first, []).append(item)
         if "" in lives:
@@ -252,10 +263,10 @@ def _object_of(item: _Record) -> str:
 
 
 def _is_ended(chain: Sequence[_Record], life: Sequence[_Record]) -> bool:
-    """Whether a life was purged. One that was not, and lacks versions, has lost records.
+    """Return True if a life was purged.
 
     Raises:
-        DataCorrupted: it has.
+        DataCorrupted: the life was not purged, and records of it are missing.
     """
     if chain[-1].write.kind is CommitKind.purge:
         return True
@@ -271,14 +282,14 @@ def _is_ended(chain: Sequence[_Record], life: Sequence[_Record]) -> bool:
 
 
 def _chain(items: Iterable[_Record]) -> list[_Record]:
-    """From the newest version down, each time the record that the one above it follows."""
+    """Return the history, built from the newest version down: each record names its predecessor."""
     by_version: dict[int, dict[str, _Record]] = {}
     for item in items:
         by_version.setdefault(item.write.meta.version, {})[item.place] = item
     chain: list[_Record] = []
     for version in sorted(by_version, reverse=True):
         existing = by_version[version]
-        previous = existing.get(chain[-1].after or "") if chain else None
+        previous = existing.get(chain[-1].previous_record or "") if chain else None
         chain.append(previous or existing[max(existing)])
     return chain[::-1]
 

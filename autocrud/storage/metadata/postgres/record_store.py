@@ -1,4 +1,4 @@
-"""The records of one model in an object store, each batch under a key of its own: PostgreSQL says which count."""
+"""Records of one model in an object store, one object per batch. Only records of committed transactions count."""
 
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -26,7 +26,7 @@ class PostgresRecords:
         await self._objects.put(f"{self._prefix}/{key}", content)
 
     async def discard(self, key: str) -> None:
-        """Remove records of a transaction that was rolled back. What cannot be removed does no harm."""
+        """Remove the records of a rolled-back transaction. Records that cannot be removed have no effect."""
         try:
             await self._objects.delete(f"{self._prefix}/{key}")
         except StorageUnavailable as error:

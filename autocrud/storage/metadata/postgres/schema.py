@@ -26,13 +26,13 @@ from autocrud.storage.metadata.postgres.tables import (
 )
 from autocrud.storage.metadata.sql.revisions import REWRITING_KINDS
 
-_LONG = 86400.0  # seconds, for what is built of all rows
+_BUILD_TIMEOUT_S = 86400.0  # seconds, for what is built of all rows
 _MARK = "autocrud: "  # begins the comment on each index of ours, which tells how it was made
 
 
 @dataclass(frozen=True, slots=True)
 class IndexDefinition:
-    """One index of the heads.
+    """An index of the heads.
 
     Attributes:
         name: of the index, not quoted.
@@ -173,7 +173,7 @@ async def _create_columns(connection: Any, spec: ModelSpec[Any], tables: Postgre
 async def _create_indexes(connection: Any, spec: ModelSpec[Any], tables: PostgresTables) -> None:
     for index in index_definitions(spec, tables).values():
         try:
-            await connection.execute(index.create(), timeout=_LONG)
+            await connection.execute(index.create(), timeout=_BUILD_TIMEOUT_S)
         except asyncpg.UniqueViolationError as error:
             if index.unique is None:
                 raise

@@ -1,4 +1,4 @@
-"""What the tables of a model hold at one moment, read page by page while others write."""
+"""Snapshot scan of a model's tables, page by page, while writers go on."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -11,23 +11,23 @@ from autocrud.storage.metadata.postgres.tables import HEAD, PostgresTables, head
 from autocrud.storage.ports.types import CommitEntry, ScanItem
 
 _PAGE = 200
-_PATIENT = "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0"
-_SECONDS = 600.0  # for a page: the first one may need a sort of all
+_NO_TIMEOUTS = "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0"
+_PAGE_TIMEOUT_S = 600.0  # for a page: the first one may need a sort of all
 
 
 async def snapshot_scan(
     pool: PostgresConnections, tables: PostgresTables, query: Query, history: bool
 ) -> AsyncIterator[Sequence[ScanItem]]:
-    """What a query selects, as of now, in a transaction that keeps a connection of the pool until it ends."""
+    """Yield the query's heads, or their commits, as of the call. The transaction holds a connection until it ends."""
     compiler = PostgresCompiler()
     sql = (_select_commits if history else _select_heads)(compiler, tables, query)
     to_item = _commit_entry if history else head_of
     moment = {"isolation": "repeatable_read", "readonly": True}
     async with pool.scan_slots, pool.connection() as connection, connection.transaction(**moment):
         # Whoever reads slowly is idle in between, and no statement takes long but for the first.
-        await connection.execute(_PATIENT)
+        await connection.execute(_NO_TIMEOUTS)
         cursor = await connection.cursor(sql, *compiler.values)
-        while rows := await cursor.fetch(_PAGE, timeout=_SECONDS):
+        while rows := await cursor.fetch(_PAGE, timeout=_PAGE_TIMEOUT_S):
             yield [to_item(row) for row in rows]
 
 
@@ -37,10 +37,10 @@ def _select_heads(compiler: PostgresCompiler, tables: PostgresTables, query: Que
 
 
 def _select_commits(compiler: PostgresCompiler, tables: PostgresTables, query: Query) -> str:
-    chosen = f"SELECT resource_id FROM {tables.heads} WHERE {compiler.live(query)} AND {compiler.where(query.where)}"
-    joined = f"{tables.history.commits} c JOIN {tables.heads} h ON h.resource_id = c.resource_id"
-    where = f"c.resource_id IN ({chosen}) ORDER BY c.resource_id, c.version"
-    return f"SELECT h.created_time, h.created_by, {commit_columns('c')} FROM {joined} WHERE {where}"
+    selection = f"SELECT resource_id FROM {tables.heads} WHERE {compiler.live(query)} AND {compiler.where(query.where)}"
+    joined_tables = f"{tables.history.commits} c JOIN {tables.heads} h ON h.resource_id = c.resource_id"
+    where = f"c.resource_id IN ({selection}) ORDER BY c.resource_id, c.version"
+    return f"SELECT h.created_time, h.created_by, {commit_columns('c')} FROM {joined_tables} WHERE {where}"
 
 
 def _commit_entry(row: Any) -> ScanItem:

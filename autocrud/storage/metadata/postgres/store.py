@@ -1,4 +1,4 @@
-"""Metadata in PostgreSQL, records in an object store: COMMIT is the commit point (invariant 2)."""
+"""Metadata store in PostgreSQL, with records in an object store. COMMIT is the commit point (invariant 2)."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from autocrud.storage.commit_log.group_commit import GroupCommit
 from autocrud.storage.index_backfill.runner import IndexBackfill
 from autocrud.storage.metadata.postgres.batch import Batch
 from autocrud.storage.metadata.postgres.batch_apply import apply
-from autocrud.storage.metadata.postgres.connection import ConnectionLost, PostgresConnections, WriteRaced
+from autocrud.storage.metadata.postgres.connection import ConnectionLost, PostgresConnections, WriteRace
 from autocrud.storage.metadata.postgres.history_tables import commit_of_row
 from autocrud.storage.metadata.postgres.index_migration import PostgresBackfillEngine
 from autocrud.storage.metadata.postgres.point_in_time import search_past
@@ -90,7 +90,7 @@ class PostgresMetaStore(MetaStore):
         for _ in range(_MAX_RETRIES):
             try:
                 return await self._commit(batch, atomic)
-            except WriteRaced as error:
+            except WriteRace as error:
                 logger.info("%s: a batch begins again: %s", self._spec.name, error)
             except ConnectionLost:
                 # Nothing is committed; after a restart of the server all of its connections are found dead.
@@ -295,7 +295,7 @@ class PostgresMetaStore(MetaStore):
             delay = min(delay * 2, _LONGEST_DELAY)
 
     async def _erase_purged(self, batch: Batch) -> list[Outcome]:
-        if not batch.purged():
+        if not batch.purged_ids():
             return batch.outcomes
         try:
             await self._erase()
@@ -305,7 +305,7 @@ class PostgresMetaStore(MetaStore):
         return batch.outcomes
 
     async def _erase(self, *, deferred: bool = False) -> None:
-        """Erase what was purged; what was pruned, for which there is time, only if it is asked for."""
+        """Erase purged records now. Erase pruned records only if `deferred` is set."""
         history = self._tables.history
         pending = [tuple(row) for row in await self._pool.fetch(history.pending_erasures, deferred)]
         if pending:

@@ -1,4 +1,4 @@
-"""The tables of one model in PostgreSQL, and every statement on them. Names come from the model, values are bound."""
+"""The statements on the heads of one model in PostgreSQL. Names come from the model, values are bound."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
@@ -109,14 +109,14 @@ class PostgresTables:
         return self.claims(index)
 
     def group_claims(self, claims: Iterable[Claim]) -> list[list[tuple[Any, ...]]]:
-        """What is claimed of each unique set, each once."""
+        """Return the distinct claims on each unique set."""
         claims_by_set: list[dict[tuple[Any, ...], None]] = [{} for _ in self.unique_constraints]
         for number, values in claims:
             claims_by_set[number][values] = None
         return [list(found) for found in claims_by_set]
 
     def holder_arguments(self, claims_by_set: Sequence[Sequence[tuple[Any, ...]]]) -> list[list[Any]]:
-        """The same as arguments of `holders`: one array for each field of each set."""
+        """Return these claims as arguments of `holders`: one array for each field of each set."""
         pairs = zip(self.unique_constraints, claims_by_set, strict=True)
         return [[claim[place] for claim in found] for unique, found in pairs for place in range(len(unique.fields))]
 
@@ -128,7 +128,7 @@ class PostgresTables:
                 compiler = PostgresCompiler()
                 where = f"{compiler.live(query)} AND {compiler.where(query.where)}"
                 where += f" AND {segment.condition} AND {compiler.cursor_condition(segment)}"
-                order = f"ORDER BY {compiler.order_by(segment.keys)} LIMIT {compiler.place(limit, 'bigint')}"
+                order = f"ORDER BY {compiler.order_by(segment.keys)} LIMIT {compiler.placeholder(limit, 'bigint')}"
                 return f"SELECT {HEAD} FROM {self.heads} WHERE {where} {order}", compiler.values
 
             yield statement
@@ -167,7 +167,7 @@ class PostgresTables:
         return f"SELECT t.transaction, {columns} FROM {transaction} LEFT JOIN ({locked}) h ON true"
 
     def _holders(self) -> str | None:
-        """Who holds which of the wanted unique values: the set's number, the values' place, and the resource."""
+        """Return the statement for the holders of claims: the set's number, the claim's place, and the resource."""
         parts, arguments = [], count(1)
         for number, unique in enumerate(self.unique_constraints):
             arrays = ", ".join(f"${next(arguments)}::{column_type(field)}[]" for field in unique.fields)

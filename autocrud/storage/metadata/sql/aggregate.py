@@ -1,4 +1,4 @@
-"""Aggregates as SQL, for both engines: groups within, and around them their order and the page."""
+"""Base of the aggregate compilers: a subquery of groups, and around it the order and the page."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -11,34 +11,34 @@ from autocrud.storage.metadata.sql.compiler import Compiler
 
 
 class AggregateCompiler(Compiler):
-    """One statement that aggregates. Each metric is one or more columns: its parts, and what orders by it."""
+    """Compile one aggregate query. A metric is one or more columns: its partial results."""
 
     @abstractmethod
     def item(self, field: IndexField, place: int) -> tuple[str, str]:
-        """For a list field: a join that gives a row for each item, or one without, and the item."""
+        """Return the join that yields a row per item of a list field, or a row without an item, and the item."""
 
     @abstractmethod
     def sums(self, field: IndexField) -> list[str]:
-        """The parts of a sum."""
+        """Return the columns of a sum's partial results."""
 
     @abstractmethod
     def combine_sum(self, field: IndexField, parts: Sequence[Any]) -> Any:
-        """A sum, from its parts."""
+        """Return a sum, from its partial results."""
 
     @abstractmethod
     def mean(self, field: IndexField, names: Sequence[str]) -> str:
-        """What orders by an average, of which these columns are the parts."""
+        """Return the sort key of an average, from the columns of its partial results."""
 
     @abstractmethod
     def extreme(self, function: str, field: IndexField) -> str:
-        """The least or the greatest value, as the column has it."""
+        """Return the least or the greatest value, in the form of the column."""
 
     @abstractmethod
     def column_value(self, value: Any) -> ColumnValue:
-        """A value that the engine gave, as columns hold it on every backend."""
+        """Return a value of the engine's answer in the form that all backends share."""
 
     def statement(self, heads: str, aggregation: Aggregation) -> str:
-        """The statement for one page of groups, and one group more where there is a next page."""
+        """Return the statement for one page of groups, and one more group if there is a next page."""
         joins, keys = [], []
         for place, field in enumerate(aggregation.group_by):
             join, key = self.item(field, place) if field.is_list else ("", self.column(field))
@@ -58,7 +58,7 @@ class AggregateCompiler(Compiler):
         return f"SELECT * FROM ({inner}) AS groups WHERE {after}{order} LIMIT {aggregation.limit + 1}"
 
     def group(self, aggregation: Aggregation, row: Sequence[Any]) -> GroupRow:
-        """A row as a group."""
+        """Return a row as a group."""
         rest = iter(row)
         keys = tuple(self.column_value(next(rest)) for _ in aggregation.group_by)
         figures = []

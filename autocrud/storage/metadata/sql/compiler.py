@@ -1,4 +1,4 @@
-"""What the compilers of both engines share: conditions and places in an order as SQL, with every value bound."""
+"""Base of the SQL compilers: compiles conditions, sort orders and cursors, and binds every value."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -32,13 +32,13 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of an order: the resources whose first key is null, or those whose first key is not.
+    """A part of an order: the resources whose first key is null, or the resources whose first key is not null.
 
     Nulls come last, and no index of an engine has them there in both directions.
 
     Attributes:
-        keys: those that still order it.
-        after: their values in the resource that stands just before it.
+        keys: the keys that order the segment.
+        after: the values of these keys in the last resource of the page before; None at the beginning.
     """
 
     condition: str
@@ -47,7 +47,7 @@ class Segment:
 
 
 class Compiler(ABC):
-    """One statement: its conditions as text, and the values that are bound in it.
+    """Compile one statement: the methods return its conditions, and `values` collects the bound values.
 
     Attributes:
         not_deleted: the condition of rows that are not soft-deleted, as partial indexes have it.
@@ -74,27 +74,27 @@ class Compiler(ABC):
 
     @abstractmethod
     def bind(self, field: IndexField, value: ColumnValue) -> str:
-        """Bind a value of the field's column; its place in the statement."""
+        """Bind a value of the field's column, and return its placeholder."""
 
     @abstractmethod
     def bind_text(self, text: str) -> str:
-        """Bind a text; its place in the statement."""
+        """Bind a text, and return its placeholder."""
 
     @abstractmethod
     def in_term(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
-        """Whether the column is one of these."""
+        """Compile the condition that the column has one of these values."""
 
     @abstractmethod
     def text_term(self, field: IndexField, operator: Operator, text: str) -> str:
-        """`contains`, `icontains`, `ends_with` and `regex`, on a text."""
+        """Compile `contains`, `icontains`, `ends_with` or `regex` on a text."""
 
     @abstractmethod
     def list_term(self, field: IndexField, operator: Operator, values: Sequence[ColumnValue]) -> str:
-        """`contains`, `contains_any` and `contains_all`, on a list."""
+        """Compile `contains`, `contains_any` or `contains_all` on a list."""
 
     @abstractmethod
     def matches(self, field: DocumentField, text: TextQuery) -> str:
-        """Whether the document answers a text query."""
+        """Compile the condition that the document matches a text query."""
 
     def where(self, condition: Condition | None) -> str:
         """The condition, true for exactly the rows for which it holds; for others it is false or null."""
@@ -123,11 +123,11 @@ class Compiler(ABC):
         return ", ".join(terms)
 
     def cursor_condition(self, segment: Segment) -> str:
-        """The condition of the rows behind the segment's place."""
+        """Compile the condition of the rows that follow the segment's cursor."""
         return "true" if segment.after is None else self._cursor_condition(segment.keys, segment.after)
 
     def segments(self, query: Query) -> Iterator[Segment]:
-        """The parts of a query's order, one after the other, that are not before its place."""
+        """Yield the segments of a query's order, without those before its cursor."""
         keys = tuple(Key(key.field, key.descending, key.field.nullable) for key in query.order)
         first, rest = keys[0], keys[1:]
         after = None if query.after is None else query.after.values
@@ -174,14 +174,14 @@ class Compiler(ABC):
             return f"({column} IS NULL AND {self._cursor_condition(keys[1:], values[1:])})"
         # Where there are no nulls it is said twice, so that the engine sees where to begin in an index.
         start = "true" if first.nullable else f"{column} {sign}= {self.bind(first.field, value)}"
-        beyond = f"{column} {sign} {self.bind(first.field, value)}"
+        strictly_after = f"{column} {sign} {self.bind(first.field, value)}"
         nulls = f" OR {column} IS NULL" if first.nullable else ""
         same = f"{column} = {self.bind(first.field, value)} AND {self._cursor_condition(keys[1:], values[1:])}"
-        return f"({start} AND ({beyond}{nulls} OR ({same})))"
+        return f"({start} AND ({strictly_after}{nulls} OR ({same})))"
 
 
 def _end_of_prefix(prefix: str) -> str | None:
-    """The first text, by code points, behind all that start with a prefix; None where there is none."""
+    """Return the first text, by code points, that follows all texts with a prefix; None if there is no such text."""
     while prefix:
         last = ord(prefix[-1]) + 1
         if last <= _LAST:

@@ -1,4 +1,4 @@
-"""What resources were at some time, from their heads and commits: one piece of SQL for every engine, and its rows."""
+"""Point-in-time queries for both engines: the statements on heads, commits and states, and their rows."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -23,10 +23,10 @@ _COMMIT = (
 
 
 class PastQueries:
-    """The statements on a model's heads and commits for what they were at the time of a query.
+    """The point-in-time statements on a model's heads and commits.
 
-    They are driven by the order of the heads, each of which looks up its last commit that is not after the time; where
-    that is the last one of all, the head itself tells.
+    The engine goes through the heads in order, and looks up the last commit of each head up to the time of the query.
+    If no commit is later than that time, the head itself has the answer.
     """
 
     def __init__(self, heads: str, commits: str) -> None:
@@ -34,7 +34,7 @@ class PastQueries:
         self._commits = commits
 
     def page(self, compiler: Compiler, query: Query, segment: Segment, limit: str) -> str:
-        """Ids and versions of a part of the order, so many of them."""
+        """Return the statement for the ids and versions of a segment's first rows."""
         at = _bound_at(compiler, query)
         where = f"{self._exists_at(query, at)} AND {_created_before(segment, at)}"
         where += f" AND {compiler.cursor_condition(segment)}"
@@ -43,12 +43,12 @@ class PastQueries:
         return f"{select} WHERE {where} ORDER BY {order} LIMIT {limit}"
 
     def count(self, compiler: Compiler, query: Query) -> str:
-        """How many there were."""
+        """Return the statement for the number of resources at the time of the query."""
         at = _bound_at(compiler, query)
         return f"SELECT count(*) FROM {self._heads} h WHERE created_time <= {at} AND {self._exists_at(query, at)}"
 
     def states(self, places: str, join: str) -> str:
-        """The states of some resources at some versions, for `past_head_of`.
+        """Return the statement for the states of resources at versions, whose rows `past_head_of` reads.
 
         Args:
             places: rows of resource_id, version and place, which is their order.
@@ -81,29 +81,29 @@ class PastQueries:
         )
 
     def _column_at(self, column: str, at: str) -> str:
-        """A column of both tables, as it was; null where there was nothing."""
+        """Return a column of both tables as of a time; null if the resource did not exist."""
         last = f"c.resource_id = h.resource_id AND c.time <= {at} ORDER BY c.version DESC LIMIT 1"
         commit = f"SELECT c.{column} FROM {self._commits} c WHERE {last}"
         return f"CASE WHEN h.updated_time <= {at} THEN h.{column} ELSE ({commit}) END"
 
     def _exists_at(self, query: Query, at: str) -> str:
-        """Whether a resource was there; a null is no."""
+        """Return the condition that a resource existed at a time; null counts as false."""
         if query.include_deleted:
             return f"{self._column_at('version', at)} IS NOT NULL"
         return f"NOT ({self._column_at('is_deleted', at)})"
 
 
 class StateQueries:
-    """The same of a temporal model, on the table of its states, of which each has its span of time.
+    """The point-in-time statements on the states of a temporal model. Each state has a span of time.
 
-    Where commits have the same time, the span of all but the last is empty.
+    Of several commits with the same time, only the last one has a span that is not empty.
     """
 
     def __init__(self, table: str) -> None:
         self._table = table
 
     def page(self, compiler: Compiler, query: Query, segment: Segment, limit: str) -> str:
-        """Ids and versions of a part of the order, so many of them."""
+        """Return the statement for the ids and versions of a segment's first rows."""
         at = _bound_at(compiler, query)
         where = f"{self._where(compiler, query, at)} AND {_created_before(segment, at)}"
         where += f" AND {segment.condition} AND {compiler.cursor_condition(segment)}"
@@ -111,7 +111,7 @@ class StateQueries:
         return f"SELECT resource_id, version FROM {self._table} WHERE {where} ORDER BY {order} LIMIT {limit}"
 
     def count(self, compiler: Compiler, query: Query) -> str:
-        """How many there were."""
+        """Return the statement for the number of resources at the time of the query."""
         at = _bound_at(compiler, query)
         where = f"{self._where(compiler, query, at)} AND created_time <= {at}"
         return f"SELECT count(*) FROM {self._table} WHERE {where}"
@@ -121,7 +121,7 @@ class StateQueries:
 
 
 def past_head_of(row: Sequence[Any], commit_of: Callable[[Sequence[Any]], Commit]) -> Head:
-    """A row of `PastQueries.states`, by the way in which the engine's rows of commits are read."""
+    """Return the head in a row of `PastQueries.states`; `commit_of` reads the engine's rows of commits."""
     commit, (meta, current_info, data) = commit_of(row[: len(_COMMIT)]), row[len(_COMMIT) : len(_COMMIT) + 3]
     head_meta, revision = ResourceMeta.model_validate_json(meta), revision_of(row[len(_COMMIT) + 3 :])
     if current_info is not None:
@@ -133,9 +133,9 @@ def past_head_of(row: Sequence[Any], commit_of: Callable[[Sequence[Any]], Commit
 
 
 def _created_before(segment: Segment, at: str) -> str:
-    """That a resource was created by then, which tells an engine where to begin in an index.
+    """Return the condition that a resource was created up to a time, which narrows the range of an index scan.
 
-    Behind a place in the order of creation, newest first, the place says more, and the engine must begin there.
+    A cursor in the order of creation, newest first, narrows the range more: then the condition is left out.
     """
     first = segment.keys[0]
     begins = segment.after is not None and first.descending and first.field == CREATED_TIME

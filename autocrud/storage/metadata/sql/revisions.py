@@ -1,4 +1,4 @@
-"""Where revisions stand among the commits: one piece of SQL for every engine, and its rows."""
+"""The SELECT of revisions from the commits, for both engines, and its rows."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -37,7 +37,7 @@ def select_revisions(commits: str, resource_id: str, until: str, *, condition: s
 
 
 def revision_of(row: Iterable[Any]) -> Revision:
-    """A row of `select_revisions`."""
+    """Return the revision in a row of `select_revisions`."""
     version, written, revision_id, parent, time, by, schema_version, status, data_hash, size, locator = row
     info = RevisionInfo(
         revision_id=revision_id,

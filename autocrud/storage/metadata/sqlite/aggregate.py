@@ -1,4 +1,4 @@
-"""Aggregates as SQLite's SQL, with sums that neither overflow nor round."""
+"""SQLite's compiler of aggregates. Its sums neither overflow nor round."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -21,7 +21,7 @@ def add_aggregates(db: Connection) -> None:
 
 
 class SqliteAggregates(AggregateCompiler, SqliteCompiler):
-    """One statement for SQLite."""
+    """Compile one aggregate query for SQLite."""
 
     def item(self, field: IndexField, place: int) -> tuple[str, str]:
         # Floats stand in lists as texts.

@@ -1,4 +1,4 @@
-"""Writes that come in numbers go into SQLite by few calls: each call costs as much as the row that it brings."""
+"""Applies a batch to SQLite with few calls, because a call costs as much as the row that it writes."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -33,7 +33,7 @@ def record_all(tables: SqliteTables, db: Connection, entries: Iterable[HistoryEn
 
 
 def _is_plain_creation(tables: SqliteTables, item: Item) -> bool:
-    """Whether nothing but the row of its resource can speak against it."""
+    """Return True if only the row of its resource can refuse the item."""
     return isinstance(item, Write) and item.kind is CommitKind.create and tables.side_tables.is_unaffected_by(item)
 
 

@@ -1,4 +1,4 @@
-"""Queries as SQLite's SQL."""
+"""SQLite's compiler of queries."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,14 @@ from autocrud.schema.index_field import IndexField
 from autocrud.schema.search_document import DocumentField
 from autocrud.storage.metadata.sql.compiler import Compiler
 
-_ORDER_SCAN_SHARE = 50  # of so many resources one
+_ORDER_SCAN_SHARE = 50  # a text query matches many resources if it matches one of so many
 _MAX_PARAMETERS = 100  # values; more are bound as one
 _MAX_COUNTED_ROWS = 1000  # an item that so many have is a common one
 _MAX_PROBED_ITEMS = 8  # items of one term, that are looked at for the rarest
 
 
 def quote(name: str) -> str:
-    """A name as an SQL identifier, whatever is in it."""
+    """Return a name as an SQL identifier, with its quotes escaped."""
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -57,9 +57,9 @@ def words_table(field: DocumentField) -> str:
 
 
 def scans_in_order(db: Connection, query: Query, heads: str) -> bool:
-    """Whether a page of texts is found sooner by going through its order than by sorting all that match.
+    """Return True if a page of a text query is found faster in the query's order than by sorting all matches.
 
-    SQLite does not know how many do, and begins with these; where there are many, it takes long.
+    SQLite does not know the number of matches, and begins with them, which is slow if there are many.
     """
     found = next((leaf for leaf in leaves(query.where) if isinstance(leaf, Matches)), None)
     first = query.order[0].field
@@ -73,10 +73,10 @@ def scans_in_order(db: Connection, query: Query, heads: str) -> bool:
 
 
 class SqliteCompiler(Compiler):
-    """One statement for SQLite, with `?n` for each value.
+    """Compile one statement for SQLite, with `?n` for each value.
 
     Args:
-        goes_by_order: see there.
+        scans_in_order: the heads are read in order, as the function of this name has found to be faster.
     """
 
     not_deleted = "is_deleted = 0"
@@ -84,15 +84,15 @@ class SqliteCompiler(Compiler):
     def __init__(self, *, scans_in_order: bool = False) -> None:
         super().__init__()
         self._scans_in_order = scans_in_order
-        self._places: dict[str, str] = {}
+        self._replacements: dict[str, str] = {}
 
     def name(self, field: IndexField) -> str:
-        return self._places.get(field.column) or quote(field.column)
+        return self._replacements.get(field.column) or quote(field.column)
 
     def source(self, db: Connection, heads: str, query: Query) -> tuple[str, Condition | None]:
-        """What a search reads, and the condition that is left: the heads, or the items of a list in the same order.
+        """Return the table that a search reads, and the rest of the condition: the heads, or a list's items.
 
-        Called before anything is compiled.
+        Must be called before anything is compiled.
         """
         where, order = query.where, [key.field for key in query.order]
         if order != [CREATED_TIME, RESOURCE_ID] or len({key.descending for key in query.order}) > 1:
@@ -106,25 +106,25 @@ class SqliteCompiler(Compiler):
         if len(candidates) > 1:
             candidates.sort(key=lambda candidate: _count_items(db, *candidate[:2]))
         items, value, term = candidates[0]
-        self._places = {"created_time": "time", "resource_id": "id"}
-        same = f"(value, created_time, resource_id) = ({self.place(value)}, time, id)"
+        self._replacements = {"created_time": "time", "resource_id": "id"}
+        same = f"(value, created_time, resource_id) = ({self.placeholder(value)}, time, id)"
         rest = where if isinstance(term.value, tuple) else all_of(*(part for part in parts if part is not term))
         return f"{items} JOIN {heads} ON row = number AND {same}", rest
 
     def bind(self, field: IndexField, value: ColumnValue) -> str:
-        return self.place(value)
+        return self.placeholder(value)
 
     def bind_text(self, text: str) -> str:
-        return self.place(text)
+        return self.placeholder(text)
 
-    def place(self, value: ColumnValue) -> str:
+    def placeholder(self, value: ColumnValue) -> str:
         """Bind a value."""
         self.values.append(value)
         return f"?{len(self.values)}"
 
     def in_term(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
         if len(values) > _MAX_PARAMETERS and field.kind is not ColumnKind.real:  # SQLite's JSON reads no float for sure
-            return f"{self.column(field)} IN (SELECT value FROM json_each({self.place(json.dumps(values))}))"
+            return f"{self.column(field)} IN (SELECT value FROM json_each({self.placeholder(json.dumps(values))}))"
         return f"{self.column(field)} IN ({', '.join(self.bind(field, value) for value in values)})"
 
     def text_term(self, field: IndexField, operator: Operator, text: str) -> str:
@@ -138,12 +138,12 @@ class SqliteCompiler(Compiler):
         return f"substr({column}, -{len(text)}) = {self.bind_text(text)}" if text else f"{column} IS NOT NULL"
 
     def list_term(self, field: IndexField, operator: Operator, values: Sequence[ColumnValue]) -> str:
-        wanted = dict.fromkeys(map(stored_item, values))
-        if not wanted and operator is not Operator.contains_any:
+        items = dict.fromkeys(map(stored_item, values))
+        if not items and operator is not Operator.contains_any:
             return f"{self.column(field)} IS NOT NULL"
-        found = f"FROM {items_table(field)} AS x WHERE x.value IN ({', '.join(map(self.place, wanted))})"
-        least = 1 if operator is Operator.contains_any else len(wanted)
-        if self._places:
+        found = f"FROM {items_table(field)} AS x WHERE x.value IN ({', '.join(map(self.placeholder, items))})"
+        least = 1 if operator is Operator.contains_any else len(items)
+        if self._replacements:
             # Few rows are looked at, and each of them is looked up.
             return f"(SELECT count(*) {found} AND (x.time, x.id) = (created_time, resource_id)) >= {least}"
         return f"row IN (SELECT x.number {found}{f' GROUP BY x.number HAVING count(*) = {least}' * (least > 1)})"
@@ -155,20 +155,19 @@ class SqliteCompiler(Compiler):
         return f"{row} IN (SELECT rowid FROM {table} WHERE {table} MATCH {self.bind_text(_match(text))})"
 
     def in_column(self, field: IndexField, operator: Operator, values: Sequence[ColumnValue]) -> str:
-        """`list_term` by the column alone, without what stands beside the heads."""
-        wanted, held = (
-            f"SELECT value FROM json_each({self.place(json.dumps([*map(stored_item, values)]))})",
+        """Compile `list_term` on the column alone, without the table of the items."""
+        query_items, column_items = (
+            f"SELECT value FROM json_each({self.placeholder(json.dumps([*map(stored_item, values)]))})",
             f"SELECT value FROM json_each({self.column(field)})",
         )
         if operator is Operator.contains_any:
-            return f"EXISTS (SELECT 1 FROM ({wanted}) WHERE value IN ({held}))"
-        return (
-            f"({self.column(field)} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM ({wanted}) WHERE value NOT IN ({held})))"
-        )
+            return f"EXISTS (SELECT 1 FROM ({query_items}) WHERE value IN ({column_items}))"
+        missing = f"SELECT 1 FROM ({query_items}) WHERE value NOT IN ({column_items})"
+        return f"({self.column(field)} IS NOT NULL AND NOT EXISTS ({missing}))"
 
 
 def _required_items(term: Term) -> Iterator[ColumnValue]:
-    """Items that a list must have for a term on it to hold."""
+    """Yield items that a list must have to satisfy a term."""
     values = term.value if isinstance(term.value, tuple) else (term.value,)
     if term.operator is not Operator.is_null and (term.operator is not Operator.contains_any or len(values) == 1):
         yield from map(stored_item, values[:_MAX_PROBED_ITEMS])
@@ -182,11 +181,11 @@ def _count_items(db: Connection, items: str, value: ColumnValue) -> int:
 
 def _match(text: TextQuery) -> str:
     """A text query in the language of FTS5."""
-    wanted, unwanted = (
+    required, excluded = (
         [f'"{" ".join(clause.words)}"{" *" * clause.prefix}' for clause in clauses]
         for clauses in (text.wanted, text.unwanted)
     )
-    return f"({' AND '.join(wanted)})" + (f" NOT ({' OR '.join(unwanted)})" if unwanted else "")
+    return f"({' AND '.join(required)})" + (f" NOT ({' OR '.join(excluded)})" if excluded else "")
 
 
 def _casefold(text: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""One SQLite connection on a thread of its own, so that the event loop never waits for a file (invariant 10)."""
+"""A SQLite connection on a thread of its own, so that the event loop never waits for a file (invariant 10)."""
 
 import asyncio
 import fcntl

@@ -32,7 +32,7 @@ _FIRST_TIME, _LAST_TIME = "", "~"
 
 
 class Erasure(NamedTuple):
-    """Something to erase, for good.
+    """A part of the storage that is to be erased for good.
 
     Attributes:
         place: an object's key, or `sequence:offset:length` within the log.
@@ -90,7 +90,7 @@ class SqliteHistoryTables:
         db.execute(f"INSERT OR IGNORE INTO {self.erasures} VALUES (?, ?, ?, ?)", (*erasure, deferred))
 
     def pending_erasures(self, db: Connection, deferred: bool) -> list[Erasure]:
-        """What is still to be erased; what was deferred only if it is asked for."""
+        """Return the pending erasures; the deferred ones only if `deferred` is set."""
         rows = db.execute(f"SELECT place, step, purged FROM {self.erasures} WHERE deferred <= ?", (deferred,))
         return [Erasure(*row) for row in rows]
 
@@ -137,7 +137,7 @@ class SqliteHistoryTables:
         return [revision_of(row) for row in db.execute(sql, values)]
 
     def revision(self, db: Connection, resource_id: str, number: int, version: int | None) -> Revision | None:
-        """One revision, as of a version."""
+        """Return one revision, as of a version."""
         sql = select_revisions(
             self.commits, ":id", ":until",
             # Revision n is made by commit n or a later one, so that the search begins where it most often ends.

@@ -12,12 +12,12 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.index_backfill.runner import BackfillEngine, NotUnique, Progress, read_large_values, values_of
 from autocrud.storage.metadata.sqlite.compiler import quote, stored_value
 from autocrud.storage.metadata.sqlite.connection import SqliteConnection, in_transaction
-from autocrud.storage.metadata.sqlite.index_state import least_filled
+from autocrud.storage.metadata.sqlite.index_state import least_filled_fields
 from autocrud.storage.metadata.sqlite.index_tables import drop_item_tables, match_item_tables, match_word_table
 from autocrud.storage.metadata.sqlite.schema import index_definitions
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 
-# Of data that stands in the log: what its columns get by name, or why they cannot; by the resource and the locator.
+# For data in the log: the values by column, or the conversion error; by resource and locator.
 _LargeValues = dict[tuple[str, str], dict[str, IndexValue] | Exception]
 
 
@@ -70,10 +70,10 @@ class SqliteBackfillEngine(BackfillEngine):
             await self._writer.run(partial(in_transaction, work))
 
     async def _read_large_values(self, fields: Sequence[IndexField], rows: int) -> _LargeValues:
-        """What the next rows get that do not hold their data."""
+        """Return the values of the next rows whose data is in the log alone."""
 
         def find_places(db: Connection) -> list[tuple[str, str]]:
-            _, after = least_filled(self._tables.index_states.pending(db), fields)
+            _, after = least_filled_fields(self._tables.index_states.pending(db), fields)
             found = _rows(db, self._tables, after, rows)
             return [(resource_id, locator) for _, resource_id, head, locator in found if head is None]
 
@@ -86,7 +86,7 @@ class SqliteBackfillEngine(BackfillEngine):
         }
 
     def _fill(self, fields: Sequence[IndexField], rows: int, large: _LargeValues, db: Connection) -> None:
-        pending_fields, after = least_filled(self._tables.index_states.pending(db), fields)
+        pending_fields, after = least_filled_fields(self._tables.index_states.pending(db), fields)
         if not pending_fields:
             return
         found = _rows(db, self._tables, after, rows)

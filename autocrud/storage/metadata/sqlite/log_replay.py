@@ -1,4 +1,4 @@
-"""Keeps a SQLite file in step with its log: replays what is missing, and erases what was purged."""
+"""Replays the log into a SQLite file, and erases purged data from the log, the file and the snapshots."""
 
 import logging
 from collections.abc import Sequence
@@ -33,15 +33,15 @@ _REPLAY_ENTRIES = 500  # of one transaction, at least
 
 
 class LogReplayer:
-    """One SQLite file behind one log. Who calls a coroutine of it holds the store's lock.
+    """Applies one log to one SQLite file. Callers of its coroutines hold the store's lock.
 
     Args:
         writer: the connection that writes, opened by the caller.
-        snapshots: where copies of the file are, which erasing must reach too.
+        snapshots: the copies of the file, from which purged data must be erased too.
 
     Attributes:
         tail: the last entry that the file is known to hold.
-        pictures: how many long readers this process has, for which SQLite keeps what others erase.
+        open_scans: the number of this process's snapshot scans, for which SQLite retains erased pages.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class LogReplayer:
         await self.erase()
 
     def record_writes(self, db: Connection, entry: Entry, items: Sequence[Item | None]) -> None:
-        """Enter what was applied into the history, each with the place of its record in the entry."""
+        """Add the applied writes to the history, each with the place of its record in the entry."""
         history_entries: list[HistoryEntry] = []
         for item, (offset, line) in zip(items, entry.lines, strict=True):
             if item is None or line is None:
@@ -105,13 +105,14 @@ class LogReplayer:
         self._tables.set_tail(db, entry.tail)
 
     async def erase(self, *, deferred: bool = False) -> bool:
-        """Erase what was purged, and leave no copy of it in SQLite's files or in snapshots.
+        """Erase purged data, and leave no copy of it in SQLite's files or in snapshots.
 
-        While there are pictures, it is erased from the log alone, and the rest when they have ended.
-        Says whether all is done.
+        While snapshot scans are open, the data is erased from the log alone, and elsewhere when they have ended.
 
         Args:
-            deferred: also what was pruned, for which there is time.
+            deferred: erase pruned data too.
+
+        Returns True if nothing is left to erase.
         """
         history = self._tables.history
         found = await self._writer.run(lambda db: history.pending_erasures(db, deferred))
@@ -162,14 +163,13 @@ class LogReplayer:
                 raise DataCorrupted(f"{entry.key} does not follow entry {tail.sequence} that {self._path} has applied.")
             self._apply_entry(entry, db, unfit_fields)
             tail = entry.tail
-        # Whether what stands now does not fit, filling tells.
+        # The values may have been replaced since: the backfill finds the conversion errors that are left.
         self._tables.begin_backfill(db, unfit_fields)
 
     def _apply_entry(self, entry: Entry, db: Connection, unfit_fields: set[IndexField]) -> None:
         try:
-            writes = [
-                None if line is None else decode_record(self._spec, line, unfit_fields) for _, line in entry.lines
-            ]
+            lines = (line for _, line in entry.lines)
+            writes = [None if line is None else decode_record(self._spec, line, unfit_fields) for line in lines]
         except (ValueError, LookupError) as error:
             raise DataCorrupted(f"{entry.key} holds a line that is not a record.") from error
         for write in writes:

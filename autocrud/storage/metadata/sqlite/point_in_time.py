@@ -1,7 +1,7 @@
-"""What the resources of one model were at some time, in SQLite.
+"""Point-in-time queries of one model in SQLite, and the table of a temporal model's states.
 
-Of a temporal model there is a table with a row for each state: what a commit left, the index values of then, and until
-when. Triggers on the heads and the commits keep it, so that whatever writes to these, writes to it.
+Each commit of a temporal model has a row in that table, with the metadata and index values after the commit, and the
+time of the next commit. Triggers on the heads and the commits write it, so that no writer can miss it.
 """
 
 import json
@@ -73,7 +73,7 @@ class SqliteStates:
             db.rollback()
 
     def count(self, db: Connection, query: Query) -> int:
-        """How many resources the query selects."""
+        """Return the number of resources that the query selects."""
         compiler = _StatesCompiler()
         queries = self._past_queries if query.where is None else self._state_queries
         sql = queries.count(compiler, query)
@@ -82,8 +82,8 @@ class SqliteStates:
     def drop_stale(self, db: Connection, *, holds: bool) -> None:
         """Drop the table and its triggers where they are not what the model wants, or the table does not hold it."""
         present = self._present_objects(db)
-        wanted = {self.table: self._create, **self._triggers()} if self._spec.temporal else {}
-        if present.items() == wanted.items() and (holds or not wanted):
+        definitions = {self.table: self._create, **self._triggers()} if self._spec.temporal else {}
+        if present.items() == definitions.items() and (holds or not definitions):
             return
         for name in present.keys() - {self.table}:
             db.execute(f"DROP TRIGGER {name}")
@@ -98,7 +98,7 @@ class SqliteStates:
         return True
 
     def is_incomplete(self, db: Connection) -> bool:
-        """Whether there may be states to fill in."""
+        """Return True if states may be missing."""
         return self._spec.temporal and not self._indexes().keys() <= self._index_names(db)
 
     def create_indexes(self, db: Connection) -> None:
@@ -145,17 +145,16 @@ class SqliteStates:
         return (commit.resource_id, *(values[name] for name in self._meta), *map(stored_value, state.index), until)
 
     def _queries_for(self, query: Query) -> PastQueries | StateQueries:
-        """What does not ask for what changes is answered by the heads, of which there are fewer."""
+        """Return the queries on the heads, of which there are fewer rows, unless the query needs past values."""
         return self._state_queries if query.needs_history else self._past_queries
 
     def _find_places(self, db: Connection, query: Query) -> list[tuple[str, int]]:
         found: list[tuple[str, int]] = []
         for segment in SqliteCompiler().segments(query):
             compiler = _StatesCompiler()
-            limit = compiler.place(query.limit + 1 - len(found))
-            found += db.execute(
-                self._queries_for(query).page(compiler, query, segment, limit), compiler.values
-            ).fetchall()
+            limit = compiler.placeholder(query.limit + 1 - len(found))
+            sql = self._queries_for(query).page(compiler, query, segment, limit)
+            found += db.execute(sql, compiler.values).fetchall()
             if len(found) > query.limit:
                 break
         return found
@@ -207,7 +206,7 @@ _TRIGGERS = ("insert", "update", "delete", "prune")
 
 
 class _StatesCompiler(SqliteCompiler):
-    """What stands beside the heads knows nothing of other times."""
+    """A compiler that does not use the tables of list items, because these have current values only."""
 
     def list_term(self, field: IndexField, operator: Operator, values: Sequence[ColumnValue]) -> str:
         return self.in_column(field, operator, values)

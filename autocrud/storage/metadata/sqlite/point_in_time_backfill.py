@@ -41,18 +41,18 @@ async def fill_states(
     while after is not None:
         await writer.run(begin)
         try:
-            after, batch_size = await _fill_batch(writer, spec, tables, read, after)
+            after, resources = await _fill_resources(writer, spec, tables, read, after)
             await writer.run(Connection.commit)
         except BaseException:
             await writer.run(Connection.rollback)
             raise
-        done += batch_size
-        if batch_size:
+        done += resources
+        if resources:
             logger.info("%s: filled the states of %d resources", spec.name, done)
     await writer.run(partial(in_transaction, tables.states.create_indexes))
 
 
-async def _fill_batch(
+async def _fill_resources(
     writer: SqliteConnection,
     spec: ModelSpec[Any],
     tables: SqliteTables,

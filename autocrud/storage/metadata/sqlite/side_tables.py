@@ -20,7 +20,7 @@ class SqliteSideTables:
         self.on_delete_tasks = f"{base}_pending"
 
     def find_refusal(self, db: Connection, write: Write) -> Repeated | UnknownBlob | None:
-        """What speaks against a write that is new."""
+        """Return the refusal of a new write for its request key or its blobs, if any."""
         if write.key is not None:
             find = f"SELECT resource_id, fingerprint FROM {self.keys} WHERE key = ? AND expires > ?"
             found = db.execute(find, (write.key.key, timestamp(write.meta.updated_time))).fetchone()
@@ -32,11 +32,11 @@ class SqliteSideTables:
         return None
 
     def is_unaffected_by(self, write: Write) -> bool:
-        """Whether `find_refusal` has nothing to say of a write, and `insert` nothing to do for it."""
+        """Return True if the side tables neither refuse a write nor store anything of it."""
         return write.key is None and not write.blobs and not write.has_task
 
     def insert(self, db: Connection, write: Write) -> None:
-        """Enter the key, the references and the follow-up of an accepted write."""
+        """Insert the request key, the references and the on-delete task of an accepted write."""
         resource_id = write.meta.resource_id
         self.insert_on_delete_task(db, write)
         if write.key is not None:
@@ -46,7 +46,7 @@ class SqliteSideTables:
         db.executemany(f"INSERT OR IGNORE INTO {self.references} VALUES (?, ?, ?)", rows)
 
     def insert_on_delete_task(self, db: Connection, write: Write) -> None:
-        """Enter the follow-up of a write, if it has one."""
+        """Insert the on-delete task of a write, if it has one."""
         if write.has_task:
             item = on_delete_task_of(write)
             row = (item.resource_id, item.time, item.by)
@@ -60,7 +60,7 @@ class SqliteSideTables:
         return [OnDeleteTask(*row) for row in db.execute(sql, (*place, limit))]
 
     def complete(self, db: Connection, done: Iterable[OnDeleteTask]) -> None:
-        """Forget follow-ups."""
+        """Delete completed tasks."""
         rows = [(item.resource_id, item.time) for item in done]
         db.executemany(f"DELETE FROM {self.on_delete_tasks} WHERE resource_id = ? AND time = ?", rows)
 
@@ -69,8 +69,8 @@ class SqliteSideTables:
         row = (blob.file_id, blob.size, blob.key, blob.created_time)
         return bool(db.execute(f"INSERT OR IGNORE INTO {self.blobs} VALUES (?, ?, ?, ?, NULL)", row).rowcount)
 
-    def place(self, db: Connection, blob: Blob, record: str) -> None:
-        """Note where a blob's record stands."""
+    def set_record(self, db: Connection, blob: Blob, record: str) -> None:
+        """Set the place of a blob's record."""
         db.execute(f"UPDATE {self.blobs} SET record = ? WHERE file_id = ?", (record, blob.file_id))
 
     def blob(self, db: Connection, file_id: str) -> Blob | None:
@@ -95,9 +95,9 @@ class SqliteSideTables:
     def release(
         self, db: Connection, resource_id: str, versions: Iterable[int] | None = None, retained_ids: Iterable[str] = ()
     ) -> list[Orphan]:
-        """Drop the references of a resource, or of some of its commits, and the blobs that nobody refers to any more.
+        """Delete the references of a resource, or of some of its commits, and the blobs without any other reference.
 
-        Returns these blobs; those that are `retained_ids` are not among them.
+        Returns the deleted blobs. Blobs in `retained_ids` are not deleted.
         """
         chosen: list[int | None] = [None] if versions is None else list(versions)
         released = {file_id for version in chosen for file_id in self.blobs_of(db, resource_id, version)}
@@ -115,9 +115,9 @@ class SqliteSideTables:
         return orphans
 
     def delete_keys_of(self, db: Connection, resource_id: str) -> None:
-        """Drop the keys of a resource that is no more."""
+        """Delete the request keys of a purged resource."""
         db.execute(f"DELETE FROM {self.keys} WHERE resource_id = ?", (resource_id,))
 
     def drop_expired_keys(self, db: Connection) -> None:
-        """Drop the keys that nobody is held to any more."""
+        """Delete the expired request keys."""
         db.execute(f"DELETE FROM {self.keys} WHERE expires < ?", (timestamp(datetime.now(UTC)),))

@@ -1,4 +1,4 @@
-"""What a SQLite file holds at one moment, read page by page while others write."""
+"""Snapshot scan of a SQLite file, page by page, while writers go on."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
@@ -20,9 +20,9 @@ _HEAD = "resource_id, version, is_deleted, created_time, meta, revision_info, he
 async def snapshot_scan(
     path: Path, tables: SqliteTables, query: Query, history: bool
 ) -> AsyncIterator[Sequence[ScanItem]]:
-    """What a query selects, as of now. It has a connection of its own: the others go on with their work.
+    """Yield the query's heads, or their commits, as of the call, on a connection of its own.
 
-    One statement, run once: SQLite keeps for it what writers replace meanwhile.
+    The scan is one statement, run once: SQLite retains for it the pages that writers replace meanwhile.
     """
     select = _select_commits if history else _select_heads
     to_item = _commit_entry if history else _head
@@ -47,12 +47,12 @@ def _select_heads(db: Connection, tables: SqliteTables, query: Query) -> Cursor:
 
 def _select_commits(db: Connection, tables: SqliteTables, query: Query) -> Cursor:
     compiler = SqliteCompiler()
-    chosen = f"{compiler.live(query)} AND {compiler.where(query.where)}"
+    selection = f"{compiler.live(query)} AND {compiler.where(query.where)}"
     # The commits come in the order of their key, and each finds its head by one look.
-    joined = f"{tables.history.commits} c CROSS JOIN {tables.heads} h ON h.resource_id = c.resource_id"
-    where = f"EXISTS (SELECT 1 FROM {tables.heads} s WHERE s.resource_id = c.resource_id AND {chosen})"
+    joined_tables = f"{tables.history.commits} c CROSS JOIN {tables.heads} h ON h.resource_id = c.resource_id"
+    where = f"EXISTS (SELECT 1 FROM {tables.heads} s WHERE s.resource_id = c.resource_id AND {selection})"
     order = "ORDER BY c.resource_id, c.version"
-    sql = f"SELECT h.created_time, h.created_by, {commit_columns('c')} FROM {joined} WHERE {where} {order}"
+    sql = f"SELECT h.created_time, h.created_by, {commit_columns('c')} FROM {joined_tables} WHERE {where} {order}"
     return db.execute(sql, compiler.values)
 
 

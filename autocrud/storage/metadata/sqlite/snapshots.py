@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 # Making a snapshot costs what the file is large, and a replay what was written since: so a snapshot is due after so
 # many entries as the file has of these bytes, or once it has grown by a quarter. Its share of the work stays the same.
 _BYTES_PER_ENTRY = 100_000
-_GROWTH, _LEAST_GROWTH = 1.25, 16 * 1024 * 1024
-_LOOK_EVERY = 64  # entries between two looks at how far it has grown
+_GROWTH, _MIN_GROWTH = 1.25, 16 * 1024 * 1024
+_SIZE_CHECK_INTERVAL = 64  # entries between two looks at how far it has grown
 _MAX_SNAPSHOTS = 2
 _NAME = re.compile(r"(?P<sequence>\d{9,})-(?P<hash>[0-9a-f]{64})\.sqlite\.zst")
 _PIECE = 1024 * 1024
@@ -52,8 +52,10 @@ class Snapshots:
         self._task: asyncio.Task[None] | None = None
 
     async def restore(self, path: Path) -> None:
-        """Make a file that nobody has open fit to go on from: one that is damaged, or that a snapshot is far ahead of,
-        is replaced by the newest snapshot that checks out, or removed.
+        """Prepare a file that no process has open.
+
+        A file that is damaged, or far behind the newest snapshot, is replaced by the newest intact snapshot. Without a
+        snapshot, a damaged file is removed.
         """
         await self._restore(path, await asyncio.to_thread(self._last_entry, path))
         if self._newest:
@@ -71,7 +73,7 @@ class Snapshots:
 
     def consider(self, path: Path, sequence: int) -> None:
         """Make a snapshot in the background if it is time for one, now that the file holds this entry."""
-        if self._task is None and (sequence - self._newest >= self._every or sequence % _LOOK_EVERY == 0):
+        if self._task is None and (sequence - self._newest >= self._every or sequence % _SIZE_CHECK_INTERVAL == 0):
             self._task = asyncio.create_task(self._make_if_due(path, sequence))
 
     async def supersede(self, path: Path, sequence: int) -> None:
@@ -122,7 +124,7 @@ class Snapshots:
             self._task = None
 
     def _is_due(self, size: int, sequence: int) -> bool:
-        grown = size >= max(self._size * _GROWTH, self._size + _LEAST_GROWTH)
+        grown = size >= max(self._size * _GROWTH, self._size + _MIN_GROWTH)
         return grown or sequence - self._newest >= max(self._every, size // _BYTES_PER_ENTRY)
 
     async def _make(self, path: Path) -> None:

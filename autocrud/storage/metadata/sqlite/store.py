@@ -1,4 +1,4 @@
-"""Metadata in a SQLite file that follows a log: the file is an index, the log is the truth (invariants 2 and 6)."""
+"""Metadata store in a SQLite file, which is an index of the log: the log is the truth (invariants 2 and 6)."""
 
 import asyncio
 import logging
@@ -283,7 +283,7 @@ class SqliteMetaStore(MetaStore):
         return staged.outcomes
 
     async def _erase_after_scan(self) -> None:
-        """Erase what was purged while a picture kept it."""
+        """Erase the data that was purged while a snapshot scan read it."""
         try:
             async with self._lock:
                 await self._replayer.erase()

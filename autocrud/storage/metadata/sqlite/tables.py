@@ -52,7 +52,9 @@ _HEAD = (
     "printf('%s'||char(31)||'%s'||char(31)||'%s'||char(31)||'%s'||char(31)||'%s'||char(31)||'%s'||char(31)||'%s'"
     "||char(31)||'%s', resource_id, version, is_deleted, created_time, head_locator, meta, revision_info, head)"
 )
-_UNCHANGED = "resource_id = ? AND version = ? AND (? OR created_time = ?)"  # not what was created anew after a purge
+_UNCHANGED_HEAD = (
+    "resource_id = ? AND version = ? AND (? OR created_time = ?)"  # not what was created anew after a purge
+)
 _HEADS = "SELECT CAST(group_concat(one, char(30)) AS BLOB) FROM"
 
 
@@ -118,7 +120,7 @@ class SqliteTables:
         read = (resource_id, write.follows, accepted, timestamp(write.meta.created_time))
         try:
             if write.kind is CommitKind.purge:
-                changed = db.execute(f"DELETE FROM {self.heads} WHERE {_UNCHANGED}", read).rowcount
+                changed = db.execute(f"DELETE FROM {self.heads} WHERE {_UNCHANGED_HEAD}", read).rowcount
             elif write.follows == 0:
                 changed = db.execute(self.insert, self.insert_row(write)).rowcount
             elif write.revision is None:
@@ -139,7 +141,7 @@ class SqliteTables:
     def record(self, db: Connection, item: Item, locator: str | None, record: str) -> None:
         """Enter what was applied into the history, now that it is known where its record stands."""
         if isinstance(item, Blob):
-            self.side_tables.place(db, item, record)
+            self.side_tables.set_record(db, item, record)
             return
         resource_id, purged = item.meta.resource_id, int(record.partition(":")[0])
         if item.kind is CommitKind.purge:
@@ -153,7 +155,7 @@ class SqliteTables:
             self._erase_blobs(db, self.side_tables.release(db, resource_id, versions), purged, deferred=True)
 
     def is_simple(self, item: Item) -> bool:
-        """Whether what was applied leaves nothing behind but its row in the history."""
+        """Return True if an applied item needs nothing but its row in the history."""
         if isinstance(item, Blob) or item.prunes or item.kind is CommitKind.purge:
             return False
         return item.data is None or len(item.data) <= self._inline_limit
@@ -163,7 +165,7 @@ class SqliteTables:
         return (write.meta.resource_id, *_meta_row(write), *self._data_row(write))
 
     def get(self, db: Connection, resource_ids: Sequence[str]) -> dict[str, Head]:
-        """Those heads that there are, by their ids."""
+        """Return the existing heads, by id."""
         rows = f"(SELECT {_HEAD} AS one FROM json_each(?) CROSS JOIN {self.heads} ON resource_id = value)"
         heads = _unpack(db.execute(f"{_HEADS} {rows}", (json.dumps(resource_ids),)).fetchone())
         return {head.resource_id: head for head in heads}
@@ -179,7 +181,7 @@ class SqliteTables:
             source, rest = compiler.source(db, self.heads, query)
             where = f"{compiler.live(query)} AND {compiler.where(rest)}"
             where += f" AND {segment.condition} AND {compiler.cursor_condition(segment)}"
-            limit = compiler.place(query.limit + 1 - len(found))
+            limit = compiler.placeholder(query.limit + 1 - len(found))
             order = f"ORDER BY {compiler.order_by(segment.keys)} LIMIT {limit}"
             rows = f"(SELECT {_HEAD} AS one FROM {source} WHERE {where} {order})"
             found += _unpack(db.execute(f"{_HEADS} {rows}", compiler.values).fetchone())
@@ -188,7 +190,7 @@ class SqliteTables:
         return found
 
     def count(self, db: Connection, query: Query) -> int:
-        """How many heads the query selects."""
+        """Return the number of heads that the query selects."""
         if query.at is not None:
             return self.states.count(db, query)
         compiler = SqliteCompiler()
@@ -197,13 +199,13 @@ class SqliteTables:
         return int(number)
 
     def aggregate(self, db: Connection, aggregation: Aggregation) -> list[GroupRow]:
-        """One page of groups, and one more where there is a next page."""
+        """Return one page of groups, and one more group if there is a next page."""
         compiler = SqliteAggregates()
         sql = compiler.statement(self.heads, aggregation)
         return [compiler.group(aggregation, row) for row in db.execute(sql, compiler.values)]
 
     def _release(self, db: Connection, purge: Write) -> None:
-        """Drop what stands beside a resource that is purged by the entry that comes next."""
+        """Delete the side rows of a resource that the next entry purges."""
         resource_id = purge.meta.resource_id
         orphans = self.side_tables.release(db, resource_id, retained_ids=purge.blobs)
         self._erase_blobs(db, orphans, self.tail(db).sequence + 1, deferred=False)
@@ -217,7 +219,7 @@ class SqliteTables:
 
     def _update_statement(self, columns: Iterable[str]) -> str:
         assignments = ", ".join(f"{column} = ?" for column in columns)
-        return f"UPDATE {self.heads} SET {assignments} WHERE {_UNCHANGED}"
+        return f"UPDATE {self.heads} SET {assignments} WHERE {_UNCHANGED_HEAD}"
 
     def _data_row(self, write: Write) -> tuple[ColumnValue | bytes, ...]:
         data = write.data or b""
@@ -225,7 +227,10 @@ class SqliteTables:
         return (write.revision_json or b"", inline, "", *map(stored_value, write.index))
 
     def find_refusal(self, db: Connection, write: Write, message: str) -> Outcome:
-        """Tell what an IntegrityError is about: a taken id, then the first taken set. SQLite names any of them."""
+        """Return the refusal behind an IntegrityError: a taken id, or the first unique set that is taken.
+
+        SQLite's message names any of the violated constraints.
+        """
         resource_id = write.meta.resource_id
         if write.follows == 0 and self.get(db, [resource_id]):
             return AlreadyExists(resource_id)
@@ -236,9 +241,9 @@ class SqliteTables:
         for unique in self._unique_constraints:
             # A null is equal to nothing, and so nobody holds it.
             equal = " AND ".join(f"{quote(field.column)} = ?" for field in unique.fields)
-            others = f"SELECT resource_id FROM {self.heads} WHERE is_deleted = 0 AND resource_id <> ? AND {equal}"
+            sql = f"SELECT resource_id FROM {self.heads} WHERE is_deleted = 0 AND resource_id <> ? AND {equal}"
             values = (index[position] for position in unique.positions)
-            if (holder := db.execute(others, (resource_id, *values)).fetchone()) is not None:
+            if (holder := db.execute(sql, (resource_id, *values)).fetchone()) is not None:
                 return UniqueViolation(unique.names, holder[0])
         raise IntegrityError(message)
 
@@ -263,7 +268,7 @@ def _meta_row(write: Write) -> tuple[Any, ...]:
 
 def _unpack(row: tuple[bytes | None]) -> list[Head]:
     """The heads of one packed row."""
-    return [] if row[0] is None else [_head(*one.split(_FIELD)) for one in row[0].split(_ROW)]
+    return [] if row[0] is None else [_head(*head.split(_FIELD)) for head in row[0].split(_ROW)]
 
 
 def _head(
