@@ -1,4 +1,4 @@
-"""What somebody asks of `aggregate`, by names, and what is answered."""
+"""Aggregate: groups of one model's resources with their metrics, by names."""
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -17,7 +17,7 @@ _MAX_KEYS, _MAX_METRICS = 4, 16
 
 @dataclass(frozen=True, slots=True)
 class GroupPage:
-    """A page of groups, each its `key` and its `values`, by the names that were asked for."""
+    """A page of groups. Each group has its `key` and its `values`, by the requested names."""
 
     groups: list[dict[str, Any]]
     next_cursor: str | None
@@ -36,13 +36,13 @@ async def aggregate(
     cursor: str | None,
     include_deleted: bool,
 ) -> GroupPage:
-    """Find the groups, and name what is in them.
+    """Return a page of groups with their metrics.
 
     Args:
-        reached: the same condition, of terms on the model's own columns; a cursor belongs to what was asked.
+        resolved: the condition with its reference filters resolved; a cursor belongs to the original condition.
 
     Raises:
-        InvalidParameter: a name, a limit or the cursor cannot be used.
+        InvalidParameter: a name, the limit or the cursor is invalid.
     """
     if not 1 <= limit <= MAX_GROUPS:
         raise InvalidParameter("limit", f"must be from 1 to {MAX_GROUPS}")
@@ -51,28 +51,32 @@ async def aggregate(
     if unknown:
         raise InvalidParameter("group_by", f"{unknown[0]!r} is not an index field; these are: {resolver.names}")
     keys = tuple(resolver.fields[name] for name in names)
-    wanted = _names("metrics", metrics, _MAX_METRICS)
-    figures = tuple(_metric(resolver, name) for name in wanted)
-    by, descending = (None, False) if sort is None else _order(sort, wanted)
+    metric_names = _names("metrics", metrics, _MAX_METRICS)
+    figures = tuple(_metric(resolver, name) for name in metric_names)
+    by, descending = (None, False) if sort is None else _order(sort, metric_names)
     if by is not None and cursor is not None:
         raise InvalidParameter("cursor", "is for groups in the order of their keys; leave sort out")
-    shape = (where, resolver.model, names, wanted, include_deleted)
+    shape = (where, resolver.model, names, metric_names, include_deleted)
     after = None if cursor is None else decode_keys(shape, cursor, keys)
-    asked = Aggregation(where, keys, figures, include_deleted, by, descending, limit, after)
-    found = await storage.aggregate(replace(asked, where=resolved))
-    more = len(found) > limit and by is None
+    aggregation = Aggregation(where, keys, figures, include_deleted, by, descending, limit, after)
+    found = await storage.aggregate(replace(aggregation, where=resolved))
+    has_more = len(found) > limit and by is None
     page = found[:limit]
-    following = encode_keys(shape, page[-1].keys) if more else None
-    return GroupPage([_named(asked, group, names, wanted) for group in page], following)
+    following = encode_keys(shape, page[-1].keys) if has_more else None
+    return GroupPage([_parse_names(aggregation, group, names, metric_names) for group in page], following)
 
 
-def _named(asked: Aggregation, group: GroupRow, names: list[str], wanted: list[str]) -> dict[str, Any]:
-    keys = [json_value(field.kind, key) for field, key in zip(asked.group_by, group.keys, strict=True)]
-    values = [_shown(metric, figure) for metric, figure in zip(asked.metrics, group.figures, strict=True)]
-    return {"key": dict(zip(names, keys, strict=True)), "values": dict(zip(wanted, values, strict=True))}
+def _parse_names(
+    aggregation: Aggregation, group: GroupRow, names: list[str], metric_names: list[str]
+) -> dict[str, Any]:
+    keys = [json_value(field.kind, key) for field, key in zip(aggregation.group_by, group.keys, strict=True)]
+    values = [
+        _to_json_values(metric, figure) for metric, figure in zip(aggregation.metrics, group.figures, strict=True)
+    ]
+    return {"key": dict(zip(names, keys, strict=True)), "values": dict(zip(metric_names, values, strict=True))}
 
 
-def _shown(metric: Metric, figure: Any) -> Any:
+def _to_json_values(metric: Metric, figure: Any) -> Any:
     if isinstance(figure, Decimal):
         return format_decimal(figure)
     if metric.field is not None and metric.function in (Function.min, Function.max):
@@ -90,8 +94,8 @@ def _names(parameter: str, text: str, most: int) -> list[str]:
 def _metric(resolver: Resolver, name: str) -> Metric:
     function, _, field = name.partition(":")
     if function not in set(Function):
-        known = ", ".join(Function)
-        raise InvalidParameter("metrics", f"{name!r} is none; these are: {known}, as in count or avg:price")
+        functions = ", ".join(Function)
+        raise InvalidParameter("metrics", f"{name!r} is none; these are: {functions}, as in count or avg:price")
     if field and field not in resolver.fields:
         raise InvalidParameter("metrics", f"{field!r} is not an index field; these are: {resolver.names}")
     metric = Metric(Function(function), resolver.fields[field] if field else None)
@@ -100,8 +104,8 @@ def _metric(resolver: Resolver, name: str) -> Metric:
     return metric
 
 
-def _order(sort: str, wanted: list[str]) -> tuple[int, bool]:
+def _order(sort: str, metric_names: list[str]) -> tuple[int, bool]:
     name = sort.removeprefix("-")
-    if name not in wanted:
-        raise InvalidParameter("sort", f"{name!r} is not one of the metrics; these are: {', '.join(wanted)}")
-    return wanted.index(name), sort.startswith("-")
+    if name not in metric_names:
+        raise InvalidParameter("sort", f"{name!r} is not one of the metrics; these are: {', '.join(metric_names)}")
+    return metric_names.index(name), sort.startswith("-")

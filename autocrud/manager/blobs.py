@@ -1,4 +1,4 @@
-"""ResourceBlobs: the bytes that one model's resources refer to, for uploading and for reading."""
+"""ResourceBlobs: uploads and reads the blobs of one model."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -29,16 +29,16 @@ class StoredBlob:
 
     @property
     def created_time(self) -> datetime:
-        """When its bytes were first stored."""
+        """Time at which the bytes were first stored."""
         return datetime.fromisoformat(self.blob.created_time)
 
 
 class ResourceBlobs:
-    """The blobs of one model. What is uploaded can be read once a resource refers to it.
+    """Uploads and reads the blobs of one model. A blob can be read once a resource refers to it.
 
     Args:
-        max_bytes: longer ones are refused.
-        upload_seconds: how long an upload session lasts.
+        max_bytes: maximum size of a blob.
+        upload_seconds: lifetime of an upload session, in seconds.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class ResourceBlobs:
         return Binary(file_id=blob.file_id, size=blob.size, content_type=content_type, filename=filename)
 
     async def get(self, resource_id: str, file_id: str, *, include_deleted: bool = False) -> StoredBlob:
-        """A blob that a revision of a resource refers to, the last one to do so says under which name.
+        """Return a blob that a revision of a resource refers to. The last reference decides on the name.
 
         Raises:
             InvalidParameter, NotFound, Deleted: as for the resource.
-            BlobNotFound: no revision refers to it, or none that is kept.
+            BlobNotFound: no kept revision refers to the blob.
         """
         await read_head(self._spec, self._storage, resource_id, include_deleted=include_deleted)
         commit = await self._storage.commit_of_blob(resource_id, file_id)
@@ -78,17 +78,17 @@ class ResourceBlobs:
         if commit is None or blob is None:
             raise BlobNotFound(resource_id, file_id)
         try:
-            named = find_blob_reference(from_json(await self._storage.data(commit)), file_id)
+            name_in_data = find_blob_reference(from_json(await self._storage.data(commit)), file_id)
         except RevisionNotFound:
             raise BlobNotFound(resource_id, file_id) from None
-        return StoredBlob(blob, named.get("content_type", OCTETS), named.get("filename"))
+        return StoredBlob(blob, name_in_data.get("content_type", OCTETS), name_in_data.get("filename"))
 
     async def read(self, stored: StoredBlob, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes from `start` up to `end`. Read whole, the last of them come once all are verified.
+        """Yield the bytes from `start` up to `end`. The last bytes of a full read come only after verification.
 
         Raises:
-            BlobNotFound: it was erased meanwhile.
-            DataCorrupted: it is not what was stored.
+            BlobNotFound: the blob was erased meanwhile.
+            DataCorrupted: the bytes do not match the hash.
         """
         blob = stored.blob
         try:
@@ -100,34 +100,34 @@ class ResourceBlobs:
             raise BlobNotFound("the resource", blob.file_id) from error
 
     async def link(self, stored: StoredBlob, seconds: int, headers: dict[str, str]) -> str | None:
-        """A URL at which anybody may fetch it for so long; None where the storage has no such thing."""
+        """Return a temporary public URL of the blob, or None if the storage has no such URLs."""
         return await self._storage.blobs.link(stored.blob, seconds, headers)
 
     async def begin(self, size: int, content_type: str, filename: str | None, by: str | None) -> Upload:
-        """Begin an upload of so many bytes, which come in parts.
+        """Begin an upload of this size, in parts.
 
         Raises:
-            PayloadTooLarge: it is longer than the limit.
+            PayloadTooLarge: the size is over the limit.
         """
         if size > self.max_bytes:
             raise PayloadTooLarge(self.max_bytes)
         return await self._storage.blobs.uploads.begin(size, content_type, filename, by, self._lifetime)
 
     async def progress(self, upload_id: str, by: str | None) -> tuple[Upload, list[int]]:
-        """An upload, and the numbers of the parts that have arrived.
+        """Return an upload and the numbers of its stored parts.
 
         Raises:
-            UploadNotFound: there is none of this caller.
+            UploadNotFound: the caller has no such upload.
         """
         upload = await self._storage.blobs.uploads.get(upload_id, by)
         return upload, await self._storage.blobs.uploads.list_parts(upload)
 
     async def expected(self, upload_id: str, number: int, by: str | None) -> Upload:
-        """An upload that has a part of this number.
+        """Return an upload that has a part with this number.
 
         Raises:
-            UploadNotFound: there is none of this caller.
-            InvalidData: it has no such part.
+            UploadNotFound: the caller has no such upload.
+            InvalidData: the upload has no part with this number.
         """
         upload = await self._storage.blobs.uploads.get(upload_id, by)
         if not 1 <= number <= upload.part_count:
@@ -150,10 +150,10 @@ class ResourceBlobs:
         await self._storage.blobs.uploads.put_part(upload, number, data)
 
     async def finish(self, upload_id: str, by: str | None) -> Binary:
-        """Make a blob of the parts, all at once, and return the reference to it. It may be repeated.
+        """Join the parts into a blob and return the reference to it. May be repeated.
 
         Raises:
-            UploadNotFound: there is none of this caller.
+            UploadNotFound: the caller has no such upload.
             UploadIncomplete: parts are missing.
         """
         upload = await self._storage.blobs.uploads.get(upload_id, by)
@@ -161,9 +161,9 @@ class ResourceBlobs:
         return Binary(file_id=blob.file_id, size=blob.size, content_type=upload.content_type, filename=upload.filename)
 
     async def abort(self, upload_id: str, by: str | None) -> None:
-        """Give up an upload, and erase what has arrived of it.
+        """Abort an upload and erase its parts.
 
         Raises:
-            UploadNotFound: there is none of this caller.
+            UploadNotFound: the caller has no such upload.
         """
         await self._storage.blobs.uploads.abort(await self._storage.blobs.uploads.get(upload_id, by))

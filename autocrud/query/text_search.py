@@ -43,21 +43,21 @@ class TextQuery:
     """A parsed text query: the clauses that a document must contain, and the clauses that it must not contain."""
 
     # The field names are part of a cursor's fingerprint, through repr(): a new name invalidates cursors in use.
-    wanted: tuple[Clause, ...]
+    required: tuple[Clause, ...]
     unwanted: tuple[Clause, ...] = ()
 
     @property
     def phrase(self) -> Clause | None:
         """All wanted clauses as one phrase, which raises the rank; None if they cannot form a phrase."""
-        if len(self.wanted) < 2 or any(clause.prefix for clause in self.wanted[:-1]):
+        if len(self.required) < 2 or any(clause.prefix for clause in self.required[:-1]):
             return None
-        return Clause(tuple(word for clause in self.wanted for word in clause.words), self.wanted[-1].prefix)
+        return Clause(tuple(word for clause in self.required for word in clause.words), self.required[-1].prefix)
 
     def matches(self, document: str | None) -> bool:
         """Return True if a document matches the query."""
         return (
             document is not None
-            and all(clause.pattern in document for clause in self.wanted)
+            and all(clause.pattern in document for clause in self.required)
             and not any(clause.pattern in document for clause in self.unwanted)
         )
 
@@ -66,7 +66,7 @@ class TextQuery:
         if document is None:
             return None
         length = _LENGTH_OFFSET + _PER_CHARACTER * len(document)
-        counts = [document.count(clause.pattern) for clause in self.wanted]
+        counts = [document.count(clause.pattern) for clause in self.required]
         if not all(counts):
             return None
         phrase_count = document.count(self.phrase.pattern) if self.phrase else 0
@@ -84,21 +84,21 @@ def parse_text(text: str) -> TextQuery:
     """
     if len(text) > MAX_LENGTH:
         raise InvalidParameter("q", f"must have at most {MAX_LENGTH} characters")
-    wanted: dict[Clause, None] = {}
+    required: dict[Clause, None] = {}
     unwanted: dict[Clause, None] = {}
     for piece in _PIECE.finditer(text.translate(_QUOTES)):
         unquoted = piece["word"]
         clause_words = tuple(words(piece["quoted"] if unquoted is None else unquoted))
         prefix = piece["prefix"] == "*" if unquoted is None else unquoted.endswith("*")
         if clause_words:
-            (unwanted if piece["not"] else wanted)[Clause(clause_words, prefix)] = None
-    if sum(len(clause.words) for clause in (*wanted, *unwanted)) > MAX_WORDS:
+            (unwanted if piece["not"] else required)[Clause(clause_words, prefix)] = None
+    if sum(len(clause.words) for clause in (*required, *unwanted)) > MAX_WORDS:
         raise InvalidParameter("q", f"must have at most {MAX_WORDS} words")
-    if not wanted:
+    if not required:
         raise InvalidParameter(
             "q", "must have a word to search for" + " in addition to excluded words" * bool(unwanted)
         )
-    return TextQuery(tuple(wanted), tuple(unwanted))
+    return TextQuery(tuple(required), tuple(unwanted))
 
 
 class RankField(IndexField):
@@ -130,7 +130,7 @@ class RankField(IndexField):
             length = f"{len(clause.pattern)} * ({_LENGTH_OFFSET} + {_PER_CHARACTER} * CAST(length({column}) AS BIGINT))"
             return f"{_SCALE} / ({_OFFSET} + {length} / {removed})"
 
-        parts = list(map(clause_rank, self.text.wanted))
+        parts = list(map(clause_rank, self.text.required))
         if self.text.phrase:
             parts.append(f"coalesce({clause_rank(self.text.phrase)}, 0)")
         return f"({' + '.join(parts)})"

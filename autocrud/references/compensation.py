@@ -1,4 +1,4 @@
-"""Undo: committed writes are taken back, where a reference of theirs went away while they were made."""
+"""Compensation: takes committed writes back if the target of a new reference was deleted meanwhile."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from pydantic_core import from_json, to_json
 
 from autocrud.errors import Conflict
 from autocrud.references.graph import ModelNode, Reference
-from autocrud.references.on_delete import OnDeleteRunner, author, meta_of, revised
+from autocrud.references.on_delete import OnDeleteRunner, author_after, meta_of, next_revision
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo
 from autocrud.schema.binary import binaries
 from autocrud.storage.ports.types import Head, Write, on_delete_task_of
@@ -16,7 +16,7 @@ from autocrud.versioning.write_builder import Encoded, modify_write, next_meta, 
 
 
 class Compensator:
-    """Takes back writes of one model. Nothing is overwritten: the history tells what was written, and that it went."""
+    """Takes back writes of one model by further commits. The history keeps the write and the compensation."""
 
     def __init__(self, node: ModelNode, followers: OnDeleteRunner) -> None:
         self._node = node
@@ -24,10 +24,10 @@ class Compensator:
         self._on_delete = followers
 
     async def compensate(self, writes: Sequence[tuple[Write, Head | None, Sequence[Reference]]]) -> None:
-        """Take back writes that were committed in this order, the last one first: one resource may have had several.
+        """Take back committed writes, the last one first, because a resource may have several.
 
         Args:
-            writes: each with the resource as it found it, and the fields by which it newly referred to others.
+            writes: each write with the resource before it, and the references that it newly set.
         """
         versions: dict[str, int] = {}
         for write, before, references in reversed(writes):
@@ -38,12 +38,10 @@ class Compensator:
     async def _compensate(
         self, write: Write, before: Head | None, version: int, references: Sequence[Reference]
     ) -> int:
-        """Take back a write: as it was before, or else, where others have gone on from it, without the references.
+        """Take back a write. If later writes followed, remove only its references. Return the new version.
 
         Args:
-            version: of the resource, where nobody has.
-
-        Returns the version that it then has.
+            version: expected version, if no other write followed.
         """
         while True:
             head = await self._storage.get(write.meta.resource_id, current=True)
@@ -64,32 +62,32 @@ class Compensator:
         self, write: Write, before: Head | None, head: Head, is_last: bool, references: Sequence[Reference]
     ) -> Write:
         meta, spec = meta_of(head), self._node.spec
-        writer = author(write.meta.updated_by, meta)
+        writer = author_after(write.meta.updated_by, meta)
         if write.kind is CommitKind.delete:
             return Write(CommitKind.restore, meta.version, next_meta(meta, writer, is_deleted=False))
         if before is None and is_last:
-            gone = next_meta(meta, writer, is_deleted=True, created_by=None)
-            return Write(CommitKind.purge, meta.version, gone, has_task=self._on_delete.follow_any(self._node))
+            deletion = next_meta(meta, writer, is_deleted=True, created_by=None)
+            return Write(CommitKind.purge, meta.version, deletion, has_task=self._on_delete.has_actions(self._node))
         if before is None or before.is_deleted:
-            gone = next_meta(meta, writer, is_deleted=True)
-            return Write(CommitKind.delete, meta.version, gone, has_task=self._on_delete.follow_any(self._node))
+            deletion = next_meta(meta, writer, is_deleted=True)
+            return Write(CommitKind.delete, meta.version, deletion, has_task=self._on_delete.has_actions(self._node))
         old = before.data or b""
         if not is_last:
-            return await self._put_back(meta, head.data or b"", old, references, write.meta.updated_by)
+            return await self._restore_references(meta, head.data or b"", old, references, write.meta.updated_by)
         revision, blobs = RevisionInfo.model_validate_json(before.revision_info), self._blobs(old)
         if write.kind is CommitKind.modify:
             return modify_write(spec, meta, revision, Encoded(old, blobs), writer, revision.status)
         return switch_write(spec, meta, revision, old, blobs, writer)
 
-    async def _put_back(
+    async def _restore_references(
         self, meta: ResourceMeta, data: bytes, old: bytes, references: Sequence[Reference], by: str | None
     ) -> Write:
-        """A revision that keeps what others have changed since, but for the references."""
+        """Return a revision with the old references and all other later changes."""
         value = from_json(data)
         for reference in references:
-            value = _with_old(value, from_json(old), reference.field.path)
+            value = _restore_path(value, from_json(old), reference.field.path)
         encoded = await Encoder(self._node.spec, self._storage.blobs).encode(to_json(value, inf_nan_mode="constants"))
-        return await revised(self._node, meta, encoded, by)
+        return await next_revision(self._node, meta, encoded, by)
 
     def _blobs(self, data: bytes) -> tuple[str, ...]:
         if not self._node.spec.has_blobs:
@@ -98,8 +96,8 @@ class Compensator:
         return tuple(dict.fromkeys(file_id for file_id in found if file_id))
 
 
-def _with_old(value: Any, old: Any, path: Sequence[str]) -> Any:
-    """The value, with what an old one has at a path."""
+def _restore_path(value: Any, old: Any, path: Sequence[str]) -> Any:
+    """Return the value with the old value's part at a path."""
     if not path or not isinstance(value, dict) or not isinstance(old, dict):
         return old
-    return {**value, path[0]: _with_old(value.get(path[0]), old.get(path[0]), path[1:])}
+    return {**value, path[0]: _restore_path(value.get(path[0]), old.get(path[0]), path[1:])}

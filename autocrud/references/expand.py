@@ -1,4 +1,4 @@
-"""References followed, for whoever reads: to what a resource refers to, and to what refers to it."""
+"""Expansion of references: the targets of resources, and the referrers of a resource."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ Expanded = Resource[Any] | None | list[Resource[Any] | None]
 
 @dataclass(frozen=True, slots=True)
 class Referrer:
-    """A resource that refers to another one, by a field of its model."""
+    """A resource that refers to another one by a field of its model."""
 
     reference: Reference
     resource: Resource[Any]
@@ -27,7 +27,7 @@ class Referrer:
 
 @dataclass(frozen=True, slots=True)
 class ReferrerPage:
-    """One page of what refers to a resource; `next_cursor` leads to the following one, None on the last."""
+    """A page of referrers. `next_cursor` leads to the next page and is None on the last one."""
 
     items: list[Referrer]
     next_cursor: str | None
@@ -36,31 +36,33 @@ class ReferrerPage:
 async def expand_references(
     references: Sequence[Reference], resources: Sequence[Resource[Any]]
 ) -> list[dict[str, Expanded]]:
-    """What resources of one model refer to, by the names of the fields: one query for each model that they lead to."""
-    named = [_named(references, resource) for resource in resources]
-    wanted: dict[ModelNode, set[str]] = {}
+    """Return the targets of each resource by field name, with one query per target model."""
+    ids_by_field = [_target_ids(references, resource) for resource in resources]
+    ids_by_model: dict[ModelNode, set[str]] = {}
     for reference in references:
-        wanted.setdefault(reference.target, set()).update(name for ids in named for name in ids[reference.field.name])
+        ids_by_model.setdefault(reference.target, set()).update(
+            name for ids in ids_by_field for name in ids[reference.field.name]
+        )
     found: dict[ModelNode, dict[str, Resource[Any]]] = {}
-    for node, ids in wanted.items():
+    for node, ids in ids_by_model.items():
         heads = await node.storage.get_many(sorted(ids)) if ids else {}
         found[node] = {name: Resource(node.spec, head) for name, head in heads.items() if not head.is_deleted}
     return [
         {
-            reference.field.name: _reached(reference, ids[reference.field.name], found[reference.target])
+            reference.field.name: _read_targets(reference, ids[reference.field.name], found[reference.target])
             for reference in references
         }
-        for ids in named
+        for ids in ids_by_field
     ]
 
 
 async def find_referrers(
     references: Sequence[Reference], resource_id: str, *, limit: int, cursor: str | None, include_deleted: bool
 ) -> ReferrerPage:
-    """One page of what refers to a resource, field by field, the newest first.
+    """Return a page of referrers, field by field, newest first.
 
     Raises:
-        InvalidParameter: the cursor is not one of this list.
+        InvalidParameter: the cursor belongs to another list.
     """
     number, after = _place(references, resource_id, cursor, include_deleted)
     found: list[Referrer] = []
@@ -81,15 +83,15 @@ async def find_referrers(
     return ReferrerPage(found, None)
 
 
-def _named(references: Sequence[Reference], resource: Resource[Any]) -> dict[str, tuple[str, ...]]:
+def _target_ids(references: Sequence[Reference], resource: Resource[Any]) -> dict[str, tuple[str, ...]]:
     # As of a time whose data has been pruned, nobody knows any more what it referred to.
     index = () if resource.head.data is None else resource.spec.stored_values(resource.head.data)[0]
     return {reference.field.name: reference.ids(index) for reference in references}
 
 
-def _reached(reference: Reference, ids: Sequence[str], found: dict[str, Resource[Any]]) -> Expanded:
-    reached = [found.get(name) for name in ids]
-    return reached if reference.field.is_list else next(iter(reached), None)
+def _read_targets(reference: Reference, ids: Sequence[str], found: dict[str, Resource[Any]]) -> Expanded:
+    targets = [found.get(name) for name in ids]
+    return targets if reference.field.is_list else next(iter(targets), None)
 
 
 def _query(reference: Reference, resource_id: str, include_deleted: bool) -> Query:
@@ -103,7 +105,7 @@ def _cursor(reference: Reference, inner: str | None) -> str:
 def _place(
     references: Sequence[Reference], resource_id: str, cursor: str | None, include_deleted: bool
 ) -> tuple[int, str | None]:
-    """With which field a page begins, and behind which place in it."""
+    """Return the field and the position at which a page begins."""
     if cursor is None:
         return 0, None
     try:

@@ -21,7 +21,7 @@ from autocrud.storage.ports.types import Page
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ModelNode:
-    """One model of the graph, with the storage of its resources."""
+    """A model of the graph, with the storage of its resources."""
 
     spec: ModelSpec[Any]
     storage: IStorage

@@ -1,4 +1,4 @@
-"""ModelReferences: what a write to one model's resources has to do with those that they refer to, and the other way."""
+"""Reference integrity: the rules of references that a write to one model keeps."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from typing import Any
 from autocrud.errors import AutoCRUDError, Referenced, StorageUnavailable
 from autocrud.references.compensation import Compensator
 from autocrud.references.graph import Graph, ModelNode, Reference
-from autocrud.references.on_delete import OnDeleteRunner, author, meta_of, missing, not_found
+from autocrud.references.on_delete import OnDeleteRunner, author_after, find_missing, meta_of, not_found_error
 from autocrud.resource import CommitKind
 from autocrud.schema.markers import OnDelete
 from autocrud.storage.ports.types import Head, Outcome, Write, abort_unless_all_accepted, on_delete_task_of
@@ -21,17 +21,17 @@ _CALL_TIMEOUT_S = 10.0  # seconds for what is under way when the service stops; 
 _BATCH_SIZE = 200  # deletes that are followed together
 _COMING = (CommitKind.create, CommitKind.restore)
 _GOING = (CommitKind.delete, CommitKind.purge)
-_Asked = tuple[Write, Head | None]
+_WriteOnHead = tuple[Write, Head | None]
 _Relying = tuple[int, Reference, str]  # the place of a write in its group, and what it newly refers to
 # A live resource with such a reference to what is not there must not be.
 _BINDING = (OnDelete.restrict, OnDelete.cascade)
 
 
 class ReferenceIntegrity:
-    """The references from and to the resources of one model.
+    """Commits writes of one model and keeps its references intact, in both directions.
 
-    Writer and deleter may work on different stores, with no transaction in common. So each looks, commits, and looks
-    again: whichever commits later sees the other one.
+    Writer and deleter may use different stores without a common transaction. So each checks, commits and checks again.
+    The one that commits later sees the other.
     """
 
     def __init__(self, node: ModelNode, graph: Graph) -> None:
@@ -43,17 +43,17 @@ class ReferenceIntegrity:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def commit(self, write: Write, before: Head | None) -> None:
-        """Commit a write, and keep to what the references say.
+        """Commit a write and enforce its references.
 
         Args:
-            before: the resource as the write found it.
+            before: the resource before the write.
 
         Raises:
-            ReferenceNotFound: it newly refers to what is not there; it is not made, or it is undone.
-            Referenced: others keep it from being deleted.
-            StorageUnavailable: also where it is deleted, but not all that refers to it has followed.
+            ReferenceNotFound: a new reference has no target. The write is not made, or is taken back.
+            Referenced: a referrer prevents the delete.
+            StorageUnavailable: an outage. A delete may be committed with unfinished on-delete actions.
         """
-        if not (self._new(write, before) or (self._is_followed and write.kind in _GOING)):
+        if not (self._new_references(write, before) or (self._is_followed and write.kind in _GOING)):
             await self._storage.commit(write)
             return
         if write.kind is CommitKind.purge and before is not None and not before.is_deleted:
@@ -62,28 +62,28 @@ class ReferenceIntegrity:
         if refused is not None:
             raise refused
 
-    async def commit_all(self, writes: Sequence[_Asked], *, atomic: bool = False) -> list[Outcome]:
-        """Commit writes together, as the storage's `commit_all` does, and keep to what the references say.
+    async def commit_all(self, writes: Sequence[_WriteOnHead], *, atomic: bool = False) -> list[Outcome]:
+        """Commit writes together, like the storage's `commit_all`, and enforce their references.
 
-        They may refer to each other, and those that are deleted together do not keep each other. There is one look at
-        each model that they refer to, before and behind the commit, whatever their number.
+        The writes may refer to each other. Resources that are deleted together do not prevent each other's delete. Each
+        target model is read once before and once after the commit.
 
         Args:
-            writes: each with the resource as it found it; what is purged should be deleted already.
-            atomic: where one is refused, also for a reference that went away while it was committed, none is made.
+            writes: each write with the resource before it; a resource to purge should be deleted already.
+            atomic: refuse all writes if one is refused, also after the recheck.
         """
         if not (self._graph.outgoing(self._node.name) or self._is_followed):
             return await self._storage.commit_all([write for write, _ in writes], atomic=atomic)
         outcomes: list[Outcome] = [None] * len(writes)
-        await self._whole(self._commit_all(writes, outcomes, atomic))
+        await self._run_to_end(self._commit_all(writes, outcomes, atomic))
         return outcomes
 
     async def finish(self) -> None:
-        """Finish what a crash, or a failure, has left pending."""
+        """Finish pending on-delete tasks of this model."""
         await self._on_delete.finish(self._node)
 
     async def drain(self) -> None:
-        """Wait for what is under way, for a while; what is not finished then is pending."""
+        """Wait a limited time for running commits. Unfinished on-delete actions stay pending."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_CALL_TIMEOUT_S)
         for task in list(self._tasks):
@@ -95,8 +95,8 @@ class ReferenceIntegrity:
     def _is_followed(self) -> bool:
         return self._graph.has_on_delete_actions(self._node.name)
 
-    def _new(self, write: Write, before: Head | None) -> list[tuple[Reference, str]]:
-        """What a write refers to, and the resource before it did not. What is restored refers to all of it anew."""
+    def _new_references(self, write: Write, before: Head | None) -> list[tuple[Reference, str]]:
+        """Return the references that a write adds. A restore adds all of its references."""
         references = [reference for reference in self._graph.outgoing(self._node.name) if reference.ref.must_exist]
         restores = write.kind is CommitKind.restore
         if not references or (write.data is None and not restores):
@@ -105,19 +105,19 @@ class ReferenceIntegrity:
             references = [reference for reference in references if reference.ref.on_delete is not OnDelete.dangling]
         old = self._index(before)
         new = old if restores else write.index
-        own = write.meta.resource_id
+        own_id = write.meta.resource_id
         return [
             (reference, name)
             for reference in references
             for name in reference.ids(new)
-            if (restores or name not in reference.ids(old)) and not (reference.target is self._node and name == own)
+            if (restores or name not in reference.ids(old)) and not (reference.target is self._node and name == own_id)
         ]
 
     def _index(self, head: Head | None) -> tuple[Any, ...]:
         return () if head is None else self._node.spec.stored_values(head.data or b"")[0]
 
-    async def _whole(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do the work to its end, also where whoever waits for it goes away."""
+    async def _run_to_end(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run the work to its end even if the caller is cancelled, because a commit needs its recheck."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -128,19 +128,19 @@ class ReferenceIntegrity:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.debug("%s: %s", self._node.name, error)
 
-    async def _commit_all(self, writes: Sequence[_Asked], outcomes: list[Outcome], atomic: bool) -> None:
-        news = [self._new(write, before) for write, before in writes]
+    async def _commit_all(self, writes: Sequence[_WriteOnHead], outcomes: list[Outcome], atomic: bool) -> None:
+        news = [self._new_references(write, before) for write, before in writes]
         # What the group makes itself is there when it is committed.
         made = {write.meta.resource_id for write, _ in writes if not write.meta.is_deleted}
-        absent = set(await self._lost(news))
-        lost = {pair for pair in absent if not (pair[0].target is self._node and pair[1] in made)}
+        absent = set(await self._find_lost(news))
+        lost_references = {pair for pair in absent if not (pair[0].target is self._node and pair[1] in made)}
         for number, ((write, _), new) in enumerate(zip(writes, news, strict=True)):
-            fatal = [pair for pair in new if pair in lost and not _may_let_go(pair[0], write)]
-            outcomes[number] = not_found(self._node.spec, fatal) if fatal else None
-        asked = [(number, *pair) for number, new in enumerate(news) for pair in new if pair in absent]
-        relying = [item for item in asked if not _may_let_go(item[1], writes[item[0]][0])]
+            fatal = [pair for pair in new if pair in lost_references and not _can_set_null(pair[0], write)]
+            outcomes[number] = not_found_error(self._node.spec, fatal) if fatal else None
+        pairs = [(number, *pair) for number, new in enumerate(news) for pair in new if pair in absent]
+        relying = [item for item in pairs if not _can_set_null(item[1], writes[item[0]][0])]
         self._refuse_dependents(writes, outcomes, range(len(writes)), relying)
-        await self._refuse_kept([write for write, _ in writes], outcomes)
+        await self._refuse_restricted([write for write, _ in writes], outcomes)
         if atomic and any(outcomes):
             outcomes[:] = abort_unless_all_accepted(outcomes)
             return
@@ -152,24 +152,28 @@ class ReferenceIntegrity:
             await self._recheck(writes, news, outcomes, atomic)
 
     def _refuse_dependents(
-        self, writes: Sequence[_Asked], outcomes: list[Outcome], numbers: Sequence[int], relying: Sequence[_Relying]
+        self,
+        writes: Sequence[_WriteOnHead],
+        outcomes: list[Outcome],
+        numbers: Sequence[int],
+        relying: Sequence[_Relying],
     ) -> None:
-        """Refuse what relies on what others of the group, of these, do not bring after all, and what relies on that."""
-        behind: dict[str, list[tuple[int, Reference]]] = {}
+        """Refuse writes that rely on refused writes of their group, and writes that rely on those."""
+        dependents: dict[str, list[tuple[int, Reference]]] = {}
         for number, reference, name in relying:
             if reference.target is self._node:
-                behind.setdefault(name, []).append((number, reference))
+                dependents.setdefault(name, []).append((number, reference))
         refused = [number for number in numbers if outcomes[number] is not None]
         while refused:
             write = writes[refused.pop()][0]
             name = write.meta.resource_id
-            for number, reference in behind.pop(name, ()) if write.kind in _COMING else ():
+            for number, reference in dependents.pop(name, ()) if write.kind in _COMING else ():
                 if outcomes[number] is None:
-                    outcomes[number] = not_found(self._node.spec, [(reference, name)])
+                    outcomes[number] = not_found_error(self._node.spec, [(reference, name)])
                     refused.append(number)
 
-    async def _refuse_kept(self, writes: Sequence[Write], outcomes: list[Outcome]) -> None:
-        """Refuse to delete what others keep, and mark what others are to follow."""
+    async def _refuse_restricted(self, writes: Sequence[Write], outcomes: list[Outcome]) -> None:
+        """Refuse deletes that a referrer prevents, and mark deletes that need on-delete actions."""
         going = [number for number, write in enumerate(writes) if write.kind in _GOING and self._is_followed]
         leaving = [writes[number].meta.resource_id for number in going]
         for start in range(0, len(going), _BATCH_SIZE):
@@ -189,23 +193,23 @@ class ReferenceIntegrity:
 
     async def _recheck(
         self,
-        writes: Sequence[_Asked],
+        writes: Sequence[_WriteOnHead],
         news: Sequence[Sequence[tuple[Reference, str]]],
         outcomes: list[Outcome],
         atomic: bool,
     ) -> None:
-        """Look again, now that those writes are committed that have no outcome; take back, let go, and follow."""
+        """Check again after the commit: compensate, set null, and run on-delete actions."""
         numbers = [number for number, refused in enumerate(outcomes) if refused is None]
-        lost = set(await self._lost([news[number] for number in numbers]))
+        lost_references = set(await self._find_lost([news[number] for number in numbers]))
         deleted = [writes[number][0] for number in numbers if writes[number][0].kind is CommitKind.delete]
-        kept = await self._kept([write for write in deleted if write.has_task])
+        restricted = await self._restricting_ids([write for write in deleted if write.has_task])
         for number in numbers:
-            fatal = [pair for pair in news[number] if pair in lost and pair[0].ref.on_delete in _BINDING]
+            fatal = [pair for pair in news[number] if pair in lost_references and pair[0].ref.on_delete in _BINDING]
             name = writes[number][0].meta.resource_id
-            outcomes[number] = not_found(self._node.spec, fatal) if fatal else kept.get(name)
-        asked = [(number, *pair) for number in numbers for pair in news[number]]
+            outcomes[number] = not_found_error(self._node.spec, fatal) if fatal else restricted.get(name)
+        pairs = [(number, *pair) for number in numbers for pair in news[number]]
         self._refuse_dependents(
-            writes, outcomes, numbers, [item for item in asked if item[1].ref.on_delete in _BINDING]
+            writes, outcomes, numbers, [item for item in pairs if item[1].ref.on_delete in _BINDING]
         )
         spoilt = atomic and any(outcomes)
         undone = [number for number in numbers if spoilt or outcomes[number] is not None]
@@ -215,47 +219,47 @@ class ReferenceIntegrity:
         if spoilt:
             outcomes[:] = abort_unless_all_accepted(outcomes)
             return
-        gone: list[int] = []
+        deleted_numbers: list[int] = []
         for number in numbers:
             if outcomes[number] is None:
                 write = writes[number][0]
-                await self._let_go(write, [pair for pair in news[number] if pair in lost])
-                gone += [number] if write.has_task else []
-        for start in range(0, len(gone), _BATCH_SIZE):
-            page = gone[start : start + _BATCH_SIZE]
-            outcome = await self._follow([writes[number][0] for number in page])
+                await self._set_null_now(write, [pair for pair in news[number] if pair in lost_references])
+                deleted_numbers += [number] if write.has_task else []
+        for start in range(0, len(deleted_numbers), _BATCH_SIZE):
+            page = deleted_numbers[start : start + _BATCH_SIZE]
+            outcome = await self._run_on_delete([writes[number][0] for number in page])
             for number in page:
                 outcomes[number] = outcome
 
-    async def _kept(self, deleted: Sequence[Write]) -> dict[str, Referenced]:
-        kept: dict[str, Referenced] = {}
+    async def _restricting_ids(self, deleted: Sequence[Write]) -> dict[str, Referenced]:
+        restricted: dict[str, Referenced] = {}
         for start in range(0, len(deleted), _BATCH_SIZE):
             page = [on_delete_task_of(write) for write in deleted[start : start + _BATCH_SIZE]]
-            kept |= await self._on_delete.find_late_referrers(self._node, page)
-        return kept
+            restricted |= await self._on_delete.find_late_referrers(self._node, page)
+        return restricted
 
-    async def _let_go(self, write: Write, lost: Sequence[tuple[Reference, str]]) -> None:
-        """Make a resource let go at once of what was deleted while it began to refer to it."""
-        for reference, name in lost:
+    async def _set_null_now(self, write: Write, lost_references: Sequence[tuple[Reference, str]]) -> None:
+        """Set references to null whose target was deleted during the write."""
+        for reference, name in lost_references:
             head = await self._storage.get(write.meta.resource_id, current=True)
             if head is not None and reference.ref.on_delete is OnDelete.set_null:
                 await self._on_delete.set_null(reference, head, [name], write.meta.updated_by)
 
-    async def _lost(self, news: Sequence[Sequence[tuple[Reference, str]]]) -> list[tuple[Reference, str]]:
-        return await missing(list(dict.fromkeys(pair for new in news for pair in new)))
+    async def _find_lost(self, news: Sequence[Sequence[tuple[Reference, str]]]) -> list[tuple[Reference, str]]:
+        return await find_missing(list(dict.fromkeys(pair for new in news for pair in new)))
 
     async def _soft_delete_first(self, purge: Write, before: Head) -> Write:
-        """Delete what is to be purged, which can be undone where a reference to it came in; then it can be purged."""
+        """Delete the resource before its purge, because only a delete can be undone if a referrer appears."""
         meta = meta_of(before)
-        after = next_meta(meta, author(purge.meta.updated_by, meta), is_deleted=True)
+        after = next_meta(meta, author_after(purge.meta.updated_by, meta), is_deleted=True)
         await self.commit(Write(CommitKind.delete, meta.version, after), before)
         changes = {"version": after.version + 1, "updated_time": max(after.updated_time, purge.meta.updated_time)}
         return replace(purge, follows=after.version, meta=purge.meta.model_copy(update=changes))
 
-    async def _follow(self, gone: Sequence[Write]) -> Outcome:
-        """Make those follow that refer to what was deleted; what it comes to where some did not."""
+    async def _run_on_delete(self, deleted: Sequence[Write]) -> Outcome:
+        """Run the on-delete actions of deleted resources. Return the error if some failed."""
         try:
-            await self._on_delete.run(self._node, [on_delete_task_of(write) for write in gone])
+            await self._on_delete.run(self._node, [on_delete_task_of(write) for write in deleted])
         except AutoCRUDError as error:
             logger.warning("%s: %s", self._node.name, error)
             return StorageUnavailable(
@@ -264,6 +268,6 @@ class ReferenceIntegrity:
         return None
 
 
-def _may_let_go(reference: Reference, write: Write) -> bool:
-    """Whether a resource may come back though its reference leads nowhere, as it lets go of it then."""
+def _can_set_null(reference: Reference, write: Write) -> bool:
+    """Return True if every dangling reference of a restored resource may become null."""
     return write.kind is CommitKind.restore and reference.ref.on_delete is OnDelete.set_null

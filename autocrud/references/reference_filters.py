@@ -1,4 +1,4 @@
-"""Filters through references: what is asked of the resources that a reference leads to becomes a list of their ids."""
+"""Reference filters: turn conditions on targets into conditions on ids."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,24 +14,24 @@ _PAGE = 1000
 
 
 async def resolve_reference_filters(condition: Condition | None, nodes: Mapping[str, ModelNode]) -> Condition | None:
-    """The same condition, of terms on the model's own columns.
+    """Return the condition with terms on the model's own columns only.
 
-    The other model may be in another store. What is deleted there is not reached, unless the condition asks for it.
+    The target's model may be in another store. Deleted targets match only if the condition asks for them.
 
     Raises:
-        InvalidParameter: a part of it holds for too many resources.
+        InvalidParameter: a reference filter matches too many resources.
     """
-    return None if condition is None else await _reached(condition, nodes)
+    return None if condition is None else await _resolve(condition, nodes)
 
 
-async def _reached(condition: Condition, nodes: Mapping[str, ModelNode]) -> Condition:
+async def _resolve(condition: Condition, nodes: Mapping[str, ModelNode]) -> Condition:
     match condition:
         case And(parts):
-            return And(tuple([await _reached(part, nodes) for part in parts]))
+            return And(tuple([await _resolve(part, nodes) for part in parts]))
         case Or(parts):
-            return Or(tuple([await _reached(part, nodes) for part in parts]))
+            return Or(tuple([await _resolve(part, nodes) for part in parts]))
         case Not(part):
-            return Not(await _reached(part, nodes))
+            return Not(await _resolve(part, nodes))
         case ReferenceFilter(field, model):
             ids = await _ids(condition, nodes[model])
             return Term(field, Operator.contains_any if field.is_list else Operator.in_, ids)

@@ -1,4 +1,4 @@
-"""Encoder: what a caller gives becomes what is stored: validated, its blobs found or stored, and written as JSON."""
+"""Encoder: validates a value, finds or stores its blobs, and writes it as JSON."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Parsed(Generic[T]):
-    """A value that the model's validator has made of JSON."""
+    """A value that the model's validator has made from JSON."""
 
     value: T
 
@@ -28,13 +28,13 @@ class Encoder(Generic[T]):
         self._blobs = blobs
 
     async def encode(self, value: Any) -> Encoded:
-        """Encode an instance of the model, anything that the model validates to one, or JSON, as bytes or parsed.
+        """Encode an instance of the model, a value that validates to one, or JSON as bytes or parsed.
 
-        What is encoded already stays as it is.
+        An encoded value is returned unchanged.
 
         Raises:
-            MalformedBody: it is not JSON.
-            InvalidData: the model does not accept it, or it refers to blobs that are not there.
+            MalformedBody: the bytes are not JSON.
+            InvalidData: the model does not accept the value, or a blob is missing.
         """
         if isinstance(value, Encoded):
             return value
@@ -43,18 +43,18 @@ class Encoder(Generic[T]):
             validated: T = value.value
         else:
             validated = self._spec.parse(value) if isinstance(value, bytes) else self._spec.validate(value)
-        blobs = await self._settle(validated) if self._spec.has_blobs else ()
+        blobs = await self._resolve_blobs(validated) if self._spec.has_blobs else ()
         data = self._spec.dump(validated)
         if not from_json:
             self._spec.check(data)
         return Encoded(data, blobs)
 
-    async def _settle(self, value: T) -> tuple[str, ...]:
-        """Find the blobs that a value refers to, and store those that it brings."""
+    async def _resolve_blobs(self, value: T) -> tuple[str, ...]:
+        """Find the blobs that a value refers to, and store its inline blobs."""
         found = list(binaries(value))
         errors = [FieldError(path, message) for path, binary in found for message in binary.errors()]
         if not errors:
-            errors = [error async for error in self._unknown(found)]
+            errors = [error async for error in self._find_faults(found)]
         if errors:
             raise InvalidData(f"The {self._spec.name} is not valid.", errors)
         for _, binary in found:
@@ -63,8 +63,8 @@ class Encoder(Generic[T]):
                 binary.file_id, binary.size, binary.data = blob.file_id, blob.size, None
         return tuple(dict.fromkeys(binary.file_id for _, binary in found if binary.file_id))
 
-    async def _unknown(self, found: list[tuple[str, Binary]]) -> AsyncIterator[FieldError]:
-        """Fill in the sizes of the blobs that are there; what is wrong with the others."""
+    async def _find_faults(self, found: list[tuple[str, Binary]]) -> AsyncIterator[FieldError]:
+        """Fill in the sizes of stored blobs. Return the faults of the others."""
         for path, binary in found:
             if binary.file_id is None:
                 continue

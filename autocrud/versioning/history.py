@@ -1,4 +1,4 @@
-"""The history of one model's resources: revisions, what a reader saw at some time, and what a retention gives up."""
+"""History: revisions of one model's resources, and their state at a time."""
 
 import re
 import zlib
@@ -21,17 +21,17 @@ from autocrud.versioning.stored_resource import Resource, RevisionPage
 
 
 class History:
-    """What was, of the resources of one model."""
+    """Reads the history of one model's resources."""
 
     def __init__(self, spec: ModelSpec[Any], storage: IStorage) -> None:
         self._spec = spec
         self._storage = storage
 
     async def revision(self, resource_id: str, number: int) -> Revision:
-        """One revision.
+        """Return a revision.
 
         Raises:
-            RevisionNotFound: there is none of this number, or it was pruned.
+            RevisionNotFound: the number does not exist, or the revision was pruned.
         """
         revision = await self._storage.revision(resource_id, number)
         if revision is None:
@@ -39,18 +39,18 @@ class History:
         return revision
 
     async def at_revision(self, head: Head, number: int) -> Resource[Any]:
-        """A resource with another of its revisions in the place of the current one."""
+        """Return a resource with another of its revisions instead of the current one."""
         revision = await self.revision(head.resource_id, number)
         data = await self._storage.data(revision)
         return Resource(self._spec, replace(head, revision_info=_json(revision.info), data=data), number)
 
     async def at_time(self, head: Head, time: datetime, include_deleted: bool) -> Resource[Any]:
-        """A resource as a reader would have seen it then.
+        """Return a resource as a reader would have seen it at a time.
 
         Raises:
-            NotFound: it was not there yet.
-            Deleted: it was deleted then, and `include_deleted` is not set.
-            RevisionNotFound: its data of that time was pruned.
+            NotFound: the resource did not exist yet.
+            Deleted: the resource was deleted then, and `include_deleted` is not set.
+            RevisionNotFound: the data of that time was pruned.
         """
         commit = await self._storage.commit_at(head.resource_id, time)
         if commit is None:
@@ -60,7 +60,7 @@ class History:
         return await self.at_commit(head, commit)
 
     async def at_commit(self, head: Head, commit: Commit) -> Resource[Any]:
-        """A resource as one of its commits left it."""
+        """Return a resource as one of its commits left it."""
         number = revision_number(commit.resource_id, commit.revision_id)
         revision = await self._storage.revision(commit.resource_id, number, version=commit.version)
         if revision is None:
@@ -72,18 +72,18 @@ class History:
     async def page(
         self, head: Head, *, first: int | None, chain_only: bool, span: RevisionSpan, cursor: str | None, data: bool
     ) -> RevisionPage:
-        """A page of revisions, newest first.
+        """Return a page of revisions, newest first.
 
         Args:
-            first: the number of the revision to begin with; if None the newest, or in a chain the current one.
-            chain_only: only those that lead to the first one: its parent, that one's parent, and so on.
-            span: within which times, and how many.
-            cursor: of the page before, of the same query.
-            data: whether to bring the stored JSON, too.
+            first: number of the first revision; None for the newest, or for the current one of a chain.
+            chain_only: only the ancestors of the first revision.
+            span: time span and limit.
+            cursor: cursor of the previous page of the same query.
+            data: read the stored JSON, too.
 
         Raises:
-            RevisionNotFound: there is no `first` revision.
-            InvalidParameter: the cursor is not one of this query.
+            RevisionNotFound: the `first` revision does not exist.
+            InvalidParameter: the cursor belongs to another query.
         """
         query = repr((head.resource_id, first, chain_only, span.since, span.until))
         place = None if cursor is None else _read_cursor(query, cursor)
@@ -108,7 +108,7 @@ class History:
         return RevisionPage([item.info for item in items], contents, following)
 
     async def difference(self, resource_id: str, first: int, second: int) -> list[dict[str, Any]]:
-        """A JSON Patch (RFC 6902) which, applied to the data of the one revision, gives that of the other."""
+        """Return a JSON Patch (RFC 6902) that turns the data of one revision into the data of another."""
         before, after = [from_json(await self._data(resource_id, number)) for number in (first, second)]
         return difference(before, after)
 
@@ -116,7 +116,7 @@ class History:
         return await self._storage.data(await self.revision(resource_id, number))
 
     async def _chain(self, resource_id: str, start: int, span: RevisionSpan) -> AsyncIterator[Revision]:
-        """A revision and its ancestors, one more than a page of them."""
+        """Return a revision and its ancestors, one more than a page."""
         revision: Revision | None = await self.revision(resource_id, start)
         near: dict[str, Revision] = {}
         count = 0

@@ -1,4 +1,4 @@
-"""Patches of JSON documents, by RFC 6902 and RFC 7396, and the difference of two documents as such a patch."""
+"""Patches of JSON documents (RFC 6902, RFC 7396), and the difference of two documents."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -23,41 +23,41 @@ class _Operation(BaseModel):
 
 
 class Add(_Operation):
-    """Sets a member, or inserts an item in front of the one at the index; `-` stands for the end."""
+    """Sets a member, or inserts an item before an index; `-` is the end."""
 
     op: Literal["add"]
     value: Any = Field(examples=["Emma"])
 
 
 class Remove(_Operation):
-    """Removes what is there."""
+    """Removes the value at the path."""
 
     op: Literal["remove"]
 
 
 class Replace(_Operation):
-    """Puts a value in the place of the one that is there."""
+    """Replaces the value at the path."""
 
     op: Literal["replace"]
     value: Any = Field(examples=["Emma"])
 
 
 class Move(_Operation):
-    """Removes a value, and adds it elsewhere."""
+    """Moves a value to another path."""
 
     op: Literal["move"]
     from_: _Pointer = Field(alias="from")
 
 
 class Copy(_Operation):
-    """Adds a copy of a value elsewhere."""
+    """Adds a copy of a value at another path."""
 
     op: Literal["copy"]
     from_: _Pointer = Field(alias="from")
 
 
 class Test(_Operation):
-    """Fails the whole patch unless this value is there."""
+    """Fails the whole patch unless the path has this value."""
 
     __test__ = False
 
@@ -70,7 +70,7 @@ _OPERATIONS: TypeAdapter[list[Any]] = TypeAdapter(Annotated[list[PatchOperation]
 
 
 def patch_schema() -> dict[str, Any]:
-    """The JSON schema of a JSON Patch, whole in one place."""
+    """Return the JSON schema of a JSON Patch, without references."""
     schema = TypeAdapter(list[PatchOperation]).json_schema()
     definitions = schema.pop("$defs")
     options = [definitions[option["$ref"].rpartition("/")[2]] for option in schema["items"]["oneOf"]]
@@ -78,27 +78,27 @@ def patch_schema() -> dict[str, Any]:
 
 
 class Patch(ABC):
-    """A change of a document, to be applied to whatever the document is by then."""
+    """A change that applies to the newest state of a document."""
 
     @abstractmethod
     def apply(self, document: Any, limit: int) -> Any:
-        """The changed document; the given one may be changed on the way.
+        """Return the changed document. The given document may be modified.
 
         Args:
-            limit: bytes of JSON that copies may add.
+            limit: maximum number of bytes of JSON that copies may add.
 
         Raises:
-            PatchFailed: it does not fit the document.
-            PayloadTooLarge: it copies too much.
+            PatchFailed: an operation does not apply to the document.
+            PayloadTooLarge: the copies exceed the limit.
         """
 
 
 class OperationsPatch(Patch):
-    """A JSON Patch (RFC 6902): operations in order, all of them or none.
+    """A JSON Patch (RFC 6902): operations in order, all or none.
 
     Raises:
         MalformedBody: the body is not JSON.
-        InvalidPatch: it is not a JSON Patch.
+        InvalidPatch: the body is not a JSON Patch.
     """
 
     def __init__(self, body: bytes) -> None:
@@ -133,7 +133,7 @@ class OperationsPatch(Patch):
 
 
 class MergePatch(Patch):
-    """A JSON Merge Patch (RFC 7396): members are merged, null removes one.
+    """A JSON Merge Patch (RFC 7396): members are merged, and null removes a member.
 
     Raises:
         MalformedBody: the body is not JSON.
@@ -150,7 +150,7 @@ class MergePatch(Patch):
 
 
 def difference(before: Any, after: Any) -> list[dict[str, Any]]:
-    """A JSON Patch which, applied to the one document, gives the other."""
+    """Return a JSON Patch that turns one document into another."""
     operations: list[dict[str, Any]] = make_patch(before, after).patch
     return operations
 
@@ -168,6 +168,6 @@ def _merged(target: Any, patch: Any) -> Any:
 
 
 def _pointer(location: Sequence[int | str]) -> str:
-    """Where in the patch something is wrong. Behind the index Pydantic names the kind of operation."""
+    """Return the path of a fault in the patch, without the kind of operation that Pydantic adds."""
     index, *rest = location or ("",)
     return "".join(f"/{part}" for part in (index, *rest[1:])) if location else "(body)"

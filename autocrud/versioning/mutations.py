@@ -1,4 +1,4 @@
-"""Changes: what each operation makes of a resource as it stands. Whoever reads, checks and commits calls them."""
+"""Mutations: rules that turn an operation on a resource into a write."""
 
 from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
@@ -39,10 +39,10 @@ Change = Callable[[Resource[T], Author], Awaitable[Write | None]]
 
 
 async def plan_write(current: Resource[T], if_match: Tags | None, by: str | None, change: Change[T]) -> Write | None:
-    """The write that a change comes to.
+    """Return the write of a change, or None if the change has no effect.
 
     Raises:
-        PreconditionFailed: the resource's tag is not among those that are given.
+        PreconditionFailed: the resource's tag is not among the given tags.
     """
     if if_match is not None and current.tag not in if_match and "*" not in if_match:
         raise PreconditionFailed(current.resource_id, current.tag)
@@ -51,7 +51,7 @@ async def plan_write(current: Resource[T], if_match: Tags | None, by: str | None
 
 
 def apply_to(spec: ModelSpec[T], write: Write, before: Resource[T] | None) -> Resource[T]:
-    """The resource as this write left it."""
+    """Return the resource as the write left it."""
     meta, old = write.meta, None if before is None else before.head
     revision_json = write.revision_json or (old.revision_info if old else b"")
     data = write.data if old is None or write.data is not None else old.data
@@ -61,7 +61,7 @@ def apply_to(spec: ModelSpec[T], write: Write, before: Resource[T] | None) -> Re
 
 
 class Mutations(Generic[T]):
-    """The changes of one model's resources."""
+    """Makes the changes of one model's resources."""
 
     def __init__(self, spec: ModelSpec[T], storage: IStorage, encoder: Encoder[T], history: History) -> None:
         self._spec = spec
@@ -70,7 +70,7 @@ class Mutations(Generic[T]):
         self._history = history
 
     def replace(self, encoded: Encoded, *, modify: bool = False, status: RevisionStatus | None = None) -> Change[T]:
-        """Other data."""
+        """Return the change to other data."""
 
         async def replace(current: Resource[T], author: Author) -> Write | None:
             return await self._rewritten(current, encoded, author, modify, status)
@@ -85,7 +85,7 @@ class Mutations(Generic[T]):
         status: RevisionStatus | None = None,
         max_bytes: int = MAX_PATCHED,
     ) -> Change[T]:
-        """The data with a patch applied, which may come to so many bytes."""
+        """Return the change by a patch, with a limit for the size of its result."""
 
         async def apply(current: Resource[T], author: Author) -> Write | None:
             # NaN, which JSON lacks, must not become null on the way to the validator that refuses it.
@@ -97,7 +97,7 @@ class Mutations(Generic[T]):
         return apply
 
     def switch(self, revision_id: str) -> Change[T]:
-        """Another revision as the current one."""
+        """Return the change to another current revision."""
 
         async def switch(current: Resource[T], author: Author) -> Write | None:
             meta, number = current.meta, revision_number(current.resource_id, revision_id)
@@ -111,24 +111,24 @@ class Mutations(Generic[T]):
         return switch
 
     async def delete(self, current: Resource[T], author: Author) -> Write | None:
-        """A soft delete."""
+        """Plan a soft delete."""
         meta = current.meta
         return Write(CommitKind.delete, meta.version, next_meta(meta, author, is_deleted=True))
 
     async def restore(self, current: Resource[T], author: Author) -> Write | None:
-        """The soft delete undone."""
+        """Plan the restore of a deleted resource."""
         meta = current.meta
         if not meta.is_deleted:
             return None
         return Write(CommitKind.restore, meta.version, next_meta(meta, author, is_deleted=False))
 
     async def purge(self, current: Resource[T], author: Author) -> Write | None:
-        """An erasure."""
+        """Plan a purge."""
         meta = current.meta
         return Write(CommitKind.purge, meta.version, next_meta(meta, author, is_deleted=True, created_by=None))
 
     async def prune(self, current: Resource[T], author: Author) -> Write | None:
-        """Old data given up, as the model's retention has it."""
+        """Plan the prune of old data, by the model's retention."""
         meta = current.meta
         number = await next_prune_count(
             self._storage, self._spec.retention, meta, meta.total_revision_count, author.now
@@ -142,10 +142,10 @@ class Mutations(Generic[T]):
         if modify and not same and meta.status is not RevisionStatus.draft:
             raise NotDraft(meta.current_revision_id)
         if modify or same:
-            wanted = status or meta.status
-            if same and wanted is meta.status:
+            status_after = status or meta.status
+            if same and status_after is meta.status:
                 return None
-            return modify_write(self._spec, meta, current.revision_info, encoded, author, wanted)
+            return modify_write(self._spec, meta, current.revision_info, encoded, author, status_after)
         number = meta.total_revision_count + 1
         prunes = await next_prune_count(self._storage, self._spec.retention, meta, number, author.now)
         return update_write(self._spec, meta, encoded, author, status or self._spec.default_status, prunes)

@@ -1,4 +1,4 @@
-"""What a retention gives up."""
+"""Retention: decides which revisions to prune."""
 
 from datetime import datetime
 
@@ -10,10 +10,10 @@ from autocrud.storage.ports.types import RevisionSpan
 async def next_prune_count(
     storage: IStorage, retention: Retention | None, meta: ResourceMeta, count: int, now: datetime
 ) -> int:
-    """The number of the newest revision that is given up, with all those below it; 0 for none.
+    """Return the number of the newest revision to prune, with all revisions below it; 0 for none.
 
     Args:
-        count: how many revisions have been made.
+        count: number of revisions of the resource.
     """
     if retention is None:
         return 0

@@ -1,4 +1,4 @@
-"""What a manager hands out: resources and pages of them, as stored JSON that is parsed where somebody asks."""
+"""Stored resources: results of a manager, as stored JSON that is parsed on demand."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -15,7 +15,7 @@ class Resource(Generic[T]):
     """A resource as it was read.
 
     Attributes:
-        revision: the number of the revision that was asked for in place of the current one, if any.
+        revision: number of the requested revision, or None for the current one.
     """
 
     spec: ModelSpec[T]
@@ -24,40 +24,40 @@ class Resource(Generic[T]):
 
     @property
     def data_json(self) -> bytes:
-        """The data as stored."""
+        """Stored JSON of the data."""
         if self.head.data is None:
             raise LookupError("a storage hands out heads with their data")
         return self.head.data
 
     @property
     def data(self) -> T:
-        """The data as a value of the model. Raises Pydantic's ValidationError where the model has changed since."""
+        """Data as a value of the model. Raises Pydantic's ValidationError if the model has changed since."""
         return self.spec.decode(self.data_json)
 
     @property
     def meta(self) -> ResourceMeta:
-        """Where the resource stands."""
+        """Metadata of the resource."""
         return ResourceMeta.model_validate_json(self.head.meta)
 
     @property
     def revision_info(self) -> RevisionInfo:
-        """The current revision, or the one that was asked for."""
+        """Information about the current or requested revision."""
         return RevisionInfo.model_validate_json(self.head.revision_info)
 
     @property
     def resource_id(self) -> str:
-        """The resource's id."""
+        """Id of the resource."""
         return self.head.resource_id
 
     @property
     def tag(self) -> str:
-        """The opaque tag of this state, for a later precondition; a revision's own fits no write."""
+        """Opaque tag of this version, for a later precondition. The tag of an old revision matches no write."""
         return self.head.tag if self.revision is None else f"{self.head.tag}.{self.revision}"
 
 
 @dataclass(frozen=True, slots=True)
 class ResourcePage(Generic[T]):
-    """One page of a list; `next_cursor` leads to the following one, None on the last."""
+    """A page of a list. `next_cursor` leads to the next page and is None on the last one."""
 
     items: list[Resource[T]]
     next_cursor: str | None
@@ -65,7 +65,7 @@ class ResourcePage(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class RevisionPage:
-    """One page of a resource's revisions, newest first; `data` has their stored JSON where it was asked for."""
+    """A page of a resource's revisions, newest first. `data` has their stored JSON if it was requested."""
 
     items: list[RevisionInfo]
     data: list[bytes]

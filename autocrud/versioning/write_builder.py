@@ -1,4 +1,4 @@
-"""How each operation on a resource becomes a write: which version, which revision, which status comes next."""
+"""Write builder: makes the write of each operation, with the next version, revision and status."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _MAX_KEY = 255
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A value as it is stored: its JSON, and the blobs that it refers to."""
+    """A value in stored form: its JSON and the blobs that it refers to."""
 
     data: bytes
     blobs: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who writes, and when."""
+    """User and time of a write."""
 
     by: str | None
     now: datetime
@@ -39,7 +39,7 @@ def create_write(
     status: RevisionStatus,
     key: RequestKey | None,
 ) -> Write:
-    """A new resource, with its first revision."""
+    """Return the write of a new resource with its first revision."""
     revision = _revision(resource_id, 1, None, author, status, encoded.data)
     meta = ResourceMeta.trusted(
         resource_id=resource_id,
@@ -61,7 +61,7 @@ def create_write(
 def update_write(
     spec: ModelSpec[Any], meta: ResourceMeta, encoded: Encoded, author: Author, status: RevisionStatus, prunes: int
 ) -> Write:
-    """A new revision on top of the current one."""
+    """Return the write that appends a revision to the current one."""
     number = meta.total_revision_count + 1
     revision = _revision(meta.resource_id, number, meta.current_revision_id, author, status, encoded.data)
     changed = next_meta(
@@ -79,7 +79,7 @@ def modify_write(
     author: Author,
     status: RevisionStatus,
 ) -> Write:
-    """The current revision with other data, or another status."""
+    """Return the write that edits the data or the status of the current revision."""
     data = encoded.data
     edited = revision.model_copy(
         update={"status": status, "data_hash": _hash(data), "size": len(data), "schema_version": SCHEMA_VERSION}
@@ -92,16 +92,16 @@ def modify_write(
 def switch_write(
     spec: ModelSpec[Any], meta: ResourceMeta, revision: RevisionInfo, data: bytes, blobs: Sequence[str], author: Author
 ) -> Write:
-    """Another revision becomes the current one."""
+    """Return the write that makes another revision the current one."""
     changed = next_meta(meta, author, current_revision_id=revision.revision_id, status=revision.status)
     index = spec.index_values(data)
     return Write(CommitKind.switch, meta.version, changed, index, revision, data, blobs=tuple(blobs))
 
 
 def import_writes(spec: ModelSpec[Any], meta: ResourceMeta, revision: RevisionInfo, encoded: Encoded) -> list[Write]:
-    """A resource that was elsewhere, as it stood there, without its past.
+    """Return the writes that restore the current state of an exported resource, without its past.
 
-    Where something else than its revision was its last commit, two are needed, so that each has its time and author.
+    Two writes are needed if its last commit did not make its revision, because each has its own time and author.
     """
     if (revision.created_time, revision.created_by) == (meta.updated_time, meta.updated_by):
         return [replay_write(spec, CommitKind.create, 0, meta, revision, encoded)]
@@ -121,10 +121,10 @@ def replay_write(
     revision: RevisionInfo | None,
     encoded: Encoded | None,
 ) -> Write:
-    """A commit that was made elsewhere, as it was made; the hash is that of the data as it is stored here.
+    """Return an exported commit as a write. The hash is that of the data as stored here.
 
     Args:
-        encoded: None for a revision whose data was pruned.
+        encoded: stored form of the data; None if the data was pruned.
     """
     if revision is None:
         return Write(kind, follows, meta)
@@ -135,23 +135,26 @@ def replay_write(
     return Write(kind, follows, meta, spec.index_values(data), stored, data, blobs=encoded.blobs)
 
 
-def purge_write(meta: ResourceMeta, author: Author, kept: Sequence[str]) -> Write:
-    """A resource is purged, and these blobs are not: what follows in the same group refers to them."""
+def purge_write(meta: ResourceMeta, author: Author, spared_blobs: Sequence[str]) -> Write:
+    """Return a purge that spares these blobs, because later writes of the same group refer to them."""
     return Write(
-        CommitKind.purge, meta.version, next_meta(meta, author, is_deleted=True, created_by=None), blobs=tuple(kept)
+        CommitKind.purge,
+        meta.version,
+        next_meta(meta, author, is_deleted=True, created_by=None),
+        blobs=tuple(spared_blobs),
     )
 
 
 def prune_write(meta: ResourceMeta, prunes: int) -> Write:
-    """The data of old revisions is given up, and nothing else changes."""
+    """Return the write that gives up the data of old revisions, and changes nothing else."""
     return Write(CommitKind.prune, meta.version, meta.model_copy(update={"version": meta.version + 1}), prunes=prunes)
 
 
 def request_key(key: str, content: bytes, author: Author, lifetime: timedelta) -> RequestKey:
-    """What a request of this key and content is known by.
+    """Return the request key for an idempotency key and the content of the request.
 
     Raises:
-        InvalidParameter: it cannot be a key.
+        InvalidParameter: the key is invalid.
     """
     if not (0 < len(key) <= _MAX_KEY and key.isascii() and key.isprintable()):
         raise InvalidParameter("Idempotency-Key", f"must be 1 to {_MAX_KEY} printable ASCII characters")
@@ -161,7 +164,7 @@ def request_key(key: str, content: bytes, author: Author, lifetime: timedelta) -
 
 
 def next_meta(meta: ResourceMeta, author: Author, **changes: Any) -> ResourceMeta:
-    """The metadata one version on."""
+    """Return the metadata of the next version."""
     common = {"version": meta.version + 1, "updated_time": author.now, "updated_by": author.by}
     return meta.model_copy(update=common | changes)
 

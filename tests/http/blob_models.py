@@ -1,4 +1,4 @@
-"""A model with binary fields of every kind, and what its tests have in common."""
+"""Models with binary fields, and helpers of the blob tests."""
 
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ class Picture(BaseModel):
 
 
 class Album(BaseModel):
-    """Pictures, and other things."""
+    """Pictures and other values."""
 
     title: str = "Vienna"
     cover: Binary | None = None
@@ -25,14 +25,14 @@ class Album(BaseModel):
 
 
 async def uploaded(http: httpx.AsyncClient, content: bytes, kind: str = "text/plain") -> Any:
-    """The reference to bytes that were uploaded."""
+    """Upload bytes and return the reference to the blob."""
     response = await http.post("/album/blobs", content=content, headers={"Content-Type": kind})
     assert response.status_code == 201, response.text
     return response.json()
 
 
 async def album(http: httpx.AsyncClient, **fields: Any) -> str:
-    """The path of a new album."""
+    """Create an album and return its path."""
     response = await http.post("/album", json=fields)
     assert response.status_code == 201, response.text
     return response.headers["location"]

@@ -1,4 +1,4 @@
-"""The API over httpx on the ASGI application, on each backend."""
+"""Fixtures of the HTTP tests: the API over httpx on the ASGI application, on each backend."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from autocrud import AutoCRUD, Index, Unique
+from autocrud.storage.memory import MemoryStorageFactory
+from tests.http.reference_models import library
 from tests.storage.backends import BACKENDS
 
 Serve = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -27,7 +29,7 @@ class Book(BaseModel):
 
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """The application with its lifespan, and a client for it."""
+    """Run the application with its lifespan, and yield a client."""
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         yield http
@@ -35,7 +37,7 @@ async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture(params=BACKENDS)
 def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
-    """Serves a model, `Book` by default, on each backend in turn; `service` is for `AutoCRUD` itself."""
+    """Return a function that serves a model, `Book` by default, on each backend; `service` is for `AutoCRUD` itself."""
 
     def start(
         model: type[Any] = Book, *, max_body_bytes: int = 4096, service: dict[str, Any] | None = None, **options: Any
@@ -52,13 +54,21 @@ def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
 
 @pytest.fixture
 async def http(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of `Book`s."""
+    """Yield a client of `Book`s."""
     async with serve() as client:
         yield client
 
 
+@pytest.fixture
+async def crud() -> AsyncIterator[AutoCRUD]:
+    """Yield the models of the reference tests in memory."""
+    _, crud = library(MemoryStorageFactory())
+    async with crud.running():
+        yield crud
+
+
 async def created(http: httpx.AsyncClient, **fields: Any) -> httpx.Response:
-    """A new book."""
+    """Create a book and return the answer."""
     response = await http.post("/book", json={"title": "Emma", **fields})
     assert response.status_code == 201, response.text
     return response

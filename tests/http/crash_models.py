@@ -1,4 +1,4 @@
-"""Models of a service that dies, the first time, between the commit of a write and its answer: `AUTOCRUD_MODELS`."""
+"""Model of a service that dies once between the commit of a write and its answer: `AUTOCRUD_MODELS`."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ FUSE = "fuse"
 
 
 def register(crud: AutoCRUD) -> None:
-    """Add the model, and light the fuse if there is one in the working directory."""
+    """Register the model, and arm the crash if the working directory has a fuse file."""
     crud.add_model(Movie)
     fuse = Path(FUSE)
     if not fuse.exists():

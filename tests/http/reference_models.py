@@ -1,17 +1,24 @@
-"""Models that refer to each other in every way, and what their tests have in common."""
+"""Models that refer to each other in every way, and helpers of the reference tests."""
 
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import httpx
+import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from autocrud import AutoCRUD, Index, OnDelete, Ref, Unique
+from autocrud import AutoCRUD, Index, OnDelete, Ref, ResourceManager, Unique
+from autocrud.resource import CommitKind, RevisionStatus
+from autocrud.storage.composite import Storage
 from autocrud.storage.ports.storage import IStorageFactory
+from autocrud.storage.ports.types import Head, Outcome, Write
+from autocrud.versioning.write_builder import Author, Encoded, create_write, next_meta
 
 
 class Person(BaseModel):
-    """Somebody."""
+    """A person."""
 
     name: Annotated[str, Index()]
     email: Annotated[str | None, Unique()] = None
@@ -19,7 +26,7 @@ class Person(BaseModel):
 
 
 class Film(BaseModel):
-    """A film, and who made it."""
+    """A film with its makers."""
 
     title: Annotated[str, Index()] = "The Third Man"
     director: Annotated[str | None, Ref("person")] = None
@@ -29,7 +36,7 @@ class Film(BaseModel):
 
 
 class Review(BaseModel):
-    """What somebody thinks of a film."""
+    """A review of a film."""
 
     film: Annotated[str, Ref("film", on_delete=OnDelete.cascade)]
     answers: Annotated[str | None, Ref("review", on_delete=OnDelete.cascade)] = None
@@ -37,7 +44,7 @@ class Review(BaseModel):
 
 
 class Quote(BaseModel):
-    """A part of a review that somebody relies on."""
+    """A quote of a review."""
 
     review: Annotated[str, Ref("review")]
 
@@ -46,7 +53,7 @@ MODELS: tuple[type[BaseModel], ...] = (Film, Review, Person, Quote)
 
 
 def library(factory: IStorageFactory, **options: Any) -> tuple[FastAPI, AutoCRUD]:
-    """A service of these models."""
+    """Yield a service of these models."""
     crud = AutoCRUD(storage_factory=factory, **options)
     for model in MODELS:
         crud.add_model(model)
@@ -56,8 +63,35 @@ def library(factory: IStorageFactory, **options: Any) -> tuple[FastAPI, AutoCRUD
 
 
 async def new(http: httpx.AsyncClient, model: str, **fields: Any) -> str:
-    """The id of a new resource."""
+    """Create a resource and return its id."""
     response = await http.post(f"/{model}", json=fields)
     assert response.status_code == 201, response.text
     resource_id: str = response.json()["meta"]["resource_id"]
     return resource_id
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, kind: CommitKind, step: Callable[[], Awaitable[Any]]) -> None:
+    """Call a function just before the first commit of this kind."""
+    commit_all, steps = Storage.commit_all, [step]
+
+    async def late(self: Storage, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
+        if kind in {write.kind for write in writes} and steps:
+            await steps.pop()()
+        return await commit_all(self, writes, atomic=atomic)
+
+    monkeypatch.setattr(Storage, "commit_all", late)
+
+
+def made(manager: ResourceManager[Any], resource_id: str, **fields: Any) -> tuple[Write, None]:
+    """Return a create for a group."""
+    data = manager.spec.dump(manager.spec.validate(fields))
+    now = Author(None, datetime.now(UTC))
+    return create_write(manager.spec, resource_id, Encoded(data), now, RevisionStatus.stable, None), None
+
+
+async def gone(manager: ResourceManager[Any], resource_id: str) -> tuple[Write, Head]:
+    """Return a delete for a group."""
+    head = (await manager.get(resource_id)).head
+    meta = (await manager.get(resource_id)).meta
+    author = Author(None, datetime.now(UTC))
+    return Write(CommitKind.delete, meta.version, next_meta(meta, author, is_deleted=True)), head

@@ -1,4 +1,4 @@
-"""Aggregates, as an HTTP client sees them, on every backend."""
+"""Aggregates over HTTP, on each backend."""
 
 from datetime import date
 from decimal import Decimal
@@ -16,7 +16,7 @@ from tests.http.conftest import Serve, serving
 
 
 class Sale(BaseModel):
-    """Something sold."""
+    """A sale."""
 
     genre: Annotated[str | None, Index()] = None
     pieces: Annotated[int | None, Index()] = None
@@ -49,7 +49,7 @@ SALES: list[dict[str, Any]] = [
 
 
 async def groups(http: httpx.AsyncClient, query: str) -> list[tuple[Any, ...]]:
-    """The keys and values of all pages."""
+    """Return keys and values of all pages."""
     found, cursor = list[tuple[Any, ...]](), ""
     while True:
         response = await http.get(f"/sale/aggregate?{query}{cursor}")
@@ -61,8 +61,8 @@ async def groups(http: httpx.AsyncClient, query: str) -> list[tuple[Any, ...]]:
         cursor = f"&cursor={page['next_cursor']}"
 
 
-async def test_groups_and_their_figures(serve: Serve) -> None:
-    """Exact, ordered, paged, and the same on every backend."""
+async def test_aggregate_returns_exact_ordered_groups(serve: Serve) -> None:
+    """Check pages, and equality on every backend."""
     async with serve(Sale) as http:
         for sale in SALES:
             await http.post("/sale", json=sale)
@@ -112,8 +112,8 @@ async def test_groups_and_their_figures(serve: Serve) -> None:
         assert await groups(http, "genre=none&group_by=genre") == []
 
 
-async def test_a_sum_beyond_a_float_is_told(serve: Serve) -> None:
-    """In place of an answer that JSON does not have."""
+async def test_aggregate_of_an_overflowing_sum_is_refused(serve: Serve) -> None:
+    """JSON has no infinity."""
     async with serve(Sale) as http:
         for _ in range(2):
             await http.post("/sale", json={"weight": 1.7e308})
@@ -141,8 +141,8 @@ async def test_a_sum_beyond_a_float_is_told(serve: Serve) -> None:
         ("note=1", "note"),
     ],
 )
-async def test_what_cannot_be_asked_is_refused_by_name(query: str, field: str) -> None:
-    """With 400, and the parameter."""
+async def test_aggregate_with_an_invalid_parameter_is_400(query: str, field: str) -> None:
+    """The message names the parameter."""
     crud = AutoCRUD(storage_factory=MemoryStorageFactory())
     crud.add_model(Sale)
     app = FastAPI()
@@ -152,8 +152,8 @@ async def test_what_cannot_be_asked_is_refused_by_name(query: str, field: str) -
         assert (response.status_code, response.json()["errors"][0]["field"]) == (400, field), response.text
 
 
-async def test_a_cursor_belongs_to_its_groups(serve: Serve) -> None:
-    """With other keys, metrics or filters it is refused."""
+async def test_aggregate_cursor_of_another_query_is_refused(serve: Serve) -> None:
+    """Try other keys, metrics and filters."""
     async with serve(Sale) as http:
         for sale in SALES:
             await http.post("/sale", json=sale)

@@ -1,4 +1,4 @@
-"""How a blob is read over HTTP: ranges, conditions, headers, damage, links."""
+"""Blob downloads over HTTP: ranges, conditions, headers, damage, links."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ FILE_ID = sha256(LETTERS).hexdigest()
 
 @pytest.fixture
 async def http(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of `Album`s."""
+    """Yield a client of `Album`s."""
     async with serve(Album) as client:
         yield client
 
@@ -34,7 +34,7 @@ async def _letters(http: httpx.AsyncClient, **fields: str) -> str:
     return f"{await album(http, cover={**reference, **fields})}/blobs/{FILE_ID}"
 
 
-async def test_headers_say_what_it_is_and_that_no_page_shows_it(http: httpx.AsyncClient) -> None:
+async def test_download_headers_have_type_name_and_no_display(http: httpx.AsyncClient) -> None:
     """Type and name are those of the reference."""
     url = await _letters(http, content_type="text/html", filename='a "ü".html')
     for response in (await http.get(url), await http.head(url)):
@@ -50,8 +50,8 @@ async def test_headers_say_what_it_is_and_that_no_page_shows_it(http: httpx.Asyn
         assert response.content == (b"" if response.request.method == "HEAD" else LETTERS)
 
 
-async def test_one_range(http: httpx.AsyncClient) -> None:
-    """206, with the place of the bytes."""
+async def test_single_range_is_206(http: httpx.AsyncClient) -> None:
+    """The answer has the place of the bytes."""
     url = await _letters(http)
     for asked, start, end in (
         ("0-0", 0, 1), ("0-4", 0, 5), ("20-", 20, 26), ("-3", 23, 26), ("-99", 0, 26), ("24-99", 24, 26), (" 1-2", 1, 3)
@@ -61,8 +61,8 @@ async def test_one_range(http: httpx.AsyncClient) -> None:
         assert response.headers["content-range"] == f"bytes {start}-{end - 1}/26"
 
 
-async def test_several_ranges(http: httpx.AsyncClient) -> None:
-    """As parts of one answer; those that overlap are joined, those beyond the end left out."""
+async def test_several_ranges_are_multipart(http: httpx.AsyncClient) -> None:
+    """Overlapping ranges are joined, and unsatisfiable ones are left out."""
     url = await _letters(http)
     for asked, expected in (
         ("0-1,-2", ["ab", "yz"]),
@@ -78,8 +78,8 @@ async def test_several_ranges(http: httpx.AsyncClient) -> None:
         assert [part.get_payload() for part in parts if isinstance(part, EmailMessage)] == expected
 
 
-async def test_ranges_that_cannot_be_had(http: httpx.AsyncClient) -> None:
-    """Beyond the end is 416; what is no range of bytes is ignored."""
+async def test_unsatisfiable_range_is_416(http: httpx.AsyncClient) -> None:
+    """A malformed range is ignored."""
     url = await _letters(http)
     for asked in ("26-", "99-100,50-", "-0"):
         response = await http.get(url, headers={"Range": f"bytes={asked}"})
@@ -89,8 +89,8 @@ async def test_ranges_that_cannot_be_had(http: httpx.AsyncClient) -> None:
         assert (response.status_code, response.content) == (200, LETTERS)
 
 
-async def test_conditions(http: httpx.AsyncClient) -> None:
-    """By tag and by date; a range of what may have changed is all of it."""
+async def test_conditional_download_compares_tag_and_date(http: httpx.AsyncClient) -> None:
+    """A range of a changed blob returns all of it."""
     url = await _letters(http)
     date = (await http.get(url)).headers["last-modified"]
     old = "Mon, 05 Jan 2026 00:00:00 GMT"
@@ -125,8 +125,8 @@ def _damage(path: Path, at: int) -> None:
     file.write_bytes(content)
 
 
-async def test_a_damaged_blob_never_passes_for_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A short one is 500; a long one ends before its end, and the log says why."""
+async def test_damaged_blob_never_looks_complete(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A short blob is 500. A long one ends early, and the log says why."""
     async with serving(_disk_app(tmp_path)) as http:
         url = await _letters(http)
         _damage(tmp_path, 3)
@@ -143,8 +143,8 @@ async def test_a_damaged_blob_never_passes_for_whole(tmp_path: Path, caplog: pyt
         assert "ends early" in caplog.text
 
 
-async def test_a_link_to_the_bucket_where_that_is_allowed(tmp_path: Path) -> None:
-    """It works without credentials, under the same name; else the bytes come from here."""
+async def test_redirect_to_the_bucket_works_if_configured(tmp_path: Path) -> None:
+    """The URL works without credentials. Otherwise the service sends the bytes."""
     for seconds, status in ((60, 307), (0, 200)):
         crud, app = AutoCRUD(storage_factory=s3_factory(tmp_path), redirect_seconds=seconds), FastAPI()
         crud.add_model(Album)

@@ -1,4 +1,4 @@
-"""Bytes in, bytes out: uploads, references and limits, on each backend."""
+"""Blobs over HTTP: uploads, references and limits, on each backend."""
 
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -17,13 +17,13 @@ HELLO_ID = sha256(HELLO).hexdigest()
 
 @pytest.fixture
 async def http(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of `Album`s, with blobs of up to 20 MB."""
+    """Yield a client of `Album`s with blobs of up to 20 MB."""
     async with serve(Album, service={"max_blob_bytes": 20_000_000}) as client:
         yield client
 
 
-async def test_the_body_is_a_file_or_a_form_has_one(http: httpx.AsyncClient) -> None:
-    """Both are stored once, and known by their hash; the reference says what the client said."""
+async def test_upload_accepts_a_body_or_a_form(http: httpx.AsyncClient) -> None:
+    """Both store the bytes once, under their hash."""
     raw = await http.post("/album/blobs?filename=a.txt", content=HELLO, headers={"Content-Type": "text/plain"})
     assert raw.status_code == 201
     assert raw.json() == {"file_id": HELLO_ID, "size": 11, "content_type": "text/plain", "filename": "a.txt"}
@@ -40,8 +40,8 @@ FORM = "multipart/form-data; boundary=b"
 _PART = b'--b\r\nContent-Disposition: form-data; name="a"; filename="f"\r\n\r\nx\r\n'
 
 
-async def test_what_is_no_file_is_refused(http: httpx.AsyncClient) -> None:
-    """And nothing is stored: the bytes are not known afterwards."""
+async def test_upload_without_a_file_is_refused(http: httpx.AsyncClient) -> None:
+    """Nothing is stored."""
     for content, kind in (
         (b"x", "multipart/form-data"),
         (b"x", FORM),
@@ -56,8 +56,8 @@ async def test_what_is_no_file_is_refused(http: httpx.AsyncClient) -> None:
     assert unknown.status_code == 422
 
 
-async def test_large_ones_come_and_go_in_pieces(http: httpx.AsyncClient) -> None:
-    """Over several parts of an object store."""
+async def test_large_blob_is_transferred_in_parts(http: httpx.AsyncClient) -> None:
+    """Use several parts of the object store."""
     content = b"".join(bytes([number]) * 1_000_000 for number in range(18))
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -72,8 +72,8 @@ async def test_large_ones_come_and_go_in_pieces(http: httpx.AsyncClient) -> None
     assert (part.status_code, part.content) == (206, content[5999999:12000002])
 
 
-async def test_an_upload_past_the_limit_ends_at_the_limit(serve: Serve) -> None:
-    """Whether the client announces it, or only sends it."""
+async def test_upload_over_the_limit_is_413(serve: Serve) -> None:
+    """With an announced length and without."""
     taken = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -92,8 +92,8 @@ async def test_an_upload_past_the_limit_ends_at_the_limit(serve: Serve) -> None:
         assert (await http.post("/album/blobs", files={"file": b"x" * 100_000})).status_code == 201
 
 
-async def test_small_ones_come_inline(http: httpx.AsyncClient) -> None:
-    """In a field, a list, a nested model and a mapping; what is stored is the reference."""
+async def test_inline_data_is_stored_as_a_blob(http: httpx.AsyncClient) -> None:
+    """In a field, a list, a nested model and a mapping."""
     data = b64encode(HELLO).decode()
     fields: dict[str, Any] = {
         "cover": {"data": data, "content_type": "text/plain", "filename": "hello.txt"},
@@ -130,16 +130,16 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_references_are_checked(http: httpx.AsyncClient) -> None:
-    """What is not known, not allowed or not a reference is 422, with the path of it."""
+async def test_invalid_blob_reference_is_422(http: httpx.AsyncClient) -> None:
+    """The error names the path."""
     for fields, field in REFUSED:
         response = await http.post("/album", json=fields)
         assert response.status_code == 422, fields
         assert [error["field"] for error in response.json()["errors"]] == [field]
 
 
-async def test_limits_hold_for_what_was_uploaded(http: httpx.AsyncClient) -> None:
-    """By the size that it has, not the one that the client says."""
+async def test_limits_apply_to_the_uploaded_size(http: httpx.AsyncClient) -> None:
+    """The client's size does not count."""
     large = await uploaded(http, b"x" * 1001, "image/png")
     for size in (None, 5):
         named = {**large, "size": size}
@@ -153,8 +153,8 @@ async def test_limits_hold_for_what_was_uploaded(http: httpx.AsyncClient) -> Non
     assert patched.status_code == 422
 
 
-async def test_a_blob_is_read_through_its_resource_alone(http: httpx.AsyncClient) -> None:
-    """Through any of its revisions; after its purge it is nobody's, and gone."""
+async def test_blob_is_read_only_through_its_resource(http: httpx.AsyncClient) -> None:
+    """Through any revision. A purge erases it."""
     reference = await uploaded(http, HELLO)
     with_it, without_it = await album(http, cover=reference), await album(http)
     assert (await http.put(with_it, json={"title": "later"})).status_code == 200
@@ -170,8 +170,8 @@ async def test_a_blob_is_read_through_its_resource_alone(http: httpx.AsyncClient
     assert (await http.get(f"{again}/blobs/{HELLO_ID}")).content == HELLO
 
 
-async def test_a_blob_outlives_one_of_two_that_refer_to_it(http: httpx.AsyncClient) -> None:
-    """It goes with the last."""
+async def test_blob_stays_until_its_last_reference(http: httpx.AsyncClient) -> None:
+    """Purge one of two referring resources, then the other."""
     reference = await uploaded(http, HELLO)
     one, two = await album(http, cover=reference), await album(http, pages=[reference])
     await http.delete(f"{one}/permanently")
@@ -180,7 +180,7 @@ async def test_a_blob_outlives_one_of_two_that_refer_to_it(http: httpx.AsyncClie
     assert (await http.post("/album", json={"cover": reference})).status_code == 422
 
 
-async def test_models_without_binary_fields_have_no_such_routes(serve: Serve) -> None:
-    """There would be nothing to refer to what is uploaded."""
+async def test_model_without_binary_fields_has_no_blob_routes(serve: Serve) -> None:
+    """No field could refer to an upload."""
     async with serve() as http:
         assert (await http.post("/book/blobs", content=b"x")).status_code == 405

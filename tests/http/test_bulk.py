@@ -1,4 +1,4 @@
-"""Bulk operations over HTTP, on each backend: a result for each, in order; or all of them, or none."""
+"""Bulk writes over HTTP, on each backend."""
 
 import asyncio
 import json
@@ -18,12 +18,12 @@ Operation = dict[str, Any]
 
 
 def ndjson(*operations: Any) -> bytes:
-    """A line for each; what is text already, as it is."""
+    """Return operations as lines. A text stays unchanged."""
     return b"\n".join(item.encode() if isinstance(item, str) else json.dumps(item).encode() for item in operations)
 
 
 async def bulk(http: httpx.AsyncClient, *operations: Any, **query: Any) -> list[dict[str, Any]]:
-    """What each operation came to."""
+    """Send operations and return the results."""
     response = await http.post("/book/bulk", content=ndjson(*operations), headers=LINES, params=query)
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "application/x-ndjson"
@@ -33,14 +33,14 @@ async def bulk(http: httpx.AsyncClient, *operations: Any, **query: Any) -> list[
 
 
 def create(title: str = "Emma", **more: Any) -> Operation:
-    """A creation; `id` and other members beside the data begin with an underscore."""
+    """Return a create operation; names with an underscore are members beside the data."""
     members = {name[1:]: value for name, value in more.items() if name[0] == "_"}
     fields = {name: value for name, value in more.items() if name[0] != "_"}
     return {"op": "create", **members, "data": {"title": title, **fields}}
 
 
-async def test_each_operation_is_done_in_order_and_has_its_result(serve: Serve) -> None:
-    """With the status that it would have had alone; operations on one resource see those before them."""
+async def test_bulk_returns_a_result_per_operation_in_order(serve: Serve) -> None:
+    """Each has its own status and sees the operations before it."""
     async with serve() as http:
         results = await bulk(
             http,
@@ -70,8 +70,8 @@ async def test_each_operation_is_done_in_order_and_has_its_result(serve: Serve) 
         assert len((await http.get("/book/a/revisions")).json()["items"]) == 4
 
 
-async def test_4_preconditions_hold_for_each_operation(serve: Serve) -> None:
-    """`if_match` is an ETag as it was answered, `if_none_match` creates; 412 brings the one that would fit."""
+async def test_4_bulk_checks_preconditions_per_operation(serve: Serve) -> None:
+    """412 has the current tag."""
     async with serve() as http:
         (first,) = await bulk(http, create(_id="a"))
         results = await bulk(
@@ -90,8 +90,8 @@ async def test_4_preconditions_hold_for_each_operation(serve: Serve) -> None:
         assert results[4]["etag"] == results[3]["etag"]
 
 
-async def test_a_json_body_is_answered_as_a_whole(serve: Serve) -> None:
-    """With the numbers of what succeeded and what failed; minimal, only with the failures."""
+async def test_bulk_of_json_is_answered_with_totals(serve: Serve) -> None:
+    """With `Prefer: return=minimal` only failures are listed."""
     asked = [create(_id="a"), create(""), {"op": "delete", "id": "a"}]
     async with serve() as http:
         response = await http.post("/book/bulk", json={"operations": asked})
@@ -109,8 +109,8 @@ async def test_a_json_body_is_answered_as_a_whole(serve: Serve) -> None:
         assert (await http.post("/book/bulk", json=[])).json() == {"items": [], "succeeded": 0, "failed": 0}
 
 
-async def test_2_an_atomic_request_is_done_as_a_whole_or_not_at_all(serve: Serve) -> None:
-    """A refusal is 409, tells of each operation, and nothing is left of any; chains on one resource are planned."""
+async def test_2_atomic_bulk_applies_all_or_nothing(serve: Serve) -> None:
+    """A refusal is 409 and lists each operation."""
     async with serve() as http:
         await bulk(http, create(_id="old", isbn="1"))
         good = [
@@ -141,8 +141,8 @@ async def test_2_an_atomic_request_is_done_as_a_whole_or_not_at_all(serve: Serve
         assert (await http.get("/book/new")).status_code == 410
 
 
-async def test_what_is_no_operation_hurts_none_of_the_others(serve: Serve) -> None:
-    """Bad lines, unknown members, wrong types, lines that are too long or hold no JSON."""
+async def test_invalid_operation_does_not_affect_others(serve: Serve) -> None:
+    """Bad lines, unknown members, wrong types, and lines over the limit."""
     bad: list[tuple[Any, int]] = [
         ("not json", 400),
         ("{", 400),
@@ -193,8 +193,8 @@ DATA = (
 
 
 @pytest.mark.parametrize("data", DATA)
-async def test_data_is_judged_as_a_post_of_it_would_be(data: str) -> None:
-    """Accepted or refused alike, with the same words, and stored as the same bytes; also from a JSON array."""
+async def test_bulk_validates_data_like_a_post(data: str) -> None:
+    """Equal messages and equal stored bytes, also from a JSON array."""
     crud, app = AutoCRUD(storage_factory=MemoryStorageFactory()), FastAPI()
     crud.add_model(Book)
     crud.apply(app)
@@ -211,8 +211,8 @@ async def test_data_is_judged_as_a_post_of_it_would_be(data: str) -> None:
                 assert (await http.get(f"/book/{result['id']}")).json()["data"] == posted.json()["data"]
 
 
-async def test_a_model_that_requires_preconditions_requires_them_of_each(serve: Serve) -> None:
-    """428 for a change without `if_match`; creations need none."""
+async def test_bulk_requires_preconditions_per_operation(serve: Serve) -> None:
+    """A change without `if_match` is 428. A create needs none."""
     async with serve(require_if_match=True) as http:
         results = await bulk(
             http,
@@ -225,8 +225,8 @@ async def test_a_model_that_requires_preconditions_requires_them_of_each(serve: 
         assert [result["status"] for result in results] == [201, 428, 428, 200, 201]
 
 
-async def test_lines_are_done_whatever_the_pieces_they_arrive_in(serve: Serve) -> None:
-    """Cut anywhere, with blank lines and without a last line feed; each has its result, in order."""
+async def test_bulk_lines_in_any_pieces_are_applied(serve: Serve) -> None:
+    """Cut anywhere, with blank lines, without a last line feed."""
     count = 2000
 
     async def body() -> AsyncIterator[bytes]:
@@ -247,8 +247,8 @@ async def test_lines_are_done_whatever_the_pieces_they_arrive_in(serve: Serve) -
         assert [item["data"]["year"] for item in page["items"]] == [count - 1, count - 2, count - 3]
 
 
-async def test_operations_of_several_requests_pass_each_other(serve: Serve) -> None:
-    """Four requests that each patch the same resources: no update is lost, none is refused."""
+async def test_concurrent_bulk_patches_lose_no_update(serve: Serve) -> None:
+    """Four requests patch the same resources."""
 
     async with serve() as http:
         await bulk(http, *(create(_id=f"r{number}", year=0) for number in range(5)))

@@ -1,4 +1,4 @@
-"""Deleting and restoring by filters, on each backend."""
+"""Deletes and restores by filter, on each backend."""
 
 import httpx
 
@@ -6,20 +6,20 @@ from tests.http.conftest import Book, Serve, created
 
 
 async def fill(http: httpx.AsyncClient) -> None:
-    """Books of three years."""
+    """Create books of three years."""
     operations = [{"op": "create", "data": {"title": f"b{n}", "year": 1800 + n % 3, "isbn": str(n)}} for n in range(30)]
     response = await http.post("/book/bulk", json=operations)
     assert response.json()["succeeded"] == 30
 
 
 async def count(http: httpx.AsyncClient, **query: str) -> int:
-    """How many there are."""
+    """Return the number of books."""
     number: int = (await http.get("/book/count", params=query)).json()["count"]
     return number
 
 
-async def test_what_a_filter_selects_goes_and_comes_back(serve: Serve) -> None:
-    """A dry run says how many; then they are deleted, and nothing else; again, and they are restored."""
+async def test_delete_by_filter_and_restore_change_matches_only(serve: Serve) -> None:
+    """A dry run only counts."""
     async with serve(max_body_bytes=100_000) as http:
         await fill(http)
         where = {"year__lte": "1801", "isbn__ne": "4"}
@@ -42,8 +42,8 @@ async def test_what_a_filter_selects_goes_and_comes_back(serve: Serve) -> None:
         assert (await count(http), await count(http, year="1800")) == (21, 9)
 
 
-async def test_without_a_filter_nothing_is_changed(serve: Serve) -> None:
-    """Neither where there is none nor where it cannot be understood; and a model may do without these routes."""
+async def test_delete_without_a_filter_is_refused(serve: Serve) -> None:
+    """Also with an invalid filter."""
     async with serve(max_body_bytes=100_000) as http:
         await fill(http)
         for query in (
@@ -60,8 +60,8 @@ async def test_without_a_filter_nothing_is_changed(serve: Serve) -> None:
         assert await count(http) == 30
 
 
-async def test_what_is_of_another_family_is_not_there(serve: Serve) -> None:
-    """Each is a family of its own."""
+async def test_by_query_routes_are_separate_families(serve: Serve) -> None:
+    """Each family can be left out."""
     async with serve(Book, routes=["create", "list", "delete"]) as http:
         assert (await http.request("DELETE", "/book", params={"year": "1"})).status_code == 405
         assert (await http.post("/book/bulk", json=[])).status_code == 405

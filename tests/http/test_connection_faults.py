@@ -1,4 +1,4 @@
-"""What only a real connection and a real process show: bytes that break off, and a death before the answer."""
+"""Faults of real connections and processes: truncated bytes, and a crash before the answer."""
 
 import signal
 import socket
@@ -18,7 +18,7 @@ MEGABYTE = 1024 * 1024
 
 
 def settings(backend: str) -> dict[str, Any]:
-    """A place of its own on a backend."""
+    """Return settings for the test's own place on a backend."""
     name = f"wire_{uuid4().hex[:8]}"
     if backend == "disk":
         return {"storage": "disk"}
@@ -28,8 +28,8 @@ def settings(backend: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("backend", ["disk", "s3", "postgres"])
-def test_a_creation_that_was_committed_and_never_answered_is_not_made_twice(backend: str, tmp_path: Path) -> None:
-    """The repetition gets what the dead process would have answered."""
+def test_repeated_create_after_a_crash_creates_nothing(backend: str, tmp_path: Path) -> None:
+    """The repetition gets the answer of the dead process."""
     options = settings(backend) | {"models": "tests.http.crash_models"}
     body, key = {"title": "The Third Man"}, {"Idempotency-Key": "once"}
     with service(tmp_path, **options) as running:
@@ -48,8 +48,8 @@ def test_a_creation_that_was_committed_and_never_answered_is_not_made_twice(back
         assert http.post("/movie", json={"title": "Another"}, headers=key).status_code == 422
 
 
-def test_an_upload_past_the_limit_ends_at_the_limit(tmp_path: Path) -> None:
-    """The answer comes while the client still sends, and the connection is closed; nothing is left."""
+def test_upload_over_the_limit_closes_the_connection(tmp_path: Path) -> None:
+    """The answer arrives while the client sends, and nothing is stored."""
     with service(tmp_path, max_blob_bytes=MEGABYTE) as running:
         with socket.create_connection(("127.0.0.1", int(running.base.rpartition(":")[2])), timeout=60) as connection:
             connection.sendall(b"POST /document/blobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -63,14 +63,14 @@ def test_an_upload_past_the_limit_ends_at_the_limit(tmp_path: Path) -> None:
 
 
 def _document(http: httpx.Client, content: bytes) -> tuple[str, dict[str, Any]]:
-    """Upload bytes, and refer to them; where they can be read, and the reference."""
+    """Upload a blob, refer to it, and return its URL and reference."""
     reference = http.post("/document/blobs", content=content).json()
     made = http.post("/document", json={"title": "t", "attachments": [reference]})
     return f"{made.headers['location']}/blobs/{reference['file_id']}", reference
 
 
-def test_a_damaged_blob_breaks_off(tmp_path: Path) -> None:
-    """The client sees that it did not get all; the service lives on, and says what is damaged."""
+def test_damaged_blob_ends_the_connection(tmp_path: Path) -> None:
+    """The client sees a truncated answer, and the log names the damage."""
     with service(tmp_path) as running, httpx.Client(base_url=running.base, timeout=60) as http:
         url, reference = _document(http, b"x" * 5 * MEGABYTE)
         (stored,) = [path for path in tmp_path.glob("data/document/blobs/*/*") if path.is_file()]
@@ -83,8 +83,8 @@ def test_a_damaged_blob_breaks_off(tmp_path: Path) -> None:
         assert f"The blob {reference['file_id']}" in running.log.read_text()
 
 
-def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Neither half an upload, nor a connection that is waited for."""
+def test_disconnected_upload_leaves_nothing(tmp_path: Path) -> None:
+    """Neither half an upload nor an open connection."""
     with service(tmp_path) as running, httpx.Client(base_url=running.base, timeout=60) as http:
         with socket.create_connection(("127.0.0.1", int(running.base.rpartition(":")[2]))) as connection:
             connection.sendall(b"POST /document/blobs HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n")
@@ -100,8 +100,8 @@ def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", ["disk", "s3"])
-def test_an_upload_goes_on_after_a_kill(backend: str, tmp_path: Path) -> None:
-    """What has arrived before it is there after it, and the whole is what was sent."""
+def test_upload_continues_after_a_kill(backend: str, tmp_path: Path) -> None:
+    """Stored parts survive, and the blob is complete."""
     options = settings(backend)
     content = bytes(range(256)) * 40_000
     with service(tmp_path, **options) as running, httpx.Client(base_url=running.base, timeout=60) as http:

@@ -1,4 +1,4 @@
-"""Drafts, which are edited in place, and retentions, which give up what is old, on each backend."""
+"""Drafts and retentions, on each backend."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -28,8 +28,8 @@ def _state(response: httpx.Response) -> tuple[Any, ...]:
     return body["data"]["year"], meta["total_revision_count"], meta["version"], meta["status"]
 
 
-async def test_a_draft_is_edited_in_place(serve: Serve) -> None:
-    """By PUT and by PATCH; its number and its beginning stay, the version moves on, and what was is still there."""
+async def test_draft_is_edited_in_place(serve: Serve) -> None:
+    """By PUT and PATCH. Number and creation time stay, the version ascends, and earlier states are readable."""
     async with serve(default_status=RevisionStatus.draft) as http:
         first = await created(http, year=1)
         location, body = first.headers["location"], first.json()
@@ -49,8 +49,8 @@ async def test_a_draft_is_edited_in_place(serve: Serve) -> None:
         assert _state(await _put(http, location, 4)) == (4, 2, 4, "draft")
 
 
-async def test_a_stable_one_is_not(http: httpx.AsyncClient) -> None:
-    """409, and nothing changes; the same data is no edit."""
+async def test_edit_of_a_stable_revision_is_409(http: httpx.AsyncClient) -> None:
+    """Nothing changes. Equal data is no edit."""
     response = await created(http, year=1)
     location = response.headers["location"]
     for refused in (
@@ -66,8 +66,8 @@ async def test_a_stable_one_is_not(http: httpx.AsyncClient) -> None:
         assert (await _put(http, location, 2, query)).status_code == 400
 
 
-async def test_a_revision_moves_between_draft_and_stable(http: httpx.AsyncClient) -> None:
-    """With its data, or while it is edited; a new one may begin as either."""
+async def test_status_changes_between_draft_and_stable(http: httpx.AsyncClient) -> None:
+    """With the data, or by an edit."""
     location = (await created(http, year=1)).headers["location"]
     assert _state(await _put(http, location, 1, "change_status=draft")) == (1, 1, 2, "draft")
     assert _state(await _put(http, location, 2, "mode=modify&change_status=stable")) == (2, 1, 3, "stable")
@@ -79,8 +79,8 @@ async def test_a_revision_moves_between_draft_and_stable(http: httpx.AsyncClient
     assert _state(await http.post(f"{location}/switch/1")) == (2, 2, 6, "stable")
 
 
-async def test_the_last_revisions_are_kept(serve: Serve) -> None:
-    """And never the current one given up, however old: after a switch it may be the first."""
+async def test_keep_last_prunes_older_revisions(serve: Serve) -> None:
+    """The current revision is never pruned, also after a switch."""
     async with serve(retention=Retention(keep_last=2)) as http:
         location = (await created(http, year=1)).headers["location"]
         for year in (2, 3):
@@ -102,8 +102,8 @@ def _files(folder: Path, marker: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-async def test_what_is_older_is_given_up_in_time(backend: str, tmp_path: Path) -> None:
-    """By housekeeping, also where nobody writes; the current one stays; the bytes are no longer there."""
+async def test_keep_for_prunes_expired_revisions(backend: str, tmp_path: Path) -> None:
+    """By maintenance, without a write. The current revision stays."""
     crud = AutoCRUD(storage_factory=BACKENDS[backend](tmp_path))
     crud.add_model(Book, retention=Retention(keep_for=timedelta(microseconds=1)))
     async with crud.running():

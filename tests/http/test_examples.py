@@ -1,4 +1,4 @@
-"""What the README and `examples/` show is what happens."""
+"""The README and `examples/` show real behaviour."""
 
 import importlib
 from pathlib import Path
@@ -11,8 +11,8 @@ from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import serving
 
 
-async def test_the_library_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guarded routes, a model in memory with fewer of them, and a route of its own through the manager."""
+async def test_library_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guarded routes, a model in memory with fewer routes, and a custom route."""
     monkeypatch.chdir(tmp_path)
     example = importlib.import_module("examples.library")
     async with serving(example.app) as http:
@@ -28,8 +28,8 @@ async def test_the_library_example_runs(tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "data" / "library" / "user" / "metadata.sqlite").exists()
 
 
-async def test_the_cinema_example_answers_as_the_readme_says() -> None:
-    """Bulk, filters, texts, figures, references, and the past."""
+async def test_cinema_example_answers_as_in_the_readme() -> None:
+    """Bulk, filters, texts, aggregates, references, and the past."""
     crud, app = AutoCRUD(storage_factory=MemoryStorageFactory()), FastAPI()
     importlib.import_module("examples.cinema").register(crud)
     crud.apply(app)

@@ -1,4 +1,4 @@
-"""Exports: everything out, as of one moment, on each backend."""
+"""Exports as of one moment, on each backend."""
 
 import asyncio
 from base64 import b64decode
@@ -12,8 +12,8 @@ from tests.http.conftest import Serve, created
 from tests.http.transfer_helpers import exported, history, imported, lines_of, parsed
 
 
-async def test_an_export_is_what_is_read(http: httpx.AsyncClient) -> None:
-    """A line for each resource, by ids, with the parts as they are read; filters select, and the last line ends it."""
+async def test_export_equals_reads(http: httpx.AsyncClient) -> None:
+    """A line per resource in order of id. Filters select, and the last line ends the export."""
     await history(http)
     lines = parsed(await exported(http))
     read = [(await http.get(f"/book/{line['meta']['resource_id']}")).json() for line in lines]
@@ -28,8 +28,8 @@ async def test_an_export_is_what_is_read(http: httpx.AsyncClient) -> None:
     assert (await http.get("/book/export", params={"nothing": 1})).status_code == 400
 
 
-async def test_an_exported_history_has_each_commit(http: httpx.AsyncClient) -> None:
-    """As the revisions and the states at each time are read, with what is deleted."""
+async def test_export_of_history_has_each_commit(http: httpx.AsyncClient) -> None:
+    """Equal to the revisions and past states, with deleted resources."""
     await history(http)
     lines = parsed(await exported(http, history=True))
     of_a = [line for line in lines if line["meta"]["resource_id"] == "a"]
@@ -44,8 +44,8 @@ async def test_an_exported_history_has_each_commit(http: httpx.AsyncClient) -> N
     assert ["data" in line for line in of_b] == [True, False, False, False]
 
 
-async def test_blobs_are_exported_before_what_refers_to_them(serve: Serve) -> None:
-    """Once each, in pieces of a mebibyte."""
+async def test_export_writes_blobs_before_their_referrers(serve: Serve) -> None:
+    """Once each, in pieces of 1 MiB."""
     large = bytes(range(256)) * 6000
     async with serve(Album, name="album") as http:
         cover, page = await uploaded(http, large), await uploaded(http, b"small")
@@ -64,7 +64,7 @@ Step = Callable[[], Awaitable[None]]
 
 
 async def streamed(http: httpx.AsyncClient, at_first: Step, gone: asyncio.Event) -> bytes:
-    """The body of an export, by ASGI; something happens when the first of it is there."""
+    """Return the body of an export by ASGI, and call a function after its first chunk."""
     transport = http._transport
     assert isinstance(transport, httpx.ASGITransport)
     pieces: list[bytes] = []
@@ -96,8 +96,8 @@ async def streamed(http: httpx.AsyncClient, at_first: Step, gone: asyncio.Event)
     return b"".join(pieces)
 
 
-async def test_an_export_is_of_one_moment_and_ends_with_its_client(http: httpx.AsyncClient) -> None:
-    """Others write while it goes out; and who goes away leaves nothing behind that would be used up."""
+async def test_export_shows_one_moment_and_ends_with_its_client(http: httpx.AsyncClient) -> None:
+    """Others write meanwhile. A disconnect releases every resource."""
     values = [{"id": f"r{number:03}", "data": {"title": "x" * 900, "year": number}} for number in range(900)]
     await imported(http, lines_of(*values))
     before, gone = (await http.get("/book/export")).content, asyncio.Event()

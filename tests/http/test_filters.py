@@ -1,4 +1,4 @@
-"""Filters, expressions and orders in the query string, as an HTTP client sees them, on every backend."""
+"""Filters, expressions and orders over HTTP, on each backend."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -17,7 +17,7 @@ from tests.http.conftest import Serve, serving
 
 
 class Genre(StrEnum):
-    """Of a record."""
+    """A genre."""
 
     jazz = "jazz"
     noise = "noise"
@@ -79,8 +79,8 @@ QUERIES = [
 ]
 
 
-async def test_filters_mean_what_people_guess(serve: Serve) -> None:
-    """Every query on every backend, whole and page by page; counts say the same."""
+async def test_filters_select_the_expected_resources(serve: Serve) -> None:
+    """Whole and page by page. Counts agree."""
     async with serve(Record) as http:
         for record in RECORDS:
             assert (await http.post("/record", json=record)).status_code == 201
@@ -93,7 +93,7 @@ async def test_filters_mean_what_people_guess(serve: Serve) -> None:
 
 
 async def walk(http: httpx.AsyncClient, query: str) -> list[str]:
-    """The titles, in pages of two, if the query does not say otherwise; `total` is right on each of them."""
+    """Return the titles in pages of two, unless the query has a limit. Check `total` on each page."""
     url, titles, totals = f"/record?{query}", list[str](), set[int]()
     url += "&count=exact" if "limit=1000" in query else "&count=exact&limit=2"
     cursor = ""
@@ -145,8 +145,8 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("query", "field", "says"), REFUSED)
-async def test_what_cannot_be_asked_is_refused_by_name(query: str, field: str, says: str) -> None:
-    """With 400, the parameter or the field, and what there is in its place."""
+async def test_invalid_filter_is_400_with_the_alternatives(query: str, field: str, says: str) -> None:
+    """The message names the parameter or the field."""
     crud = AutoCRUD(storage_factory=MemoryStorageFactory())
     crud.add_model(Record)
     app = FastAPI()
@@ -158,8 +158,8 @@ async def test_what_cannot_be_asked_is_refused_by_name(query: str, field: str, s
         assert says in response.json()["detail"]
 
 
-async def test_a_cursor_belongs_to_its_query_and_its_order(serve: Serve) -> None:
-    """The same question in other words is the same; another one is not, and neither is another order."""
+async def test_cursor_of_another_query_or_order_is_refused(serve: Serve) -> None:
+    """An equal query in another notation is accepted."""
     async with serve(Record) as http:
         for record in RECORDS:
             await http.post("/record", json=record)
@@ -172,8 +172,8 @@ async def test_a_cursor_belongs_to_its_query_and_its_order(serve: Serve) -> None
             assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "cursor")
 
 
-async def test_a_walk_in_any_order_is_stable_while_others_write(serve: Serve) -> None:
-    """What does not change is seen exactly once, whatever comes, goes and moves meanwhile."""
+async def test_pages_in_any_order_stay_stable_while_others_write(serve: Serve) -> None:
+    """Unchanged resources are seen exactly once."""
     async with serve(Record) as http:
         for number in range(12):
             await http.post("/record", json={"title": f"kept {number % 4}", "stock": number})
@@ -190,8 +190,8 @@ async def test_a_walk_in_any_order_is_stable_while_others_write(serve: Serve) ->
         assert seen == [number for start in range(4) for number in range(8 + start, -1, -4)]
 
 
-async def test_deleted_ones_are_found_by_asking_for_them(serve: Serve) -> None:
-    """`is_deleted=true` needs no `include_deleted`."""
+async def test_filter_by_is_deleted_includes_deleted(serve: Serve) -> None:
+    """`include_deleted` is not needed."""
     async with serve(Record) as http:
         gone = (await http.post("/record", json=RECORDS[0])).headers["location"]
         await http.post("/record", json=RECORDS[1])
@@ -201,8 +201,8 @@ async def test_deleted_ones_are_found_by_asking_for_them(serve: Serve) -> None:
         assert await walk(http, 'qb=QB["is_deleted"] == True') == ["Kind of Blue"]
 
 
-async def test_times_are_compared_as_times(serve: Serve) -> None:
-    """Whatever their offset; a date is its beginning in UTC."""
+async def test_times_compare_as_moments(serve: Serve) -> None:
+    """With any offset. A date is its beginning in UTC."""
     async with serve(Record) as http:
         created = (await http.post("/record", json=RECORDS[0])).json()["meta"]["created_time"]
         moment = datetime.fromisoformat(created)
@@ -220,8 +220,8 @@ def _document(model: type[BaseModel]) -> dict[str, Any]:
     return app.openapi()
 
 
-def test_each_filter_is_documented_with_its_type() -> None:
-    """Once for all routes, and typed."""
+def test_openapi_has_each_filter_with_its_type() -> None:
+    """Once for all routes."""
     document = _document(Record)
     shown = document["components"]["parameters"]
     for path in ("/record", "/record/count"):
@@ -239,8 +239,8 @@ def test_each_filter_is_documented_with_its_type() -> None:
     assert "note" not in by_name
 
 
-def test_no_filter_has_the_name_of_a_parameter() -> None:
-    """On none of the routes that filter, so that one name means one thing on all of them."""
+def test_no_filter_has_a_parameter_name() -> None:
+    """On any route with filters, so that a name has one meaning."""
     document = _document(Record)
     found = 0
     for methods in document["paths"].values():

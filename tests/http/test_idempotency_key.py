@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a creation that is repeated happens once, on each backend."""
+"""`Idempotency-Key`: a repeated create happens once, on each backend."""
 
 import asyncio
 from pathlib import Path
@@ -18,8 +18,8 @@ async def _post(http: httpx.AsyncClient, headers: dict[str, str] = KEY, **fields
     return await http.post("/book", json={"title": "Emma", **fields}, headers=headers)
 
 
-async def test_a_repetition_gets_the_first_answer(http: httpx.AsyncClient) -> None:
-    """Whatever became of the resource since; with another body it is 422, and another key is another resource."""
+async def test_repeated_create_gets_the_first_answer(http: httpx.AsyncClient) -> None:
+    """Also after later changes. Another body is 422."""
     first = await _post(http)
     location = first.headers["location"]
     await http.put(location, json={"title": "Persuasion"})
@@ -36,8 +36,8 @@ async def test_a_repetition_gets_the_first_answer(http: httpx.AsyncClient) -> No
     assert (await http.get("/book/count?include_deleted=true")).json()["count"] == 2
 
 
-async def test_of_many_at_one_moment_one_makes_a_resource(http: httpx.AsyncClient) -> None:
-    """And all get its answer; of two bodies under one key one wins."""
+async def test_concurrent_creates_with_one_key_create_once(http: httpx.AsyncClient) -> None:
+    """All get the same answer. Of two bodies one wins."""
     answers = await asyncio.gather(*(_post(http) for _ in range(8)))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.text for answer in answers}) == 1
@@ -47,16 +47,16 @@ async def test_of_many_at_one_moment_one_makes_a_resource(http: httpx.AsyncClien
     assert (await http.get("/book/count")).json()["count"] == 2
 
 
-async def test_a_creation_that_was_refused_leaves_its_key(http: httpx.AsyncClient) -> None:
-    """So that the client may mend it, and try again."""
+async def test_refused_create_does_not_use_its_key(http: httpx.AsyncClient) -> None:
+    """The client may correct the body and try again."""
     assert (await http.post("/book", json={"title": ""}, headers=KEY)).status_code == 422
     assert (await _post(http, {}, isbn="x")).status_code == 201
     assert (await _post(http, isbn="x")).status_code == 409
     assert (await _post(http, isbn="y")).status_code == 201
 
 
-async def test_a_key_is_its_users_own_and_is_forgotten_in_time(serve: Serve) -> None:
-    """Nobody gets the answer of somebody else, and a key that has expired is free."""
+async def test_key_belongs_to_its_user_and_expires(serve: Serve) -> None:
+    """No user gets another user's answer."""
     users = iter(["ada", "bob", "ada"])
     async with serve(service={"current_user": lambda: next(users)}) as http:
         locations = [(await _post(http)).headers["location"] for _ in range(3)]
@@ -67,8 +67,8 @@ async def test_a_key_is_its_users_own_and_is_forgotten_in_time(serve: Serve) -> 
 
 
 @pytest.mark.parametrize("backend", ["disk", "s3", "postgres"])
-async def test_the_answer_is_the_same_on_any_node_and_after_a_restart(backend: str, tmp_path: Path) -> None:
-    """The key is in the commit: whoever repeats a creation that was never answered learns what became of it."""
+async def test_repeated_create_on_another_node_gets_the_answer(backend: str, tmp_path: Path) -> None:
+    """The key is stored in the commit."""
     texts = []
     for _ in range(2):
         crud, app = AutoCRUD(storage_factory=BACKENDS[backend](tmp_path)), FastAPI()

@@ -1,4 +1,4 @@
-"""Imports: what was exported comes in, byte for byte, on each backend."""
+"""Imports restore exports byte for byte, on each backend."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -19,8 +19,8 @@ from tests.http.conftest import Book, Serve, serving
 from tests.http.transfer_helpers import exported, history, imported, lines_of, parsed
 
 
-async def test_what_is_exported_comes_back_byte_for_byte(serve: Serve) -> None:
-    """Current states and histories; again, it changes nothing; and what is imported can be written on."""
+async def test_import_restores_an_export_byte_for_byte(serve: Serve) -> None:
+    """States and histories. A second import changes nothing."""
     async with serve() as http:
         await history(http)
         whole = await exported(http, include_deleted=True), await exported(http, history=True)
@@ -42,8 +42,8 @@ async def test_what_is_exported_comes_back_byte_for_byte(serve: Serve) -> None:
             assert (await http.get(f"/{model}", params={"title": "later"})).json()["items"] == [after]
 
 
-async def test_blobs_come_back_with_what_refers_to_them(serve: Serve) -> None:
-    """They are readable; without their bytes, or with others, what refers to them is refused."""
+async def test_import_restores_blobs(serve: Serve) -> None:
+    """Without their bytes, or with other bytes, referrers are refused."""
     large = bytes(range(256)) * 6000
     async with serve(Album, name="album", max_body_bytes=8192) as http:
         cover, page = await uploaded(http, large), await uploaded(http, b"")
@@ -75,8 +75,8 @@ async def test_blobs_come_back_with_what_refers_to_them(serve: Serve) -> None:
         assert (await http.get(f"/copy/{resource_id}/blobs/{cover['file_id']}")).status_code == 404
 
 
-async def test_what_becomes_of_ids_that_are_taken(http: httpx.AsyncClient) -> None:
-    """An error, by default; else it is left out, put in the place of what is there, or appended to it."""
+async def test_import_of_a_taken_id_follows_on_duplicate(http: httpx.AsyncClient) -> None:
+    """Error by default, skip, overwrite, or new revision."""
     await history(http)
     content = await exported(http, include_deleted=True)
     told = await exported(http, history=True)
@@ -121,8 +121,8 @@ async def test_what_becomes_of_ids_that_are_taken(http: httpx.AsyncClient) -> No
     assert (await http.post("/book/import", json={})).status_code == 415
 
 
-async def test_lines_by_hand_make_new_resources(http: httpx.AsyncClient) -> None:
-    """Data alone, or with an id; what is there as it should be is unchanged, and a unique value is refused."""
+async def test_import_of_bare_data_creates_resources(http: httpx.AsyncClient) -> None:
+    """With an id and without. Equal data is unchanged, and a unique value is refused."""
     same = {"title": "b", "isbn": "1"}
     body = lines_of({"data": {"title": "a"}}, {"id": "b", "data": same}, {"data": {"title": "c", "isbn": "1"}})
     counts, (refusal,) = await imported(http, body + b"\r\n\n")
@@ -137,8 +137,8 @@ async def test_lines_by_hand_make_new_resources(http: httpx.AsyncClient) -> None
     assert (await http.get("/book/b")).json()["data"]["title"] == "y"
 
 
-async def test_an_import_goes_on_where_it_was_cut_off(http: httpx.AsyncClient) -> None:
-    """By sending all of it again, or from the line on that the answer names; a body that breaks off loses nothing."""
+async def test_interrupted_import_continues(http: httpx.AsyncClient) -> None:
+    """By sending everything again, or from a line. A truncated body loses nothing."""
     values = [{"id": f"r{number:04}", "data": {"title": str(number)}} for number in range(2200)]
     body = lines_of(*values)
     half = len(body) // 2 + 7
@@ -158,8 +158,8 @@ async def test_an_import_goes_on_where_it_was_cut_off(http: httpx.AsyncClient) -
     assert (await imported(http, b"", start=7))[0] == {"end": True, "line": 7}
 
 
-async def test_an_outage_ends_an_import_and_says_where_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What came before it is durable, and the last line has the number to start from."""
+async def test_outage_ends_an_import_with_its_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Earlier lines are durable, and the last line has the number to continue from."""
     storage = MemoryStorageFactory().build(ModelSpec(Book))
     crud, app = AutoCRUD(), FastAPI()
     crud.add_model(Book, storage=storage)
@@ -192,8 +192,8 @@ class Person(BaseModel):
     name: str
 
 
-async def test_what_is_imported_refers_only_to_what_is_there() -> None:
-    """Or comes with it; and an export may be filtered through a reference."""
+async def test_import_of_a_dangling_reference_is_refused() -> None:
+    """Unless the target comes with it. An export may filter through references."""
     crud, app = AutoCRUD(storage_factory=MemoryStorageFactory()), FastAPI()
     for model in (Film, Person):
         crud.add_model(model)

@@ -1,4 +1,4 @@
-"""Lines that are wrong: each is refused, and does no harm."""
+"""Invalid import lines are refused without harm."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.http.transfer_helpers import changed, exported, history, imported, li
 
 
 def hostile(good: Any) -> list[tuple[str, Any]]:
-    """Lines that are wrong, each with what it is refused for."""
+    """Return invalid lines, each with the expected error."""
     resource_id, late = good["meta"]["resource_id"], "2999-01-01T00:00:00Z"
     data, blob = {"title": "x"}, {"file_id": "0" * 64, "size": 1}
     malformed = [b"{", b"nonsense", b"\xff\xfe"]
@@ -53,8 +53,8 @@ def hostile(good: Any) -> list[tuple[str, Any]]:
     ]
 
 
-async def test_hostile_lines_are_refused_one_by_one(serve: Serve) -> None:
-    """Each for what is wrong with it, and nothing of it is stored."""
+async def test_invalid_lines_are_refused_one_by_one(serve: Serve) -> None:
+    """Nothing of them is stored."""
     async with serve() as http:
         await created(http, title="x")
         (good,) = parsed(await exported(http))
@@ -72,8 +72,8 @@ async def test_hostile_lines_are_refused_one_by_one(serve: Serve) -> None:
         assert parsed(await exported(http)) == [good]
 
 
-async def test_commits_that_do_not_follow_are_refused_with_those_behind_them(http: httpx.AsyncClient) -> None:
-    """Times that go back, versions that are missing, revisions that are not the next: what is before them stays."""
+async def test_invalid_commit_is_refused_with_later_commits(http: httpx.AsyncClient) -> None:
+    """Earlier commits stay."""
     await history(http)
     lines = [line for line in parsed(await exported(http, history=True)) if line["meta"]["resource_id"] == "a"]
     await http.delete("/book/a/permanently")

@@ -1,4 +1,4 @@
-"""AutoCRUD in somebody's own application."""
+"""AutoCRUD as a library in an application."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,14 +25,14 @@ class Note(BaseModel):
 
 
 def memory_crud() -> AutoCRUD:
-    """A registry with the one model `Book`."""
+    """Return a registry with the model `Book` in memory."""
     crud = AutoCRUD(storage_factory=MemoryStorageFactory())
     crud.add_model(Book)
     return crud
 
 
-async def test_the_lifespan_of_the_application_stays() -> None:
-    """Its own start and stop run inside of the storages', with its state."""
+async def test_lifespan_of_the_application_stays() -> None:
+    """The application starts and stops while the storages are open."""
     told: list[str] = []
 
     class Telling(MemoryStorageFactory):
@@ -58,8 +58,8 @@ async def test_the_lifespan_of_the_application_stays() -> None:
     assert told == ["storage opens", "app starts", "serving", "app stops", "storage closes"]
 
 
-async def test_each_model_may_have_its_own_storage(tmp_path: Path) -> None:
-    """A factory, or a storage already built; models that share a factory share one."""
+async def test_model_may_have_its_own_storage(tmp_path: Path) -> None:
+    """A factory or a storage. Models of one factory share it."""
     opened: list[str] = []
 
     class Counting(DiskStorageFactory):
@@ -86,8 +86,8 @@ async def test_each_model_may_have_its_own_storage(tmp_path: Path) -> None:
     assert (tmp_path / "aside" / "aside" / "metadata.sqlite").exists()
 
 
-async def test_a_data_directory_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
-    """Loudly, at start-up, by name."""
+async def test_unwritable_data_directory_refuses_the_start(tmp_path: Path) -> None:
+    """The error names the directory."""
     (tmp_path / "file").touch()
     crud = AutoCRUD(storage_factory=DiskStorageFactory(tmp_path / "file"))
     crud.add_model(Book)
@@ -98,8 +98,8 @@ async def test_a_data_directory_that_cannot_be_written_stops_the_start(tmp_path:
             pass
 
 
-async def test_a_storage_that_fails_to_open_closes_the_others() -> None:
-    """Nothing is left open behind a start that failed."""
+async def test_failed_start_closes_opened_storages() -> None:
+    """No storage stays open."""
     closed: list[str] = []
 
     class Failing(MemoryStorageFactory):
@@ -125,8 +125,8 @@ async def test_a_storage_that_fails_to_open_closes_the_others() -> None:
     assert closed == ["closed"]
 
 
-def test_wrong_use_is_refused_at_once() -> None:
-    """Two models of one name, no storage, unknown families, changes after apply."""
+def test_wrong_use_raises_configuration_error() -> None:
+    """Two equal names, no storage, unknown families, changes after apply."""
     crud = memory_crud()
     with pytest.raises(ConfigurationError, match="the name 'book' is taken by another model"):
         crud.add_model(Book)
@@ -147,8 +147,8 @@ def test_wrong_use_is_refused_at_once() -> None:
         crud.manager("nobody")
 
 
-async def test_a_field_of_a_parameters_name_is_asked_for_by_an_operator() -> None:
-    """`?limit=` has one meaning, on every route that filters."""
+async def test_field_with_a_parameter_name_needs_an_operator() -> None:
+    """`?limit=` has one meaning on every route with filters."""
 
     class Quota(BaseModel):
         limit: int = 0
@@ -165,8 +165,8 @@ async def test_a_field_of_a_parameters_name_is_asked_for_by_an_operator() -> Non
         assert (await http.get("/quota/count?limit=2")).status_code == 400
 
 
-async def test_families_that_are_not_wanted_do_not_exist() -> None:
-    """Neither as routes nor in OpenAPI."""
+async def test_omitted_families_have_no_routes() -> None:
+    """They are not in OpenAPI either."""
     crud = AutoCRUD(storage_factory=MemoryStorageFactory())
     crud.add_model(Book, routes=["create", "read"])
     app = FastAPI()
@@ -181,7 +181,7 @@ async def test_families_that_are_not_wanted_do_not_exist() -> None:
 
 
 async def test_dependencies_guard_every_route_of_their_model() -> None:
-    """And no other's; the application's own guard all. What they raise is answered as the application does."""
+    """And no route of other models. Exceptions are answered by the application."""
     asked: list[str] = []
 
     async def guard(x_key: str = Header()) -> None:
@@ -206,8 +206,8 @@ async def test_dependencies_guard_every_route_of_their_model() -> None:
     assert len(asked) == len(plain) + 2
 
 
-async def test_the_applications_own_dependencies_hold_too() -> None:
-    """`FastAPI(dependencies=…)` is not gone around."""
+async def test_application_dependencies_guard_the_routes() -> None:
+    """`FastAPI(dependencies=…)` applies, too."""
 
     async def forbid() -> None:
         raise HTTPException(403)
@@ -221,8 +221,8 @@ async def test_the_applications_own_dependencies_hold_too() -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_route_of_ones_own_wins(when: str) -> None:
-    """On the same path, and on one that a parameter would swallow; before or after `apply`, also in a router."""
+async def test_custom_route_wins(when: str) -> None:
+    """On the same path and on a parameter's path, before and after `apply`, also in a router."""
     crud, app = memory_crud(), FastAPI()
 
     def add_own() -> None:
@@ -259,8 +259,8 @@ async def test_a_route_of_ones_own_wins(when: str) -> None:
     assert "get" not in paths.get("/book/{resource_id}", {})
 
 
-async def test_a_catch_all_behind_apply_hides_no_route() -> None:
-    """A mounted application, as for static files, serves what is left."""
+async def test_mounted_catch_all_hides_no_route() -> None:
+    """A mounted application serves the other paths."""
     crud, app = memory_crud(), FastAPI()
     crud.apply(app)
     app.mount("/", FastAPI())
@@ -269,7 +269,7 @@ async def test_a_catch_all_behind_apply_hides_no_route() -> None:
 
 
 async def test_two_registries_share_an_application() -> None:
-    """Each with its models; a path has one owner."""
+    """Each with its models. A path has one owner."""
     app, first, second = FastAPI(), memory_crud(), AutoCRUD(storage_factory=MemoryStorageFactory())
     second.add_model(Note)
     first.apply(app)
@@ -281,8 +281,8 @@ async def test_two_registries_share_an_application() -> None:
         memory_crud().apply(app)
 
 
-async def test_a_prefix_stands_before_every_path() -> None:
-    """Also in Location and in links."""
+async def test_prefix_precedes_every_path() -> None:
+    """Also in Location and links."""
     crud, app = memory_crud(), FastAPI()
     crud.apply(app, prefix="/v1")
     async with serving(app) as http:
@@ -292,8 +292,8 @@ async def test_a_prefix_stands_before_every_path() -> None:
         assert "</v1/book?limit=1&cursor=" in (await http.get("/v1/book?limit=1")).headers["link"]
 
 
-async def test_behind_a_proxy_locations_carry_its_path() -> None:
-    """`root_path` is what the proxy took away."""
+async def test_root_path_precedes_locations() -> None:
+    """The proxy has removed this path."""
     crud, app = memory_crud(), FastAPI()
     crud.apply(app)
     transport = httpx.ASGITransport(app, root_path="/library")
@@ -303,7 +303,7 @@ async def test_behind_a_proxy_locations_carry_its_path() -> None:
 
 
 def _operations(app: FastAPI, path: str) -> list[tuple[str, str]]:
-    """Every method and path under this one, with an id in it."""
+    """Return methods and paths below a path, with an id."""
     return [
         (method.upper(), found.replace("{resource_id}", "x"))
         for found, methods in app.openapi()["paths"].items()
@@ -312,7 +312,7 @@ def _operations(app: FastAPI, path: str) -> list[tuple[str, str]]:
     ]
 
 
-def test_the_public_names_are_where_the_readme_says() -> None:
-    """The imports of the design's table."""
+def test_public_names_have_documented_import_paths() -> None:
+    """The imports of the README."""
     assert issubclass(DiskStorageFactory, IStorageFactory)
     assert issubclass(MemoryStorageFactory, IStorageFactory)

@@ -1,4 +1,4 @@
-"""Lists and counts, as an HTTP client sees them."""
+"""Lists and counts over HTTP."""
 
 import httpx
 import pytest
@@ -10,7 +10,7 @@ from tests.http.conftest import Book, created, serving
 
 
 async def walk(http: httpx.AsyncClient, url: str) -> list[str]:
-    """The titles on all pages, by following the links."""
+    """Return the titles on all pages, by following the links."""
     titles: list[str] = []
     while True:
         response = await http.get(url)
@@ -26,8 +26,8 @@ async def walk(http: httpx.AsyncClient, url: str) -> list[str]:
         assert page["next_cursor"] in url
 
 
-async def test_lists_are_newest_first_and_paged(http: httpx.AsyncClient) -> None:
-    """Whatever the size of the page, the walk sees everything once."""
+async def test_list_is_newest_first_in_pages_of_any_size(http: httpx.AsyncClient) -> None:
+    """Each resource is seen once."""
     for number in range(7):
         await created(http, title=f"t{number}")
     expected = [f"t{number}" for number in range(6, -1, -1)]
@@ -36,8 +36,8 @@ async def test_lists_are_newest_first_and_paged(http: httpx.AsyncClient) -> None
     assert len((await http.get("/book")).json()["items"]) == 7
 
 
-async def test_a_walk_is_stable_under_inserts_and_deletes(http: httpx.AsyncClient) -> None:
-    """What comes in between neither repeats nor hides what was there."""
+async def test_pages_stay_stable_under_inserts_and_deletes(http: httpx.AsyncClient) -> None:
+    """Earlier resources are neither repeated nor hidden."""
     locations = [(await created(http, title=f"t{number}")).headers["location"] for number in range(6)]
     page = (await http.get("/book?limit=2")).json()
     await created(http, title="new")
@@ -46,8 +46,8 @@ async def test_a_walk_is_stable_under_inserts_and_deletes(http: httpx.AsyncClien
     assert [item["data"]["title"] for item in page["items"]] + rest == ["t5", "t4", "t3", "t2", "t1", "t0"]
 
 
-async def test_filters_by_index_fields(http: httpx.AsyncClient) -> None:
-    """Equality, typed; on lists and on counts, with paging."""
+async def test_filter_by_equality_selects_typed_values(http: httpx.AsyncClient) -> None:
+    """On lists and counts, in pages."""
     for title, year in [("a", 1), ("b", 2), ("a", 2), ("A", 2), ("a&b=c", None)]:
         await created(http, title=title, year=year)
     assert await walk(http, "/book?year=2&limit=1") == ["A", "a", "b"]
@@ -58,8 +58,8 @@ async def test_filters_by_index_fields(http: httpx.AsyncClient) -> None:
     assert (await http.get("/book/count")).json() == {"count": 5}
 
 
-async def test_deleted_resources_are_listed_on_request(http: httpx.AsyncClient) -> None:
-    """And counted."""
+async def test_include_deleted_lists_deleted_resources(http: httpx.AsyncClient) -> None:
+    """And counts them."""
     location = (await created(http, title="gone")).headers["location"]
     await created(http, title="there")
     await http.delete(location)
@@ -91,16 +91,16 @@ async def test_deleted_resources_are_listed_on_request(http: httpx.AsyncClient) 
         ("title'; DROP TABLE book_resources; --=x", "title'; DROP TABLE book_resources; --"),
     ],
 )
-async def test_bad_parameters_are_400_and_named(http: httpx.AsyncClient, query: str, field: str) -> None:
-    """The message says which parameter, and what it takes."""
+async def test_invalid_parameter_is_400_with_its_name(http: httpx.AsyncClient, query: str, field: str) -> None:
+    """The message has the accepted values."""
     await created(http)
     response = await http.get(f"/book?{query}")
     assert (response.status_code, response.json()["code"]) == (400, "invalid_parameter")
     assert response.json()["errors"][0]["field"] == field
 
 
-async def test_a_cursor_belongs_to_its_query(http: httpx.AsyncClient) -> None:
-    """With other filters it would skip or repeat; it is refused."""
+async def test_cursor_of_another_query_is_refused(http: httpx.AsyncClient) -> None:
+    """Other filters would skip or repeat resources."""
     for _ in range(3):
         await created(http, year=1)
     cursor = (await http.get("/book?year=1&limit=1")).json()["next_cursor"]
@@ -110,16 +110,16 @@ async def test_a_cursor_belongs_to_its_query(http: httpx.AsyncClient) -> None:
         assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "cursor")
 
 
-async def test_a_refused_filter_lists_the_index_fields(http: httpx.AsyncClient) -> None:
-    """So that the reader knows what can be asked."""
+async def test_refused_filter_lists_the_index_fields(http: httpx.AsyncClient) -> None:
+    """In the message."""
     detail = (await http.get("/book?price=1")).json()["detail"]
     assert "isbn" in detail
     assert "title" in detail
     assert "year" in detail
 
 
-async def test_a_cursor_belongs_to_its_model() -> None:
-    """Where two models have the same fields, a page of one does not go on in the other."""
+async def test_cursor_of_another_model_is_refused() -> None:
+    """Although both models have equal fields."""
     crud = AutoCRUD(storage_factory=MemoryStorageFactory())
     crud.add_model(Book)
     crud.add_model(Book, name="pamphlet")

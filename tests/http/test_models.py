@@ -1,4 +1,4 @@
-"""Whatever Pydantic can serialise can be a model, and is stored as its validators returned it."""
+"""Models of every kind that Pydantic can serialize, stored as their validators returned them."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -55,7 +55,7 @@ class Dog(BaseModel):
 
 
 class Everything(BaseModel):
-    """One field of each sort."""
+    """A model with a field of each sort."""
 
     address: Address
     others: list[Address] = Field(default_factory=list)
@@ -98,7 +98,7 @@ FULL = {
 
 
 async def test_every_sort_of_field_round_trips(serve: Serve) -> None:
-    """Nested models, unions, enums, numbers, times and containers come back as they were stored."""
+    """Nested models, unions, enums, numbers, times and containers."""
     async with serve(Everything) as http:
         response = await http.post("/everything", json=FULL)
         assert response.status_code == 201, response.text
@@ -132,8 +132,8 @@ async def test_every_sort_of_field_round_trips(serve: Serve) -> None:
         ("hour=03:04:05", 1),
     ],
 )
-async def test_equal_values_are_found_however_they_are_written(serve: Serve, query: str, found: int) -> None:
-    """Decimals by value, times by the moment, UUIDs by the number."""
+async def test_filter_finds_equal_values_in_any_notation(serve: Serve, query: str, found: int) -> None:
+    """Decimals by value, times by moment, UUIDs by number."""
     async with serve(Everything) as http:
         assert (await http.post("/everything", json=FULL)).status_code == 201
         assert len((await http.get(f"/everything?{query}")).json()["items"]) == found
@@ -162,7 +162,7 @@ class Normalised(BaseModel):
         return self
 
 
-async def test_what_is_stored_is_what_the_validators_returned(serve: Serve) -> None:
+async def test_stored_data_is_the_validated_value(serve: Serve) -> None:
     """Also in the index."""
     async with serve(Normalised) as http:
         response = await http.post("/normalised", json={"email": " Ada@Example.com ", "names": "a,b"})
@@ -182,8 +182,8 @@ class Aliased(BaseModel):
         return self.first_name.upper()
 
 
-async def test_aliases_are_the_names_that_clients_see(serve: Serve) -> None:
-    """In bodies, in answers and in filters; a manager reads it all back."""
+async def test_clients_see_aliases(serve: Serve) -> None:
+    """In bodies, answers and filters. A manager reads the data back."""
     async with serve(Aliased) as http:
         response = await http.post("/aliased", json={"firstName": "Ada", "size": 38})
         assert response.json()["data"] == {"firstName": "Ada", "euSize": 38, "shout": "ADA"}
@@ -206,24 +206,24 @@ class Song(TypedDict):
     seconds: NotRequired[int]
 
 
-async def test_dataclasses_are_models(serve: Serve) -> None:
-    """Validated, indexed and read like the others."""
+async def test_dataclass_is_a_model(serve: Serve) -> None:
+    """Validated, indexed and read like other models."""
     async with serve(Point) as http:
         assert (await http.post("/point", json={"x": 3})).json()["data"] == {"x": 3, "labels": []}
         assert len((await http.get("/point?x=3")).json()["items"]) == 1
         assert (await http.post("/point", json={"x": "far"})).status_code == 422
 
 
-async def test_typed_dicts_are_models(serve: Serve) -> None:
-    """Keys that are not required stay away."""
+async def test_typed_dict_is_a_model(serve: Serve) -> None:
+    """Optional keys stay absent."""
     async with serve(Song) as http:
         assert (await http.post("/song", json={"title": "Yes"})).json()["data"] == {"title": "Yes"}
         assert len((await http.get("/song?title=Yes")).json()["items"]) == 1
         assert (await http.post("/song", json={})).status_code == 422
 
 
-async def test_a_manager_takes_and_gives_values_of_the_model(tmp_path: Path) -> None:
-    """Without HTTP: instances and dicts in, instances out."""
+async def test_manager_takes_and_returns_model_values(tmp_path: Path) -> None:
+    """Instances and dicts in, instances out."""
     crud = AutoCRUD(storage_factory=MemoryStorageFactory())
     crud.add_model(Aliased)
     crud.add_model(Everything)
@@ -241,14 +241,14 @@ async def test_a_manager_takes_and_gives_values_of_the_model(tmp_path: Path) -> 
 
 
 def refused(model: type[Any], **options: Any) -> str:
-    """The sentence with which a model is refused."""
+    """Return the message with which a model is refused."""
     with pytest.raises(ConfigurationError) as caught:
         AutoCRUD(storage_factory=MemoryStorageFactory()).add_model(model, **options)
     return str(caught.value)
 
 
-def test_a_field_that_cannot_be_indexed_is_refused() -> None:
-    """At registration, by name."""
+def test_field_that_cannot_be_indexed_is_refused() -> None:
+    """At registration, with its name."""
 
     class Listed(BaseModel):
         codes: Annotated[list[str], Unique()] = []
@@ -261,8 +261,8 @@ def test_a_field_that_cannot_be_indexed_is_refused() -> None:
     assert "no field 'other'" in refused(Mixed, indexed_fields=["other"])
 
 
-def test_a_model_that_would_lose_data_is_refused() -> None:
-    """Excluded fields and masked secrets are not stored, so such a model is not accepted."""
+def test_model_that_would_lose_data_is_refused() -> None:
+    """Excluded fields and masked secrets would not be stored."""
 
     class Excluded(BaseModel):
         note: str = Field("", exclude=True)
@@ -282,7 +282,7 @@ def test_a_model_that_would_lose_data_is_refused() -> None:
     AutoCRUD(storage_factory=MemoryStorageFactory()).add_model(Revealed)
 
 
-def test_a_model_that_pydantic_cannot_handle_is_refused() -> None:
+def test_model_without_a_schema_is_refused() -> None:
     """With Pydantic's reason."""
 
     class Opaque:
@@ -296,8 +296,8 @@ def test_a_model_that_pydantic_cannot_handle_is_refused() -> None:
     assert "Holder cannot be a model" in refused(Holder)
 
 
-def test_names_are_checked() -> None:
-    """They become path segments, folders and tables."""
+def test_invalid_model_name_is_refused() -> None:
+    """Names become path segments, folders and tables."""
 
     class HTTPRequestLog(BaseModel):
         a: int = 0
@@ -311,7 +311,7 @@ def test_names_are_checked() -> None:
         crud.add_model(HTTPRequestLog, name="http_request_log")
 
 
-async def test_a_root_model_is_a_model(serve: Serve) -> None:
+async def test_root_model_is_a_model(serve: Serve) -> None:
     """Its JSON need not be an object."""
 
     class Tags(RootModel[list[str]]):
@@ -337,8 +337,8 @@ class Limits(BaseModel):
         ({"amount": "0e-999999"}, 201),
     ],
 )
-async def test_what_no_index_can_hold_is_refused_everywhere(serve: Serve, fields: dict[str, str], status: int) -> None:
-    """PostgreSQL's index rows are the shortest, and what does not fit there is refused by all, by name."""
+async def test_value_over_the_index_limit_is_refused(serve: Serve, fields: dict[str, str], status: int) -> None:
+    """On every backend, because PostgreSQL's index rows are the shortest."""
     async with serve(Limits) as http:
         response = await http.post("/limits", json=fields)
         assert response.status_code == status

@@ -15,14 +15,14 @@ MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
 class Address(BaseModel):
-    """Where somebody lives."""
+    """An address."""
 
     city: str | None = None
     zip: str | None = None
 
 
 class Person(BaseModel):
-    """Somebody."""
+    """A person."""
 
     name: str
     tags: list[str] = []
@@ -32,7 +32,7 @@ class Person(BaseModel):
 
 @pytest.fixture
 async def http(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of `Person`s."""
+    """Yield a client of `Person`s."""
     async with serve(Person) as client:
         yield client
 
@@ -43,8 +43,8 @@ async def _person(http: httpx.AsyncClient, **fields: Any) -> httpx.Response:
     return response
 
 
-async def test_all_six_operations(http: httpx.AsyncClient) -> None:
-    """In order, each on what those before it left; the result is a revision."""
+async def test_json_patch_applies_operations_in_order(http: httpx.AsyncClient) -> None:
+    """All six operations. The result is a revision."""
     location = (await _person(http, address={"city": "Wien"}, notes={"x/y": 1, "m~n": 2})).headers["location"]
     operations = [
         {"op": "test", "path": "/name", "value": "Ada"},
@@ -70,8 +70,8 @@ async def test_all_six_operations(http: httpx.AsyncClient) -> None:
     assert unchanged.json()["meta"]["version"] == 3
 
 
-async def test_an_operation_that_does_not_fit_stops_all(http: httpx.AsyncClient) -> None:
-    """409, with the operation's index; nothing of the patch is applied."""
+async def test_failed_operation_is_409_and_changes_nothing(http: httpx.AsyncClient) -> None:
+    """The problem has the operation's index."""
     response = await _person(http)
     ok = {"op": "replace", "path": "/name", "value": "Grace"}
     for operation in (
@@ -92,8 +92,8 @@ async def test_an_operation_that_does_not_fit_stops_all(http: httpx.AsyncClient)
     assert (await http.get(response.headers["location"])).json() == response.json()
 
 
-async def test_values_are_compared_as_json(http: httpx.AsyncClient) -> None:
-    """By RFC 6902, 4.6: numbers by value, and neither is true nor 1 the other."""
+async def test_test_operation_compares_as_json(http: httpx.AsyncClient) -> None:
+    """RFC 6902, 4.6: numbers by value; true and 1 differ."""
     location = (await _person(http, notes={"one": 1, "yes": True, "no": None})).headers["location"]
     for path, value, status in (
         ("/notes/one", 1.0, 200), ("/notes/one", True, 409), ("/notes/yes", 1, 409), ("/notes/yes", True, 200),
@@ -103,8 +103,8 @@ async def test_values_are_compared_as_json(http: httpx.AsyncClient) -> None:
         assert (await http.patch(location, json=operations, headers=OPERATIONS)).status_code == status, (path, value)
 
 
-async def test_what_is_no_patch_is_told_where(http: httpx.AsyncClient) -> None:
-    """422 where it is JSON, 400 where it is not."""
+async def test_invalid_patch_is_422_or_400(http: httpx.AsyncClient) -> None:
+    """422 for JSON, 400 for other bodies."""
     location = (await _person(http)).headers["location"]
     for operations, field in (
         ({"op": "add"}, "(body)"),
@@ -136,8 +136,8 @@ async def test_what_is_no_patch_is_told_where(http: httpx.AsyncClient) -> None:
         ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
     ],
 )
-def test_merging_is_that_of_the_appendix(before: Any, patch: Any, after: Any) -> None:
-    """RFC 7396, appendix A, as far as it is about objects."""
+def test_merge_patch_follows_the_rfc_examples(before: Any, patch: Any, after: Any) -> None:
+    """RFC 7396, appendix A, for objects."""
     from pydantic_core import to_json
 
     from autocrud.versioning.json_patch import MergePatch
@@ -145,8 +145,8 @@ def test_merging_is_that_of_the_appendix(before: Any, patch: Any, after: Any) ->
     assert MergePatch(to_json(patch)).apply(before, 1000) == after
 
 
-async def test_a_merge_patch(http: httpx.AsyncClient) -> None:
-    """Null removes, and what is removed has its default."""
+async def test_merge_patch_null_restores_the_default(http: httpx.AsyncClient) -> None:
+    """Null removes the member."""
     location = (await _person(http, address={"city": "Wien", "zip": "1010"})).headers["location"]
     patch = {"name": "Grace", "tags": None, "address": {"zip": None}, "notes": {"x": {"y": 1}}}
     response = await http.patch(location, json=patch, headers=MERGE)
@@ -155,8 +155,8 @@ async def test_a_merge_patch(http: httpx.AsyncClient) -> None:
     }  # fmt: skip
 
 
-async def test_other_media_types_are_told_which_there_are(http: httpx.AsyncClient) -> None:
-    """415, with `Accept-Patch` (RFC 5789)."""
+async def test_other_patch_type_is_415_with_accept_patch(http: httpx.AsyncClient) -> None:
+    """RFC 5789."""
     location = (await _person(http)).headers["location"]
     for kind in ("application/json", "text/plain", ""):
         refused = await http.patch(location, content=b"{}", headers={"Content-Type": kind})
@@ -164,8 +164,8 @@ async def test_other_media_types_are_told_which_there_are(http: httpx.AsyncClien
         assert refused.headers["accept-patch"] == "application/json-patch+json, application/merge-patch+json"
 
 
-async def test_the_result_is_checked_like_any_body(http: httpx.AsyncClient) -> None:
-    """And nothing is stored of what the model refuses."""
+async def test_patch_result_is_validated(http: httpx.AsyncClient) -> None:
+    """A refused result is not stored."""
     response = await _person(http)
     location = response.headers["location"]
     for patch, headers, field in (
@@ -179,8 +179,8 @@ async def test_the_result_is_checked_like_any_body(http: httpx.AsyncClient) -> N
     assert (await http.get(location)).json() == response.json()
 
 
-async def test_a_patch_is_applied_to_the_newest_state(http: httpx.AsyncClient) -> None:
-    """However many come at once: none is lost. With `If-Match` it is one state's or nobody's."""
+async def test_concurrent_patches_all_apply(http: httpx.AsyncClient) -> None:
+    """None is lost. `If-Match` binds a patch to one version."""
     location = (await _person(http)).headers["location"]
     add = [{"op": "add", "path": "/tags/-", "value": "x"}]
     answers = await asyncio.gather(*(http.patch(location, json=add, headers=OPERATIONS) for _ in range(12)))
@@ -193,8 +193,8 @@ async def test_a_patch_is_applied_to_the_newest_state(http: httpx.AsyncClient) -
     assert sorted(answer.status_code for answer in await asyncio.gather(*bound)) == [200] + [412] * 4
 
 
-async def test_a_patch_cannot_grow_without_bound(http: httpx.AsyncClient) -> None:
-    """Copies of copies end at the limit of a body."""
+async def test_patch_result_over_the_limit_is_413(http: httpx.AsyncClient) -> None:
+    """Copies of copies end at the body limit."""
     location = (await _person(http, notes={"x": "y" * 100})).headers["location"]
     bomb = [{"op": "copy", "from": "/notes", "path": f"/notes/{number}"} for number in range(30)]
     assert (await http.patch(location, json=bomb, headers=OPERATIONS)).status_code == 413

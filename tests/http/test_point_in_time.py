@@ -1,4 +1,4 @@
-"""The collection as it was, as an HTTP client sees it: `at=` on lists and counts, on each backend."""
+"""Point-in-time lists and counts over HTTP (`at=`), on each backend."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -10,15 +10,15 @@ from autocrud import OnDelete, Ref, Retention
 from tests.http.conftest import Serve, created
 
 
-async def _wrote(response: httpx.Response) -> str:
-    """The time of a write that was answered with the resource."""
+async def _time_of(response: httpx.Response) -> str:
+    """Return the time of an answered write."""
     assert response.status_code in (200, 201), response.text
     time: str = response.json()["meta"]["updated_time"]
     return time
 
 
 async def _years(http: httpx.AsyncClient, **query: Any) -> list[Any]:
-    """The years on all pages of two; every page but the last is full, and the count is theirs together."""
+    """Return the years on all pages of two. Check that pages are full and the count agrees."""
     found: list[Any] = []
     url: str | None = str(httpx.URL("/book", params={"limit": 2, "count": "exact", **query}))
     while url:
@@ -38,16 +38,16 @@ def _before(time: str) -> str:
     return (datetime.fromisoformat(time) - timedelta(microseconds=1)).isoformat()
 
 
-async def test_a_collection_is_listed_as_a_reader_would_have_seen_it(http: httpx.AsyncClient) -> None:
-    """Replaced, deleted, restored, switched and purged resources, by pages; each item as a read of it at that time."""
+async def test_list_at_a_time_equals_the_list_of_then(http: httpx.AsyncClient) -> None:
+    """Replaced, deleted, restored, switched and purged resources, in pages."""
     first = await created(http, year=1)
-    one, began = first.headers["location"], await _wrote(first)
+    one, began = first.headers["location"], await _time_of(first)
     others = [(await created(http, year=year)).headers["location"] for year in (2, 3)]
-    replaced = await _wrote(await http.put(one, json={"title": "Emma", "year": 10}))
+    replaced = await _time_of(await http.put(one, json={"title": "Emma", "year": 10}))
     await http.delete(others[0])
     gone: str = (await http.get(f"{others[0]}?include_deleted=true")).json()["meta"]["updated_time"]
-    restored = await _wrote(await http.post(f"{others[0]}/restore"))
-    switched = await _wrote(await http.post(f"{one}/switch/1"))
+    restored = await _time_of(await http.post(f"{others[0]}/restore"))
+    switched = await _time_of(await http.post(f"{one}/switch/1"))
     await created(http, year=4)
     assert await _years(http, at=_before(began)) == []
     assert await _years(http, at=began) == [1]
@@ -68,12 +68,12 @@ async def test_a_collection_is_listed_as_a_reader_would_have_seen_it(http: httpx
     assert await _years(http, at=gone) == [10]
 
 
-async def test_what_has_been_pruned_is_listed_without_its_data(serve: Serve) -> None:
-    """What is known of it stays: which revision it was, of whom, and from when."""
+async def test_list_at_a_time_has_pruned_revisions_without_data(serve: Serve) -> None:
+    """Number, author and time stay."""
     async with serve(retention=Retention(keep_last=1)) as http:
         first = await created(http, year=1)
         await http.put(first.headers["location"], json={"title": "Emma", "year": 2})
-        query = {"at": await _wrote(first)}
+        query = {"at": await _time_of(first)}
         (item,) = (await http.get("/book", params=query)).json()["items"]
         assert item == {name: part for name, part in first.json().items() if name != "data"}
         assert (await http.get("/book", params=query | {"returns": "data"})).json()["items"] == [{}]
@@ -81,20 +81,20 @@ async def test_what_has_been_pruned_is_listed_without_its_data(serve: Serve) -> 
 
 
 class Part(BaseModel):
-    """What belongs to others of its kind."""
+    """A part that belongs to other parts."""
 
     number: int
     whole: Annotated[str | None, Ref("part", on_delete=OnDelete.set_null)] = None
     spares: Annotated[list[str], Ref("part", on_delete=OnDelete.set_null)] = []
 
 
-async def test_of_what_has_been_pruned_nothing_is_expanded(serve: Serve) -> None:
-    """What it referred to went with its data; the others on the page are expanded."""
+async def test_expand_skips_pruned_revisions(serve: Serve) -> None:
+    """Other resources of the page are expanded."""
     async with serve(Part, retention=Retention(keep_last=1)) as http:
         kept = (await http.post("/part", json={"number": 1})).json()["meta"]["resource_id"]
         refers = {"whole": kept, "spares": [kept]}
         pruned = await http.post("/part", json={"number": 2, **refers})
-        at = await _wrote(await http.post("/part", json={"number": 3, **refers}))
+        at = await _time_of(await http.post("/part", json={"number": 3, **refers}))
         await http.put(pruned.headers["location"], json={"number": 4, **refers})
         query = {"at": at, "expand": "whole,spares"}
         last, second, _ = (await http.get("/part", params=query)).json()["items"]
@@ -103,9 +103,9 @@ async def test_of_what_has_been_pruned_nothing_is_expanded(serve: Serve) -> None
         assert second["expanded"] == {"whole": None, "spares": []}
 
 
-async def test_what_cannot_be_asked_of_the_past_is_400(http: httpx.AsyncClient) -> None:
-    """Filters and orders say what they need; a cursor belongs to its time; a time has an offset."""
-    times = [await _wrote(await created(http, year=year)) for year in (1, 2, 3)]
+async def test_invalid_query_of_the_past_is_400(http: httpx.AsyncClient) -> None:
+    """The message has the requirement. A cursor belongs to its time, and a time has an offset."""
+    times = [await _time_of(await created(http, year=year)) for year in (1, 2, 3)]
     at = times[2]
     for query in ("year=1", 'qb=QB["year"] == 1', "sort=year", "version__gte=1", "sort=-updated_time"):
         response = await http.get(f"/book?{query}", params={"at": at, **dict([query.split("=", 1)])})
@@ -124,12 +124,12 @@ async def test_what_cannot_be_asked_of_the_past_is_400(http: httpx.AsyncClient) 
     assert await _years(http, at="0001-01-01T00:00:00Z") == []
 
 
-async def test_the_past_of_a_temporal_model_is_filtered_and_sorted(serve: Serve) -> None:
-    """By the values of then, with all that a list of now can be asked; pages and counts go with it."""
+async def test_temporal_model_is_filtered_and_sorted_at_a_time(serve: Serve) -> None:
+    """By the values of then, in pages, with counts."""
     async with serve(temporal=True) as http:
         locations = [(await created(http, title=f"t{year}", year=year)).headers["location"] for year in (3, 1, 2)]
         before = (await http.get(locations[2])).json()["meta"]["updated_time"]
-        moved = await _wrote(await http.put(locations[0], json={"title": "new", "year": 0}))
+        moved = await _time_of(await http.put(locations[0], json={"title": "new", "year": 0}))
         await http.delete(locations[1])
         orders = {"year": [1, 2, 3], "-year": [3, 2, 1], "-title": [3, 2, 1], "version": [3, 1, 2]}
         for sort, expected in orders.items():

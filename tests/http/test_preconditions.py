@@ -12,7 +12,7 @@ Send = Callable[[dict[str, str]], Awaitable[httpx.Response]]
 
 
 def _writes(http: httpx.AsyncClient, location: str) -> dict[str, Send]:
-    """Each way to change a resource."""
+    """Return a request for each way to change a resource."""
     return {
         "put": lambda headers: http.put(location, json={"title": "New"}, headers=headers),
         "patch": lambda headers: http.patch(location, json={"title": "Newer"}, headers=headers | MERGE),
@@ -23,8 +23,8 @@ def _writes(http: httpx.AsyncClient, location: str) -> dict[str, Send]:
     }
 
 
-async def test_every_answer_with_one_resource_has_its_tag(http: httpx.AsyncClient) -> None:
-    """The same for the same state, another for another."""
+async def test_answer_with_one_resource_has_its_tag(http: httpx.AsyncClient) -> None:
+    """Equal for the same version, different for another."""
     response = await created(http)
     location, tags = response.headers["location"], [response.headers["etag"]]
     tags += [
@@ -37,8 +37,8 @@ async def test_every_answer_with_one_resource_has_its_tag(http: httpx.AsyncClien
     assert (await http.get(f"{location}?revision_id=1")).headers["etag"] == one.headers["etag"]
 
 
-async def test_what_the_client_has_is_not_sent_again(http: httpx.AsyncClient) -> None:
-    """By a list of tags, weak ones too, or by `*`; also of a revision, and of a time."""
+async def test_if_none_match_of_the_current_tag_is_304(http: httpx.AsyncClient) -> None:
+    """By a list of tags, weak tags or `*`, also of a revision and a time."""
     response = await created(http)
     location, tag = response.headers["location"], response.headers["etag"]
     for value in (tag, f'"x,y" ,W/{tag}', "*"):
@@ -54,8 +54,8 @@ async def test_what_the_client_has_is_not_sent_again(http: httpx.AsyncClient) ->
     assert (await http.get(location, headers={"If-None-Match": tag})).status_code == 200
 
 
-async def test_a_write_can_be_bound_to_a_state(http: httpx.AsyncClient) -> None:
-    """To one of several, or to any; a weak tag says too little (strong comparison), and is 412 like a stale one."""
+async def test_if_match_binds_a_write_to_versions(http: httpx.AsyncClient) -> None:
+    """A weak tag matches nothing (strong comparison) and is 412."""
     for name in ("put", "patch", "switch", "delete", "restore", "purge"):
         first = await created(http)
         location = first.headers["location"]
@@ -75,8 +75,8 @@ async def test_a_write_can_be_bound_to_a_state(http: httpx.AsyncClient) -> None:
             assert done.status_code == 204 or done.headers["etag"] != tag
 
 
-async def test_any_state_is_enough_for_a_star(http: httpx.AsyncClient) -> None:
-    """But there must be one."""
+async def test_if_match_star_needs_an_existing_resource(http: httpx.AsyncClient) -> None:
+    """Any version matches."""
     location = (await created(http)).headers["location"]
     for name in ("put", "patch", "switch", "delete", "restore", "purge"):
         done = await _writes(http, location)[name]({"If-Match": "*"})
@@ -85,8 +85,8 @@ async def test_any_state_is_enough_for_a_star(http: httpx.AsyncClient) -> None:
         assert (await _writes(http, location)[name]({"If-Match": "*"})).status_code in (404, 412), name
 
 
-async def test_of_many_that_create_under_one_id_exactly_one_does(http: httpx.AsyncClient) -> None:
-    """The others are told that it is there."""
+async def test_concurrent_creates_of_one_id_create_once(http: httpx.AsyncClient) -> None:
+    """The others get the error."""
     sent = [
         http.put("/book/chosen", json={"title": f"Emma {number}"}, headers={"If-None-Match": "*"})
         for number in range(8)
@@ -98,8 +98,8 @@ async def test_of_many_that_create_under_one_id_exactly_one_does(http: httpx.Asy
     assert (await http.get("/book/chosen")).json() == winner.json()
 
 
-async def test_a_model_may_insist_on_preconditions(serve: Serve) -> None:
-    """428 without; with one, and for creating, all is as usual."""
+async def test_required_precondition_is_428_if_missing(serve: Serve) -> None:
+    """A create and a write with a precondition are accepted."""
     async with serve(require_if_match=True) as http:
         location = (await created(http)).headers["location"]
         for name, send in _writes(http, location).items():

@@ -1,4 +1,4 @@
-"""The service as a process: started as `make run` starts it, with one worker and with several, stopped and killed."""
+"""Service processes as `make run` starts them, with one worker and with several."""
 
 import asyncio
 import os
@@ -18,8 +18,8 @@ from tests.servers import Service, service, start_fails
 STOPPED = (0, -signal.SIGTERM)
 
 
-async def test_the_service_serves_and_keeps_its_data(tmp_path: Path) -> None:
-    """Create, stop, start, read: the same bytes; Swagger UI is there."""
+async def test_service_keeps_its_data_over_a_restart(tmp_path: Path) -> None:
+    """The same bytes after a restart; Swagger UI is served."""
     with service(tmp_path) as running:
         async with httpx.AsyncClient(base_url=running.base) as http:
             assert "swagger" in (await http.get("/docs")).text.lower()
@@ -32,8 +32,8 @@ async def test_the_service_serves_and_keeps_its_data(tmp_path: Path) -> None:
             assert (await http.get(location)).content == created.content
 
 
-async def test_a_kill_and_a_restart_lose_nothing(tmp_path: Path) -> None:
-    """What was acknowledged over HTTP before SIGKILL is read after it."""
+async def test_kill_loses_no_acknowledged_write(tmp_path: Path) -> None:
+    """Read after SIGKILL and a restart."""
     done, enough = list[str](), asyncio.Event()
 
     async def write(http: httpx.AsyncClient) -> None:
@@ -59,8 +59,8 @@ async def test_a_kill_and_a_restart_lose_nothing(tmp_path: Path) -> None:
             assert (await http.get("/movie/count")).json()["count"] >= len(done)
 
 
-async def test_a_stop_finishes_what_is_in_flight(tmp_path: Path) -> None:
-    """Requests that were accepted are answered, and what was answered is there."""
+async def test_stop_finishes_requests_in_flight(tmp_path: Path) -> None:
+    """Accepted requests are answered, and answered writes are stored."""
     with service(tmp_path) as running:
         async with httpx.AsyncClient(base_url=running.base) as http:
             posts = [asyncio.ensure_future(http.post("/movie", json={"title": f"t{n}"})) for n in range(200)]
@@ -78,13 +78,13 @@ async def test_a_stop_finishes_what_is_in_flight(tmp_path: Path) -> None:
 
 @pytest.fixture
 def workers(tmp_path: Path) -> Iterator[Service]:
-    """Four worker processes on one directory."""
+    """Yield a service with four workers on one directory."""
     with service(tmp_path, workers=4) as running:
         yield running
 
 
-async def test_workers_agree_on_one_winner(workers: Service) -> None:
-    """Many clients, many connections, one If-Match: one wins. One id, created by many: one does."""
+async def test_workers_accept_one_concurrent_write(workers: Service) -> None:
+    """Of many writes with one If-Match, and of many creates of one id."""
     async with httpx.AsyncClient(base_url=workers.base, limits=httpx.Limits(max_keepalive_connections=0)) as http:
         for round_number in range(5):
             headers = {"If-None-Match": "*"}
@@ -107,8 +107,8 @@ async def test_workers_agree_on_one_winner(workers: Service) -> None:
             assert {read.content for read in reads} == {winner.content}
 
 
-async def test_workers_lose_no_update_and_hold_a_unique_value_once(workers: Service) -> None:
-    """Unconditional writes are all applied, each reads its own; of one e-mail address there is one holder."""
+async def test_workers_lose_no_update_and_enforce_uniqueness(workers: Service) -> None:
+    """Unconditional writes all apply. One e-mail address has one holder."""
     limits = httpx.Limits(max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=workers.base, limits=limits, timeout=60) as http:
         location = (await http.post("/person", json={"name": "n"})).headers["location"]
@@ -131,8 +131,8 @@ async def test_workers_lose_no_update_and_hold_a_unique_value_once(workers: Serv
         assert (await http.get("/movie/count")).json() == {"count": 60}
 
 
-async def test_a_killed_worker_is_replaced_and_nothing_is_lost(workers: Service) -> None:
-    """The others go on, and see what it had acknowledged."""
+async def test_killed_worker_is_replaced(workers: Service) -> None:
+    """The others go on and see its acknowledged writes."""
     pids = [int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", workers.log.read_text())]
     limits = httpx.Limits(max_keepalive_connections=0)
     done: list[httpx.Response] = []
@@ -153,8 +153,8 @@ async def test_a_killed_worker_is_replaced_and_nothing_is_lost(workers: Service)
             assert (await http.get(response.headers["location"])).content == response.content
 
 
-def test_a_service_that_cannot_start_says_why_and_ends(tmp_path: Path) -> None:
-    """One sentence that names the variable, and exit status 2; also with several workers."""
+def test_service_that_cannot_start_names_the_variable(tmp_path: Path) -> None:
+    """Exit status 2, also with several workers."""
     (tmp_path / "file").touch()
     for settings, words in (
         ({"storage": "floppy"}, "AUTOCRUD_STORAGE: "),
@@ -167,8 +167,8 @@ def test_a_service_that_cannot_start_says_why_and_ends(tmp_path: Path) -> None:
         assert said.startswith(words)
 
 
-async def test_a_body_past_the_limit_is_413_on_the_wire(tmp_path: Path) -> None:
-    """Announced or in chunks, the answer arrives, and the service lives on."""
+async def test_body_over_the_limit_is_413(tmp_path: Path) -> None:
+    """With an announced length and in chunks."""
     with service(tmp_path, max_body_bytes=1000) as running:
         port = int(running.base.rpartition(":")[2])
         for head, body in (

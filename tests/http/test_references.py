@@ -1,4 +1,4 @@
-"""References, as an HTTP client sees them, on each backend."""
+"""References over HTTP, on each backend."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -17,14 +17,14 @@ from tests.storage.backends import BACKENDS
 
 @pytest.fixture(params=BACKENDS)
 async def http(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the library."""
+    """Yield a client of the library models."""
     app, _ = library(BACKENDS[request.param](tmp_path))
     async with serving(app) as client:
         yield client
 
 
-async def test_what_is_referred_to_must_exist(http: httpx.AsyncClient) -> None:
-    """On every way in; only what is new is looked at, and nothing is stored where it is refused."""
+async def test_write_with_a_missing_target_is_422(http: httpx.AsyncClient) -> None:
+    """On every route. Only new references are checked."""
     carol, gone = await new(http, "person", name="Carol"), await new(http, "person", name="gone")
     assert (await http.delete(f"/person/{gone}")).status_code == 204
     for fields in ({"director": "nobody"}, {"director": gone}, {"cast": [carol, "nobody"]}, {"producer": gone}):
@@ -54,8 +54,8 @@ async def test_what_is_referred_to_must_exist(http: httpx.AsyncClient) -> None:
     assert (await http.post(f"/film/{film}/switch/1")).status_code == 200
 
 
-async def test_a_delete_is_refused_while_others_refer(http: httpx.AsyncClient) -> None:
-    """Also a permanent one, and one that would take with it what others rely on: before anything has happened."""
+async def test_delete_with_a_restricting_referrer_is_409(http: httpx.AsyncClient) -> None:
+    """Also a purge, and a cascade that would reach one."""
     carol = await new(http, "person", name="Carol")
     film = await new(http, "film", director=carol, producer=carol)
     for path in (f"/person/{carol}", f"/person/{carol}/permanently"):
@@ -78,8 +78,8 @@ async def test_a_delete_is_refused_while_others_refer(http: httpx.AsyncClient) -
     assert (back.status_code, back.json()["errors"][0]["field"]) == (422, "review")
 
 
-async def test_those_that_refer_let_go_or_go_too(http: httpx.AsyncClient) -> None:
-    """In new revisions, by whoever deleted; what is already deleted is left alone, and dangling ids stay."""
+async def test_delete_sets_null_or_cascades(http: httpx.AsyncClient) -> None:
+    """In new revisions by the deleter. Deleted referrers and dangling ids stay."""
     ann, ben = await new(http, "person", name="Ann"), await new(http, "person", name="Ben")
     below = [await new(http, "person", name=f"p{number}", boss=ann) for number in range(3)]
     film = await new(http, "film", producer=ann, writer=ann, cast=[ben, ann, below[0]])
@@ -105,8 +105,8 @@ async def test_those_that_refer_let_go_or_go_too(http: httpx.AsyncClient) -> Non
     assert (await http.post(f"/review/{other}/restore")).status_code == 422
 
 
-async def test_referrers_are_listed_page_by_page(http: httpx.AsyncClient) -> None:
-    """Over all fields of all models, whatever the size of the page; one can choose among them."""
+async def test_referrers_are_listed_in_pages(http: httpx.AsyncClient) -> None:
+    """Over all fields of all models, with a choice of both."""
     ann = await new(http, "person", name="Ann")
     films = [await new(http, "film", director=ann, cast=[ann]) for _ in range(3)]
     below = await new(http, "person", name="b", boss=ann)
@@ -141,8 +141,8 @@ async def test_referrers_are_listed_page_by_page(http: httpx.AsyncClient) -> Non
     assert (await http.get(f"/quote/{films[0]}/referrers")).status_code == 404
 
 
-async def test_what_is_referred_to_comes_with_it(http: httpx.AsyncClient) -> None:
-    """On reads and lists, in one more query; what is not there is null, and the tag tells when it changes."""
+async def test_expand_returns_the_targets(http: httpx.AsyncClient) -> None:
+    """On reads and lists. A missing target is null, and the tag changes with it."""
     ann, ben = await new(http, "person", name="Ann"), await new(http, "person", name="Ben")
     film = await new(http, "film", director=ann, writer="nobody", cast=[ben, ann])
     other = await new(http, "film", director=ben)
@@ -172,8 +172,8 @@ async def test_what_is_referred_to_comes_with_it(http: httpx.AsyncClient) -> Non
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-async def test_filters_reach_through_references(backend: str, tmp_path: Path) -> None:
-    """What is beyond a reference that leads nowhere is null; a cursor stays good while those beyond it change."""
+async def test_reference_filter_selects_by_the_target(backend: str, tmp_path: Path) -> None:
+    """A dangling reference has null there. A cursor stays valid."""
     app, crud = library(BACKENDS[backend](tmp_path))
     async with serving(app) as http:
         people = [await new(http, "person", name=name) for name in ("Ann", "Ben", "Carol")]
@@ -218,8 +218,8 @@ async def test_filters_reach_through_references(backend: str, tmp_path: Path) ->
             await manager.search(QB["director.name"].gte("B"), cursor=first.next_cursor)
 
 
-async def test_filters_in_a_url_reach_through_references(http: httpx.AsyncClient) -> None:
-    """With all operators, in expressions, for totals, and beside the groups of an aggregate."""
+async def test_reference_filter_works_in_every_notation(http: httpx.AsyncClient) -> None:
+    """All operators, expressions, totals and aggregates."""
     people = [await new(http, "person", name=name, email=f"{name}@x.org") for name in ("Ann", "Ben", "Carol")]
     for person in people:
         await new(http, "film", title=f"by {person}", director=person, cast=people[:2])
@@ -244,8 +244,8 @@ async def test_filters_in_a_url_reach_through_references(http: httpx.AsyncClient
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, bad.partition("=")[0])
 
 
-async def test_bulk_work_keeps_to_references(http: httpx.AsyncClient) -> None:
-    """Each operation on its own, or all of them; what a delete cascades to goes with it."""
+async def test_bulk_enforces_references(http: httpx.AsyncClient) -> None:
+    """Per operation and atomic. A delete cascades."""
     reed = await new(http, "person", name="Reed")
     film = await new(http, "film", director=reed)
     review = await new(http, "review", film=film)

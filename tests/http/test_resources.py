@@ -1,4 +1,4 @@
-"""Create, read, replace, delete, restore and erase, as an HTTP client sees them."""
+"""Create, read, replace, delete, restore and purge over HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,8 +9,8 @@ import pytest
 from tests.http.conftest import Serve, created
 
 
-async def test_create_answers_where_the_resource_is(http: httpx.AsyncClient) -> None:
-    """201, Location, ETag and the whole envelope."""
+async def test_create_returns_location_etag_and_envelope(http: httpx.AsyncClient) -> None:
+    """The status is 201."""
     response = await http.post("/book", json={"title": "Emma", "year": 1815})
     body = response.json()
     assert response.status_code == 201
@@ -24,8 +24,8 @@ async def test_create_answers_where_the_resource_is(http: httpx.AsyncClient) -> 
     assert read.headers["etag"] == response.headers["etag"]
 
 
-async def test_returns_cuts_the_envelope(http: httpx.AsyncClient) -> None:
-    """On every route that answers with an envelope."""
+async def test_returns_selects_parts_of_the_envelope(http: httpx.AsyncClient) -> None:
+    """On every route with an envelope."""
     location = (await created(http)).headers["location"]
     assert set((await http.get(location, params={"returns": "data"})).json()) == {"data"}
     assert set((await http.get(location, params={"returns": "meta,revision_info"})).json()) == {"meta", "revision_info"}
@@ -39,7 +39,7 @@ async def test_returns_cuts_the_envelope(http: httpx.AsyncClient) -> None:
 
 
 async def test_replace_appends_a_revision(http: httpx.AsyncClient) -> None:
-    """The version and the ETag move on, the creation time does not; the parent is the revision before."""
+    """Version and ETag change, the creation time stays, and the parent is the revision before."""
     first = await created(http)
     second = await http.put(first.headers["location"], json={"title": "Persuasion"})
     before, after = first.json(), second.json()
@@ -51,15 +51,15 @@ async def test_replace_appends_a_revision(http: httpx.AsyncClient) -> None:
     assert second.headers["etag"] != first.headers["etag"]
 
 
-async def test_the_same_data_again_changes_nothing(http: httpx.AsyncClient) -> None:
+async def test_replace_with_equal_data_changes_nothing(http: httpx.AsyncClient) -> None:
     """No revision, no version, the same ETag."""
     first = await created(http, year=1815)
     again = await http.put(first.headers["location"], json={"year": 1815, "title": "Emma"})
     assert (again.status_code, again.json()) == (200, first.json())
 
 
-async def test_if_match_guards_every_write(http: httpx.AsyncClient) -> None:
-    """412 with the current ETag, and nothing is changed; with the right tag, among others, it goes on."""
+async def test_stale_if_match_is_412_on_every_write(http: httpx.AsyncClient) -> None:
+    """Nothing changes. A list with the current tag is accepted."""
     first = await created(http)
     location, old = first.headers["location"], first.headers["etag"]
     new = (await http.put(location, json={"title": "b"}, headers={"If-Match": old})).headers["etag"]
@@ -80,7 +80,7 @@ async def test_if_match_guards_every_write(http: httpx.AsyncClient) -> None:
     assert (malformed.status_code, malformed.json()["errors"][0]["field"]) == (400, "If-Match")
 
 
-async def test_of_many_writers_with_one_if_match_exactly_one_wins(http: httpx.AsyncClient) -> None:
+async def test_4_concurrent_writes_with_one_if_match_accept_one(http: httpx.AsyncClient) -> None:
     """Invariant 4, over HTTP."""
     first = await created(http)
     location, headers = first.headers["location"], {"If-Match": first.headers["etag"]}
@@ -91,16 +91,16 @@ async def test_of_many_writers_with_one_if_match_exactly_one_wins(http: httpx.As
     assert (await http.get(location)).json() == winner.json()
 
 
-async def test_without_a_precondition_every_write_is_applied(http: httpx.AsyncClient) -> None:
-    """Each goes on top of the newest state: none fails, and none is lost."""
+async def test_writes_without_a_precondition_all_apply(http: httpx.AsyncClient) -> None:
+    """None fails and none is lost."""
     location = (await created(http)).headers["location"]
     responses = await asyncio.gather(*(http.put(location, json={"title": f"t{number}"}) for number in range(25)))
     assert {response.status_code for response in responses} == {200}
     assert sorted(response.json()["meta"]["version"] for response in responses) == list(range(2, 27))
 
 
-async def test_put_creates_with_a_chosen_id_exactly_once(http: httpx.AsyncClient) -> None:
-    """`If-None-Match: *`: of many at once one creates, the others are 412."""
+async def test_put_with_if_none_match_creates_once(http: httpx.AsyncClient) -> None:
+    """Of many concurrent requests one creates; the others are 412."""
     headers = {"If-None-Match": "*"}
     puts = [http.put("/book/emma", json={"title": f"t{number}"}, headers=headers) for number in range(20)]
     responses = await asyncio.gather(*puts)
@@ -110,8 +110,8 @@ async def test_put_creates_with_a_chosen_id_exactly_once(http: httpx.AsyncClient
     assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "If-None-Match")
 
 
-async def test_delete_is_soft_and_restore_undoes_it(http: httpx.AsyncClient) -> None:
-    """410 while deleted, readable on request, back after a restore."""
+async def test_delete_is_410_until_restored(http: httpx.AsyncClient) -> None:
+    """The resource is readable on request."""
     first = await created(http)
     location = first.headers["location"]
     assert (await http.delete(location)).status_code == 204
@@ -130,8 +130,8 @@ async def test_delete_is_soft_and_restore_undoes_it(http: httpx.AsyncClient) -> 
     assert again.json() == restored.json() == (await http.get(location)).json()
 
 
-async def test_permanently_means_permanently(http: httpx.AsyncClient) -> None:
-    """404 afterwards, also for what was deleted before; the id can be used anew, and an old ETag does not fit it."""
+async def test_purge_is_404_forever(http: httpx.AsyncClient) -> None:
+    """Also after a soft delete. The id can be used anew, and an old ETag does not match."""
     old = await http.put("/book/emma", json={"title": "Emma"}, headers={"If-None-Match": "*"})
     assert (await http.delete("/book/emma")).status_code == 204
     assert (await http.delete("/book/emma/permanently")).status_code == 204
@@ -147,7 +147,7 @@ async def test_permanently_means_permanently(http: httpx.AsyncClient) -> None:
     assert stale.status_code == 412
 
 
-async def test_a_unique_value_is_409_with_the_field(http: httpx.AsyncClient) -> None:
+async def test_taken_unique_value_is_409_with_the_field(http: httpx.AsyncClient) -> None:
     """On create, replace and restore."""
     first = await created(http, isbn="1")
     second = await created(http, isbn="2")
@@ -165,22 +165,22 @@ async def test_a_unique_value_is_409_with_the_field(http: httpx.AsyncClient) -> 
 
 
 @pytest.mark.parametrize("resource_id", ["%20", "a%00b", "-a", "a:1", "ä", "x" * 129, "a%2Cb", "%F0%9F%8E%AC"])
-async def test_an_id_that_nothing_can_have_is_400(http: httpx.AsyncClient, resource_id: str) -> None:
-    """Before any storage is asked."""
+async def test_invalid_id_is_400(http: httpx.AsyncClient, resource_id: str) -> None:
+    """Before any storage is read."""
     for method in ("GET", "PUT", "DELETE"):
         body = {"title": "x"} if method == "PUT" else None
         response = await http.request(method, f"/book/{resource_id}", json=body)
         assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "resource_id")
 
 
-async def test_the_name_of_a_route_is_no_id(http: httpx.AsyncClient) -> None:
-    """Nobody could read such a resource."""
+async def test_route_name_as_id_is_refused(http: httpx.AsyncClient) -> None:
+    """The resource could not be reached."""
     response = await http.put("/book/count", json={"title": "x"}, headers={"If-None-Match": "*"})
     assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "resource_id")
 
 
-async def test_an_unknown_id_is_404(http: httpx.AsyncClient) -> None:
-    """On every route of one resource, as a problem."""
+async def test_unknown_id_is_404(http: httpx.AsyncClient) -> None:
+    """On every route of one resource."""
     for response in (
         await http.get("/book/nobody"),
         await http.put("/book/nobody", json={"title": "x"}),
@@ -216,10 +216,10 @@ async def test_an_unknown_id_is_404(http: httpx.AsyncClient) -> None:
         (b'{"title": "' + b"x" * 5000 + b'"}', 413, None),
     ],
 )
-async def test_bad_bodies_are_told_and_nothing_is_stored(
+async def test_invalid_body_is_4xx_and_stores_nothing(
     http: httpx.AsyncClient, body: bytes, status: int, field: str | None
 ) -> None:
-    """Malformed, mistyped, too long: a clear 4xx that names the field."""
+    """The error names the field."""
     location = (await created(http)).headers["location"]
     headers = {"Content-Type": "application/json"}
     for response in (
@@ -234,8 +234,8 @@ async def test_bad_bodies_are_told_and_nothing_is_stored(
     assert (await http.get(location)).json()["meta"]["version"] == 1
 
 
-async def test_a_body_without_an_announced_length_stops_at_the_limit(serve: Serve) -> None:
-    """The limit holds for what arrives, not for what is announced."""
+async def test_chunked_body_stops_at_the_limit(serve: Serve) -> None:
+    """The limit applies to received bytes."""
 
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(1000):
@@ -246,8 +246,8 @@ async def test_a_body_without_an_announced_length_stops_at_the_limit(serve: Serv
         assert (response.status_code, response.json()["code"]) == (413, "payload_too_large")
 
 
-async def test_other_media_types_are_415(http: httpx.AsyncClient) -> None:
-    """JSON and its kin are read, and nothing else is guessed."""
+async def test_other_media_type_is_415(http: httpx.AsyncClient) -> None:
+    """Only JSON types are read."""
     for media_type, status in [
         ("text/plain", 415),
         ("application/x-www-form-urlencoded", 415),
@@ -258,8 +258,8 @@ async def test_other_media_types_are_415(http: httpx.AsyncClient) -> None:
         assert response.status_code == status
 
 
-async def test_unknown_parameters_are_told(http: httpx.AsyncClient) -> None:
-    """On every route; a typing error must not go unseen."""
+async def test_unknown_parameter_is_400(http: httpx.AsyncClient) -> None:
+    """On every route."""
     location = (await created(http)).headers["location"]
     for response in (
         await http.get("/book?titel=x"),

@@ -1,4 +1,4 @@
-"""What a client can leave out of an answer: parts of the data, the body, all but the headers."""
+"""Shaping of answers: fields, Prefer, HEAD and OPTIONS."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ MINIMAL = {"Prefer": "return=minimal"}
 
 
 class Actor(BaseModel):
-    """Somebody in a film."""
+    """An actor."""
 
     name: str
     roles: list[str] = []
@@ -34,8 +34,8 @@ FILM = {
 }
 
 
-async def test_fields_cut_the_data_to_paths(serve: Serve) -> None:
-    """Through objects, over all items of a list or to one of them; in every answer with data."""
+async def test_fields_select_paths_of_the_data(serve: Serve) -> None:
+    """Through objects and lists, in every answer with data."""
     async with serve(Film) as http:
         location = (await http.post("/film", json=FILM)).headers["location"]
         for fields, expected in (
@@ -61,8 +61,8 @@ async def test_fields_cut_the_data_to_paths(serve: Serve) -> None:
             assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "fields"), odd
 
 
-async def test_a_client_may_prefer_no_body(http: httpx.AsyncClient) -> None:
-    """204, or 201 for what is new with an envelope of nothing, and the headers say the rest (RFC 7240)."""
+async def test_prefer_minimal_returns_no_body(http: httpx.AsyncClient) -> None:
+    """204, or 201 for a create (RFC 7240)."""
     new = await http.post("/book", json={"title": "Emma"}, headers=MINIMAL)
     assert (new.status_code, new.json()) == (201, {})
     location = new.headers["location"]
@@ -80,8 +80,8 @@ async def test_a_client_may_prefer_no_body(http: httpx.AsyncClient) -> None:
     assert whole.json()["data"]["title"] == "z"
 
 
-async def test_head_is_get_without_the_body(http: httpx.AsyncClient) -> None:
-    """Headers and all, for what is there and for what is not."""
+async def test_head_equals_get_without_the_body(http: httpx.AsyncClient) -> None:
+    """For existing and missing resources."""
     location = (await created(http)).headers["location"]
     paths = ("", "/revisions", "/revisions/1", "/revisions/diff?from=1&to=1", "?revision_id=1")
     for url in ("/book", "/book/count", *(location + path for path in paths), *("/book/none" + path for path in paths)):
@@ -90,8 +90,8 @@ async def test_head_is_get_without_the_body(http: httpx.AsyncClient) -> None:
         assert head.headers == get.headers
 
 
-async def test_options_tell_what_is_allowed(http: httpx.AsyncClient) -> None:
-    """Of the path, whether or not there is anything."""
+async def test_options_returns_allowed_methods(http: httpx.AsyncClient) -> None:
+    """Of the path, whether or not the resource exists."""
     for path, allowed in (
         ("/book", "DELETE, GET, HEAD, OPTIONS, POST"),
         ("/book/count", "GET, HEAD, OPTIONS"),

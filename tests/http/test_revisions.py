@@ -1,4 +1,4 @@
-"""A resource as a timeline: revisions, differences, time travel, switching, on each backend."""
+"""Revisions over HTTP: lists, differences, past reads and switches, on each backend."""
 
 from datetime import datetime, timedelta
 from itertools import pairwise, permutations
@@ -30,8 +30,8 @@ def _earlier(time: str) -> str:
     return (datetime.fromisoformat(time) - timedelta(microseconds=1)).isoformat()
 
 
-async def test_revisions_are_listed_newest_first_in_pages(http: httpx.AsyncClient) -> None:
-    """Each with its own author and time, and with its data where that is asked for."""
+async def test_revisions_are_listed_newest_first(http: httpx.AsyncClient) -> None:
+    """With author and time, and with data on request."""
     location = (await created(http, year=1)).headers["location"]
     for year in (2, 3, 4, 5):
         await _replaced(http, location, year=year)
@@ -51,8 +51,8 @@ async def test_revisions_are_listed_newest_first_in_pages(http: httpx.AsyncClien
     assert one["meta"]["total_revision_count"] == 5
 
 
-async def test_revisions_are_selected_by_time_and_from_one_on(http: httpx.AsyncClient) -> None:
-    """Both ends of a time are in it."""
+async def test_revisions_are_selected_by_time_and_start(http: httpx.AsyncClient) -> None:
+    """Both ends of a time span are included."""
     first = (await created(http)).json()
     location = f"/book/{first['meta']['resource_id']}"
     times = [first["meta"]["created_time"]]
@@ -73,8 +73,8 @@ async def test_revisions_are_selected_by_time_and_from_one_on(http: httpx.AsyncC
     assert (await http.get("/book/none/revisions")).status_code == 404
 
 
-async def test_switching_branches(http: httpx.AsyncClient) -> None:
-    """No revision is made by it; the next one's parent is the one that was switched to."""
+async def test_update_after_a_switch_has_the_switched_parent(http: httpx.AsyncClient) -> None:
+    """The switch makes no revision."""
     first = (await created(http, year=1)).json()
     location = f"/book/{first['meta']['resource_id']}"
     for year in (2, 3):
@@ -102,8 +102,8 @@ async def test_switching_branches(http: httpx.AsyncClient) -> None:
     assert (await http.post(f"{location}/switch/1")).status_code == 410
 
 
-async def test_a_switch_is_checked_like_any_write(http: httpx.AsyncClient) -> None:
-    """A unique value that somebody else holds by now cannot be switched back to; lists follow the switch."""
+async def test_switch_to_a_taken_unique_value_is_409(http: httpx.AsyncClient) -> None:
+    """Lists follow a switch."""
     location = (await created(http, isbn="a", year=1)).headers["location"]
     await _replaced(http, location, isbn="b", year=2)
     await created(http, isbn="a")
@@ -116,7 +116,7 @@ async def test_a_switch_is_checked_like_any_write(http: httpx.AsyncClient) -> No
     assert (await http.get("/book/count?isbn=c")).json()["count"] == 0
 
 
-async def test_a_difference_applied_to_the_one_gives_the_other(http: httpx.AsyncClient) -> None:
+async def test_difference_turns_one_revision_into_the_other(http: httpx.AsyncClient) -> None:
     """In both directions, between any two."""
     location = (await created(http, year=1)).headers["location"]
     await _replaced(http, location, price=2.5, isbn="x/~y")
@@ -131,8 +131,8 @@ async def test_a_difference_applied_to_the_one_gives_the_other(http: httpx.Async
         assert (await http.get(f"{location}/revisions/diff?{query}")).status_code == status
 
 
-async def test_reads_as_of_a_time_and_as_of_a_revision(http: httpx.AsyncClient) -> None:
-    """What a reader would have seen then: nothing before, 410 while it was deleted, the switched one after a switch."""
+async def test_read_at_a_time_or_revision_returns_that_state(http: httpx.AsyncClient) -> None:
+    """Nothing before the create, 410 while deleted, and the switched revision."""
     first = (await created(http, year=1)).json()
     location = f"/book/{first['meta']['resource_id']}"
     second = await _replaced(http, location, year=2)
@@ -165,7 +165,7 @@ async def test_reads_as_of_a_time_and_as_of_a_revision(http: httpx.AsyncClient) 
         assert (await http.get(f"{location}?{query}")).status_code == 400
 
 
-async def test_the_author_comes_from_one_dependency(serve: Serve) -> None:
+async def test_author_comes_from_current_user(serve: Serve) -> None:
     """`created_by` stays, `updated_by` follows, and each revision has its own."""
     users = iter(["ada", "bob", "cyd", None])
     async with serve(service={"current_user": lambda: next(users)}) as http:

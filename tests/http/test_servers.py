@@ -1,4 +1,4 @@
-"""The service on real servers: what it says when it cannot start, and what it does while one of them is away."""
+"""The service on real servers: failed starts and outages."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def s3_settings(server: SeaweedServer, **changes: Any) -> dict[str, Any]:
-    """The service's settings for a bucket of its own."""
+    """Return settings for the test's own bucket."""
     return {
         "storage": "s3",
         "s3_bucket": "service",
@@ -41,12 +41,12 @@ def s3_settings(server: SeaweedServer, **changes: Any) -> dict[str, Any]:
 
 
 def postgres_settings(database: PostgresServer, server: SeaweedServer, **changes: Any) -> dict[str, Any]:
-    """The service's settings for both."""
+    """Return settings for PostgreSQL and S3."""
     return s3_settings(server) | {"storage": "postgres", "postgres_url": database.url, **changes}
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, capsys: Capture, **settings: Any) -> tuple[int, str]:
-    """What `python -m app` does that cannot start: its status, and what it said."""
+    """Run `python -m app` that cannot start, and return status and output."""
     for name, value in settings.items():
         monkeypatch.setenv(f"AUTOCRUD_{name.upper()}", str(value))
     with pytest.raises(SystemExit) as ended:
@@ -56,8 +56,8 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: Capture, **settings: Any) -
     return int(str(ended.value.code)), said.out + said.err
 
 
-def test_a_process_that_cannot_start_ends(tmp_path: Path) -> None:
-    """As a process, with a status of its own."""
+def test_process_that_cannot_start_exits(tmp_path: Path) -> None:
+    """With its own status."""
     url = f"postgresql://postgres:{SECRET}@127.0.0.1:1/postgres"
     status, said = start_fails(tmp_path, **postgres_settings(postgres(), seaweed(), postgres_url=url))
     assert status == 2
@@ -77,14 +77,14 @@ def test_a_process_that_cannot_start_ends(tmp_path: Path) -> None:
         ({"s3_endpoint_url": "nonsense"}, "AUTOCRUD_S3_ENDPOINT_URL: ", "Invalid endpoint"),
     ],
 )
-def test_a_start_without_s3_names_the_setting(
+def test_start_without_s3_names_setting_and_host(
     monkeypatch: pytest.MonkeyPatch,
     capsys: Capture,
     changes: dict[str, Any],
     begin: str,
     reason: str,
 ) -> None:
-    """And the host, never the secret, and ends."""
+    """Never the secret."""
     status, said = refused(monkeypatch, capsys, **s3_settings(seaweed(), **changes))
     assert status != 0
     assert said.splitlines()[-1].startswith(begin)
@@ -104,10 +104,10 @@ def test_a_start_without_s3_names_the_setting(
         ("mysql://postgres:{secret}@127.0.0.1/postgres", "cannot be read"),
     ],
 )
-def test_a_start_without_postgresql_names_the_setting(
+def test_start_without_postgres_names_setting_and_host(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture, url: str, reason: str
 ) -> None:
-    """And the host, never the password, and ends."""
+    """Never the password."""
     url = url.format(secret=SECRET, password=postgres().password, port=postgres().port)
     status, said = refused(monkeypatch, capsys, **postgres_settings(postgres(), seaweed(), postgres_url=url))
     assert status != 0
@@ -126,7 +126,7 @@ class Stack:
     running: Service
 
     def until_ready(self, expected: int) -> dict[str, Any]:
-        """Ask until the readiness is this; what it says."""
+        """Wait for this readiness and return the answer."""
         while True:
             answer = self.http.get("/readyz")
             if answer.status_code == expected:
@@ -136,7 +136,7 @@ class Stack:
 
 @pytest.fixture(params=["s3", "postgres"])
 def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
-    """The service on servers of its own."""
+    """Yield a service on its own servers."""
     with ExitStack() as stack:
         own = folder(tmp_path.name)
         s3, database = SeaweedServer(own / "s3", free_port()), PostgresServer(own / "db", free_port(), durable=False)
@@ -149,8 +149,8 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
         yield Stack(s3, database, http, running)
 
 
-def test_while_a_server_is_away_requests_are_503_and_then_it_recovers(stack: Stack) -> None:
-    """Nothing is lost, nothing is restarted, and readiness says which server it is."""
+def test_outage_is_503_and_recovers(stack: Stack) -> None:
+    """Nothing is lost or restarted, and readiness names the server."""
     http = stack.http
     before = [http.post("/movie", json={"title": f"before {number}"}).headers["location"] for number in range(3)]
     on_postgres = "postgresql" in stack.until_ready(200)["storage"]
@@ -184,8 +184,8 @@ def test_while_a_server_is_away_requests_are_503_and_then_it_recovers(stack: Sta
     assert len(set(titles) - {"stalled"}) == len(before)
 
 
-def test_the_stack_starts_stops_and_keeps_its_data(tmp_path: Path) -> None:
-    """`make stack`, twice on one folder."""
+def test_make_stack_keeps_its_data(tmp_path: Path) -> None:
+    """Start twice on one folder."""
     own = folder(tmp_path.name)
     for number in range(2):
         with running_stack(own, tmp_path) as (base, process), httpx.Client(base_url=base, timeout=30) as http:
@@ -196,21 +196,21 @@ def test_the_stack_starts_stops_and_keeps_its_data(tmp_path: Path) -> None:
 
 
 class Image(BaseModel):
-    """What has a bucket of its own."""
+    """A model with its own bucket."""
 
     name: Annotated[str, Index()]
     pixels: str = ""
 
 
 class Album(BaseModel):
-    """What goes where everything goes."""
+    """A model on the default storage."""
 
     title: str
 
 
 @pytest.mark.parametrize("default", ["disk", "postgres"])
-async def test_a_model_may_go_to_another_bucket_than_the_rest(tmp_path: Path, default: str) -> None:
-    """Metadata and revisions each go where they should; models that share a factory share its connections."""
+async def test_model_may_use_another_bucket(tmp_path: Path, default: str) -> None:
+    """Models of one factory share its connections."""
     images = s3_factory(tmp_path, bucket="image-bucket")
     rest = BACKENDS[default](tmp_path)
     crud = AutoCRUD(storage_factory=rest)

@@ -1,4 +1,4 @@
-"""The service `app`: settings, health, logs, and errors that no route caught."""
+"""The service `app`: settings, health, logs and uncaught errors."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ from tests.servers import ROOT
 
 
 def settings_of(**values: Any) -> Settings:
-    """These settings, whatever `.env` says."""
+    """Return settings without `.env`."""
     make: Any = Settings
     made: Settings = make(_env_file=None, **values)
     return made
@@ -27,7 +27,7 @@ def settings_of(**values: Any) -> Settings:
 
 @pytest.fixture
 async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """The whole service on memory."""
+    """Yield the service on memory."""
     app = create_app(settings_of(storage="memory"))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://test") as http:
@@ -35,8 +35,8 @@ async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     logging.getLogger().handlers.clear()
 
 
-async def test_health_and_readiness(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Alive is one thing, ready another: it names the storage that is not."""
+async def test_readiness_names_an_unavailable_backend(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Health stays ok."""
     assert (await http.get("/healthz")).json() == {"status": "ok"}
     assert (await http.get("/readyz")).json() == {"status": "ready", "storage": {}}
 
@@ -52,10 +52,8 @@ async def test_health_and_readiness(http: httpx.AsyncClient, monkeypatch: pytest
     assert (await http.get("/healthz")).status_code == 200
 
 
-async def test_a_storage_that_is_away_is_503_and_says_when_to_try_again(
-    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Never 4xx, and nothing of the inside; the log has it."""
+async def test_storage_outage_is_503_with_retry_after(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never 4xx. The log has the details."""
 
     async def fail(self: Any, *_: Any) -> None:
         raise StorageUnavailable("/secret/path: no space left")
@@ -77,10 +75,8 @@ async def test_a_storage_that_is_away_is_503_and_says_when_to_try_again(
         assert "secret" not in response.text
 
 
-async def test_a_bug_is_500_and_says_nothing_of_the_inside(
-    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A problem with the request's id; the traceback is in the log."""
+async def test_bug_is_500_without_internals(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The problem has the request id, and the log has the traceback."""
 
     async def fail(self: Any, *_: Any) -> None:
         raise RuntimeError("the inside")
@@ -92,8 +88,8 @@ async def test_a_bug_is_500_and_says_nothing_of_the_inside(
     assert response.headers["x-request-id"] == "mine-1"
 
 
-async def test_unknown_paths_and_methods_are_problems(http: httpx.AsyncClient) -> None:
-    """Like all other errors."""
+async def test_unknown_path_and_method_are_problems(http: httpx.AsyncClient) -> None:
+    """In the form of all other errors."""
     for response, status, code in (
         (await http.get("/nothing"), 404, "no_such_route"),
         (await http.patch("/movie"), 405, "method_not_allowed"),
@@ -102,8 +98,8 @@ async def test_unknown_paths_and_methods_are_problems(http: httpx.AsyncClient) -
         assert response.headers["content-type"] == "application/problem+json"
 
 
-async def test_what_is_not_allowed_is_told_what_is(http: httpx.AsyncClient) -> None:
-    """All methods of the path, though each is a route of its own."""
+async def test_method_not_allowed_lists_the_path_methods(http: httpx.AsyncClient) -> None:
+    """Although each method is a route of its own."""
     for path, allow in (
         ("/movie", "DELETE, GET, HEAD, OPTIONS, POST"),
         ("/movie/x", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
@@ -117,8 +113,8 @@ async def test_what_is_not_allowed_is_told_what_is(http: httpx.AsyncClient) -> N
             )
 
 
-async def test_request_ids_are_taken_over_or_made(http: httpx.AsyncClient) -> None:
-    """Only plain ones are taken over: what a client sends goes into the log."""
+async def test_request_id_is_kept_if_well_formed(http: httpx.AsyncClient) -> None:
+    """It is written to the log."""
     assert (await http.get("/healthz", headers={"X-Request-ID": "abc.1"})).headers["x-request-id"] == "abc.1"
     for odd in ("a b", 'x"}', "", "x" * 129):
         made = (await http.get("/healthz", headers={"X-Request-ID": odd})).headers["x-request-id"]
@@ -128,8 +124,8 @@ async def test_request_ids_are_taken_over_or_made(http: httpx.AsyncClient) -> No
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-async def test_access_logs_are_structured(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line a request, with what an operator asks for."""
+async def test_access_log_is_structured(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line per request."""
     app = create_app(settings_of(storage="memory", log_format=log_format))
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://test") as http:
@@ -167,10 +163,8 @@ async def test_access_logs_are_structured(log_format: str, capsys: pytest.Captur
         ("AUTOCRUD_POSTGRES_POOL_SIZE", "0"),
     ],
 )
-def test_a_wrong_setting_is_one_sentence_that_names_it(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
-) -> None:
-    """And says what was found."""
+def test_wrong_setting_is_named_in_one_sentence(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    """With the wrong value."""
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError) as caught:
         load_settings()
@@ -185,15 +179,15 @@ def test_a_wrong_setting_is_one_sentence_that_names_it(
     ("module", "reason"),
     [("no.such.module", "cannot import"), ("json.tool", "neither"), ("", "cannot import"), (".x", "cannot import")],
 )
-def test_a_wrong_models_module_is_named(module: str, reason: str) -> None:
-    """One that is not there, and one without models."""
+def test_wrong_models_module_is_named(module: str, reason: str) -> None:
+    """A missing module, and one without models."""
     with pytest.raises(SettingsError, match=rf"AUTOCRUD_MODELS: .*{reason}"):
         create_app(settings_of(storage="memory", models=module))
     logging.getLogger().handlers.clear()
 
 
-def test_settings_come_from_dotenv_below_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The environment wins; foreign variables are left alone."""
+def test_environment_wins_over_dotenv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Foreign variables are ignored."""
     (tmp_path / ".env").write_text("AUTOCRUD_PORT=1234\nAUTOCRUD_HOST=0.0.0.0\nOTHER=1\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUTOCRUD_PORT", "4321")
@@ -202,7 +196,7 @@ def test_settings_come_from_dotenv_below_the_environment(monkeypatch: pytest.Mon
 
 
 def test_every_setting_is_documented() -> None:
-    """In `.env.example`, with its default, and in the README's table."""
+    """In `.env.example` with its default, and in docs/settings.md."""
     example, readme = (ROOT / ".env.example").read_text(), (ROOT / "docs" / "settings.md").read_text()
     for name, field in Settings.model_fields.items():
         variable = f"AUTOCRUD_{name.upper()}"
@@ -212,7 +206,7 @@ def test_every_setting_is_documented() -> None:
         assert f"`{variable}`" in readme
 
 
-def test_a_factory_is_built_from_the_settings(tmp_path: Path) -> None:
-    """Each kind its own."""
+def test_settings_build_their_factory(tmp_path: Path) -> None:
+    """Each kind."""
     assert isinstance(settings_of(storage="memory").storage_factory(), MemoryStorageFactory)
     assert isinstance(settings_of(storage="disk").storage_factory(), DiskStorageFactory)

@@ -1,4 +1,4 @@
-"""Text search, as an HTTP client sees it."""
+"""Text search over HTTP."""
 
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from tests.storage.backfill_probe import wait_until_filled
 
 
 class Story(BaseModel):
-    """A model that is searched."""
+    """A model with searched texts."""
 
     title: Annotated[str, Index(text=True)]
     body: Annotated[str | None, Index(text=True, filters=False), Field(alias="text")] = None
@@ -35,13 +35,13 @@ STORIES = [
 
 
 async def stored(http: httpx.AsyncClient) -> None:
-    """The stories, in the service."""
+    """Store the stories in the service."""
     for story in STORIES:
         assert (await http.post("/story", json=story)).status_code == 201
 
 
-async def test_texts_are_searched_ranked_and_paged(serve: Serve) -> None:
-    """With filters, expressions, an order and totals; the walk follows the links."""
+async def test_text_search_is_ranked_and_paged(serve: Serve) -> None:
+    """With filters, expressions, an order and totals."""
     async with serve(Story) as http:
         await stored(http)
         assert await walk(http, "/story?q=fox&limit=1") == ["The fox", "Fox", "Hens"]
@@ -72,7 +72,7 @@ async def test_texts_are_searched_ranked_and_paged(serve: Serve) -> None:
 
 @pytest.fixture
 def texts() -> AutoCRUD:
-    """A service in memory with one model that is searched, and one that is not."""
+    """Yield a service in memory with one searched model and another one."""
     crud = AutoCRUD(storage_factory=MemoryStorageFactory())
 
     class Plain(BaseModel):
@@ -83,8 +83,8 @@ def texts() -> AutoCRUD:
     return crud
 
 
-async def test_only_models_with_texts_are_searched(texts: AutoCRUD) -> None:
-    """On others `q` is no parameter, over HTTP and in Python, and OpenAPI says so."""
+async def test_model_without_texts_has_no_q(texts: AutoCRUD) -> None:
+    """Over HTTP, in Python and in OpenAPI."""
     app = FastAPI()
     texts.apply(app)
     paths = app.openapi()["paths"]
@@ -109,8 +109,8 @@ async def test_only_models_with_texts_are_searched(texts: AutoCRUD) -> None:
             await texts.manager("plain").search(text="fox")
 
 
-async def test_long_texts_are_searched_up_to_a_limit(serve: Serve) -> None:
-    """One that is only searched may be longer than one that is filtered by; what is too long is refused, not cut."""
+async def test_text_over_the_limit_is_refused(serve: Serve) -> None:
+    """A text that is only searched may be longer than a filtered one."""
     async with serve(Story, max_body_bytes=2 * MAX_DOCUMENT_BYTES) as http:
         body = "word " * 2000 + "end"
         assert (await http.post("/story", json={"title": "long", "text": body})).status_code == 201
@@ -121,8 +121,8 @@ async def test_long_texts_are_searched_up_to_a_limit(serve: Serve) -> None:
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "q")
 
 
-async def test_what_is_searched_may_change(tmp_path: Any) -> None:
-    """The texts of what is stored are read again at the next start, whichever fields are searched then."""
+async def test_changed_text_fields_are_searched_after_a_start(tmp_path: Any) -> None:
+    """Stored texts are read again."""
 
     def model(**annotations: Any) -> Any:
         return type("Story", (BaseModel,), {"__annotations__": annotations})
@@ -147,8 +147,8 @@ async def test_what_is_searched_may_change(tmp_path: Any) -> None:
                 assert [await manager.count(text=text) for text in ("fox", "hens")] == expected
 
 
-def test_fields_without_texts_cannot_be_searched() -> None:
-    """The model is refused, with the field's name."""
+def test_text_index_on_another_type_is_refused() -> None:
+    """The error names the field."""
     for annotation, reason in [
         (Annotated[int, Index(text=True)], "neither a text nor a list"),
         (Annotated[list[int], Index(text=True, filters=False)], "neither a text nor a list"),
@@ -162,7 +162,7 @@ def test_fields_without_texts_cannot_be_searched() -> None:
 
 
 async def test_nested_texts_are_searched() -> None:
-    """Through records and lists of them; a list of texts may be filtered by as well."""
+    """In records and lists. A list of texts may also be filtered."""
 
     class Part(BaseModel):
         heading: Annotated[str | None, Index(text=True, filters=False)] = None
@@ -187,8 +187,8 @@ async def test_nested_texts_are_searched() -> None:
             await manager.count({"first.heading": "red hen"})
 
 
-def test_words_are_the_same_however_they_are_written() -> None:
-    """Case, accents, forms of compatibility and what cannot be seen do not count; letters do."""
+def test_search_ignores_case_accents_and_forms() -> None:
+    """Letters count."""
     for one, other in [
         ("CAF\u00c9", "cafe\u0301"), ("Stra\u00dfe", "STRASSE"), ("\ufb01\uff4e\u0065", "fine"), ("so\u00adft", "soft"),
         ("\u0130", "i"), ("\u1100\u1161", "\uac00"), ("\u304b\u3099", "\u304c"), ("\u05e9\u05c1", "\u05e9"),

@@ -1,4 +1,4 @@
-"""Unique values over HTTP: 409 on every way in, with the fields and the holder's id."""
+"""Unique constraints over HTTP: 409 with the fields and the holder."""
 
 import random
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from tests.http.conftest import Serve
 
 
 class Seat(BaseModel):
-    """A seat in a hall, on which one person sits."""
+    """A seat in a hall with one person."""
 
     hall: Annotated[str | None, Unique(group="seat")] = Field(None, alias="hallName")
     number: Annotated[int | None, Unique(group="seat")] = None
@@ -25,7 +25,7 @@ class Seat(BaseModel):
 
 @pytest.fixture
 async def http(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of `Seat`s, which are drafts at first."""
+    """Yield a client of `Seat`s, which are drafts at first."""
     options = {"unique_together": [("first", "last")], "default_status": RevisionStatus.draft}
     async with serve(Seat, max_body_bytes=8192, **options) as client:
         yield client
@@ -37,8 +37,8 @@ async def _made(http: httpx.AsyncClient, **fields: object) -> str:
     return response.headers["location"]
 
 
-async def test_a_set_that_is_taken_is_409_with_its_fields_and_the_holder(http: httpx.AsyncClient) -> None:
-    """On create, replace, in place, by patch, switch and restore; with nothing changed."""
+async def test_taken_group_is_409_with_fields_and_holder(http: httpx.AsyncClient) -> None:
+    """On every write route. Nothing changes."""
     taken = {"hallName": "red", "number": 1}
     gone = await _made(http, **taken)
     assert (await http.delete(gone)).status_code == 204
@@ -69,8 +69,8 @@ async def test_a_set_that_is_taken_is_409_with_its_fields_and_the_holder(http: h
     assert (await http.get("/seat?hallName=red&number=1")).json()["items"] == [before[1]]
 
 
-async def test_one_field_and_declared_sets_are_told_alike(http: httpx.AsyncClient) -> None:
-    """The first that is taken is named, and the fields of a declared set can be asked for."""
+async def test_single_and_declared_constraints_answer_alike(http: httpx.AsyncClient) -> None:
+    """The first violated one is named, and its fields can be filtered."""
     holder = (await _made(http, ticket="t", first="a", last="b")).rpartition("/")[2]
     for fields, named in (
         ({"ticket": "t", "first": "a", "last": "b"}, ["ticket"]),
@@ -81,8 +81,8 @@ async def test_one_field_and_declared_sets_are_told_alike(http: httpx.AsyncClien
     assert (await http.get("/seat/count?first=a&last=b")).json() == {"count": 1}
 
 
-async def test_texts_that_are_unique_together_may_have_so_many_bytes(http: httpx.AsyncClient) -> None:
-    """What no engine's index would hold is refused beforehand, and what is accepted every engine holds."""
+async def test_unique_texts_over_the_byte_limit_are_refused(http: httpx.AsyncClient) -> None:
+    """An accepted value fits every engine."""
     chance = random.Random(1)
     noise = "".join(chr(chance.randrange(33, 126)) for _ in range(2001))
     await _made(http, first=noise[:1000], last=noise[1000:2000])

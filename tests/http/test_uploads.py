@@ -1,4 +1,4 @@
-"""Uploads in parts: in any order, at once, over a restart, and all or nothing at the end."""
+"""Uploads in parts over HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ CONTENT = b"".join(bytes([65 + number]) * (PART // 2) for number in range(4)) + 
 
 @pytest.fixture
 async def http(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of `Album`s."""
+    """Yield a client of `Album`s."""
     async with serve(Album) as client:
         yield client
 
@@ -37,8 +37,8 @@ async def _part(http: httpx.AsyncClient, upload: str, number: int) -> httpx.Resp
     return await http.put(f"{upload}/parts/{number}", content=content)
 
 
-async def test_parts_come_in_any_order_and_at_once(serve: Serve) -> None:
-    """Finished twice it is the same; and it is stored once with what came in one go."""
+async def test_parts_are_accepted_in_any_order(serve: Serve) -> None:
+    """Finishing twice has one effect, and equal bytes are stored once."""
     async with serve(Album) as http:
         upload, state = await _begun(http, content_type="video/mp4", filename="a.mp4")
         assert (state["part_size"], state["part_count"], state["parts"]) == (PART, 3, [])
@@ -64,8 +64,8 @@ async def test_parts_come_in_any_order_and_at_once(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("backend", ["disk", "s3", "postgres"])
-async def test_an_upload_survives_a_restart(backend: str, tmp_path: Path) -> None:
-    """And goes on wherever it is sent to."""
+async def test_upload_survives_a_restart(backend: str, tmp_path: Path) -> None:
+    """And continues on any node."""
     upload = ""
     for number in (1, 2):
         crud, app = AutoCRUD(storage_factory=BACKENDS[backend](tmp_path)), FastAPI()
@@ -79,8 +79,8 @@ async def test_an_upload_survives_a_restart(backend: str, tmp_path: Path) -> Non
     assert finished.json()["file_id"] == sha256(CONTENT[:PART] + b"x").hexdigest()
 
 
-async def test_an_upload_is_its_owners_alone(serve: Serve) -> None:
-    """For everybody else there is none."""
+async def test_upload_of_another_user_is_404(serve: Serve) -> None:
+    """For every operation."""
     users = iter(["ann", "bob", "ann"])
     async with serve(Album, service={"current_user": lambda: next(users)}) as http:
         upload, _ = await _begun(http, 5)
@@ -88,8 +88,8 @@ async def test_an_upload_is_its_owners_alone(serve: Serve) -> None:
         assert (await http.get(upload)).status_code == 200
 
 
-async def test_what_does_not_fit_is_refused(http: httpx.AsyncClient) -> None:
-    """And changes nothing."""
+async def test_invalid_part_is_refused(http: httpx.AsyncClient) -> None:
+    """Nothing changes."""
     upload, state = await _begun(http, 5)
     for method, path, content, status in (
         ("PUT", "/parts/1", b"four", 422),
@@ -103,8 +103,8 @@ async def test_what_does_not_fit_is_refused(http: httpx.AsyncClient) -> None:
         assert (await http.get(upload)).json() == state
 
 
-async def test_an_upload_that_is_given_up_is_gone(http: httpx.AsyncClient) -> None:
-    """With its parts; nobody goes on with it."""
+async def test_aborted_upload_is_erased(http: httpx.AsyncClient) -> None:
+    """With its parts."""
     upload, _ = await _begun(http, 5)
     await http.put(f"{upload}/parts/1", content=b"fives")
     assert (await http.delete(upload)).status_code == 204
@@ -115,8 +115,8 @@ async def test_an_upload_that_is_given_up_is_gone(http: httpx.AsyncClient) -> No
         assert (await http.get(f"/album/blobs/uploads/{odd}")).status_code == 404
 
 
-async def test_what_cannot_be_begun(http: httpx.AsyncClient) -> None:
-    """Is 422, or 413 where it is too much."""
+async def test_invalid_upload_is_422_or_413(http: httpx.AsyncClient) -> None:
+    """413 if the blob is too large."""
     odd: list[dict[str, Any]] = [{}, {"size": 0}, {"size": "x"}, {"size": 5, "more": 1}, {"size": 5, "filename": "a/b"}]
     for body in odd:
         assert (await http.post("/album/blobs/uploads", json=body)).status_code == 422
@@ -124,8 +124,8 @@ async def test_what_cannot_be_begun(http: httpx.AsyncClient) -> None:
     assert (await http.post("/album/blobs/uploads", content=b"{")).status_code == 400
 
 
-async def test_uploads_expire(serve: Serve) -> None:
-    """Nobody goes on with them, and their bytes go: with the next round of housekeeping at the latest."""
+async def test_upload_expires(serve: Serve) -> None:
+    """Maintenance erases its bytes."""
     async with serve(Album, service={"upload_seconds": -7200}) as http:
         upload, _ = await _begun(http, 5)
         assert (await http.put(f"{upload}/parts/1", content=b"fives")).status_code == 404

@@ -1,4 +1,4 @@
-"""Exports and imports, as their tests make them."""
+"""Helpers of the export and import tests."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import httpx
 
 
 async def exported(http: httpx.AsyncClient, model: str = "book", **params: Any) -> bytes:
-    """A whole export, without its last line."""
+    """Return a whole export without its last line."""
     response = await http.get(f"/{model}/export", params=params)
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "application/x-ndjson"
@@ -19,12 +19,12 @@ async def exported(http: httpx.AsyncClient, model: str = "book", **params: Any) 
 
 
 def parsed(content: bytes) -> list[Any]:
-    """The lines as values."""
+    """Return lines as values."""
     return [json.loads(line) for line in content.splitlines()]
 
 
 async def history(http: httpx.AsyncClient, draft: str = "draft") -> None:
-    """Books with commits of every kind but a prune: one that is deleted, one with a draft, one that was switched."""
+    """Create books with commits of every kind except a prune."""
     for title in ("a", "b", "c", "d"):
         body = {"title": title, "isbn": title, "year": 1815}
         await http.put(f"/book/{title}", json=body, headers={"If-None-Match": "*"})
@@ -43,7 +43,7 @@ async def history(http: httpx.AsyncClient, draft: str = "draft") -> None:
 
 
 async def imported(http: httpx.AsyncClient, body: Any, model: str = "book", **params: Any) -> tuple[Any, list[Any]]:
-    """What came of an import: its last line, and the lines of what was refused."""
+    """Import lines. Return the last line and the refused lines."""
     headers = {"Content-Type": "application/x-ndjson"}
     response = await http.post(f"/{model}/import", content=body, params=params, headers=headers)
     assert response.status_code == 200, response.text
@@ -54,12 +54,12 @@ async def imported(http: httpx.AsyncClient, body: Any, model: str = "book", **pa
 
 
 def lines_of(*values: Any) -> bytes:
-    """Values as lines."""
+    """Return values as lines."""
     return b"".join((value if isinstance(value, bytes) else json.dumps(value).encode()) + b"\n" for value in values)
 
 
 def changed(line: Any, **changes: Any) -> Any:
-    """A line with other values, by paths as `meta__version`."""
+    """Return a line with other values, by paths such as `meta__version`."""
     copy = json.loads(json.dumps(line))
     for path, value in changes.items():
         part, _, name = path.partition("__")

@@ -1,4 +1,4 @@
-"""One operation of many, and what it came to."""
+"""Bulk operations and their results."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +11,7 @@ from autocrud.versioning.mutations import Tags
 
 
 class BulkOp(StrEnum):
-    """What an operation does."""
+    """Kind of a bulk operation."""
 
     create = "create"
     update = "update"
@@ -22,15 +22,15 @@ class BulkOp(StrEnum):
 
 @dataclass(slots=True)
 class BulkOperation:
-    """One operation, as the manager's method of its name has it.
+    """A bulk operation, equal to the manager's method of the same name.
 
-    Attributes:
-        resource_id: of the resource; a new one if None, which only a creation may have.
-        value: to create or to update with.
-        patch: to apply.
-        if_match: the tags of which the resource's must be one.
-        if_absent: create the resource, and only if there is none of this id; also in an update.
-        refused: what was found wrong with it before it came here; it becomes its result.
+    Args:
+        resource_id: id of the resource; None generates an id, for a create only.
+        value: value to create or update with.
+        patch: patch to apply.
+        if_match: tags, of which the resource's tag must be one.
+        if_absent: create the resource unless the id exists; also for an update.
+        refused: error found by the reader of the operation; it becomes the result.
     """
 
     op: BulkOp
@@ -44,15 +44,15 @@ class BulkOperation:
 
 @dataclass(slots=True)
 class BulkResult:
-    """What an operation came to.
+    """Result of a bulk operation.
 
     Attributes:
-        index: its place among all operations, from 0.
-        resource_id: of the resource; None where nothing has one.
-        created: whether there was none before.
-        version, created_time: of the resource after it; where it was refused, 0 and nothing.
-        error: what refused it.
-        unknown: whether it may have been done all the same: the storage went away before it answered.
+        index: position of the operation, from 0.
+        resource_id: id of the resource; None without one.
+        created: the operation created the resource.
+        version, created_time: of the resource after the operation; 0 and empty if the operation was refused.
+        error: error that refused the operation.
+        unknown: the outcome is unknown, because of an outage.
     """
 
     index: int
@@ -66,5 +66,5 @@ class BulkResult:
 
     @property
     def tag(self) -> str:
-        """The opaque tag of the resource's state, for a later precondition."""
+        """Opaque tag of the resource's version, for a later precondition."""
         return version_tag(self.version, self.created_time)

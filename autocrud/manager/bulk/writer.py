@@ -1,4 +1,4 @@
-"""BulkWriter: many operations on one model's resources, streamed in and out, or all of them or none."""
+"""Bulk writer: many operations on one model's resources, streamed or atomic."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
@@ -43,7 +43,7 @@ _PORTION = 100  # operations of an iterator
 
 @dataclass(slots=True)
 class _Step:
-    """An operation on its way: it has a write already, or a change that makes one of the resource as it was before."""
+    """An operation in progress, with its write, or with a change that makes the write from the current resource."""
 
     operation: BulkOperation
     result: BulkResult
@@ -55,7 +55,7 @@ class _Step:
     def refuse(self, error: AutoCRUDError) -> None:
         self.result.error = error
 
-    def settle(self, version: int, created_time: str) -> None:
+    def record(self, version: int, created_time: str) -> None:
         self.result.version, self.result.created_time = version, created_time
 
 
@@ -74,10 +74,10 @@ class _Chunk:
 
 
 class BulkWriter(Generic[T]):
-    """Many operations on the resources of one model.
+    """Writes many operations to the resources of one model.
 
-    They are committed in chunks: what arrives while a chunk is on its way to the storage is in the next one, so that
-    nobody waits for more to come, and at most two chunks are in memory.
+    Operations are committed in chunks. The next chunk gathers while a chunk is being committed, so no operation waits
+    for later ones, and at most two chunks are in memory.
     """
 
     def __init__(
@@ -101,13 +101,13 @@ class BulkWriter(Generic[T]):
         by: str | None = None,
         max_bytes: int = MAX_PATCHED,
     ) -> AsyncIterator[BulkResult]:
-        """Do these operations one after the other, each on its own; a result for each, in order.
+        """Run operations one after the other. Yield a result per operation, in order.
 
         Args:
-            max_bytes: the longest JSON that a patch may come to.
+            max_bytes: maximum size of a patched document, in bytes of JSON.
 
         Raises:
-            StorageUnavailable: behind the results of all that was begun; the rest was not.
+            StorageUnavailable: an outage, after the results of all started operations.
         """
         async for results in self.stream(_portions(operations), by=by, max_bytes=max_bytes):
             for result in results:
@@ -120,7 +120,7 @@ class BulkWriter(Generic[T]):
         by: str | None = None,
         max_bytes: int = MAX_PATCHED,
     ) -> AsyncGenerator[list[BulkResult], None]:
-        """As `run`, for operations that arrive some at a time, and with the results of a chunk at a time."""
+        """Run operations that arrive in portions. Yield the results of a chunk together. Otherwise as `run`."""
         chunk, count = _Chunk(), 0
         committing: asyncio.Task[list[BulkResult]] | None = None
         arriving: asyncio.Task[Sequence[BulkOperation] | None] | None = asyncio.ensure_future(_next(portions))
@@ -155,11 +155,11 @@ class BulkWriter(Generic[T]):
     async def atomic(
         self, operations: Sequence[BulkOperation], *, by: str | None = None, max_bytes: int = MAX_PATCHED
     ) -> list[BulkResult]:
-        """Do all of these operations, with one commit point, or none. Each sees what those before it did.
+        """Run all operations with one commit point, or none. Each sees the effects of the ones before it.
 
         Raises:
-            BulkRefused: one was refused; it has the results.
-            StorageUnavailable: the outcome is not known; a read tells.
+            BulkRefused: an operation was refused; the error has the results.
+            StorageUnavailable: the outcome is unknown; a read shows it.
         """
         author = Author(by, datetime.now(UTC))
         steps = [await self._prepare(index, operation, author, max_bytes) for index, operation in enumerate(operations)]
@@ -175,12 +175,12 @@ class BulkWriter(Generic[T]):
             for outcome in outcomes:
                 if isinstance(outcome, StorageUnavailable):
                     raise outcome
-            await self._settle(writing, outcomes)
+            await self._record_outcomes(writing, outcomes)
             _raise_refused(steps)
             return [step.result for step in steps]
 
     async def _prepare(self, index: int, operation: BulkOperation, author: Author, max_bytes: int) -> _Step:
-        """What can be done of an operation before the resource is read."""
+        """Prepare an operation as far as possible before the resource is read."""
         resource_id, op = operation.resource_id, operation.op
         result = BulkResult(index, op, resource_id)
         step = _Step(operation, result)
@@ -213,8 +213,8 @@ class BulkWriter(Generic[T]):
         """Commit a chunk in waves, none of which touches a resource twice: each sees what those before it did."""
         pending = [step for step in steps if step.result.error is None]
         while pending:
-            wave, behind = _wave(pending)
-            pending = [*await self._commit_wave(wave, by), *behind]
+            wave, later_steps = _wave(pending)
+            pending = [*await self._commit_wave(wave, by), *later_steps]
         return [step.result for step in steps]
 
     async def _commit_wave(self, wave: list[_Step], by: str | None) -> list[_Step]:
@@ -230,14 +230,14 @@ class BulkWriter(Generic[T]):
             outcomes = await self._references.commit_all([(write, step.before) for step, write in writing])
         except StorageUnavailable as error:
             outcomes = [error] * len(writing)
-        return await self._settle(writing, outcomes)
+        return await self._record_outcomes(writing, outcomes)
 
     async def _plan(self, steps: list[_Step], by: str | None) -> None:
-        """Make a write of each change, one read for all; each sees those before it."""
-        named = [step.operation.resource_id or "" for step in steps if step.change is not None]
-        if not named:
+        """Turn changes into writes, with one read for all. Each write sees the ones before it."""
+        resource_ids = [step.operation.resource_id or "" for step in steps if step.change is not None]
+        if not resource_ids:
             return
-        heads = await self._storage.get_many(named, current=True)
+        heads = await self._storage.get_many(resource_ids, current=True)
         states = {resource_id: Resource(self._spec, head) for resource_id, head in heads.items()}
         for step in steps:
             resource_id = step.result.resource_id or ""
@@ -252,7 +252,7 @@ class BulkWriter(Generic[T]):
             if step.write is not None:
                 states[resource_id] = apply_to(self._spec, step.write, current)
             elif current is not None:
-                step.settle(current.head.version, current.head.created_time)
+                step.record(current.head.version, current.head.created_time)
 
     async def _planned(
         self, step: _Step, change: Change[T], current: Resource[T] | None, by: str | None
@@ -264,27 +264,27 @@ class BulkWriter(Generic[T]):
             raise Deleted(self._spec.name, current.resource_id)
         return await plan_write(current, operation.if_match, by, change)
 
-    async def _settle(self, writing: list[tuple[_Step, Write]], outcomes: list[Outcome]) -> list[_Step]:
-        """Note what became of the writes; those that were late, and have no precondition, come back."""
-        late: list[_Step] = []
+    async def _record_outcomes(self, writing: list[tuple[_Step, Write]], outcomes: list[Outcome]) -> list[_Step]:
+        """Record the outcomes of writes. Return the steps that lost a race and have no precondition."""
+        lost_races: list[_Step] = []
         for (step, write), refused in zip(writing, outcomes, strict=True):
             if refused is None:
-                step.settle(write.meta.version, timestamp(write.meta.created_time))
+                step.record(write.meta.version, timestamp(write.meta.created_time))
             elif isinstance(refused, Conflict) and step.change is not None:
-                late.append(step)
+                lost_races.append(step)
             elif isinstance(refused, AlreadyExists) and step.operation.if_absent:
                 head = await self._storage.get(write.meta.resource_id, current=True)
                 step.refuse(PreconditionFailed(write.meta.resource_id, None if head is None else head.tag))
             else:
                 step.refuse(refused)
                 step.result.unknown = isinstance(refused, StorageUnavailable)
-        return late
+        return lost_races
 
 
 async def _portions(
     operations: Iterable[BulkOperation] | AsyncIterable[BulkOperation],
 ) -> AsyncIterator[Sequence[BulkOperation]]:
-    """What is at hand comes in numbers, what is waited for as it comes."""
+    """Yield available operations together, and awaited operations as they arrive."""
     if isinstance(operations, AsyncIterable):
         async for operation in operations:
             yield [operation]
@@ -299,12 +299,12 @@ async def _next(portions: AsyncIterator[Sequence[BulkOperation]]) -> Sequence[Bu
 
 
 def _wave(pending: list[_Step]) -> tuple[list[_Step], list[_Step]]:
-    """As many as are about different resources, and the rest."""
-    seen: set[str | None] = set()
+    """Split off the first operations that concern different resources."""
+    known_ids: set[str | None] = set()
     for place, step in enumerate(pending):
-        if step.result.resource_id in seen:
+        if step.result.resource_id in known_ids:
             return pending[:place], pending[place:]
-        seen.add(step.result.resource_id)
+        known_ids.add(step.result.resource_id)
     return pending, []
 
 
@@ -315,11 +315,11 @@ def _raise_outage(results: Sequence[BulkResult]) -> None:
 
 
 def _raise_refused(steps: list[_Step]) -> None:
-    """Give up all of an atomic request, if one operation of it was refused."""
+    """Refuse an atomic request if one of its operations was refused."""
     if all(step.result.error is None for step in steps):
         return
     for step in steps:
         if step.result.error is None:
             step.refuse(Aborted())
-            step.settle(0, "")
+            step.record(0, "")
     raise BulkRefused([step.result for step in steps])

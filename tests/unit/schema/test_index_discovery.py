@@ -1,4 +1,4 @@
-"""Which fields of a model are index fields, what they hold, and what is refused."""
+"""Index discovery: index fields of a model, their values, and refusals."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -66,25 +66,25 @@ class Box(BaseModel, Generic[T]):
 
 
 def fields(model: Any, *names: str) -> dict[str, IndexField]:
-    """A model's index fields by their names."""
+    """Return a model's index fields by name."""
     return {field.name: field for field in ModelSpec(model, indexed_fields=names).index_fields}
 
 
 def values(model: Any, data: Any, *names: str) -> dict[str, Any]:
-    """What the columns hold for a resource."""
+    """Return the column values of a resource."""
     spec: ModelSpec[Any] = ModelSpec(model, indexed_fields=names)
     return dict(zip(fields(model, *names), spec.index_values(to_json(data)), strict=True))
 
 
 def refusal(model: Any, *names: str) -> str:
-    """The sentence with which a model is refused."""
+    """Return the message with which a model is refused."""
     with pytest.raises(ConfigurationError) as caught:
         ModelSpec(model, indexed_fields=names)
     return str(caught.value)
 
 
-def test_lists_of_scalars_are_index_fields() -> None:
-    """Of whatever sort, wherever the marker stands; a filter's value is one of the items' type."""
+def test_list_of_scalars_is_an_index_field() -> None:
+    """Of any sort and with the marker at any level. A filter's value has the items' type."""
 
     class Lists(BaseModel):
         plain: Annotated[list[str], Index()] = []
@@ -108,8 +108,8 @@ def test_lists_of_scalars_are_index_fields() -> None:
         found["unordered"].filter_value("blue")
 
 
-def test_a_list_holds_each_item_once_and_no_null() -> None:
-    """An empty list is not null, and what is not there is."""
+def test_list_column_has_each_item_once_without_null() -> None:
+    """An empty list is not null; an absent one is."""
 
     class Lists(BaseModel):
         tags: Annotated[list[str | None] | None, Index()] = None
@@ -126,8 +126,8 @@ def test_a_list_holds_each_item_once_and_no_null() -> None:
     ]
 
 
-def test_paths_lead_through_records_of_every_sort() -> None:
-    """Markers and names alike; a way that ends early leads to null."""
+def test_path_leads_through_records_of_every_sort() -> None:
+    """By markers and names. A path that ends early yields null."""
 
     class Home(BaseModel):
         address: Address | None = None
@@ -156,8 +156,8 @@ def test_paths_lead_through_records_of_every_sort() -> None:
     assert values(Home, {"guests": "before it was a list", "owner": 7}, *names)["owner.name"] is None
 
 
-def test_variants_of_a_union_share_their_fields() -> None:
-    """One that lacks a field gives null; a model may itself be a union."""
+def test_union_variants_share_their_fields() -> None:
+    """A variant without the field yields null. A model may be a union."""
 
     class Owner(BaseModel):
         pet: Annotated[Cat | Dog, Field(discriminator="kind")] | None = None
@@ -177,8 +177,8 @@ def test_variants_of_a_union_share_their_fields() -> None:
     assert values(Pet, {"kind": "cat", "name": "Tom", "lives": 3}, "lives") == {"name": "Tom", "lives": 3}
 
 
-def test_a_record_that_contains_itself_is_followed_once() -> None:
-    """A name may go as deep as it likes."""
+def test_recursive_record_is_followed_once() -> None:
+    """A name may lead to any depth."""
 
     class Forest(BaseModel):
         tree: Node | None = None
@@ -191,8 +191,8 @@ def test_a_record_that_contains_itself_is_followed_once() -> None:
     ]  # fmt: skip
 
 
-def test_paths_have_the_names_of_the_json() -> None:
-    """A field may be named by its Python name; one whose alias has a dot is no path."""
+def test_path_uses_json_names() -> None:
+    """A Python name is accepted. An alias with a dot is no path."""
 
     class Inner(BaseModel):
         model_config = ConfigDict(alias_generator=to_camel)
@@ -229,16 +229,16 @@ def test_paths_have_the_names_of_the_json() -> None:
     ],
     ids=repr,
 )
-def test_what_cannot_be_indexed_is_refused(annotation: Any, reason: str) -> None:
-    """With the field and the reason."""
+def test_unindexable_field_is_refused(annotation: Any, reason: str) -> None:
+    """With field and reason."""
     model: Any = type("Model", (BaseModel,), {"__annotations__": {"field": annotation}, "__module__": __name__})
     message = refusal(model, "field")
     assert message.startswith("Model.")
     assert reason in message
 
 
-def test_nested_fields_that_cannot_be_indexed_are_refused() -> None:
-    """By their paths."""
+def test_unindexable_nested_field_is_refused() -> None:
+    """With its path."""
 
     class Account(BaseModel):
         code: Annotated[str, Unique()] = ""
@@ -264,8 +264,8 @@ def test_nested_fields_that_cannot_be_indexed_are_refused() -> None:
         assert f"Hidden has no field {name!r}" in refusal(Hidden, name)
 
 
-def test_names_that_clash_are_refused() -> None:
-    """In nothing but case, or a path and a name with a dot in it."""
+def test_clashing_names_are_refused() -> None:
+    """Names that differ in case only, or a path equal to a name with a dot."""
 
     class Inner(BaseModel):
         b: Annotated[str, Index()] = ""

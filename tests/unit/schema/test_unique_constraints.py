@@ -1,4 +1,4 @@
-"""What can be declared unique, in which order, and what cannot."""
+"""Unique constraints: declarations, their order, and refusals."""
 
 from typing import Annotated, Any
 
@@ -21,8 +21,8 @@ class Film(BaseModel):
     country: str = Field("", alias="madeIn")
 
 
-def test_sets_stand_in_the_order_of_their_first_fields_and_declared_ones_behind() -> None:
-    """What is unique together becomes an index field; a group's fields need not stand side by side."""
+def test_constraints_follow_the_order_of_their_first_fields() -> None:
+    """Declared ones come last. A unique field becomes an index field."""
     spec = ModelSpec(Film, unique_together=[("studio", "filmTitle"), ("madeIn", "year")])
     assert [unique.names for unique in spec.unique_constraints] == [
         ("year", "filmTitle"),
@@ -49,14 +49,14 @@ def test_sets_stand_in_the_order_of_their_first_fields_and_declared_ones_behind(
     ([("studio", "title")], "names 'title', which is not an index field; index fields: year, code, filmTitle"),
     ([("filmTitle", "year")], "filmTitle, year are declared unique as a set twice"),
 ])  # fmt: skip
-def test_a_set_that_cannot_be_is_refused(together: Any, reason: str) -> None:
-    """When the model is registered, with what is wrong with it."""
+def test_invalid_constraint_is_refused(together: Any, reason: str) -> None:
+    """When the model is registered."""
     with pytest.raises(ConfigurationError, match=f"Film.*{reason}"):
         ModelSpec(Film, unique_together=together)
 
 
-def test_a_group_of_one_field_is_refused() -> None:
-    """It is a slip of the pen, or a field that is unique alone."""
+def test_group_of_one_field_is_refused() -> None:
+    """Use `Unique()` without a group instead."""
 
     class Lonely(BaseModel):
         code: Annotated[str, Unique(group="all")] = ""

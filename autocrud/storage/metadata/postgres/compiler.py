@@ -119,7 +119,7 @@ def _tsquery(text: TextQuery) -> str:
     """A text query as a tsquery, but for which words stand together. Words hold nothing that has a meaning there."""
     required = [
         f"'{word}'{':*' * (clause.prefix and place == len(clause.words))}"
-        for clause in text.wanted
+        for clause in text.required
         for place, word in enumerate(clause.words, 1)
     ]
     excluded = [f"!'{clause.words[0]}'{':*' * clause.prefix}" for clause in text.unwanted if len(clause.words) == 1]
@@ -180,7 +180,7 @@ class PostgresCompiler(Compiler):
 
     def matches(self, field: DocumentField, text: TextQuery) -> str:
         terms = [f"{words_of(field)} @@ {self.placeholder(_tsquery(text), 'text')}::tsquery"]
-        for clauses, sign in ((text.wanted, ">"), (text.unwanted, "=")):
+        for clauses, sign in ((text.required, ">"), (text.unwanted, "=")):
             # The words are not known by their places.
             phrases = [clause for clause in clauses if len(clause.words) > 1]
             terms += [f"strpos({self.name(field)}, {self.bind_text(clause.pattern)}) {sign} 0" for clause in phrases]

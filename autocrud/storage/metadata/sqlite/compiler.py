@@ -183,7 +183,7 @@ def _match(text: TextQuery) -> str:
     """A text query in the language of FTS5."""
     required, excluded = (
         [f'"{" ".join(clause.words)}"{" *" * clause.prefix}' for clause in clauses]
-        for clauses in (text.wanted, text.unwanted)
+        for clauses in (text.required, text.unwanted)
     )
     return f"({' AND '.join(required)})" + (f" NOT ({' OR '.join(excluded)})" if excluded else "")
 
