@@ -96,7 +96,7 @@ class ResourceBlobs:
                 yield piece
         except ObjectMissing as error:
             if await self._storage.blobs.find(blob.file_id) == blob:
-                raise DataCorrupted(f"The blob {blob.file_id} in {blob.key} is gone.") from error
+                raise DataCorrupted(f"The blob {blob.file_id} in {blob.key} is missing.") from error
             raise BlobNotFound("the resource", blob.file_id) from error
 
     async def link(self, stored: StoredBlob, seconds: int, headers: dict[str, str]) -> str | None:
@@ -132,7 +132,7 @@ class ResourceBlobs:
         upload = await self._storage.blobs.uploads.get(upload_id, by)
         if not 1 <= number <= upload.part_count:
             raise InvalidData(
-                "There is no such part.", [FieldError("number", f"must be from 1 to {upload.part_count}")]
+                "The upload has no such part.", [FieldError("number", f"must be from 1 to {upload.part_count}")]
             )
         return upload
 

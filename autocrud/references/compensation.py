@@ -46,7 +46,7 @@ class Compensator:
         while True:
             head = await self._storage.get(write.meta.resource_id, current=True)
             if head is None or (head.is_deleted and write.kind is not CommitKind.delete):
-                return 0  # it went with what it referred to
+                return 0  # a cascade deleted it together with its target
             if write.kind is CommitKind.delete and not head.is_deleted:
                 return head.version
             undoing = await self._undoing(write, before, head, head.version == version, references)

@@ -13,7 +13,7 @@ from autocrud.query.cursor import decode_cursor, encode_cursor
 from autocrud.references.graph import ModelNode, Reference
 from autocrud.versioning.stored_resource import Resource
 
-# What a reference leads to: None where there is nothing, or it is deleted; of a list, one for each item.
+# Target of a reference: None if missing or deleted; for a list, one target per item.
 Expanded = Resource[Any] | None | list[Resource[Any] | None]
 
 
@@ -84,7 +84,7 @@ async def find_referrers(
 
 
 def _target_ids(references: Sequence[Reference], resource: Resource[Any]) -> dict[str, tuple[str, ...]]:
-    # As of a time whose data has been pruned, nobody knows any more what it referred to.
+    # A pruned revision has no data, so its references are unknown.
     index = () if resource.head.data is None else resource.spec.stored_values(resource.head.data)[0]
     return {reference.field.name: reference.ids(index) for reference in references}
 

@@ -17,13 +17,13 @@ from autocrud.versioning.write_builder import next_meta
 
 logger = logging.getLogger(__name__)
 
-_CALL_TIMEOUT_S = 10.0  # seconds for what is under way when the service stops; the rest is pending
-_BATCH_SIZE = 200  # deletes that are followed together
+_CALL_TIMEOUT_S = 10.0  # limit for running commits when the service stops; unfinished actions stay pending
+_BATCH_SIZE = 200  # deletes whose on-delete actions run together
 _COMING = (CommitKind.create, CommitKind.restore)
 _GOING = (CommitKind.delete, CommitKind.purge)
 _WriteOnHead = tuple[Write, Head | None]
-_Relying = tuple[int, Reference, str]  # the place of a write in its group, and what it newly refers to
-# A live resource with such a reference to what is not there must not be.
+_Relying = tuple[int, Reference, str]  # position of a write in its group, a new reference, and the target's id
+# Actions that forbid a live resource with a dangling reference.
 _BINDING = (OnDelete.restrict, OnDelete.cascade)
 
 
@@ -130,7 +130,7 @@ class ReferenceIntegrity:
 
     async def _commit_all(self, writes: Sequence[_WriteOnHead], outcomes: list[Outcome], atomic: bool) -> None:
         news = [self._new_references(write, before) for write, before in writes]
-        # What the group makes itself is there when it is committed.
+        # A target that the group itself creates exists after the commit.
         made = {write.meta.resource_id for write, _ in writes if not write.meta.is_deleted}
         absent = set(await self._find_lost(news))
         lost_references = {pair for pair in absent if not (pair[0].target is self._node and pair[1] in made)}
@@ -263,7 +263,7 @@ class ReferenceIntegrity:
         except AutoCRUDError as error:
             logger.warning("%s: %s", self._node.name, error)
             return StorageUnavailable(
-                f"Deleted, but not all that refers to it has followed; the housekeeping finishes that. {error}"
+                f"Deleted, but some on-delete actions failed; the maintenance finishes them. {error}"
             )
         return None
 

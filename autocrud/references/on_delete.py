@@ -152,7 +152,7 @@ class OnDeleteRunner:
                 await self._restore_kept(node, items)
                 await self.run(node, items)
             except AutoCRUDError as error:
-                logger.warning("What refers to deleted resources of %s cannot follow yet: %s", node.name, error)
+                logger.warning("On-delete actions of %s failed and are tried again: %s", node.name, error)
 
     async def set_null(self, reference: Reference, head: Head, deleted: Sequence[str], by: str | None) -> None:
         """Remove the ids of deleted resources from all references of a resource, in one new revision."""
@@ -308,7 +308,7 @@ def not_found_error(spec: ModelSpec[Any], lost_references: Sequence[tuple[Refere
         FieldError(reference.field.name, f"there is no {reference.target.name} {name!r}")
         for reference, name in lost_references
     ]
-    return ReferenceNotFound(f"The {spec.name} refers to what is not there.", errors)
+    return ReferenceNotFound(f"The {spec.name} refers to resources that do not exist.", errors)
 
 
 async def _still_deleted(node: ModelNode, items: Sequence[OnDeleteTask]) -> list[OnDeleteTask]:

@@ -26,7 +26,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.nouns import add_article, pluralize, to_noun
 
 ACCEPT_PATCH = "application/json-patch+json, application/merge-patch+json"
-HEAD_ONLY = "autocrud.head"  # in the scope of a HEAD, whose answer's body nobody reads
+HEAD_ONLY = "autocrud.head"  # marks a HEAD in the ASGI scope, whose handler may leave out the body
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

@@ -72,7 +72,7 @@ class Encoder(Generic[T]):
             if blob is None:
                 yield FieldError(f"{path}.file_id", "is not known: upload the bytes first")
             elif binary.size not in (None, blob.size):
-                yield FieldError(f"{path}.size", f"must be {blob.size}, which is what was uploaded")
+                yield FieldError(f"{path}.size", f"must be {blob.size}, the type of the upload")
             else:
                 binary.size = blob.size
                 for message in binary.errors():

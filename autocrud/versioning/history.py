@@ -130,7 +130,7 @@ class History:
             if parent is None:
                 return
             if parent not in near:
-                # Most often the parent is among those that were made just before.
+                # The parent is usually among the revisions made just before, so they are read together.
                 below = RevisionSpan(before=revision.version, limit=span.limit)
                 near = {item.info.revision_id: item for item in await self._storage.revisions(resource_id, below)}
             revision = near.get(parent)

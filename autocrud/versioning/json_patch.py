@@ -119,13 +119,13 @@ class OperationsPatch(Patch):
                 if operation["op"] == "copy":
                     source = resolve_pointer(document, operation["from"])
                     if isinstance(source, EndOfList):
-                        raise JsonPointerException("there is nothing behind the end of a list")
+                        raise JsonPointerException("the index is beyond the end of the list")
                     copied += len(to_json(source, inf_nan_mode="constants"))
                     if copied > limit:
                         raise PayloadTooLarge(limit)
                 document = JsonPatch([operation]).apply(document, in_place=True)
             except JsonPatchTestFailed as error:
-                reason = "the value there is another, or there is none"
+                reason = "the path has another value, or none"
                 raise PatchFailed(number, operation["op"], operation["path"], reason) from error
             except (JsonPatchException, JsonPointerException) as error:
                 raise PatchFailed(number, operation["op"], operation["path"], str(error)) from error

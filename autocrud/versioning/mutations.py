@@ -34,7 +34,7 @@ MAX_PATCHED = 4 * 1024 * 1024
 Tags = Collection[str]
 ANY: Tags = ("*",)
 
-# Makes of a resource's state, and of who writes when, a write; None where nothing changes.
+# Makes a write from the current resource and the author; None if nothing changes.
 Change = Callable[[Resource[T], Author], Awaitable[Write | None]]
 
 

@@ -158,7 +158,7 @@ def request_key(key: str, content: bytes, author: Author, lifetime: timedelta) -
     """
     if not (0 < len(key) <= _MAX_KEY and key.isascii() and key.isprintable()):
         raise InvalidParameter("Idempotency-Key", f"must be 1 to {_MAX_KEY} printable ASCII characters")
-    # Hashed, so that every key fits an index; and of its author, so that nobody gets the answer of somebody else.
+    # Hashed, so that every key fits an index; with its user, so that no user gets another user's answer.
     hashed = sha256(f"{author.by or ''}\0{key}".encode()).hexdigest()
     return RequestKey(hashed, sha256(content).hexdigest(), timestamp(author.now + lifetime))
 

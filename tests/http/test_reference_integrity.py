@@ -94,7 +94,7 @@ async def test_write_is_compensated_if_its_target_is_deleted(
         CommitKind.update: lambda: films.replace(film, new),
         CommitKind.modify: lambda: films.replace(film, new, modify=True),
     }
-    with pytest.raises(ReferenceNotFound, match="refers to what is not there"):
+    with pytest.raises(ReferenceNotFound, match="refers to resources that do not exist"):
         await writes[kind]()
     after = await films.get(film, include_deleted=True)
     assert after.data_json == before.data_json

@@ -35,7 +35,7 @@ from autocrud.versioning.write_builder import Author, create_write
 
 T = TypeVar("T")
 
-# What is committed, and answered, together: so many operations, or so many bytes of data.
+# Limits of a chunk, which is committed and answered together: operations, and bytes of data.
 CHUNK_OPERATIONS = 2000
 _CHUNK_BYTES = 2 * 1024 * 1024
 _PORTION = 100  # operations of an iterator
@@ -143,7 +143,7 @@ class BulkWriter(Generic[T]):
                         chunk.add(await self._prepare(count, operation, author, max_bytes))
                         count += 1
         finally:
-            # What is on its way to the storage goes on by itself; it is waited for, and nothing else is begun.
+            # A chunk on its way to the storage cannot be cancelled. Wait for it, and start nothing else.
             if arriving is not None:
                 arriving.cancel()
                 with suppress(asyncio.CancelledError, Exception):
@@ -171,7 +171,7 @@ class BulkWriter(Generic[T]):
             outcomes = await self._references.commit_all([(write, step.before) for step, write in writing], atomic=True)
             first = next((refused for refused in outcomes if not isinstance(refused, Aborted | None)), None)
             if isinstance(first, Conflict):
-                continue  # somebody else was faster; all is planned anew
+                continue  # lost a race: plan all operations again
             for outcome in outcomes:
                 if isinstance(outcome, StorageUnavailable):
                     raise outcome

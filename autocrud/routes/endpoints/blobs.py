@@ -69,7 +69,7 @@ def _upload(routes: ModelRoutes) -> Operation:
 
     form = {"type": "object", "required": ["file"], "properties": {"file": OCTETS}}
     body = {
-        "required": False,  # what is empty can be uploaded, too
+        "required": False,  # an empty blob can be uploaded, too
         "content": {"multipart/form-data": {"schema": form}, "application/octet-stream": {"schema": OCTETS}},
     }
     return Operation(
@@ -153,7 +153,7 @@ async def _bytes_response(
     status = 206 if spans else 200
     if HEAD_ONLY in request.scope:
         return Response(status_code=status, headers=headers)
-    # What is wrong from the start is still a problem with a status of its own.
+    # Read the first piece before the headers are sent, so that an early error has its own status.
     first = await anext(pieces, b"")
     return StreamingResponse(_remaining_pieces(first, pieces, stored), status, headers)
 

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 NDJSON = "application/x-ndjson"
 _TYPES = frozenset({NDJSON, "application/ndjson", "application/jsonl"})
-_STALL_SECONDS = 60.0  # a client that takes nothing for so long is gone
+_STALL_SECONDS = 60.0  # a client that reads nothing for this long counts as disconnected
 _LINES: dict[str, Any] = {"type": "string", "format": "binary", "description": "JSON, a line each."}
 
 _HISTORY = Parameter(
@@ -64,7 +64,7 @@ class NdjsonResponse(Response):
         disconnect = asyncio.create_task(_wait_for_disconnect(receive))
         try:
             async with aclosing(self.lines):
-                # What is wrong from the start is still a problem with a status of its own.
+                # Read the first chunk before the headers are sent, so that an early error has its own status.
                 piece = await anext(self.lines, b"")
                 await self._start(send)
                 while piece and not disconnect.done():
@@ -95,7 +95,7 @@ class _ImportResponse(NdjsonResponse):
                 await _send(send, piece)
             await work
         except ClientDisconnect:
-            return  # what is durable stays; the client begins again
+            return  # durable lines stay; the client may start again
         finally:
             work.cancel()
             await asyncio.wait([work])
@@ -178,7 +178,7 @@ def _import(routes: ModelRoutes) -> Operation:
         if media_type not in _TYPES:
             message = f"must be {NDJSON}, not {media_type or 'nothing'}"
             raise UnsupportedMediaType("The body must be lines of JSON.", [FieldError("Content-Type", message)])
-        # What was a body within the limit may be longer as it is stored, with its metadata.
+        # A stored body with its metadata may be longer than the body that the client sent.
         longest = 2 * routes.max_body_bytes
         reports = transfer.load(
             request.stream(),
