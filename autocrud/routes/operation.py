@@ -52,7 +52,7 @@ class Documented:
         self.__doc__ = handler.__doc__
 
     async def __call__(self, **_: Any) -> Response:
-        raise TypeError("a documented endpoint is served by its handler")
+        raise TypeError("the route serves a documented endpoint through its handler")
 
 
 class OperationRoute(APIRoute):
@@ -63,6 +63,7 @@ class OperationRoute(APIRoute):
 
         HEAD goes to the route of GET, and OPTIONS to the first route of the path.
         """
+        # A substring test costs less than the regular expression with which Starlette matches.
         if self.path_format.partition("{")[0] not in scope["path"]:
             return Match.NONE, {}
         match, child = super().matches(scope)
@@ -87,15 +88,15 @@ class OperationRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         endpoint = self._documented
 
-        async def guarded(request: Request, user: Any) -> Response:
+        async def serve_with_user(request: Request, user: Any) -> Response:
             note_user(request, user)
             return await endpoint.handler(request)
 
         # FastAPI reads the dependency from the signature.
-        guarded.__annotations__["user"] = Annotated[Any, Depends(endpoint.current_user)]
+        serve_with_user.__annotations__["user"] = Annotated[Any, Depends(endpoint.current_user)]
         gate = APIRoute(
             self.path,
-            guarded,
+            serve_with_user,
             methods=self.methods,
             response_model=None,
             dependencies=self.dependencies,
@@ -103,6 +104,7 @@ class OperationRoute(APIRoute):
         ).get_route_handler()
         if self.dependencies or endpoint.current_user is not anonymous:
             return gate
+        # Without dependencies FastAPI has nothing to solve, unless the application overrides `anonymous` later.
         overrides = self.dependency_overrides_provider
 
         async def serve(request: Request) -> Response:
@@ -114,7 +116,7 @@ class OperationRoute(APIRoute):
 
     @property
     def _documented(self) -> Documented:
-        endpoint: Documented = self.endpoint  # type: ignore[assignment]  # made by no other class
+        endpoint: Documented = self.endpoint  # type: ignore[assignment]  # only `Mount` creates this route
         return endpoint
 
     def _is_head(self, scope: Scope) -> bool:
@@ -142,10 +144,10 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     for kind, (status, title) in STATUSES.items():
         titles.setdefault(status, []).append(f"{title} (`{kind.code}`)")
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    found: dict[int | str, dict[str, Any]] = {
+    responses: dict[int | str, dict[str, Any]] = {
         status: {"description": "; ".join(titles[status]) + ".", "content": content} for status in statuses
     }
-    return {**found, "default": {"description": "Any other problem.", "content": content}}
+    return {**responses, "default": {"description": "Any other problem.", "content": content}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,7 +250,7 @@ class ModelRoutes:
         """Name of the model if writes need a precondition, else None."""
         return self.spec.name if self.require_if_match else None
 
-    def guarded(self, *statuses: int) -> tuple[int, ...]:
+    def write_refusals(self, *statuses: int) -> tuple[int, ...]:
         """Return the statuses of a write's problems, with 428 if writes need a precondition."""
         return (*statuses, 428) if self.require_if_match else statuses
 

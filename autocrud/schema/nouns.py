@@ -8,7 +8,7 @@ _INITIALISM = re.compile(r"[A-Z][A-Z0-9]+|[^AEIOUYaeiouy]+")
 _VOWEL_LETTERS = "AEFHILMNORSX"
 _SILENT_H = re.compile(r"heir|hour|hono|hones")
 # A vowel that sounds like "you" (user, unit, euro, ewe) or like "won" (one, once).
-_CONSONANT_SOUND = re.compile(r"u[bcfghjkqrst][aeiou]|uni(?![mn])|unanim|eu|ewe|once|one(?![a-z])")
+_CONSONANT_SOUND = re.compile(r"u[bcfghjkqrst]?[aeiou]|uni(?![mn])|unanim|eu|ewe|once|one(?![a-z])")
 
 # The first pattern that matches the end of a noun decides on its plural.
 _PLURALS = (

@@ -47,7 +47,7 @@ _IF_RANGE = header("If-Range", "Return the range only if the blob has this `ETag
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
-    """Yield the operations of `upload_blob` and `read_blob`, for models with a binary field."""
+    """Yield the operations of the families `upload_blob` and `read_blob`, if the model has a binary field."""
     if routes.spec.has_blobs:
         yield _upload(routes)
         yield _read(routes)
@@ -103,15 +103,17 @@ def _read(routes: ModelRoutes) -> Operation:
             "etag": etag(file_id),
             "last-modified": http_date(stored.created_time),
             "accept-ranges": "bytes",
-            "content-disposition": _disposition(stored.filename),
+            "content-disposition": _content_disposition(stored.filename),
+            # The media type comes from the uploading client; browsers must not guess another, such as HTML.
             "x-content-type-options": "nosniff",
         }
         if matches_if_none_match(request, file_id) or is_unchanged_since(request, stored.created_time):
             return Response(status_code=304, headers=headers)
         if values["redirect"] and routes.redirect_seconds:
-            described = {"content-type": stored.content_type, "content-disposition": headers["content-disposition"]}
-            location = await blobs.link(stored, routes.redirect_seconds, described)
+            link_headers = {"content-type": stored.content_type, "content-disposition": headers["content-disposition"]}
+            location = await blobs.link(stored, routes.redirect_seconds, link_headers)
             if location is not None:
+                # The URL expires, so a cached redirect would lead nowhere.
                 return Response(status_code=307, headers={"location": location, "cache-control": "no-store"})
         spans = ranges_of(request, file_id, stored.created_time, stored.blob.size)
         return await _bytes_response(request, blobs, stored, spans, headers)
@@ -135,21 +137,21 @@ async def _bytes_response(
     request: Request, blobs: ResourceBlobs, stored: StoredBlob, spans: Sequence[Span], headers: dict[str, str]
 ) -> Response:
     """Return all bytes, one range, or several ranges as `multipart/byteranges` (RFC 9110, 14.6)."""
-    size, kind = stored.blob.size, stored.content_type
+    size, media_type = stored.blob.size, stored.content_type
     if len(spans) > 1:
         boundary = uuid4().hex
-        opening = f"\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: bytes"
+        opening = f"\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: bytes"
         heads = [f"{opening} {start}-{end - 1}/{size}\r\n\r\n".encode() for start, end in spans]
         tail = f"\r\n--{boundary}--\r\n".encode()
         length = sum(end - start for start, end in spans) + sum(map(len, heads)) + len(tail)
         pieces = _multipart_pieces(blobs, stored, spans, heads, tail)
-        kind = f"multipart/byteranges; boundary={boundary}"
+        media_type = f"multipart/byteranges; boundary={boundary}"
     else:
         start, end = spans[0] if spans else (0, size)
         length, pieces = end - start, blobs.read(stored, start, end)
         if spans:
             headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
-    headers |= {"content-length": str(length), "content-type": kind}
+    headers |= {"content-length": str(length), "content-type": media_type}
     status = 206 if spans else 200
     if HEAD_ONLY in request.scope:
         return Response(status_code=status, headers=headers)
@@ -179,8 +181,9 @@ async def _remaining_pieces(first: bytes, pieces: AsyncIterator[bytes], stored: 
         raise
 
 
-def _disposition(filename: str | None) -> str:
+def _content_disposition(filename: str | None) -> str:
     """Return a `Content-Disposition` that saves the file and never displays it (RFC 6266, RFC 8187)."""
+    # A browser that displayed an uploaded HTML file would run its scripts in the origin of the service.
     if filename is None:
         return "attachment"
     plain = "".join(char if char.isascii() and char not in '"\\' else "_" for char in filename)

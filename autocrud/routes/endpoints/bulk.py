@@ -49,7 +49,7 @@ class BulkItem(BaseModel):
     version: int = Field(0, description="Version of the resource after the operation.", examples=[1])
     etag: str = Field(
         "",
-        description="Tag after the operation.",
+        description="Tag of the resource after the operation, for `if_match`.",
         examples=['"1-20260102030405000000"'],
     )
     outcome: str = Field("", description="`unknown` if the operation may have taken effect; a read shows the outcome.")
@@ -73,8 +73,9 @@ class BulkResponse(Response):
 
     def __init__(self, lines: AsyncGenerator[bytes, None]) -> None:
         super().__init__(media_type=NDJSON)
+        # The length of the response is not known yet.
         del self.headers["content-length"]
-        self._answer_lines = lines
+        self._lines = lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send lines as fast as the client reads them. Stop if the client disconnects."""
@@ -86,20 +87,21 @@ class BulkResponse(Response):
                 await send({"type": "http.response.body", "body": lines, "more_body": True})
             await filling
         except ClientDisconnect:
-            logger.info("%s %s: the client went away", scope["method"], scope["path"])
+            logger.info("%s %s: the client disconnected", scope["method"], scope["path"])
             return
         finally:
             filling.cancel()
+            # The task may use the spool's file until it has ended.
             await asyncio.wait([filling])
             await spool.close()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _fill(self, spool: SpooledBuffer) -> None:
         try:
-            async for lines in self._answer_lines:
+            async for lines in self._lines:
                 await spool.put(lines)
         finally:
-            await self._answer_lines.aclose()
+            await self._lines.aclose()
             await spool.end()
 
 
@@ -118,18 +120,20 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         atomic, is_lines = query.read(request)[0]["atomic"], _is_lines(request)
         if is_lines and not atomic:
             portions = reader.read_lines(request.stream())
-            found = manager.bulk.stream(portions, by=user_of(request), max_bytes=limit)
-            return BulkResponse(_answer_lines(found, prefers_minimal(request)))
+            results_stream = manager.bulk.stream(portions, by=user_of(request), max_bytes=limit)
+            return BulkResponse(_answer_lines(results_stream, prefers_minimal(request)))
         body = await read_body(request, limit)
         if is_lines:
-            operations = [operation async for portion in reader.read_lines(_single(body)) for operation in portion]
+            operations = [
+                operation async for portion in reader.read_lines(_iterate_single(body)) for operation in portion
+            ]
         else:
             operations = reader.read_array(body)
         if atomic:
             return await _all_or_none(routes, request, operations, is_lines)
-        stream = manager.bulk.stream(_single(operations), by=user_of(request), max_bytes=limit)
-        results, outage = await _collect(stream)
-        return _answer(results, prefers_minimal(request), outage)
+        stream = manager.bulk.stream(_iterate_single(operations), by=user_of(request), max_bytes=limit)
+        results, outage = await _collect_results(stream)
+        return _build_response(results, prefers_minimal(request), outage)
 
     yield Operation(
         family="bulk",
@@ -137,7 +141,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         path="/bulk",
         handler=bulk,
         parameters=[*query.to_openapi(), PREFER],
-        request_body=_documented_body(routes),
+        request_body=_request_body(routes),
         summary=f"Write many {routes.nouns}",
         model=BulkAnswer,
         example=_EXAMPLE,
@@ -150,25 +154,27 @@ async def _all_or_none(
     routes: ModelRoutes, request: Request, operations: Sequence[BulkOperation], is_lines: bool
 ) -> Response:
     if len(operations) > MAX_ATOMIC:
-        found = FieldError("atomic", f"takes at most {MAX_ATOMIC} operations")
-        raise InvalidData("The request has too many operations for one commit.", [found])
+        error = FieldError("atomic", f"takes at most {MAX_ATOMIC} operations")
+        raise InvalidData("The request has too many operations for one commit.", [error])
     try:
         results = await routes.manager.bulk.atomic(operations, by=user_of(request), max_bytes=routes.max_body_bytes)
-    except BulkRefused as refused:
+    except BulkRefused as refusal:
         status, title = STATUSES[BulkRefused]
-        items = [from_json(line_of(result)) for result in refused.results if isinstance(result, BulkResult)]
-        return problem_response(status, title, refused.code, str(refused), results=items)
+        items = [from_json(line_of(result)) for result in refusal.results if isinstance(result, BulkResult)]
+        return problem_response(status, title, refusal.code, str(refusal), results=items)
     if not is_lines:
-        return _answer(results, prefers_minimal(request), None)
+        return _build_response(results, prefers_minimal(request), None)
     content = b"" if prefers_minimal(request) else b"".join(map(line_of, results))
     return Response(content, 200, media_type=NDJSON)
 
 
-async def _answer_lines(found: AsyncGenerator[list[BulkResult], None], minimal: bool) -> AsyncGenerator[bytes, None]:
+async def _answer_lines(
+    results_stream: AsyncGenerator[list[BulkResult], None], minimal: bool
+) -> AsyncGenerator[bytes, None]:
     """Yield the answer's lines, chunk by chunk."""
     begun = failed = 0
     try:
-        async for results in found:
+        async for results in results_stream:
             begun += len(results)
             failures = [result for result in results if result.error is not None]
             failed += len(failures)
@@ -179,26 +185,26 @@ async def _answer_lines(found: AsyncGenerator[list[BulkResult], None], minimal: 
     except StorageUnavailable as error:
         yield b'{"begun":%d,"problem":%s}\n' % (begun, bytes(problem_of(error).body))
     finally:
-        await found.aclose()
+        await results_stream.aclose()
 
 
-async def _collect(
-    found: AsyncGenerator[list[BulkResult], None],
+async def _collect_results(
+    results_stream: AsyncGenerator[list[BulkResult], None],
 ) -> tuple[list[BulkResult], StorageUnavailable | None]:
     results: list[BulkResult] = []
     try:
-        async for chunk in found:
+        async for chunk in results_stream:
             results += chunk
     except StorageUnavailable as error:
         return results, error
     return results, None
 
 
-async def _single(item: Any) -> AsyncGenerator[Any, None]:
+async def _iterate_single(item: Any) -> AsyncGenerator[Any, None]:
     yield item
 
 
-def _answer(results: Sequence[BulkResult], minimal: bool, outage: StorageUnavailable | None) -> Response:
+def _build_response(results: Sequence[BulkResult], minimal: bool, outage: StorageUnavailable | None) -> Response:
     failures = [result for result in results if result.error is not None]
     visible_results = failures if minimal else results
     items = b",".join([line_of(result)[:-1] for result in visible_results])
@@ -223,9 +229,9 @@ def line_of(result: BulkResult) -> bytes:
         members += b'"etag":%s,' % to_json(etag(result.error.current))
     if result.unknown:
         members += b'"outcome":"unknown",'
-    resource_members = to_json(result.resource_id)
+    resource_id = to_json(result.resource_id)
     return b'{"index":%d,"status":%d,"id":%s,%s"problem":%s}\n' % (
-        result.index, response.status_code, resource_members, members, bytes(response.body),
+        result.index, response.status_code, resource_id, members, bytes(response.body),
     )  # fmt: skip
 
 
@@ -235,8 +241,8 @@ def _is_lines(request: Request) -> bool:
         return True
     if media_type == "application/json" or media_type.endswith("+json"):
         return False
-    found = FieldError("Content-Type", f"{media_type!r} is neither application/json nor {NDJSON}")
-    raise UnsupportedMediaType("The body must be JSON or NDJSON.", [found])
+    error = FieldError("Content-Type", f"{media_type!r} is neither application/json nor {NDJSON}")
+    raise UnsupportedMediaType("The body must be JSON or NDJSON.", [error])
 
 
 _ID, _TAG = "0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e", '"1-20260102030405000000"'
@@ -248,7 +254,7 @@ _EXAMPLE = {
 _EXAMPLE_LINES = to_json(_EXAMPLE["items"])[1:-1].decode() + "\n"
 
 
-def _documented_body(routes: ModelRoutes) -> dict[str, Any]:
+def _request_body(routes: ModelRoutes) -> dict[str, Any]:
     example = routes.example
     operations: list[dict[str, Any]] = [
         {"op": "create", "data": example},
@@ -260,13 +266,14 @@ def _documented_body(routes: ModelRoutes) -> dict[str, Any]:
     items = {
         "type": "object",
         "description": (
-            "`op` is create, update, patch, delete or restore; `id` names the resource, `data` is the whole of it,"
-            " `patch` a JSON Patch, `merge` a merge patch; `if_match` is an ETag, `if_none_match` is `*`: only if there"
-            " is none. What is wrong with an operation its result says."
+            "`op` is create, update, patch, delete or restore. `id` is the id of the resource. `data` is all of its"
+            " data, `patch` a JSON Patch, `merge` a JSON Merge Patch. `if_match` is an ETag. `if_none_match` is `*`:"
+            " the operation creates the resource unless the id exists. The result of an invalid operation has a"
+            " `problem`."
         ),
     }
     array = {"type": "array", "items": items}
-    wrapped = {
+    wrapper = {
         "type": "object", "properties": {"operations": array}, "required": ["operations"],
         "additionalProperties": False,
     }  # fmt: skip
@@ -274,7 +281,7 @@ def _documented_body(routes: ModelRoutes) -> dict[str, Any]:
     return {
         "required": True,
         "content": {
-            "application/json": {"schema": {"anyOf": [wrapped, array]}, "example": {"operations": operations}},
+            "application/json": {"schema": {"anyOf": [wrapper, array]}, "example": {"operations": operations}},
             NDJSON: {"schema": {"type": "string"}, "example": lines},
         },
     }

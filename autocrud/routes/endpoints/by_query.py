@@ -26,7 +26,7 @@ class RefusedItem(BaseModel):
 
 
 class ByQueryAnswer(BaseModel):
-    """Number of resources that match the filter, and of those that changed."""
+    """Number of matching resources and of changed resources."""
 
     matched: int = Field(examples=[42])
     changed: int = Field(0, description="Number of changed resources. Absent in a dry run.", examples=[42])
@@ -35,11 +35,11 @@ class ByQueryAnswer(BaseModel):
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
     """Yield the operations of the families `delete_many` and `restore_many`."""
-    yield _delete(routes)
-    yield _restore(routes)
+    yield _delete_many(routes)
+    yield _restore_many(routes)
 
 
-def _delete(routes: ModelRoutes) -> Operation:
+def _delete_many(routes: ModelRoutes) -> Operation:
     manager, query = routes.manager, routes.query([_DRY_RUN, QB], filters=True)
 
     async def delete_many(request: Request) -> Response:
@@ -50,12 +50,12 @@ def _delete(routes: ModelRoutes) -> Operation:
         """
         values, where = query.read(request)
         dry_run = values["dry_run"]
-        return _answer(await manager.delete_where(where, by=user_of(request), dry_run=dry_run), dry_run)
+        return _build_response(await manager.delete_where(where, by=user_of(request), dry_run=dry_run), dry_run)
 
-    return _operation(routes, "delete_many", "DELETE", "", delete_many, query.to_openapi())
+    return _build_operation(routes, "delete_many", "DELETE", "", delete_many, query.to_openapi())
 
 
-def _restore(routes: ModelRoutes) -> Operation:
+def _restore_many(routes: ModelRoutes) -> Operation:
     manager, query = routes.manager, routes.query([_DRY_RUN, QB], filters=True)
 
     async def restore_many(request: Request) -> Response:
@@ -65,13 +65,13 @@ def _restore(routes: ModelRoutes) -> Operation:
         """
         values, where = query.read(request)
         dry_run = values["dry_run"]
-        return _answer(await manager.restore_where(where, by=user_of(request), dry_run=dry_run), dry_run)
+        return _build_response(await manager.restore_where(where, by=user_of(request), dry_run=dry_run), dry_run)
 
-    return _operation(routes, "restore_many", "POST", "/restore", restore_many, query.to_openapi())
+    return _build_operation(routes, "restore_many", "POST", "/restore", restore_many, query.to_openapi())
 
 
-def _operation(
-    routes: ModelRoutes, family: str, method: str, path: str, handler: Any, documented: list[Any]
+def _build_operation(
+    routes: ModelRoutes, family: str, method: str, path: str, handler: Any, parameters: list[Any]
 ) -> Operation:
     verb = family.partition("_")[0].title()
     return Operation(
@@ -79,7 +79,7 @@ def _operation(
         method=method,
         path=path,
         handler=handler,
-        parameters=documented,
+        parameters=parameters,
         filters=True,
         summary=f"{verb} {routes.nouns} that match a filter",
         model=ByQueryAnswer,
@@ -88,11 +88,11 @@ def _operation(
     )
 
 
-def _answer(found: ByQueryResult, dry_run: bool) -> Response:
-    content: dict[str, Any] = {"matched": found.matched}
+def _build_response(result: ByQueryResult, dry_run: bool) -> Response:
+    content: dict[str, Any] = {"matched": result.matched}
     if not dry_run:
-        content["changed"] = found.changed
-    if found.refused:
-        refused = [(resource_id, bytes(problem_of(error).body)) for resource_id, error in found.refused]
-        content["refused"] = [{"id": resource_id, "problem": from_json(body)} for resource_id, body in refused]
+        content["changed"] = result.changed
+    if result.refused:
+        problems = [(resource_id, bytes(problem_of(error).body)) for resource_id, error in result.refused]
+        content["refused"] = [{"id": resource_id, "problem": from_json(body)} for resource_id, body in problems]
     return JSONResponse(content)

@@ -41,7 +41,7 @@ def _delete(routes: ModelRoutes) -> Operation:
         parameters=[RESOURCE_ID, IF_MATCH],
         summary=summary,
         status=204,
-        refusals=routes.guarded(400, 404, 409, 410, 412),
+        refusals=routes.write_refusals(400, 404, 409, 410, 412),
     )
 
 
@@ -67,7 +67,7 @@ def _purge(routes: ModelRoutes) -> Operation:
         parameters=[RESOURCE_ID, IF_MATCH],
         summary=summary,
         status=204,
-        refusals=routes.guarded(400, 404, 409, 412),
+        refusals=routes.write_refusals(400, 404, 409, 412),
     )
 
 
@@ -94,5 +94,5 @@ def _restore(routes: ModelRoutes) -> Operation:
         headers=("ETag",),
         example=routes.envelope_example,
         other_statuses=(204,),
-        refusals=routes.guarded(400, 404, 409, 412, 422),
+        refusals=routes.write_refusals(400, 404, 409, 412, 422),
     )

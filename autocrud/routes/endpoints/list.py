@@ -32,8 +32,9 @@ _TEXT = Parameter(
     "q",
     Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH, pattern=r"^[^\x00]*$")],
     None,
-    'Words that the texts must have, all of them: `word`, `"a phrase"`, `begin*`, and `-not` before any of these. Case'
-    " and accents do not count. Without `sort`, those come first that have them often, for their length.",
+    'Words that a resource must have in its text fields, all of them: `word`, `"a phrase"`, `begin*`. `-` excludes a'
+    " word, phrase or beginning. Case and accents do not count. Without `sort`, the best matches come first: frequent"
+    " words in short texts.",
     'wild "guinea pig" -photo*',
 )
 
@@ -67,13 +68,13 @@ def _list(routes: ModelRoutes) -> Operation:
         page = await manager.search(
             where, sort=values["sort"], limit=values["limit"], cursor=values["cursor"], **options
         )
-        following = page.next_cursor
+        next_cursor = page.next_cursor
         items = b",".join(await expansion.build_envelopes(page.items, values))
         total = b',"total":%d' % await manager.count(where, **options) if values["count"] == "exact" else b""
-        if following is None:
+        if next_cursor is None:
             return JsonResponse(b'{"items":[%s],"next_cursor":null%s}' % (items, total))
-        headers = {"link": f'<{next_page(request, routes.path, following)}>; rel="next"'}
-        return JsonResponse(b'{"items":[%s],"next_cursor":"%s"%s}' % (items, following.encode(), total), 200, headers)
+        headers = {"link": f'<{next_page(request, routes.path, next_cursor)}>; rel="next"'}
+        return JsonResponse(b'{"items":[%s],"next_cursor":"%s"%s}' % (items, next_cursor.encode(), total), 200, headers)
 
     example = {"items": [routes.envelope_example], "next_cursor": None}
     summary = f"List {routes.nouns}"

@@ -32,10 +32,10 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         """
         values = query.read(request)[0]
         tags = if_match(request, routes.needs_if_match)
-        parsed = await _read_patch(request, limit)
+        changes = await _read_patch(request, limit)
         resource = await manager.patch(
             request.path_params["resource_id"],
-            parsed,
+            changes,
             if_match=tags,
             by=user_of(request),
             modify=values["mode"] == "modify",
@@ -50,33 +50,35 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         path="/{resource_id}",
         handler=patch,
         parameters=[RESOURCE_ID, *query.to_openapi(), IF_MATCH, PREFER],
-        request_body=_documented_body(routes),
+        request_body=_request_body(routes),
         summary=f"Patch {routes.noun}",
         model=routes.envelope,
         headers=("ETag",),
         example=routes.envelope_example,
         other_statuses=(204,),
-        refusals=routes.guarded(400, 404, 409, 410, 412, 413, 415, 422),
+        refusals=routes.write_refusals(400, 404, 409, 410, 412, 413, 415, 422),
     )
 
 
 async def _read_patch(request: Request, limit: int) -> Patch:
     media_type = media_type_of(request)
     if media_type not in _FORMATS:
-        found = FieldError("Content-Type", f"{media_type!r} is neither of {ACCEPT_PATCH}")
-        raise UnsupportedMediaType("The body must be a patch.", [found], accept_patch=ACCEPT_PATCH)
+        error = FieldError("Content-Type", f"{media_type!r} is neither of {ACCEPT_PATCH}")
+        raise UnsupportedMediaType(
+            "The body must be a JSON Patch or a JSON Merge Patch.", [error], accept_patch=ACCEPT_PATCH
+        )
     return _FORMATS[media_type](await read_body(request, limit))
 
 
-def _documented_body(routes: ModelRoutes) -> dict[str, Any]:
+def _request_body(routes: ModelRoutes) -> dict[str, Any]:
     example = routes.example
     field, value = next(iter(example.items()), ("", None)) if isinstance(example, dict) else ("", example)
     path = f"/{field.replace('~', '~0').replace('/', '~1')}" if field else ""
-    changed = {"op": "replace", "path": path, "value": value}
+    operation = {"op": "replace", "path": path, "value": value}
     return {
         "required": True,
         "content": {
-            OPERATIONS: {"schema": patch_schema(), "example": [changed]},
+            OPERATIONS: {"schema": patch_schema(), "example": [operation]},
             MERGE: {"schema": {"type": "object"}, "example": {field: value} if field else {}},
         },
     }

@@ -37,7 +37,7 @@ class ReferringResource(BaseModel):
 
 
 class ReferrersPage(BaseModel):
-    """Page of referrers, field by field, newest first."""
+    """Page of referrers, model by model and field by field, newest first."""
 
     items: list[ReferringResource]
     next_cursor: str | None = Field(description="Send it as `cursor` to get the next page; null on the last page.")
@@ -46,11 +46,14 @@ class ReferrersPage(BaseModel):
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
     """Yield the operation of the family `referrers`, if readers of the model may see a referring model."""
     manager = routes.manager
+    # A reader of this model must not learn the name of a model that the reader may not see.
     references = [reference for reference in manager.graph.incoming(routes.spec.name) if reference.shows_source]
     if not references:
         return
-    models = _choice("model", "Only resources of this model.", [reference.source.name for reference in references])
-    fields = _choice(
+    models = _choice_parameter(
+        "model", "Only resources of this model.", [reference.source.name for reference in references]
+    )
+    fields = _choice_parameter(
         "field", "Only resources that refer by this field.", [reference.field.name for reference in references]
     )
     query = routes.query([models, fields, LIMIT, CURSOR, RETURNS, INCLUDE_DELETED])
@@ -61,12 +64,12 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         resource_id = request.path_params["resource_id"]
         page = await manager.referrers(
             resource_id,
-            references=_chosen(references, values["model"], values["field"]),
+            references=_select_references(references, values["model"], values["field"]),
             limit=values["limit"],
             cursor=values["cursor"],
             include_deleted=values["include_deleted"],
         )
-        items = b",".join(_item(item, values["returns"]) for item in page.items)
+        items = b",".join(_render_item(item, values["returns"]) for item in page.items)
         if page.next_cursor is None:
             return JsonResponse(b'{"items":[%s],"next_cursor":null}' % items)
         path = f"{routes.path}/{resource_id}/referrers"
@@ -82,24 +85,24 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         summary=f"List the resources that refer to {routes.noun}",
         model=ReferrersPage,
         headers=("Link",),
-        example=_example(routes, references[0]),
+        example=_build_example(routes, references[0]),
         refusals=(400, 404, 410),
     )
 
 
-def _example(routes: ModelRoutes, reference: Reference) -> dict[str, Any]:
+def _build_example(routes: ModelRoutes, reference: Reference) -> dict[str, Any]:
     resource_id = routes.envelope_example["meta"]["resource_id"]
     item = {"model": reference.source.name, "field": reference.field.name, "resource_id": resource_id}
     return {"items": [item], "next_cursor": None}
 
 
-def _choice(name: str, description: str, values: Sequence[str]) -> Parameter:
+def _choice_parameter(name: str, description: str, values: Sequence[str]) -> Parameter:
     names = list(dict.fromkeys(values))
     pattern = f"^({'|'.join(map(re.escape, names))})$"
     return Parameter(name, Annotated[str, StringConstraints(pattern=pattern)], None, description, names[0])
 
 
-def _chosen(references: Sequence[Reference], model: str | None, field: str | None) -> list[Reference]:
+def _select_references(references: Sequence[Reference], model: str | None, field: str | None) -> list[Reference]:
     return [
         reference
         for reference in references
@@ -107,7 +110,7 @@ def _chosen(references: Sequence[Reference], model: str | None, field: str | Non
     ]
 
 
-def _item(item: Referrer, returns: Any) -> bytes:
+def _render_item(item: Referrer, returns: Any) -> bytes:
     names = {
         "model": item.reference.source.name,
         "field": item.reference.field.name,

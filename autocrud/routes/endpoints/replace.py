@@ -55,9 +55,10 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         body = await read_json_body(request, limit)
         try:
             if "if-match" in request.headers:
-                raise AlreadyExists(resource_id)  # of a state, and of none: nothing can be both
+                raise AlreadyExists(resource_id)  # no resource both exists and is absent
             resource = await manager.create(body, resource_id=resource_id, by=user, status=status)
         except AlreadyExists as error:
+            # A soft-deleted resource keeps its id.
             current = await manager.get(resource_id, include_deleted=True)
             raise PreconditionFailed(resource_id, current.tag) from error
         return written_response(request, resource, values, routes.location(request, resource_id))
@@ -73,7 +74,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         headers=("ETag",),
         example=routes.envelope_example,
         other_statuses=(201, 204),
-        refusals=routes.guarded(400, 404, 409, 410, 412, 413, 415, 422),
+        refusals=routes.write_refusals(400, 404, 409, 410, 412, 413, 415, 422),
     )
 
 

@@ -62,8 +62,9 @@ _BASE = "/{resource_id}/revisions"
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
     """Yield the operations of the families `revisions`, `revision`, `diff` and `switch`."""
     yield _list(routes)
+    # `diff` precedes `{revision_id}`, which matches every segment.
     yield _diff(routes)
-    yield _revision_operation(routes)
+    yield _revision(routes)
     yield _switch(routes)
 
 
@@ -90,7 +91,7 @@ def _list(routes: ModelRoutes) -> Operation:
         if page.next_cursor is not None:
             path = f"{routes.path}/{resource_id}/revisions"
             headers["link"] = f'<{next_page(request, path, page.next_cursor)}>; rel="next"'
-        return JsonResponse(_page_json(page, parts), 200, headers)
+        return JsonResponse(_render_page(page, parts), 200, headers)
 
     item = {key: routes.envelope_example[key] for key in ("revision_info",)}
     example = {"items": [item], "next_cursor": None}
@@ -103,14 +104,14 @@ def _list(routes: ModelRoutes) -> Operation:
         handler=revisions,
         parameters=parameters,
         summary=summary,
-        model=_page_model(routes),
+        model=_build_page_model(routes),
         headers=("Link",),
         example=example,
         refusals=(400, 404, 410),
     )
 
 
-def _revision_operation(routes: ModelRoutes) -> Operation:
+def _revision(routes: ModelRoutes) -> Operation:
     manager, query = routes.manager, routes.query([RETURNS, FIELDS, INCLUDE_DELETED])
 
     async def revision(request: Request) -> Response:
@@ -148,13 +149,13 @@ def _diff(routes: ModelRoutes) -> Operation:
     async def diff(request: Request) -> Response:
         """Return a JSON Patch (RFC 6902) that turns the data of one revision into the data of the other."""
         values = query.read(request)[0]
-        found = await manager.diff(
+        patch = await manager.diff(
             request.path_params["resource_id"],
             values["from"],
             values["to"],
             include_deleted=values["include_deleted"],
         )
-        return Response(to_json(found, inf_nan_mode="constants"), media_type=JSON_PATCH)
+        return Response(to_json(patch, inf_nan_mode="constants"), media_type=JSON_PATCH)
 
     example = [{"op": "replace", "path": "/title", "value": "Emma"}]
     return Operation(
@@ -195,21 +196,21 @@ def _switch(routes: ModelRoutes) -> Operation:
         headers=("ETag",),
         example=routes.envelope_example,
         other_statuses=(204,),
-        refusals=routes.guarded(400, 404, 409, 410, 412, 422),
+        refusals=routes.write_refusals(400, 404, 409, 410, 412, 422),
     )
 
 
-def _page_json(page: RevisionPage, parts: frozenset[str]) -> bytes:
+def _render_page(page: RevisionPage, parts: frozenset[str]) -> bytes:
     items = []
     for number, info in enumerate(page.items):
-        found = [b'"data":%s' % page.data[number]] if page.data else []
+        members = [b'"data":%s' % page.data[number]] if page.data else []
         if "revision_info" in parts:
-            found.append(b'"revision_info":%s' % info.model_dump_json().encode())
-        items.append(b"{%s}" % b",".join(found))
+            members.append(b'"revision_info":%s' % info.model_dump_json().encode())
+        items.append(b"{%s}" % b",".join(members))
     return b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), to_json(page.next_cursor))
 
 
-def _page_model(routes: ModelRoutes) -> type[BaseModel]:
+def _build_page_model(routes: ModelRoutes) -> type[BaseModel]:
     spec = routes.spec
     item = create_model(
         f"{spec.label}Revision",

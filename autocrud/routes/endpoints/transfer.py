@@ -27,9 +27,9 @@ from autocrud.routes.response.spool import SpooledBuffer
 logger = logging.getLogger(__name__)
 
 NDJSON = "application/x-ndjson"
-_TYPES = frozenset({NDJSON, "application/ndjson", "application/jsonl"})
+_MEDIA_TYPES = frozenset({NDJSON, "application/ndjson", "application/jsonl"})
 _STALL_SECONDS = 60.0  # a client that reads nothing for this long counts as disconnected
-_LINES: dict[str, Any] = {"type": "string", "format": "binary", "description": "JSON, a line each."}
+_LINES: dict[str, Any] = {"type": "string", "format": "binary", "description": "NDJSON: one JSON object per line."}
 
 _HISTORY = Parameter(
     "history", bool, False, "Write a line per commit instead of the current state; includes deleted resources."
@@ -55,6 +55,7 @@ class NdjsonResponse(Response):
     media_type = NDJSON
 
     def __init__(self, lines: AsyncIterator[bytes]) -> None:
+        # Starlette's constructor would add Content-Length, which is not known yet.
         self.status_code = 200
         self.background = None
         self.raw_headers = [(b"content-type", NDJSON.encode())]
@@ -98,6 +99,7 @@ class _ImportResponse(NdjsonResponse):
             return  # durable lines stay; the client may start again
         finally:
             work.cancel()
+            # The task may use the spool's file until it has ended.
             await asyncio.wait([work])
             await spool.close()
         await _send(send, b"", has_more=False)
@@ -116,7 +118,7 @@ async def _send(send: Send, piece: bytes, *, has_more: bool = True) -> None:
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:
-    """Return when the client is gone. ASGI reports that only to a reader of the request."""
+    """Return when the client has disconnected. ASGI reports a disconnect only through `receive`."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -141,6 +143,7 @@ def _export(routes: ModelRoutes) -> Operation:
         values, where = query.read(request)
         options = {name: values[name] for name in ("include_deleted", "history", "blobs")}
         lines = transfer.export(where, **options)
+        # The body of a HEAD response is not sent, so the export does not run.
         if HEAD_ONLY in request.scope:
             return Response(media_type=NDJSON)
         return NdjsonResponse(lines)
@@ -153,7 +156,7 @@ def _export(routes: ModelRoutes) -> Operation:
         parameters=query.to_openapi(),
         filters=True,
         summary=f"Export {routes.nouns}",
-        content={NDJSON: {"schema": _LINES, "example": _export_line(routes.envelope_example)}},
+        content={NDJSON: {"schema": _LINES, "example": _render_example(routes.envelope_example)}},
         refusals=(400,),
     )
 
@@ -175,21 +178,21 @@ def _import(routes: ModelRoutes) -> Operation:
         """
         values = query.read(request)[0]
         media_type = media_type_of(request)
-        if media_type not in _TYPES:
+        if media_type not in _MEDIA_TYPES:
             message = f"must be {NDJSON}, not {media_type or 'nothing'}"
             raise UnsupportedMediaType("The body must be lines of JSON.", [FieldError("Content-Type", message)])
-        # A stored body with its metadata may be longer than the body that the client sent.
-        longest = 2 * routes.max_body_bytes
         reports = transfer.load(
             request.stream(),
             on_duplicate=values["on_duplicate"],
             start=values["start"],
             by=user_of(request),
-            max_line_bytes=longest,
+            # A stored body with its metadata may be longer than the body that the client sent.
+            max_line_bytes=2 * routes.max_body_bytes,
         )
-        return _ImportResponse(_report_lines(reports))
+        return _ImportResponse(_render_reports(reports))
 
-    body = {"required": True, "content": {NDJSON: {"schema": _LINES, "example": _export_line(routes.envelope_example)}}}
+    line = _render_example(routes.envelope_example)
+    body = {"required": True, "content": {NDJSON: {"schema": _LINES, "example": line}}}
     counts = dict.fromkeys([fate.value for fate in Fate], 0) | {"failed": 0, "blobs": 0}
     example = json.dumps({"end": True, "line": 1, **counts, "created": 1})
     return Operation(
@@ -205,12 +208,12 @@ def _import(routes: ModelRoutes) -> Operation:
     )
 
 
-async def _report_lines(reports: AsyncIterator[Refusal | Progress]) -> AsyncIterator[bytes]:
+async def _render_reports(reports: AsyncIterator[Refusal | Progress]) -> AsyncIterator[bytes]:
     """Yield the reports as lines."""
-    found: Any = reports
-    async with aclosing(found):
-        async for report in found:
-            problem = b"" if report.error is None else b',"error":%s' % _log_problem(report.error)
+    closable_reports: Any = reports
+    async with aclosing(closable_reports):
+        async for report in closable_reports:
+            problem = b"" if report.error is None else b',"error":%s' % _render_problem(report.error)
             if isinstance(report, Refusal):
                 yield b'{"line":%d%s}\n' % (report.line, problem)
                 continue
@@ -218,14 +221,14 @@ async def _report_lines(reports: AsyncIterator[Refusal | Progress]) -> AsyncIter
             yield b'{%s"line":%d,%s%s}\n' % (end, report.line, to_json(report.counts)[1:-1], problem)
 
 
-def _log_problem(error: AutoCRUDError) -> bytes:
+def _render_problem(error: AutoCRUDError) -> bytes:
     """Return the problem of an error as a response would have it, and log what it hides."""
     response = problem_of(error)
     if response.status_code >= 500:
-        logger.error("an import: %s", error, exc_info=error)
+        logger.error("import: %s", error, exc_info=error)
     return bytes(response.body)
 
 
-def _export_line(example: Any) -> str:
+def _render_example(example: Any) -> str:
     """Return an example as a line of an export."""
     return json.dumps({part: example[part] for part in ("meta", "revision_info", "data")}, separators=(",", ":"))

@@ -45,25 +45,27 @@ class UploadState(BaseModel):
     filename: str | None = Field(examples=["vienna.mp4"])
 
 
-_NEW: TypeAdapter[NewUpload] = TypeAdapter(NewUpload)
+_NEW_UPLOAD: TypeAdapter[NewUpload] = TypeAdapter(NewUpload)
 _EXAMPLE = {name: field.examples[0] for name, field in UploadState.model_fields.items() if field.examples}
 
 
-def _path(name: str, kind: Any, description: str, example: Any) -> inspect.Parameter:
+def _path_parameter(name: str, kind: Any, description: str, example: Any) -> inspect.Parameter:
     annotation = Annotated[kind, Path(description=description, examples=[example])]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
 
 
-_UPLOAD_ID = _path("upload_id", Annotated[str, Path(pattern=_ID_PATTERN)], "Id of the upload.", _EXAMPLE["upload_id"])
-_NUMBER = _path("number", Annotated[int, Path(ge=1, le=10000)], "Number of the part, from 1.", 1)
+_UPLOAD_ID = _path_parameter(
+    "upload_id", Annotated[str, Path(pattern=_ID_PATTERN)], "Id of the upload.", _EXAMPLE["upload_id"]
+)
+_NUMBER = _path_parameter("number", Annotated[int, Path(ge=1, le=10000)], "Number of the part, from 1.", 1)
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
     """Yield the operations of the upload families."""
     if routes.spec.has_blobs:
         yield _begin(routes)
-        yield _state(routes)
-        yield _part(routes)
+        yield _read_state(routes)
+        yield _upload_part(routes)
         yield _finish(routes)
         yield _abort(routes)
 
@@ -74,10 +76,10 @@ def _begin(routes: ModelRoutes) -> Operation:
     async def begin_upload(request: Request) -> Response:
         """Start an upload in parts. Parts may be sent in any order, concurrently, and after an interruption."""
         query.read(request)
-        new_upload = _parsed(await read_json_body(request, routes.max_body_bytes))
+        new_upload = _parse_new_upload(await read_json_body(request, routes.max_body_bytes))
         upload = await blobs.begin(new_upload.size, new_upload.content_type, new_upload.filename, user_of(request))
         location = f"{request.scope.get('root_path', '')}{routes.path}{_BASE}/{upload.upload_id}"
-        return JsonResponse(_state_json(upload, []), 201, {"location": location})
+        return JsonResponse(_render_state(upload, []), 201, {"location": location})
 
     body = inspect.Parameter("body", inspect.Parameter.KEYWORD_ONLY, annotation=NewUpload)
     return Operation(
@@ -95,14 +97,14 @@ def _begin(routes: ModelRoutes) -> Operation:
     )
 
 
-def _state(routes: ModelRoutes) -> Operation:
+def _read_state(routes: ModelRoutes) -> Operation:
     blobs, query = routes.manager.blobs, routes.query([])
 
     async def read_upload(request: Request) -> Response:
         """Return the state of an upload: its size and the numbers of the stored parts."""
         query.read(request)
         upload, parts = await blobs.progress(request.path_params["upload_id"], user_of(request))
-        return JsonResponse(_state_json(upload, parts), 200)
+        return JsonResponse(_render_state(upload, parts), 200)
 
     return Operation(
         family="read_upload",
@@ -117,13 +119,14 @@ def _state(routes: ModelRoutes) -> Operation:
     )
 
 
-def _part(routes: ModelRoutes) -> Operation:
+def _upload_part(routes: ModelRoutes) -> Operation:
     blobs, query = routes.manager.blobs, routes.query([])
 
     async def upload_part(request: Request) -> Response:
         """Store a part, which is the body. Sending a stored part again replaces it."""
         query.read(request)
         number = request.path_params["number"]
+        # The handler takes the bare request, so FastAPI has not checked the number. No upload has a part 0.
         upload = await blobs.expected(
             request.path_params["upload_id"], int(number) if number.isdecimal() else 0, user_of(request)
         )
@@ -187,18 +190,18 @@ def _abort(routes: ModelRoutes) -> Operation:
     )
 
 
-def _parsed(body: bytes) -> NewUpload:
+def _parse_new_upload(body: bytes) -> NewUpload:
     try:
-        return _NEW.validate_json(body)
+        return _NEW_UPLOAD.validate_json(body)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        if found[0]["type"] == "json_invalid":
-            raise MalformedBody(f"The body is not JSON: {found[0]['msg']}.") from error
-        errors = [FieldError(".".join(map(str, item["loc"])) or "(body)", item["msg"]) for item in found]
+        details = error.errors(include_url=False, include_input=False, include_context=False)
+        if details[0]["type"] == "json_invalid":
+            raise MalformedBody(f"The body is not JSON: {details[0]['msg']}.") from error
+        errors = [FieldError(".".join(map(str, item["loc"])) or "(body)", item["msg"]) for item in details]
         raise InvalidData("The upload is not valid.", errors) from error
 
 
-def _state_json(upload: Upload, parts: Sequence[int]) -> bytes:
+def _render_state(upload: Upload, parts: Sequence[int]) -> bytes:
     state = UploadState(
         upload_id=upload.upload_id,
         size=upload.size,

@@ -36,6 +36,7 @@ def test_to_noun_splits_labels_into_words(label: str, noun: str) -> None:
         "a unicorn",
         "a unit",
         "a utility",
+        "a uuid",
         "a European",
         "a ewe",
         "a one-off payment",
