@@ -37,7 +37,7 @@ def resource_at(
     """A resource as one of its commits left it.
 
     Args:
-        born: the resource's metadata at any time, for what never changes.
+        any_meta: the resource's metadata at any time, for what never changes.
         info: the revision that was current then, as it was then.
         data, locator: its data, and where that is; None where it is not at hand, or has been pruned.
     """

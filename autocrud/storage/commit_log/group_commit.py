@@ -16,7 +16,7 @@ class GroupCommit(Generic[T, R]):
         flush: takes a batch and returns one result per item. What it raises, every item of the batch raises.
         max_items: the most items of one batch.
         weight, max_weight: a batch ends where the weights of its items together pass the maximum.
-        alone: says of an item that it makes a batch of its own.
+        is_exclusive: says of an item that it makes a batch of its own.
         loop_yields: turns of the event loop between two batches. Callers that were just answered and submit again at
             once are then in the next batch, not in the one after it: half as many batches under load.
     """

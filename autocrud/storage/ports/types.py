@@ -92,7 +92,7 @@ class Write:
         key: idempotency key of the request.
         blobs: `file_id` of each blob in the data. For a purge: blobs to keep, because a later write of the
             same group refers to them.
-        follow_up: True if the write creates an on-delete task for the referrers of the resource.
+        has_task: True if the write creates an on-delete task for the referrers of the resource.
     """
 
     kind: CommitKind
@@ -167,7 +167,7 @@ class Revision:
 
     Attributes:
         version: version of the creating commit.
-        written: version of the last commit that wrote the revision's data.
+        data_version: version of the last commit that wrote the revision's data.
         locator: address of the data.
     """
 
