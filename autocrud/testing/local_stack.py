@@ -33,7 +33,7 @@ def settings(storage: str, s3: SeaweedServer, postgres: PostgresServer | None) -
 
 def main(arguments: Sequence[str]) -> int:
     """Run the stack until a signal stops it. Return the exit status of the service."""
-    parser = argparse.ArgumentParser("python -m autocrud.testing.stack", description=__doc__)
+    parser = argparse.ArgumentParser("python -m autocrud.testing.local_stack", description=__doc__)
     parser.add_argument("--storage", choices=("postgres", "s3"), default="postgres")
     parser.add_argument("--directory", type=Path, default=Path("data/stack"))
     parser.add_argument("--postgres-port", type=int, default=5433)
