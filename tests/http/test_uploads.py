@@ -97,6 +97,7 @@ async def test_invalid_part_is_refused(http: httpx.AsyncClient) -> None:
         ("PUT", "/parts/0", b"fives", 422),
         ("PUT", "/parts/2", b"fives", 422),
         ("PUT", "/parts/x", b"fives", 422),
+        ("PUT", f"/parts/{'9' * 5000}", b"fives", 422),
         ("POST", "/finish", b"", 409),
     ):
         assert (await http.request(method, upload + path, content=content)).status_code == status

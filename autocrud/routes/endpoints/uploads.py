@@ -1,6 +1,7 @@
 """Endpoints of upload sessions: upload a large blob in parts and continue after an interruption."""
 
 import inspect
+import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
@@ -119,18 +120,21 @@ def _read_state(routes: ModelRoutes) -> Operation:
     )
 
 
+def _part_number(text: str) -> int:
+    """Return the number of a part, or 0 if the text is no number. No upload has a part 0."""
+    # The handler takes the bare request, so FastAPI has not checked the text. `int()` raises beyond 4,300 digits.
+    return int(text) if re.fullmatch("[0-9]{1,5}", text) else 0
+
+
 def _upload_part(routes: ModelRoutes) -> Operation:
     blobs, query = routes.manager.blobs, routes.query([])
 
     async def upload_part(request: Request) -> Response:
         """Store a part, which is the body. Sending a stored part again replaces it."""
         query.read(request)
-        number = request.path_params["number"]
-        # The handler takes the bare request, so FastAPI has not checked the number. No upload has a part 0.
-        upload = await blobs.expected(
-            request.path_params["upload_id"], int(number) if number.isdecimal() else 0, user_of(request)
-        )
-        await blobs.put_part(upload, int(number), await read_body(request, upload.size_of(int(number))))
+        number = _part_number(request.path_params["number"])
+        upload = await blobs.expected(request.path_params["upload_id"], number, user_of(request))
+        await blobs.put_part(upload, number, await read_body(request, upload.size_of(number)))
         return Response(status_code=204)
 
     body = {"required": True, "content": {"application/octet-stream": {"schema": OCTETS_SCHEMA}}}
