@@ -74,7 +74,7 @@ async def test_failed_on_delete_action_is_finished_later(crud: AutoCRUD, monkeyp
 
         broken.setattr(Storage, "commit_all", fail)
         for name in ("f", "g"):
-            with pytest.raises(StorageUnavailable, match="Deleted, but not all"):
+            with pytest.raises(StorageUnavailable, match="Deleted, but some on-delete actions failed"):
                 await films.delete(name)
     await films.restore("g")
     assert [item.resource_id for item in await films.node.storage.pending_deletions(None, 9)] == ["f", "g"]
