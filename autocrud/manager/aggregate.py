@@ -63,20 +63,20 @@ async def aggregate(
     has_more = len(found) > limit and by is None
     page = found[:limit]
     following = encode_keys(shape, page[-1].keys) if has_more else None
-    return GroupPage([_parse_names(aggregation, group, names, metric_names) for group in page], following)
+    return GroupPage([_group_to_json(aggregation, group, names, metric_names) for group in page], following)
 
 
-def _parse_names(
+def _group_to_json(
     aggregation: Aggregation, group: GroupRow, names: list[str], metric_names: list[str]
 ) -> dict[str, Any]:
     keys = [json_value(field.kind, key) for field, key in zip(aggregation.group_by, group.keys, strict=True)]
     values = [
-        _to_json_values(metric, figure) for metric, figure in zip(aggregation.metrics, group.figures, strict=True)
+        _figure_to_json(metric, figure) for metric, figure in zip(aggregation.metrics, group.figures, strict=True)
     ]
     return {"key": dict(zip(names, keys, strict=True)), "values": dict(zip(metric_names, values, strict=True))}
 
 
-def _to_json_values(metric: Metric, figure: Any) -> Any:
+def _figure_to_json(metric: Metric, figure: Any) -> Any:
     if isinstance(figure, Decimal):
         return format_decimal(figure)
     if metric.field is not None and metric.function in (Function.min, Function.max):

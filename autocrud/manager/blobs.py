@@ -57,10 +57,10 @@ class ResourceBlobs:
     async def upload(
         self, pieces: AsyncIterator[bytes], *, content_type: str = OCTETS, filename: str | None = None
     ) -> Binary:
-        """Store what comes, of any size, and return the reference to it. Equal content is stored once.
+        """Store a blob of any size and return the reference to it. Equal content is stored once.
 
         Raises:
-            PayloadTooLarge: it is longer than the limit.
+            PayloadTooLarge: the blob is over the size limit.
         """
         blob = await self._storage.blobs.put(pieces, limit=self.max_bytes)
         return Binary(file_id=blob.file_id, size=blob.size, content_type=content_type, filename=filename)
@@ -78,10 +78,10 @@ class ResourceBlobs:
         if commit is None or blob is None:
             raise BlobNotFound(resource_id, file_id)
         try:
-            name_in_data = find_blob_reference(from_json(await self._storage.data(commit)), file_id)
+            reference = find_blob_reference(from_json(await self._storage.data(commit)), file_id)
         except RevisionNotFound:
             raise BlobNotFound(resource_id, file_id) from None
-        return StoredBlob(blob, name_in_data.get("content_type", OCTETS), name_in_data.get("filename"))
+        return StoredBlob(blob, reference.get("content_type", OCTETS), reference.get("filename"))
 
     async def read(self, stored: StoredBlob, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Yield the bytes from `start` up to `end`. The last bytes of a full read come only after verification.
@@ -137,10 +137,10 @@ class ResourceBlobs:
         return upload
 
     async def put_part(self, upload: Upload, number: int, data: bytes) -> None:
-        """Store a part, again if it is there.
+        """Store a part, or replace a stored part.
 
         Raises:
-            InvalidData: it has another size than it must have.
+            InvalidData: the part does not have the expected size.
         """
         size = upload.size_of(number)
         if len(data) != size:

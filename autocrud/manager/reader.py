@@ -9,7 +9,6 @@ from autocrud.errors import InvalidParameter
 from autocrud.manager.aggregate import GroupPage, aggregate
 from autocrud.manager.heads import read_head
 from autocrud.manager.queries import ModelQueries, Where, check_aware, check_limit
-from autocrud.query.conditions import Query
 from autocrud.query.cursor import decode_cursor, encode_cursor
 from autocrud.query.resolver import Resolver
 from autocrud.references.expand import Expanded, ReferrerPage, expand_references, find_referrers
@@ -142,10 +141,10 @@ class ResourceReader(Generic[T]):
             InvalidParameter: a field is not indexed, a value does not fit its field, `limit` is not within 1 and
                 1000, or the cursor belongs to another query.
         """
-        query = self.query(where, include_deleted, at, sort, check_limit(limit), text)
+        query = self._queries.build(where, include_deleted, at, sort, check_limit(limit), text)
         if cursor is not None:
             query = replace(query, after=decode_cursor(query, cursor, self.spec.name))
-        page = await self._storage.search(await self.resolve_reference_filters(query))
+        page = await self._storage.search(await self._queries.resolve_reference_filters(query))
         next_cursor = None if page.next is None else encode_cursor(query, page.next, self.spec.name)
         return ResourcePage([Resource(self.spec, head) for head in page.items], next_cursor)
 
@@ -158,8 +157,8 @@ class ResourceReader(Generic[T]):
         at: datetime | None = None,
     ) -> int:
         """Return the number of resources on all pages of `search`. Arguments and errors are those of `search`."""
-        query = self.query(where, include_deleted, at, text=text)
-        return await self._storage.count(await self.resolve_reference_filters(query))
+        query = self._queries.build(where, include_deleted, at, text=text)
+        return await self._storage.count(await self._queries.resolve_reference_filters(query))
 
     async def expanded(self, resources: Sequence[Resource[T]], fields: Sequence[str]) -> list[dict[str, Expanded]]:
         """Return the targets of the named references, for each of these resources of the model.
@@ -217,8 +216,8 @@ class ResourceReader(Generic[T]):
         Raises:
             InvalidParameter: a name, the limit or the cursor is invalid, or a sum exceeds the range of a float.
         """
-        query = self.query(where, include_deleted)
-        resolved = await self.resolve_reference_filters(query)
+        query = self._queries.build(where, include_deleted)
+        resolved = await self._queries.resolve_reference_filters(query)
         return await aggregate(
             self._storage,
             self.fields,
@@ -231,22 +230,6 @@ class ResourceReader(Generic[T]):
             cursor=cursor,
             include_deleted=query.include_deleted,
         )
-
-    def query(
-        self,
-        where: Where,
-        include_deleted: bool,
-        at: datetime | None = None,
-        sort: str | None = None,
-        limit: int = 1,
-        text: str | None = None,
-    ) -> Query:
-        """Return the storage query for these arguments of `search`. Errors are those of `search`."""
-        return self._queries.build(where, include_deleted, at, sort, limit, text)
-
-    async def resolve_reference_filters(self, query: Query) -> Query:
-        """Return the query with each reference filter replaced by the ids that the filter selects."""
-        return await self._queries.resolve_reference_filters(query)
 
     async def _head(self, resource_id: str, include_deleted: bool) -> Head:
         return await read_head(self.spec, self._storage, resource_id, include_deleted=include_deleted)

@@ -39,7 +39,8 @@ def parse_expression(text: str) -> Condition:
         tree = ast.parse(text.strip(), mode="eval")
         return _Converter().condition(tree.body, 0)
     except SyntaxError as error:
-        raise InvalidParameter("qb", f"is not a valid expression: {error.msg}, at character {error.offset}") from error
+        position = "" if error.offset is None else f", at character {error.offset}"
+        raise InvalidParameter("qb", f"is not a valid expression: {error.msg}{position}") from error
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         # Python's parser raises ValueError for U+0000 in some versions, and the others for deep nesting.
         raise InvalidParameter("qb", "is not a valid expression") from error

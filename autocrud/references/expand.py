@@ -49,7 +49,7 @@ async def expand_references(
         found[node] = {name: Resource(node.spec, head) for name, head in heads.items() if not head.is_deleted}
     return [
         {
-            reference.field.name: _read_targets(reference, ids[reference.field.name], found[reference.target])
+            reference.field.name: _select_targets(reference, ids[reference.field.name], found[reference.target])
             for reference in references
         }
         for ids in ids_by_field
@@ -64,7 +64,7 @@ async def find_referrers(
     Raises:
         InvalidParameter: the cursor belongs to another list.
     """
-    number, after = _place(references, resource_id, cursor, include_deleted)
+    number, after = _place(references, cursor)
     found: list[Referrer] = []
     for reference in references[number:]:
         query = _query(reference, resource_id, include_deleted)
@@ -89,7 +89,7 @@ def _target_ids(references: Sequence[Reference], resource: Resource[Any]) -> dic
     return {reference.field.name: reference.ids(index) for reference in references}
 
 
-def _read_targets(reference: Reference, ids: Sequence[str], found: dict[str, Resource[Any]]) -> Expanded:
+def _select_targets(reference: Reference, ids: Sequence[str], found: dict[str, Resource[Any]]) -> Expanded:
     targets = [found.get(name) for name in ids]
     return targets if reference.field.is_list else next(iter(targets), None)
 
@@ -102,9 +102,7 @@ def _cursor(reference: Reference, inner: str | None) -> str:
     return urlsafe_b64encode(to_json([reference.source.name, reference.field.name, inner])).decode().rstrip("=")
 
 
-def _place(
-    references: Sequence[Reference], resource_id: str, cursor: str | None, include_deleted: bool
-) -> tuple[int, str | None]:
+def _place(references: Sequence[Reference], cursor: str | None) -> tuple[int, str | None]:
     """Return the field and the position at which a page begins."""
     if cursor is None:
         return 0, None

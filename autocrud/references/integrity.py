@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 
 _CALL_TIMEOUT_S = 10.0  # limit for running commits when the service stops; unfinished actions stay pending
 _BATCH_SIZE = 200  # deletes whose on-delete actions run together
-_COMING = (CommitKind.create, CommitKind.restore)
-_GOING = (CommitKind.delete, CommitKind.purge)
+_CREATING_KINDS = (CommitKind.create, CommitKind.restore)
+_REMOVING_KINDS = (CommitKind.delete, CommitKind.purge)
 _WriteOnHead = tuple[Write, Head | None]
 _Relying = tuple[int, Reference, str]  # position of a write in its group, a new reference, and the target's id
 # Actions that forbid a live resource with a dangling reference.
@@ -53,7 +53,7 @@ class ReferenceIntegrity:
             Referenced: a referrer prevents the delete.
             StorageUnavailable: an outage. A delete may be committed with unfinished on-delete actions.
         """
-        if not (self._new_references(write, before) or (self._is_followed and write.kind in _GOING)):
+        if not (self._new_references(write, before) or (self._has_on_delete_actions and write.kind in _REMOVING_KINDS)):
             await self._storage.commit(write)
             return
         if write.kind is CommitKind.purge and before is not None and not before.is_deleted:
@@ -72,7 +72,7 @@ class ReferenceIntegrity:
             writes: each write with the resource before it; a resource to purge should be deleted already.
             atomic: refuse all writes if one is refused, also after the recheck.
         """
-        if not (self._graph.outgoing(self._node.name) or self._is_followed):
+        if not (self._graph.outgoing(self._node.name) or self._has_on_delete_actions):
             return await self._storage.commit_all([write for write, _ in writes], atomic=atomic)
         outcomes: list[Outcome] = [None] * len(writes)
         await self._run_to_end(self._commit_all(writes, outcomes, atomic))
@@ -92,7 +92,7 @@ class ReferenceIntegrity:
             await asyncio.wait(self._tasks)
 
     @property
-    def _is_followed(self) -> bool:
+    def _has_on_delete_actions(self) -> bool:
         return self._graph.has_on_delete_actions(self._node.name)
 
     def _new_references(self, write: Write, before: Head | None) -> list[tuple[Reference, str]]:
@@ -167,17 +167,21 @@ class ReferenceIntegrity:
         while refused:
             write = writes[refused.pop()][0]
             name = write.meta.resource_id
-            for number, reference in dependents.pop(name, ()) if write.kind in _COMING else ():
+            for number, reference in dependents.pop(name, ()) if write.kind in _CREATING_KINDS else ():
                 if outcomes[number] is None:
                     outcomes[number] = not_found_error(self._node.spec, [(reference, name)])
                     refused.append(number)
 
     async def _refuse_restricted(self, writes: Sequence[Write], outcomes: list[Outcome]) -> None:
         """Refuse deletes that a referrer prevents, and mark deletes that need on-delete actions."""
-        going = [number for number, write in enumerate(writes) if write.kind in _GOING and self._is_followed]
-        leaving = [writes[number].meta.resource_id for number in going]
-        for start in range(0, len(going), _BATCH_SIZE):
-            page = going[start : start + _BATCH_SIZE]
+        removing = [
+            number
+            for number, write in enumerate(writes)
+            if write.kind in _REMOVING_KINDS and self._has_on_delete_actions
+        ]
+        leaving = [writes[number].meta.resource_id for number in removing]
+        for start in range(0, len(removing), _BATCH_SIZE):
+            page = removing[start : start + _BATCH_SIZE]
             if await self._refusal(leaving[start : start + _BATCH_SIZE], leaving) is not None:
                 for number in page:
                     outcomes[number] = await self._refusal([writes[number].meta.resource_id], leaving)
@@ -202,21 +206,21 @@ class ReferenceIntegrity:
         numbers = [number for number, refused in enumerate(outcomes) if refused is None]
         lost_references = set(await self._find_lost([news[number] for number in numbers]))
         deleted = [writes[number][0] for number in numbers if writes[number][0].kind is CommitKind.delete]
-        restricted = await self._restricting_ids([write for write in deleted if write.has_task])
+        late_errors = await self._find_late_referrers([write for write in deleted if write.has_task])
         for number in numbers:
             fatal = [pair for pair in news[number] if pair in lost_references and pair[0].ref.on_delete in _BINDING]
             name = writes[number][0].meta.resource_id
-            outcomes[number] = not_found_error(self._node.spec, fatal) if fatal else restricted.get(name)
+            outcomes[number] = not_found_error(self._node.spec, fatal) if fatal else late_errors.get(name)
         pairs = [(number, *pair) for number in numbers for pair in news[number]]
         self._refuse_dependents(
             writes, outcomes, numbers, [item for item in pairs if item[1].ref.on_delete in _BINDING]
         )
-        spoilt = atomic and any(outcomes)
-        undone = [number for number in numbers if spoilt or outcomes[number] is not None]
+        group_failed = atomic and any(outcomes)
+        to_compensate = [number for number in numbers if group_failed or outcomes[number] is not None]
         await self._compensator.compensate(
-            [(*writes[number], [reference for reference, _ in news[number]]) for number in undone]
+            [(*writes[number], [reference for reference, _ in news[number]]) for number in to_compensate]
         )
-        if spoilt:
+        if group_failed:
             outcomes[:] = abort_unless_all_accepted(outcomes)
             return
         deleted_numbers: list[int] = []
@@ -231,12 +235,12 @@ class ReferenceIntegrity:
             for number in page:
                 outcomes[number] = outcome
 
-    async def _restricting_ids(self, deleted: Sequence[Write]) -> dict[str, Referenced]:
-        restricted: dict[str, Referenced] = {}
+    async def _find_late_referrers(self, deleted: Sequence[Write]) -> dict[str, Referenced]:
+        late_errors: dict[str, Referenced] = {}
         for start in range(0, len(deleted), _BATCH_SIZE):
             page = [on_delete_task_of(write) for write in deleted[start : start + _BATCH_SIZE]]
-            restricted |= await self._on_delete.find_late_referrers(self._node, page)
-        return restricted
+            late_errors |= await self._on_delete.find_late_referrers(self._node, page)
+        return late_errors
 
     async def _set_null_now(self, write: Write, lost_references: Sequence[tuple[Reference, str]]) -> None:
         """Set references to null whose target was deleted during the write."""
@@ -269,5 +273,5 @@ class ReferenceIntegrity:
 
 
 def _can_set_null(reference: Reference, write: Write) -> bool:
-    """Return True if every dangling reference of a restored resource may become null."""
+    """Return True if the write is a restore whose dangling reference may become null."""
     return write.kind is CommitKind.restore and reference.ref.on_delete is OnDelete.set_null

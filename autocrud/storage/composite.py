@@ -55,10 +55,10 @@ _BYTES_PER_SECOND = 1024 * 1024  # that a large group takes at the most, beyond 
 
 
 class Storage(IStorage):
-    """One model's storage over one metadata store.
+    """Storage of one model over one metadata store.
 
     Args:
-        objects: where its blobs go, under `folder`.
+        objects: object store of the blobs, under `folder`.
     """
 
     def __init__(self, spec: ModelSpec[Any], meta: MetaStore, objects: ObjectStore, folder: str) -> None:
@@ -178,7 +178,7 @@ class Storage(IStorage):
             return [error] * len(group.items)
 
     async def _commit_groups(self, groups: Sequence[WriteGroup]) -> list[list[Outcome]]:
-        """Those that are together in a batch; an atomic one is alone."""
+        """Commit groups that share a batch. An atomic group has a batch of its own."""
         items = [item for group in groups for item in group.items]
         outcomes = iter(await self._meta.commit(items, groups[0].atomic))
         return [list(islice(outcomes, len(group.items))) for group in groups]
@@ -209,7 +209,7 @@ class Storage(IStorage):
             return None
 
     async def _is_locator_current(self, head: Head) -> bool:
-        """Whether the data of a head, as it is or was, is still named, as of now, where it was."""
+        """Return True if a head's data is still at its locator, as of now."""
         now = await self._with_timeout(self._meta.get(head.resource_id, True))
         if now is None or now.locator == head.locator:
             return now is not None
@@ -218,7 +218,7 @@ class Storage(IStorage):
         return past is not None and past.locator == head.locator
 
     async def _is_data_kept(self, item: Commit | Revision) -> bool:
-        """Whether data is still named, as of now, where it was."""
+        """Return True if a commit's data is still at its locator, as of now."""
         await self._with_timeout(self._meta.get(item.resource_id, True))  # brings what is behind up to now
         version = item.version if isinstance(item, Commit) else item.data_version
         found = await self._with_timeout(self._meta.commits(item.resource_id, version + 1, 1))

@@ -56,7 +56,7 @@ def resource_at(
 
 @dataclass(frozen=True, slots=True)
 class PointInTimeRow:
-    """What a commit left, until when, and the index values of then."""
+    """State that a commit left, with its end and its index values."""
 
     commit: Commit
     until: datetime | None

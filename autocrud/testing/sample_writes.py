@@ -30,7 +30,7 @@ class Sample(BaseModel):
 
 
 SAMPLE: ModelSpec[Sample] = ModelSpec(Sample)
-_DRAFT, _STABLE = RevisionStatus.draft, RevisionStatus.stable
+_STABLE = RevisionStatus.stable
 
 
 def sample(**fields: Any) -> bytes:

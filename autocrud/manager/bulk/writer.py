@@ -74,11 +74,7 @@ class _Chunk:
 
 
 class BulkWriter(Generic[T]):
-    """Writes many operations to the resources of one model.
-
-    Operations are committed in chunks. The next chunk gathers while a chunk is being committed, so no operation waits
-    for later ones, and at most two chunks are in memory.
-    """
+    """Writes many operations in chunks. The next chunk gathers meanwhile, so at most two are in memory."""
 
     def __init__(
         self,
@@ -210,7 +206,9 @@ class BulkWriter(Generic[T]):
         return step
 
     async def _commit(self, steps: list[_Step], by: str | None) -> list[BulkResult]:
-        """Commit a chunk in waves, none of which touches a resource twice: each sees what those before it did."""
+        """Commit a chunk in waves. A wave has at most one operation per resource, and sees the effects of earlier
+        waves.
+        """
         pending = [step for step in steps if step.result.error is None]
         while pending:
             wave, later_steps = _wave(pending)
@@ -218,7 +216,7 @@ class BulkWriter(Generic[T]):
         return [step.result for step in steps]
 
     async def _commit_wave(self, wave: list[_Step], by: str | None) -> list[_Step]:
-        """Commit operations on different resources; those for which somebody else was faster come back."""
+        """Commit operations on different resources. Return the steps that lost a race."""
         try:
             await self._plan(wave, by)
         except StorageUnavailable as error:
@@ -245,7 +243,7 @@ class BulkWriter(Generic[T]):
             if step.change is not None:
                 step.before = None if current is None else current.head
                 try:
-                    step.write = await self._planned(step, step.change, current, by)
+                    step.write = await self._plan_step(step, step.change, current, by)
                 except AutoCRUDError as error:
                     step.refuse(error)
                     continue
@@ -254,7 +252,7 @@ class BulkWriter(Generic[T]):
             elif current is not None:
                 step.record(current.head.version, current.head.created_time)
 
-    async def _planned(
+    async def _plan_step(
         self, step: _Step, change: Change[T], current: Resource[T] | None, by: str | None
     ) -> Write | None:
         operation = step.operation

@@ -8,7 +8,7 @@ from pydantic import StringConstraints, TypeAdapter
 
 from autocrud.query import parser, regex
 from autocrud.query.conditions import Condition, all_of
-from autocrud.query.operators import Operand, Operator, OperatorSpec
+from autocrud.query.operators import Operand, OperatorSpec
 from autocrud.query.parser import parse_expression
 from autocrud.query.resolver import MAX_VALUES, Resolver
 from autocrud.routes.request.query_parameters import Parameter
@@ -103,7 +103,7 @@ def _field_parameters(resolver: Resolver, name: str, reference: str | None = Non
             "in": "query",
             "required": False,
             "description": f"Only resources whose {subject} {meaning.predicate}.",
-            **_value_schema(operator, meaning, schema),
+            **_value_schema(meaning, schema),
         }
 
 
@@ -131,7 +131,7 @@ def _inline_refs(schema: Any, definitions: Mapping[str, Any]) -> Any:
     return schema
 
 
-def _value_schema(operator: Operator, meaning: OperatorSpec, schema: dict[str, Any]) -> dict[str, Any]:
+def _value_schema(meaning: OperatorSpec, schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema and the style of an operator's parameter; a list is separated by commas."""
     if meaning.takes not in _LIST_VALUED:
         return {"schema": _SCHEMAS.get(meaning.takes, schema)}

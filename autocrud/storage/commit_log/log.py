@@ -47,7 +47,7 @@ class SlotTaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry. `lines` are its records with their offsets in the object; a purged one is None."""
+    """An entry of the log. `lines` are its records with their offsets in the object; a purged record is None."""
 
     key: str
     tail: Tail
@@ -155,7 +155,7 @@ class Log:
             put.cancel()
 
     def blocking_exists(self, sequence: int) -> bool | None:
-        """Whether the log reaches this sequence number; None where the store can only be asked from the event loop."""
+        """Return True if the log has this sequence number, or None if the store can only be asked asynchronously."""
         exists = self._objects.blocking_exists
         return None if exists is None else exists(self._key(sequence))
 
@@ -215,7 +215,7 @@ class Log:
 
 
 def _checksums(line: Any, start: int) -> list[int]:
-    """What a header tells of a line: its length and CRC, and both again of what stands before its data."""
+    """Return the header's checks of a line: length and CRC of the line and of the part before its data."""
     if not start:
         return [len(line), zlib.crc32(line)]
     before = zlib.crc32(line[:start])
@@ -245,7 +245,7 @@ def _parse(key: str, sequence: int, content: bytes) -> Entry:
 
 
 def _is_intact(line: bytes, crc: int, start: int = 0, crc_before: int = 0) -> bool:
-    """Whether a line is as it was written, but for what was erased."""
+    """Return True if a line equals the written line, apart from erased bytes."""
     if zlib.crc32(line) == crc or not line.strip(b" "):
         return True
     return bool(start) and zlib.crc32(line[:start]) == crc_before and not line[start:].removesuffix(b"}").strip(b" ")

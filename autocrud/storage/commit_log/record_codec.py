@@ -40,7 +40,7 @@ def encode_record(item: Item, after: str | None = None, begun: str | None = None
 
 
 def data_span(item: Item, line_length: int) -> tuple[int, int]:
-    """Where the data stands within the line: offset and length, in bytes. (0, 0) where there is none."""
+    """Return offset and length of the data within the line, in bytes; (0, 0) without data."""
     if isinstance(item, Blob) or item.data is None:
         return 0, 0
     return line_length - 1 - len(item.data), len(item.data)
@@ -89,7 +89,7 @@ def parse_record(line: bytes) -> Mapping[str, Any]:
 
 
 def _optional_fields(write: Write) -> bytes:
-    """What few writes have."""
+    """Return the record's fields that few writes have."""
     found: dict[str, Any] = {}
     if write.prunes:
         found["prunes"] = write.prunes

@@ -1,4 +1,4 @@
-"""How far the columns of a model's index fields are filled, and for which version of the model."""
+"""Column states: backfill progress of index columns, and the model version that each column is for."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,7 +14,7 @@ POINT_IN_TIME_COLUMN = "states"  # stands in place of a column for the states of
 
 @dataclass(frozen=True, slots=True)
 class FieldState(Generic[Place]):
-    """How far a field's columns are filled.
+    """Backfill progress of a field's columns.
 
     Attributes:
         after: the last resource that is filled, as the engine finds it; None where all of them are.

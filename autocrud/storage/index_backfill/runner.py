@@ -28,11 +28,11 @@ _READ_CONCURRENCY = 8
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a column is.
+    """Progress of a column's backfill.
 
     Attributes:
-        column: of the index field, as `IndexField.column` names it.
-        done: resources that were looked at, of `total` that there were when it began.
+        column: name of the column, as in `IndexField.column`.
+        done: number of resources read so far, of `total` at the beginning.
     """
 
     column: str
@@ -62,7 +62,7 @@ class NotUnique(Exception):
 
 
 class BackfillEngine(ABC):
-    """How the columns and indexes of one model are filled in one database."""
+    """Backfill of one model's columns and indexes in one database."""
 
     @abstractmethod
     async def begin(self) -> None:
@@ -100,10 +100,10 @@ class BackfillEngine(ABC):
 
 
 class IndexBackfill:
-    """What is filled of one model, and what cannot be asked for meanwhile.
+    """Runs the backfills of one model, and knows the fields that cannot be queried yet.
 
     Attributes:
-        rows: of one batch.
+        rows: number of resources per batch.
     """
 
     rows = 500

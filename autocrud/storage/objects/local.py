@@ -103,7 +103,7 @@ class LocalObjectStore(ObjectStore):
         await self._run(lambda: (self._root / key).unlink(missing_ok=True))
 
     def blocking_exists(self, key: str) -> bool:
-        """One system call."""
+        """Return True if the object exists, with one system call."""
         return os.access(f"{self._root}/{key}", os.F_OK)  # a Path would cost more than the call, on every read
 
     async def rewrite(self, key: str, edit: Callable[[bytes], bytes]) -> None:
@@ -249,7 +249,7 @@ class LocalObjectStore(ObjectStore):
 
 @contextmanager
 def _translate_missing(name: str) -> Iterator[None]:
-    """What is not there, or is removed by another meanwhile, is an `ObjectMissing`."""
+    """Raise `ObjectMissing` if the file is missing, or is removed meanwhile."""
     try:
         yield
     except FileNotFoundError:

@@ -40,12 +40,12 @@ def answer_of(error: Exception) -> tuple[int, str]:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error says, in the middle of a sentence."""
+    """Return the reason of an error, for the middle of a sentence."""
     return str(error).rstrip(".") or type(error).__name__
 
 
 def to_configuration_error(error: Exception, host: str, bucket: str) -> ConfigurationError:
-    """What is wrong with the settings, with the argument at fault."""
+    """Return the error for a wrong setting, with the argument at fault."""
     status, code = answer_of(error)
     server = f"S3 at {host}"
     if code == "NoSuchBucket":

@@ -33,7 +33,7 @@ _PIECE_BYTES = 4 * 1024 * 1024  # of a download; two are held, one that goes out
 
 @cache
 def _session() -> Any:
-    """What knows the S3 API, which takes a while to read, and the credentials that the environment has."""
+    """Return the session, which loads the S3 API and the environment's credentials once."""
     return aioboto3.Session()
 
 
