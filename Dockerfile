@@ -4,7 +4,6 @@ WORKDIR /build
 RUN python -m venv /venv
 COPY constraints.txt pyproject.toml README.md ./
 COPY autocrud autocrud
-COPY app app
 RUN /venv/bin/pip install --no-cache-dir -c constraints.txt '.[postgres]'
 
 FROM python:3.12-slim
@@ -12,6 +11,7 @@ RUN useradd --system --create-home --uid 10001 autocrud && mkdir /data && chown 
 COPY --from=build /venv /venv
 USER autocrud
 WORKDIR /home/autocrud
+COPY app app
 ENV AUTOCRUD_HOST=0.0.0.0 AUTOCRUD_DATA_DIR=/data AUTOCRUD_CACHE_DIR=/data/cache PYTHONUNBUFFERED=1
 VOLUME /data
 EXPOSE 8000

@@ -5,24 +5,26 @@ import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from fastapi import FastAPI
 from fastapi.params import Depends
 
-from autocrud.errors import AutoCRUDError, ConfigurationError, StorageUnavailable
+from autocrud.errors import AutoCRUDError, ConfigurationError
 from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
+from autocrud.manager.health import check_backends
 from autocrud.manager.manager import KEY_SECONDS, ResourceManager
 from autocrud.references.graph import Graph, ModelNode
 from autocrud.resource import Retention, RevisionStatus
 from autocrud.routes.mount import Mount
+from autocrud.routes.openapi.filter_parameters import check_filter_style
 from autocrud.routes.operation import ModelRoutes
 from autocrud.routes.request.current_user import UserDependency, anonymous
 from autocrud.routes.response.problems import answer_problem
-from autocrud.routes.route_table import FAMILIES, operations
+from autocrud.routes.route_table import check_families, operations
 from autocrud.schema.markers import Ref
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
+from autocrud.storage.ports.storage import IStorage, IStorageFactory
 
 T = TypeVar("T")
 
@@ -56,6 +58,11 @@ class AutoCRUD:
         max_blob_bytes: size limit of a blob, in bytes; longer uploads are refused with 413.
         upload_seconds: lifetime of an upload session, in seconds.
         redirect_seconds: lifetime of a blob's S3 URL for `redirect=true`, in seconds; 0 disables redirects.
+        openapi_filters: form of the filters in OpenAPI. `compact` has a parameter per index field and one object of
+            all operators per model, `full` a parameter per operator, `none` no filters. Requests are not affected.
+
+    Raises:
+        ConfigurationError: `openapi_filters` has another value.
     """
 
     def __init__(
@@ -69,11 +76,13 @@ class AutoCRUD:
         max_blob_bytes: int = MAX_BLOB_BYTES,
         upload_seconds: float = UPLOAD_SECONDS,
         redirect_seconds: int = 0,
+        openapi_filters: Literal["compact", "full", "none"] = "compact",
     ) -> None:
         self._storage_factory = storage_factory
         self._max_body_bytes = max_body_bytes
         self._current_user = current_user
         self._redirect_seconds = redirect_seconds
+        self._filter_style = check_filter_style(openapi_filters)
         self._limits: dict[str, Any] = {
             "key_seconds": idempotency_seconds,
             "max_blob_bytes": max_blob_bytes,
@@ -140,7 +149,7 @@ class AutoCRUD:
             model, name=name, indexed_fields=indexed_fields, unique_together=unique_together, **options
         )
         self._refuse_taken_name(spec)
-        families = _check_families(spec, routes)
+        families = check_families(spec.type_name, routes)
         self._models[spec.name] = _Registration(spec, storage, families, tuple(dependencies), require_if_match)
 
     def apply(self, app: FastAPI, *, prefix: str = "") -> None:
@@ -164,6 +173,7 @@ class AutoCRUD:
                 require_if_match=registration.require_if_match,
                 current_user=self._current_user,
                 redirect_seconds=self._redirect_seconds,
+                filter_style=self._filter_style,
             )
             for operation in operations(routes, registration.families):
                 mount.add(routes, operation, registration.dependencies)
@@ -223,12 +233,7 @@ class AutoCRUD:
         Args:
             patience: time limit for the answer of a backend, in seconds.
         """
-        checks = [check for factory in self._factories() for check in factory.checks().items()]
-        reasons = await asyncio.gather(*(_run_check(check, patience) for _, check in checks))
-        results: dict[str, str | None] = {}
-        for (name, _), reason in zip(checks, reasons, strict=True):
-            results[name] = results.get(name) or reason
-        return results
+        return await check_backends(self._factories(), patience)
 
     async def _run_maintenance(self) -> None:
         while True:
@@ -294,29 +299,6 @@ async def _maintain(manager: ResourceManager[Any]) -> None:
         await manager.run_maintenance()
     except Exception:  # boundary of a background task: the next round tries again
         logger.exception("Maintenance of %s failed", manager.spec.name)
-
-
-async def _run_check(check: Check, patience: float) -> str | None:
-    """Return None if the backend answers in time, or the reason of the failure."""
-    try:
-        async with asyncio.timeout(patience):
-            await check()
-    except TimeoutError:
-        return f"no answer within {patience:g} s"
-    except StorageUnavailable as error:
-        return str(error)
-    return None
-
-
-def _check_families(spec: ModelSpec[Any], routes: Collection[str] | None) -> frozenset[str]:
-    """Return the route families of a model, or refuse an unknown one."""
-    families = FAMILIES if routes is None else frozenset(routes)
-    unknown = sorted(families - FAMILIES)
-    if unknown:
-        raise ConfigurationError(
-            f"{spec.type_name}: {unknown[0]!r} is not a route family; the families are: {', '.join(sorted(FAMILIES))}"
-        )
-    return families
 
 
 def _fold_name(name: str) -> str:

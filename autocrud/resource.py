@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import to_json
 
 from autocrud.errors import InvalidParameter, RevisionNotFound
@@ -57,7 +57,11 @@ def version_tag(version: int, created_time: str) -> str:
 
 _PUNCTUATION = str.maketrans("", "", "-:.TZ")
 
-Timestamp = Annotated[datetime, PlainSerializer(timestamp, return_type=str, when_used="json")]
+Timestamp = Annotated[
+    datetime,
+    PlainSerializer(timestamp, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 
 
 class RevisionStatus(StrEnum):

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from zlib import crc32
 
 from fastapi import Request
-from pydantic import BaseModel, Field, StringConstraints, create_model
+from pydantic import StringConstraints, create_model
 from pydantic_core import to_json
 from starlette.responses import Response
 
@@ -15,7 +15,7 @@ from autocrud.references.graph import Reference
 from autocrud.routes.operation import ModelRoutes
 from autocrud.routes.request.etag import etag, matches_if_none_match
 from autocrud.routes.request.query_parameters import PARTS, Parameter
-from autocrud.routes.response.envelope import JsonResponse, envelope, envelope_model, without_default
+from autocrud.routes.response.envelope import AnswerModels, JsonResponse, envelope, envelope_models, optional_part
 from autocrud.schema.nouns import begin_sentence, to_noun
 from autocrud.versioning.stored_resource import Resource
 
@@ -54,27 +54,25 @@ class Expansion:
         ]
 
     @property
-    def model(self) -> type[BaseModel]:
-        """Return the envelope's model, for OpenAPI."""
+    def models(self) -> AnswerModels:
+        """Return the models of the envelope, for OpenAPI."""
         if not self._references:
-            return self._routes.envelope
+            return self._routes.envelopes
         fields: Any = {
             # A name of a field may not be an attribute name for Pydantic, so the name is the alias.
-            f"reference_{number}": (
-                _target_model(reference),
-                Field(None, alias=reference.field.name, json_schema_extra=without_default),
-            )
+            f"reference_{number}": (_target_model(reference), optional_part(alias=reference.field.name))
             for number, reference in enumerate(self._references)
         }
         label = self._routes.spec.label
         doc = "The referred resources of the references in `expand`."
-        expanded = create_model(f"{label}Expanded", __doc__=doc, **fields)
-        return create_model(
-            f"{label}ExpandedResource",
-            __base__=self._routes.envelope,
-            __doc__=f"{begin_sentence(to_noun(label))} with its metadata, its current revision and the resources"
-            " that `expand` adds. `returns` selects parts.",
-            expanded=(expanded, Field(default=None, json_schema_extra=without_default)),
+        expanded = (create_model(f"{label}Expanded", __doc__=doc, **fields), optional_part())
+        noun = begin_sentence(to_noun(label))
+        doc = f"{noun} with its metadata, its current revision and the resources that `expand` adds."
+        return AnswerModels(
+            *(
+                create_model(f"{prefix}{label}ExpandedResource", __base__=base, __doc__=doc, expanded=expanded)
+                for prefix, base in (("", self._routes.envelopes.full), ("Partial", self._routes.envelopes.partial))
+            )
         )
 
     async def build_envelopes(self, resources: Sequence[Resource[Any]], values: dict[str, Any]) -> list[bytes]:
@@ -104,7 +102,7 @@ class Expansion:
 
 def _target_model(reference: Reference) -> Any:
     """Return the type of an expanded reference, for OpenAPI; a list field has one item for each id."""
-    target: Any = envelope_model(reference.target.spec)
+    target: Any = envelope_models(reference.target.spec).full
     return list[target | None] if reference.field.is_list else target | None
 
 

@@ -12,9 +12,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from autocrud.errors import ConfigurationError
+from autocrud.routes.openapi.document import document_of
 from autocrud.routes.operation import Documented, ModelRoutes, Operation, OperationRoute
-from autocrud.routes.response.descriptions import description_of, without_sections
-from autocrud.routes.response.problems import Problem
+from autocrud.routes.response.descriptions import description_of
 from autocrud.schema.model_spec import ModelSpec
 
 logger = logging.getLogger(__name__)
@@ -33,8 +33,7 @@ class Mount:
         self._mounted_routes: list[BaseRoute] = []
         self._collections: set[str] = set()
         self._methods: dict[str, set[str]] = {}
-        self._filters: dict[str, dict[str, Any]] = {}
-        self._extend_openapi()
+        self._document = document_of(app)
 
     def add(self, routes: ModelRoutes, operation: Operation, dependencies: Sequence[Depends]) -> None:
         """Add the route of one operation.
@@ -64,23 +63,15 @@ class Mount:
             response_model=operation.model,
             response_class=Response if operation.model is None else JSONResponse,
             responses=operation.responses(),
-            openapi_extra=self._openapi_extra(routes, operation),
+            openapi_extra=None if operation.request_body is None else {"requestBody": operation.request_body},
             dependencies=dependencies,
             route_class_override=OperationRoute,
         )
         self._mounted_routes.append(self._app.router.routes[-1])
         self._collections.add(routes.path)
-
-    def _openapi_extra(self, routes: ModelRoutes, operation: Operation) -> dict[str, Any]:
-        """Return the request body and the filters for OpenAPI. Filters refer to components, one for each filter."""
-        extra: dict[str, Any] = {}
-        if operation.request_body is not None:
-            extra["requestBody"] = operation.request_body
-        if operation.filters:
-            components = routes.filters.to_openapi()
-            self._filters.update(components)
-            extra["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in components]
-        return extra
+        filters = routes.filter_parameters.complete if operation.filters else None
+        completions = [complete for complete in (filters, operation.complete) if complete is not None]
+        self._document.add(path, operation.method, name, completions)
 
     def add_tag(self, spec: ModelSpec[Any]) -> None:
         """Add the model's tag, with the first paragraph of the model's docstring."""
@@ -108,8 +99,7 @@ class Mount:
             route for route in own_routes if route not in overriding_routes and route not in preceding_routes
         ]
         routes[:] = [*preceding_routes, *overriding_routes, *active_routes, *following_routes]
-        # FastAPI caches the document; routes have changed.
-        self._app.openapi_schema = None
+        self._document.install()
 
     def _registry_routes(self) -> list[OperationRoute]:
         """Return the routes of this registry and of other registries on the same application."""
@@ -124,30 +114,6 @@ class Mount:
     def _is_within(self, path: str) -> bool:
         """Return True if a path is a collection's path, or lies under one."""
         return any(path == collection or path.startswith(f"{collection}/") for collection in self._collections)
-
-    def _extend_openapi(self) -> None:
-        """Add the schema of problems and the filters to OpenAPI, and give input and output schemas distinct titles."""
-        app, generate, filters = self._app, self._app.openapi, self._filters
-
-        def openapi() -> dict[str, Any]:
-            schema = generate()
-            schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-            # No route returns a problem as its model, so FastAPI does not add this schema.
-            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update(problem.pop("$defs"))
-            schemas["Problem"] = problem
-            for name, component in schemas.items():
-                # Client generators name classes by titles, which must not clash.
-                if name.endswith(("-Input", "-Output")):
-                    component["title"] = name.replace("-", "")
-                # Pydantic has dedented the docstring of a model already.
-                if "description" in component:
-                    component["description"] = without_sections(component["description"])
-            if filters:
-                schema["components"].setdefault("parameters", {}).update(filters)
-            return schema
-
-        app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
 
 
 def _keys(route: BaseRoute) -> Iterator[tuple[str, str]]:

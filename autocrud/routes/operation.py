@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from fastapi import Body, Depends, Request
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
@@ -16,10 +15,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from autocrud.manager.manager import ResourceManager
 from autocrud.resource import ResourceMeta, RevisionInfo
+from autocrud.routes.openapi.document import Completion
+from autocrud.routes.openapi.filter_parameters import FilterParameters, FilterStyle
 from autocrud.routes.request.current_user import UserDependency, anonymous, note_user
 from autocrud.routes.request.filters import Filters
 from autocrud.routes.request.query_parameters import Parameter, QueryReader
-from autocrud.routes.response.envelope import envelope_model
+from autocrud.routes.response.envelope import AnswerModels, envelope_models
 from autocrud.routes.response.problems import MEDIA_TYPE, STATUSES
 from autocrud.routes.response.schema_examples import example_of
 from autocrud.schema.model_spec import ModelSpec
@@ -160,8 +161,9 @@ class Operation:
         parameters: parameters in OpenAPI, without the filters.
         request_body: request body in OpenAPI if it is not the model's JSON.
         filters: True if the operation accepts the filters of the model.
+        complete: completes the operation's object in the OpenAPI document.
         status: status of the success response.
-        model: model of the JSON body of the success response; None without one.
+        model: type of the JSON body of the success response; None without one.
         headers: names of the headers of the success response.
         example: example of the JSON body of the success response.
         content: further media types of the success response, in the form of OpenAPI.
@@ -176,9 +178,10 @@ class Operation:
     parameters: Sequence[inspect.Parameter]
     request_body: dict[str, Any] | None = None
     filters: bool = False
+    complete: Completion | None = None
     summary: str
     status: int = 200
-    model: type[Any] | None = None
+    model: Any = None
     headers: Sequence[str] = ()
     example: Any = None
     content: dict[str, Any] | None = None
@@ -221,6 +224,7 @@ class ModelRoutes:
         require_if_match: writes need a precondition.
         current_user: dependency that returns the current user.
         redirect_seconds: lifetime of a blob's URL for redirects; 0 turns redirects off.
+        filter_style: form of the filters in OpenAPI.
     """
 
     manager: ResourceManager[Any]
@@ -229,6 +233,7 @@ class ModelRoutes:
     require_if_match: bool = False
     current_user: UserDependency = anonymous
     redirect_seconds: int = 0
+    filter_style: FilterStyle = FilterStyle.compact
 
     @property
     def spec(self) -> ModelSpec[Any]:
@@ -261,7 +266,12 @@ class ModelRoutes:
     @cached_property
     def filters(self) -> Filters:
         """Filters of the model's index fields."""
-        return Filters(self.manager.fields, self.spec.label)
+        return Filters(self.manager.fields)
+
+    @cached_property
+    def filter_parameters(self) -> FilterParameters:
+        """Filters of the model in OpenAPI."""
+        return FilterParameters(self.manager.fields, self.spec.label, self.filter_style)
 
     def location(self, request: Request, resource_id: str) -> str:
         """Return the URL path of a resource as the client sees it."""
@@ -273,9 +283,9 @@ class ModelRoutes:
         return self.spec.adapter.json_schema(mode="serialization")
 
     @cached_property
-    def envelope(self) -> type[BaseModel]:
-        """Envelope of the model, for OpenAPI."""
-        return envelope_model(self.spec)
+    def envelopes(self) -> AnswerModels:
+        """Models of the envelope, for OpenAPI."""
+        return envelope_models(self.spec)
 
     @cached_property
     def example(self) -> Any:
@@ -290,8 +300,8 @@ class ModelRoutes:
         revision = example_of(RevisionInfo.model_json_schema(mode="serialization"))
         return {"data": stored, "meta": meta | {"is_deleted": False}, "revision_info": revision}
 
-    def body(self) -> inspect.Parameter:
+    def body(self, media_type: str = "application/json") -> inspect.Parameter:
         """Return the model as a request body, for OpenAPI."""
         model: Any = self.spec.model
-        annotation = Annotated[model, Body(examples=[self.example])]
+        annotation = Annotated[model, Body(media_type=media_type, examples=[self.example])]
         return inspect.Parameter("body", inspect.Parameter.KEYWORD_ONLY, annotation=annotation)

@@ -1,7 +1,8 @@
 """Route table: the families of operations. A new family is a file in `endpoints/` and a row here."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
+from autocrud.errors import ConfigurationError
 from autocrud.routes.endpoints import (
     aggregate,
     blobs,
@@ -53,3 +54,17 @@ FAMILIES = frozenset(
 def operations(routes: ModelRoutes, families: frozenset[str]) -> list[Operation]:
     """Return a model's operations of these families, in the order of matching."""
     return [operation for module in _MODULES for operation in module(routes) if operation.family in families]
+
+
+def check_families(model: str, families: Collection[str] | None) -> frozenset[str]:
+    """Return the route families of a model; all families if None.
+
+    Raises:
+        ConfigurationError: a name is not a route family.
+    """
+    chosen = FAMILIES if families is None else frozenset(families)
+    unknown = sorted(chosen - FAMILIES)
+    if unknown:
+        names = ", ".join(sorted(FAMILIES))
+        raise ConfigurationError(f"{model}: {unknown[0]!r} is not a route family; the families are: {names}")
+    return chosen

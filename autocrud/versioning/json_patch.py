@@ -69,14 +69,6 @@ PatchOperation = Annotated[Add | Remove | Replace | Move | Copy | Test, Field(di
 _OPERATIONS: TypeAdapter[list[Any]] = TypeAdapter(Annotated[list[PatchOperation], Field(max_length=MAX_OPERATIONS)])
 
 
-def patch_schema() -> dict[str, Any]:
-    """Return the JSON schema of a JSON Patch, without references."""
-    schema = TypeAdapter(list[PatchOperation]).json_schema()
-    definitions = schema.pop("$defs")
-    options = [definitions[option["$ref"].rpartition("/")[2]] for option in schema["items"]["oneOf"]]
-    return schema | {"maxItems": MAX_OPERATIONS, "items": {"oneOf": options}}
-
-
 class Patch(ABC):
     """A change that applies to the newest state of a document."""
 

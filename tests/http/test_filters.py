@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import httpx
 import pytest
@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from autocrud import AutoCRUD, Index
+from autocrud.errors import ConfigurationError
 from autocrud.routes.request.filters import RESERVED
 from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import Serve, serving
@@ -212,31 +213,89 @@ async def test_times_compare_as_moments(serve: Serve) -> None:
         assert (await http.get(f"/record/count?created_time__gte={moment.date()}")).json() == {"count": 1}
 
 
-def _document(model: type[BaseModel]) -> dict[str, Any]:
-    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+def _document(model: type[BaseModel], style: Literal["compact", "full", "none"] = "compact") -> dict[str, Any]:
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory(), openapi_filters=style)
     crud.add_model(model)
     app = FastAPI()
     crud.apply(app)
     return app.openapi()
 
 
-def test_openapi_has_each_filter_with_its_type() -> None:
-    """Once for all routes."""
-    document = _document(Record)
-    shown = document["components"]["parameters"]
-    for path in ("/record", "/record/count"):
-        references = [item["$ref"] for item in document["paths"][path]["get"]["parameters"] if "$ref" in item]
-        assert {reference.removeprefix("#/components/parameters/") for reference in references} == shown.keys()
-    by_name = {parameter["name"]: parameter for parameter in shown.values()}
-    assert by_name["stock__gte"]["schema"]["type"] == "integer"
-    assert by_name["genre__in"]["schema"]["items"]["enum"] == ["jazz", "noise"]
-    assert by_name["genre__in"]["explode"] is False
-    assert by_name["released"]["schema"] == {"type": "string", "format": "date"}
-    assert by_name["created_time__lt"]["schema"] == {"type": "string", "format": "date-time"}
-    assert by_name["price__is_null"]["schema"] == {"type": "boolean"}
-    assert by_name["limit__eq"]["schema"]["type"] == "integer"
-    assert "limit" not in by_name
-    assert "note" not in by_name
+FILTER_PATHS = ("/record", "/record/count")
+
+
+def _shown(document: dict[str, Any], path: str) -> dict[str, dict[str, Any]]:
+    """Return the filters of a route, which are references to components, by name."""
+    components = document["components"].get("parameters", {})
+    parameters = document["paths"][path]["get"]["parameters"]
+    filters = [components[item["$ref"].rpartition("/")[2]] for item in parameters if "$ref" in item]
+    return {item["name"]: item for item in filters}
+
+
+def test_full_openapi_has_each_filter_with_its_type() -> None:
+    """The filters are components, one for all routes."""
+    document = _document(Record, "full")
+    for path in FILTER_PATHS:
+        by_name = _shown(document, path)
+        assert len(by_name) == len(document["components"]["parameters"])
+        assert by_name["stock__gte"]["schema"]["type"] == "integer"
+        assert by_name["genre__in"]["schema"]["items"] == {"$ref": "#/components/schemas/Genre"}
+        assert by_name["genre__in"]["explode"] is False
+        assert by_name["released"]["schema"] == {"type": "string", "format": "date"}
+        assert by_name["created_time__lt"]["schema"] == {"type": "string", "format": "date-time"}
+        assert by_name["price__is_null"]["schema"] == {"type": "boolean"}
+        assert by_name["limit__eq"]["schema"]["type"] == "integer"
+        assert "limit" not in by_name
+        assert "note" not in by_name
+
+
+def test_compact_openapi_has_equality_filters_and_an_object_of_all_operators() -> None:
+    """Each filter of the full form is there, either as a parameter or as a member of an object."""
+    document, full = _document(Record), _document(Record, "full")
+    schemas = document["components"]["schemas"]
+    assert schemas["Genre"]["enum"] == ["jazz", "noise"]
+    for path in FILTER_PATHS:
+        by_name = _shown(document, path)
+        assert by_name["filter"]["schema"] == {"$ref": "#/components/schemas/RecordFilter"}
+        assert by_name["metadata"]["schema"] == {"$ref": "#/components/schemas/MetadataFilter"}
+        for name in ("filter", "metadata"):
+            item = by_name.pop(name)
+            assert (item["style"], item["explode"], item["example"]) == ("form", True, {})
+        members = schemas["RecordFilter"]["properties"] | schemas["MetadataFilter"]["properties"]
+        assert not by_name.keys() & members.keys()
+        expected = {name: item["schema"] for name, item in _shown(full, path).items()}
+        assert {name: item["schema"] for name, item in by_name.items()} | members == expected
+
+
+def test_openapi_without_filters_lists_none_and_takes_them_still() -> None:
+    """The setting changes the document, not the requests."""
+    document = _document(Record, "none")
+    assert not _shown(document, "/record")
+    assert "parameters" not in document["components"]
+    assert "qb" in {item["name"] for item in document["paths"]["/record"]["get"]["parameters"]}
+
+
+def test_unknown_filter_style_is_refused() -> None:
+    """The error names the argument and the choices."""
+    style: Any = "short"
+    with pytest.raises(ConfigurationError, match="openapi_filters must be one of compact, full, none, not 'short'"):
+        AutoCRUD(openapi_filters=style)
+
+
+def test_compact_filters_of_a_model_with_clashing_names() -> None:
+    """Names of index fields win over names of the objects, and over names of metadata fields."""
+
+    class Odd(BaseModel):
+        filter: Annotated[str, Index()]
+        version: Annotated[str, Index()]
+
+    document = _document(Odd)
+    components = document["components"]
+    names = {item["name"] for item in components["parameters"].values()}
+    assert names == {"filter", "filters", "version", "metadata"}
+    members = components["schemas"]["OddMetadataFilter"]["properties"]
+    assert members["meta.version__gte"]["type"] == "integer"
+    assert components["schemas"]["OddFilter"]["properties"]["version__gte"]["type"] == "string"
 
 
 def test_no_filter_has_a_parameter_name() -> None:

@@ -13,8 +13,8 @@ import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from app.__main__ import main as service_main
 from autocrud import AutoCRUD, Index
+from autocrud.service.cli import main as service_main
 from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.testing.servers import PostgresServer, SeaweedServer, free_port

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from app.main import create_app
-from app.settings import Settings, SettingsError, load_settings
 from autocrud.errors import StorageUnavailable
+from autocrud.service.main import create_app
+from autocrud.service.settings import Settings, SettingsError, load_settings
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
 from autocrud.storage.metadata.memory.store import MemoryMetaStore
@@ -132,7 +132,7 @@ async def test_access_log_is_structured(log_format: str, capsys: pytest.CaptureF
         await http.get("/movie/unknown", headers={"X-Request-ID": "id-7"})
     logging.getLogger().handlers[0].flush()
     logging.getLogger().handlers.clear()
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if "app.access" in line]
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "autocrud.access" in line]
     if log_format == "text":
         assert "[id-7] GET /movie/unknown 404" in line
         return
@@ -141,7 +141,7 @@ async def test_access_log_is_structured(log_format: str, capsys: pytest.CaptureF
     assert told.pop("time").endswith("Z")
     assert {name: told[name] for name in ("level", "logger", "request_id", "method", "path", "status")} == {
         "level": "INFO",
-        "logger": "app.access",
+        "logger": "autocrud.access",
         "request_id": "id-7",
         "method": "GET",
         "path": "/movie/unknown",

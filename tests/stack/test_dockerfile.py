@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -35,15 +36,8 @@ def test_dockerfile_steps_build_a_serving_image(tmp_path: Path) -> None:
             command = re.sub(r"^python ", f"{sys.executable} ", inside(rest))
             subprocess.run(command, shell=True, cwd=work, check=True, capture_output=True)
     assert "USER autocrud" in final
-    environment: dict[str, str] = {"AUTOCRUD_STORAGE": "disk"}
-    served_by: list[str] = []
-    for line in final.splitlines():
-        step, _, rest = line.partition(" ")
-        if step == "ENV":
-            environment |= dict(part.split("=", 1) for part in shlex.split(inside(rest)))
-        elif step == "CMD":
-            served_by = yaml.safe_load(inside(rest))
-    with answering(served_by, root, environment | {"AUTOCRUD_HOST": "127.0.0.1"}) as base:
+    work, environment, served_by = _run_final_stage(final, root, inside)
+    with answering(served_by, work, environment | {"AUTOCRUD_HOST": "127.0.0.1"}) as base:
         smoke(base)
 
 
@@ -52,3 +46,21 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
     else:
         shutil.copy(source, target)
+
+
+def _run_final_stage(stage: str, root: Path, inside: Callable[[str], str]) -> tuple[Path, dict[str, str], list[str]]:
+    """Carry out the last stage. Return its working folder, its environment and its command."""
+    work, environment, command = root, {"AUTOCRUD_STORAGE": "disk"}, list[str]()
+    for line in stage.splitlines():
+        step, _, rest = line.partition(" ")
+        if step == "WORKDIR":
+            work = Path(inside(rest))
+            work.mkdir(parents=True, exist_ok=True)
+        elif step == "COPY" and not rest.startswith("--from"):
+            source, target = shlex.split(rest)
+            _copy(ROOT / source, work / target)
+        elif step == "ENV":
+            environment |= dict(part.split("=", 1) for part in shlex.split(inside(rest)))
+        elif step == "CMD":
+            command = yaml.safe_load(inside(rest))
+    return work, environment, command

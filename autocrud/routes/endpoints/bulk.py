@@ -21,6 +21,7 @@ from autocrud.errors import (
     UnsupportedMediaType,
 )
 from autocrud.manager.bulk.operation import BulkOp, BulkOperation, BulkResult
+from autocrud.routes.openapi.request_bodies import bulk_completion
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.request.body import media_type_of, read_body
 from autocrud.routes.request.bulk_reader import OperationReader
@@ -140,8 +141,9 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         method="POST",
         path="/bulk",
         handler=bulk,
-        parameters=[*query.to_openapi(), PREFER],
+        parameters=[*query.to_openapi(), PREFER, routes.body()],
         request_body=_request_body(routes),
+        complete=bulk_completion(routes.spec.label),
         summary=f"Write many {routes.nouns}",
         model=BulkAnswer,
         example=_EXAMPLE,
@@ -263,25 +265,11 @@ def _request_body(routes: ModelRoutes) -> dict[str, Any]:
         {"op": "delete", "id": _ID},
         {"op": "restore", "id": _ID},
     ]
-    items = {
-        "type": "object",
-        "description": (
-            "`op` is create, update, patch, delete or restore. `id` is the id of the resource. `data` is all of its"
-            " data, `patch` a JSON Patch, `merge` a JSON Merge Patch. `if_match` is an ETag. `if_none_match` is `*`:"
-            " the operation creates the resource unless the id exists. The result of an invalid operation has a"
-            " `problem`."
-        ),
-    }
-    array = {"type": "array", "items": items}
-    wrapper = {
-        "type": "object", "properties": {"operations": array}, "required": ["operations"],
-        "additionalProperties": False,
-    }  # fmt: skip
     lines = b"".join(to_json(operation) + b"\n" for operation in operations).decode()
     return {
         "required": True,
         "content": {
-            "application/json": {"schema": {"anyOf": [wrapper, array]}, "example": {"operations": operations}},
+            "application/json": {"example": {"operations": operations}},
             NDJSON: {"schema": {"type": "string"}, "example": lines},
         },
     }

@@ -43,7 +43,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         parameters=[*query.to_openapi(), PREFER, key, routes.body()],
         summary=f"Create {routes.noun}",
         status=201,
-        model=routes.envelope,
+        model=routes.envelopes.either,
         headers=("Location", "ETag"),
         example=routes.envelope_example,
         refusals=(400, 409, 413, 415, 422),

@@ -90,7 +90,7 @@ def _restore(routes: ModelRoutes) -> Operation:
         handler=restore,
         parameters=parameters,
         summary=summary,
-        model=routes.envelope,
+        model=routes.envelopes.either,
         headers=("ETag",),
         example=routes.envelope_example,
         other_statuses=(204,),

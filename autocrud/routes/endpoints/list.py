@@ -1,7 +1,8 @@
 """Endpoints `GET /{model}` and `GET /{model}/count`."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from enum import StrEnum
+from typing import Annotated
 
 from fastapi import Request
 from pydantic import BaseModel, Field, StringConstraints
@@ -23,9 +24,17 @@ from autocrud.routes.request.query_parameters import (
     choices_parameter,
     next_page,
 )
-from autocrud.routes.response.envelope import JsonResponse, page_model
+from autocrud.routes.response.envelope import JsonResponse, optional_part, page_models
 
-_TOTAL = Parameter("count", Literal["none", "exact"], "none", "`exact` adds `total`, the number of items on all pages.")
+
+class TotalCount(StrEnum):
+    """Presence of `total` in a page."""
+
+    none = "none"
+    exact = "exact"
+
+
+_TOTAL = Parameter("count", TotalCount, TotalCount.none, "`exact` adds `total`, the number of items on all pages.")
 
 
 _TEXT = Parameter(
@@ -78,7 +87,9 @@ def _list(routes: ModelRoutes) -> Operation:
 
     example = {"items": [routes.envelope_example], "next_cursor": None}
     summary = f"List {routes.nouns}"
-    model = page_model(routes.spec, expansion.model)
+    total = (int, optional_part(description="Number of items on all pages; present only with `count=exact`."))
+    doc = f"A page of {routes.nouns}, newest first unless `sort` is given."
+    model = page_models(f"{routes.spec.label}Page", doc, expansion.models, total=total).either
     return Operation(
         family="list",
         method="GET",

@@ -7,15 +7,16 @@ from fastapi import Request
 from starlette.responses import Response
 
 from autocrud.errors import FieldError, UnsupportedMediaType
+from autocrud.routes.openapi.json_patch import MEDIA_TYPE as OPERATIONS
+from autocrud.routes.openapi.request_bodies import MERGE, complete_patch
 from autocrud.routes.operation import ACCEPT_PATCH, ModelRoutes, Operation
 from autocrud.routes.request.body import media_type_of, read_body
 from autocrud.routes.request.current_user import user_of
 from autocrud.routes.request.etag import if_match
 from autocrud.routes.request.query_parameters import CHANGE_STATUS, FIELDS, IF_MATCH, MODE, PREFER, RESOURCE_ID, RETURNS
 from autocrud.routes.response.envelope import written_response
-from autocrud.versioning.json_patch import MergePatch, OperationsPatch, Patch, patch_schema
+from autocrud.versioning.json_patch import MergePatch, OperationsPatch, Patch
 
-OPERATIONS, MERGE = "application/json-patch+json", "application/merge-patch+json"
 _FORMATS: dict[str, Callable[[bytes], Patch]] = {OPERATIONS: OperationsPatch, MERGE: MergePatch}
 
 
@@ -49,10 +50,11 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         method="PATCH",
         path="/{resource_id}",
         handler=patch,
-        parameters=[RESOURCE_ID, *query.to_openapi(), IF_MATCH, PREFER],
+        parameters=[RESOURCE_ID, *query.to_openapi(), IF_MATCH, PREFER, routes.body(MERGE)],
         request_body=_request_body(routes),
+        complete=complete_patch,
         summary=f"Patch {routes.noun}",
-        model=routes.envelope,
+        model=routes.envelopes.either,
         headers=("ETag",),
         example=routes.envelope_example,
         other_statuses=(204,),
@@ -78,7 +80,7 @@ def _request_body(routes: ModelRoutes) -> dict[str, Any]:
     return {
         "required": True,
         "content": {
-            OPERATIONS: {"schema": patch_schema(), "example": [operation]},
-            MERGE: {"schema": {"type": "object"}, "example": {field: value} if field else {}},
+            OPERATIONS: {"example": [operation]},
+            MERGE: {"example": {field: value} if field else {}},
         },
     }

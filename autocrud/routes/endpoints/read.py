@@ -47,7 +47,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         handler=read,
         parameters=[RESOURCE_ID, *query.to_openapi(), IF_NONE_MATCH],
         summary=f"Get {routes.noun}",
-        model=expansion.model,
+        model=expansion.models.either,
         headers=("ETag",),
         example=routes.envelope_example,
         other_statuses=(304,),

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import Request
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import Field, StringConstraints
 from pydantic_core import to_json
 from starlette.responses import Response
 
@@ -22,25 +22,16 @@ from autocrud.routes.request.query_parameters import (
     Parameter,
     next_page,
 )
-from autocrud.routes.response.envelope import JsonResponse, envelope, without_default
+from autocrud.routes.response.envelope import JsonResponse, answer_models, envelope, page_models
 
-
-class ReferringResource(BaseModel):
-    """Resource with a reference to another one. `returns` selects its parts."""
-
-    model: str = Field(examples=["movie"])
-    field: str = Field(examples=["director"])
-    resource_id: str = Field(examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"])
-    data: Any = Field(default=None, json_schema_extra=without_default)
-    meta: ResourceMeta = Field(default=None, json_schema_extra=without_default)  # type: ignore[assignment]
-    revision_info: RevisionInfo = Field(default=None, json_schema_extra=without_default)  # type: ignore[assignment]
-
-
-class ReferrersPage(BaseModel):
-    """Page of referrers, model by model and field by field, newest first."""
-
-    items: list[ReferringResource]
-    next_cursor: str | None = Field(description="Send it as `cursor` to get the next page; null on the last page.")
+_REFERRER = {
+    "model": (str, Field(examples=["movie"])),
+    "field": (str, Field(examples=["director"])),
+    "resource_id": (str, Field(examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"])),
+}
+_PARTS = {"data": Any, "meta": ResourceMeta, "revision_info": RevisionInfo}
+_ITEMS = answer_models("ReferringResource", "A resource with a reference to another one.", _PARTS, always=_REFERRER)
+_PAGES = page_models("ReferrersPage", "A page of referrers, model by model and field by field, newest first.", _ITEMS)
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
@@ -83,7 +74,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         handler=referrers,
         parameters=[RESOURCE_ID, *query.to_openapi()],
         summary=f"List the resources that refer to {routes.noun}",
-        model=ReferrersPage,
+        model=_PAGES.either,
         headers=("Link",),
         example=_build_example(routes, references[0]),
         refusals=(400, 404, 410),

@@ -70,7 +70,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         handler=replace,
         parameters=[RESOURCE_ID, *query.to_openapi(), IF_MATCH, _IF_NONE_MATCH, PREFER, routes.body()],
         summary=f"Replace {routes.noun}",
-        model=routes.envelope,
+        model=routes.envelopes.either,
         headers=("ETag",),
         example=routes.envelope_example,
         other_statuses=(201, 204),

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import Path, Request
-from pydantic import BaseModel, Field, StringConstraints, create_model
+from pydantic import StringConstraints
 from pydantic_core import to_json
 from starlette.responses import Response
 
 from autocrud.resource import RevisionInfo
+from autocrud.routes.openapi.json_patch import MEDIA_TYPE as JSON_PATCH
+from autocrud.routes.openapi.json_patch import complete_answer
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.request.current_user import user_of
 from autocrud.routes.request.etag import if_match
@@ -29,11 +31,15 @@ from autocrud.routes.request.query_parameters import (
     revision_parameter,
     time_parameter,
 )
-from autocrud.routes.response.envelope import JsonResponse, read_response, without_default, written_response
-from autocrud.versioning.json_patch import patch_schema
+from autocrud.routes.response.envelope import (
+    AnswerModels,
+    JsonResponse,
+    answer_models,
+    page_models,
+    read_response,
+    written_response,
+)
 from autocrud.versioning.stored_resource import RevisionPage
-
-JSON_PATCH = "application/json-patch+json"
 
 _FROM = revision_parameter("from", "Begin with this revision instead of the newest, by id or number.")
 _CHAIN_ONLY = Parameter(
@@ -104,7 +110,7 @@ def _list(routes: ModelRoutes) -> Operation:
         handler=revisions,
         parameters=parameters,
         summary=summary,
-        model=_build_page_model(routes),
+        model=_build_page_models(routes).either,
         headers=("Link",),
         example=example,
         refusals=(400, 404, 410),
@@ -132,7 +138,7 @@ def _revision(routes: ModelRoutes) -> Operation:
         handler=revision,
         parameters=parameters,
         summary=f"Get a revision of {routes.noun}",
-        model=routes.envelope,
+        model=routes.envelopes.either,
         headers=("ETag",),
         example=routes.envelope_example,
         other_statuses=(304,),
@@ -165,7 +171,8 @@ def _diff(routes: ModelRoutes) -> Operation:
         handler=diff,
         parameters=[RESOURCE_ID, *query.to_openapi()],
         summary=f"Compare two revisions of {routes.noun}",
-        content={JSON_PATCH: {"schema": patch_schema(), "example": example}},
+        content={JSON_PATCH: {"example": example}},
+        complete=complete_answer,
         refusals=(400, 404, 410),
     )
 
@@ -192,7 +199,7 @@ def _switch(routes: ModelRoutes) -> Operation:
         handler=switch,
         parameters=parameters,
         summary=f"Switch {routes.noun} to another revision",
-        model=routes.envelope,
+        model=routes.envelopes.either,
         headers=("ETag",),
         example=routes.envelope_example,
         other_statuses=(204,),
@@ -210,17 +217,9 @@ def _render_page(page: RevisionPage, parts: frozenset[str]) -> bytes:
     return b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), to_json(page.next_cursor))
 
 
-def _build_page_model(routes: ModelRoutes) -> type[BaseModel]:
-    spec = routes.spec
-    item = create_model(
-        f"{spec.label}Revision",
-        __doc__=f"A revision of {routes.noun}. `returns` selects its parts.",
-        data=(spec.model, Field(default=None, json_schema_extra=without_default)),
-        revision_info=(RevisionInfo, Field(default=None, json_schema_extra=without_default)),
-    )
-    return create_model(
-        f"{spec.label}RevisionPage",
-        __doc__=f"A page of the revisions of {routes.noun}, newest first.",
-        items=(list[item], ...),  # type: ignore[valid-type]  # the model is made at run time
-        next_cursor=(str | None, Field(description="Send it as `cursor` to get the next page; null on the last page.")),
-    )
+def _build_page_models(routes: ModelRoutes) -> AnswerModels:
+    label = routes.spec.label
+    item_doc, page_doc = f"A revision of {routes.noun}.", f"A page of the revisions of {routes.noun}, newest first."
+    data = {"data": routes.spec.model}
+    item = answer_models(f"{label}Revision", item_doc, {"revision_info": RevisionInfo}, data)
+    return page_models(f"{label}RevisionPage", page_doc, item)

@@ -5,7 +5,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Protocol
+from enum import StrEnum
+from typing import Annotated, Any, Protocol
 from urllib.parse import parse_qsl
 
 from fastapi import Header, Path, Query, Request
@@ -153,10 +154,19 @@ FIELDS = Parameter(
 )
 AT = time_parameter("at", "Return the state as of this point in time.")
 REVISION = revision_parameter("revision_id", "Return this revision instead of the current one; an id or a number.")
+
+
+class WriteMode(StrEnum):
+    """Effect of a write on the revisions."""
+
+    update = "update"
+    modify = "modify"
+
+
 MODE = Parameter(
     "mode",
-    Literal["update", "modify"],
-    "update",
+    WriteMode,
+    WriteMode.update,
     "`update` appends a revision. `modify` edits the current revision in place; it must be a draft.",
 )
 CHANGE_STATUS = Parameter(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -10,11 +11,12 @@ from pydantic import BaseModel, Field, create_model
 from starlette.responses import Response
 
 from autocrud.resource import ResourceMeta, RevisionInfo
+from autocrud.routes.openapi.partial_schemas import CUT
 from autocrud.routes.request.etag import etag, matches_if_none_match
 from autocrud.routes.request.field_mask import Tree, field_mask
 from autocrud.routes.request.query_parameters import PARTS, prefers_minimal
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.schema.nouns import begin_sentence, pluralize, to_noun
+from autocrud.schema.nouns import begin_sentence, to_noun
 from autocrud.versioning.stored_resource import Resource
 
 
@@ -75,46 +77,81 @@ def written_response(
     return JsonResponse(envelope(resource, values["returns"], values["fields"]), status, headers)
 
 
-# One class for each model, because FastAPI renames schemas of two classes with one name.
-_ENVELOPES: MutableMapping[ModelSpec[Any], type[BaseModel]] = WeakKeyDictionary()
+@dataclass(frozen=True)
+class AnswerModels:
+    """Two models of an answer, for OpenAPI: with all parts, and with the parts and fields that a request selects."""
+
+    full: type[BaseModel]
+    partial: type[BaseModel]
+
+    @property
+    def either(self) -> Any:
+        """The union of both. Clients try the full model first."""
+        return self.full | self.partial
 
 
-def envelope_model(spec: ModelSpec[Any]) -> type[BaseModel]:
-    """Return the envelope's model, for OpenAPI. All parts are optional, because `returns` may leave parts out."""
+# One pair of classes for each model, because FastAPI renames schemas of two classes with one name.
+_ENVELOPES: MutableMapping[ModelSpec[Any], AnswerModels] = WeakKeyDictionary()
+
+
+def envelope_models(spec: ModelSpec[Any]) -> AnswerModels:
+    """Return the models of the envelope, for OpenAPI."""
     if spec not in _ENVELOPES:
-        _ENVELOPES[spec] = _create_envelope_model(spec)
+        doc = f"{begin_sentence(to_noun(spec.label))} with its metadata and its current revision."
+        parts = {"data": spec.model, "meta": ResourceMeta, "revision_info": RevisionInfo}
+        _ENVELOPES[spec] = answer_models(f"{spec.label}Resource", doc, parts)
     return _ENVELOPES[spec]
 
 
-def _create_envelope_model(spec: ModelSpec[Any]) -> type[BaseModel]:
-    return create_model(
-        f"{spec.label}Resource",
-        __doc__=f"{begin_sentence(to_noun(spec.label))} with its metadata and its current revision."
-        " `returns` selects parts.",
-        data=(spec.model, Field(default=None, json_schema_extra=without_default)),
-        meta=(ResourceMeta, Field(default=None, json_schema_extra=without_default)),
-        revision_info=(RevisionInfo, Field(default=None, json_schema_extra=without_default)),
+def answer_models(
+    name: str,
+    doc: str,
+    parts: Mapping[str, Any],
+    optional: Mapping[str, Any] | None = None,
+    always: Mapping[str, Any] | None = None,
+) -> AnswerModels:
+    """Return the models of an answer with these parts.
+
+    Args:
+        parts: type of each part that `returns` can leave out.
+        optional: type of each part that only some answers have, also without `returns`.
+        always: type and field of each member that every answer has.
+    """
+    members: dict[str, Any] = dict(always or {})
+    extras: dict[str, Any] = {part: (kind, optional_part()) for part, kind in (optional or {}).items()}
+    cut: dict[str, Any] = {part: (kind, optional_part(cut=part == "data")) for part, kind in parts.items()}
+    required: dict[str, Any] = {part: (kind, ...) for part, kind in parts.items()}
+    partial_doc = f"{doc} Has only the parts in `returns`, and of the data only the members in `fields`."
+    return AnswerModels(
+        create_model(name, __doc__=doc, **members, **required, **extras),
+        create_model(f"Partial{name}", __doc__=partial_doc, **members, **cut, **extras),
     )
 
 
-def page_model(spec: ModelSpec[Any], item: type[BaseModel]) -> type[BaseModel]:
-    """Return the model of a page of resources, for OpenAPI."""
-    return create_model(
-        f"{spec.label}Page",
-        __doc__=f"A page of {pluralize(to_noun(spec.label))}, newest first unless `sort` is given.",
-        items=(list[item], ...),  # type: ignore[valid-type]  # the model is made at run time
-        next_cursor=(str | None, Field(description="Send it as `cursor` to get the next page; null on the last page.")),
-        total=(
-            int,
-            Field(
-                default=None,
-                description="Number of items on all pages; present only with `count=exact`.",
-                json_schema_extra=without_default,
-            ),
-        ),
-    )
+def page_models(name: str, doc: str, items: AnswerModels, **members: Any) -> AnswerModels:
+    """Return the models of a page of such items, for OpenAPI."""
+    cursor = Field(description="Send it as `cursor` to get the next page; null on the last page.")
+
+    def create(name: str, item: type[BaseModel]) -> type[BaseModel]:
+        fields: dict[str, Any] = {"items": (list[item], ...), "next_cursor": (str | None, cursor), **members}  # type: ignore[valid-type]  # the model is made at run time
+        return create_model(name, __doc__=doc, **fields)
+
+    return AnswerModels(create(name, items.full), create(f"Partial{name}", items.partial))
 
 
-def without_default(schema: dict[str, Any]) -> None:
-    """Remove the default null from a schema: a part of a response is present or absent, and never null."""
+def optional_part(*, cut: bool = False, **options: Any) -> Any:
+    """Return the field of a part that is present or absent, and never null.
+
+    Args:
+        cut: True if `fields` selects members of the part.
+    """
+    return Field(default=None, json_schema_extra=_mark_cut if cut else _without_default, **options)
+
+
+def _without_default(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
+
+
+def _mark_cut(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+    schema[CUT] = True

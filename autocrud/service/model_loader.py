@@ -5,8 +5,8 @@ from types import ModuleType
 
 from pydantic import BaseModel
 
-from app.settings import PREFIX, SettingsError
 from autocrud import AutoCRUD
+from autocrud.service.settings import PREFIX, SettingsError
 
 
 def register_models(crud: AutoCRUD, module_name: str) -> None:

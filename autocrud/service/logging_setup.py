@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from pydantic_core import to_json
 
-from app.settings import LogFormat, Settings
+from autocrud.service.settings import LogFormat, Settings
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 

@@ -7,10 +7,10 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
-from app.logging_setup import request_id
 from autocrud.routes.response.problems import problem_response
+from autocrud.service.logging_setup import request_id
 
-logger = logging.getLogger("app.access")
+logger = logging.getLogger("autocrud.access")
 
 HEADER = b"x-request-id"
 _ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{1,128}")

@@ -1,0 +1,1 @@
+"""OpenAPI: the parts of the document that FastAPI does not derive from signatures."""

@@ -1,0 +1,81 @@
+"""Components of an OpenAPI document: adds schemas and parameters, and refers to them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from autocrud.routes.openapi.partial_schemas import REF, PartialSchemas, base_name, ref_to
+
+
+class Components:
+    """The components of one document.
+
+    Args:
+        document: an OpenAPI document, to whose components the methods add.
+
+    Attributes:
+        schemas: schemas by name.
+        merge_patches: builder of merge patches (RFC 7396): `Movie-Input` becomes `MoviePatch`.
+        cut_answers: builder of answers that `fields=` cuts: `Movie-Output` becomes `PartialMovie`.
+    """
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._components: dict[str, Any] = document.setdefault("components", {})
+        self.schemas: dict[str, Any] = self._components.setdefault("schemas", {})
+        self.merge_patches = PartialSchemas(self.schemas, lambda name: f"{base_name(name)}Patch", removable=True)
+        self.cut_answers = PartialSchemas(self.schemas, lambda name: f"Partial{base_name(name)}", removable=False)
+
+    def add_schema(self, name: str, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Add a schema, unless the document has the name already. Return a reference to it."""
+        if name not in self.schemas:
+            # The name is taken before the schema is built, so that it keeps its place before its own parts.
+            self.schemas[name] = {}
+            self.schemas[name] = {"title": name, **build()}
+        return ref_to(name)
+
+    def add_parameter(self, name: str, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Add a parameter, unless the document has the name already. Return a reference to it."""
+        parameters = self._components.setdefault("parameters", {})
+        if name not in parameters:
+            parameters[name] = build()
+        return {"$ref": f"#/components/parameters/{name}"}
+
+    def add_definitions(self, definitions: Mapping[str, Any], label: str) -> dict[str, str]:
+        """Add definitions of a JSON schema. Return the name of each definition's component.
+
+        Args:
+            label: label of the model. It begins the name of a definition whose own name another component has.
+        """
+        names: dict[str, str] = {}
+        for name, definition in definitions.items():
+            # FastAPI adds the module to the name of two classes with one name.
+            qualified = [other for other in self.schemas if other.endswith(f"__{name}")]
+            candidate = next((other for other in [name, *qualified] if self._has_room(other, definition)), label + name)
+            while not self._has_room(candidate, definition):
+                candidate += "_"
+            self.schemas.setdefault(candidate, definition)
+            names[name] = candidate
+        return names
+
+    def _has_room(self, name: str, schema: Mapping[str, Any]) -> bool:
+        """Return True if no component has the name, or the component allows the same values."""
+        return name not in self.schemas or _without_texts(self.schemas[name]) == _without_texts(schema)
+
+
+def _without_texts(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key not in ("title", "description")}
+
+
+def with_components(schema: Any, names: Mapping[str, str]) -> Any:
+    """Return a JSON schema whose references to definitions are references to components of these names."""
+    if isinstance(schema, dict):
+        renamed = {key: with_components(part, names) for key, part in schema.items()}
+        if isinstance(schema.get("$ref"), str):
+            renamed["$ref"] = _rename(schema["$ref"], names)
+        if isinstance(schema.get("mapping"), dict) and "propertyName" in schema:  # a discriminator
+            renamed["mapping"] = {value: _rename(part, names) for value, part in schema["mapping"].items()}
+        return renamed
+    return [with_components(part, names) for part in schema] if isinstance(schema, list) else schema
+
+
+def _rename(reference: str, names: Mapping[str, str]) -> str:
+    return f"{REF}{names[reference.rpartition('/')[2]]}"

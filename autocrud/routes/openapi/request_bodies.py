@@ -1,0 +1,79 @@
+"""Request bodies of patches and bulk writes in OpenAPI, derived from the model's own request body."""
+
+from functools import partial
+from typing import Any
+
+from autocrud.routes.openapi.components import Components
+from autocrud.routes.openapi.document import Completion
+from autocrud.routes.openapi.json_patch import MEDIA_TYPE as OPERATIONS
+from autocrud.routes.openapi.json_patch import json_patch
+
+MERGE = "application/merge-patch+json"
+_JSON = "application/json"
+_ID = {"type": "string", "description": "Id of the resource."}
+_IF_MATCH = {"type": "string", "description": "Carry out the operation only if the resource has this ETag."}
+_IF_NONE_MATCH = {
+    "type": "string", "const": "*", "description": "Create the resource with this `id`, unless the id exists."
+}  # fmt: skip
+
+
+def complete_patch(operation: dict[str, Any], components: Components) -> None:
+    """Describe both formats of a patch, from FastAPI's schema of a whole resource."""
+    content = operation["requestBody"]["content"]
+    content[OPERATIONS]["schema"] = json_patch(components)
+    content[MERGE]["schema"] = components.merge_patches.build(_without_examples(content[MERGE]["schema"]))
+
+
+def bulk_completion(label: str) -> Completion:
+    """Return the completion of a bulk write: the body is a union of operations, told apart by `op`.
+
+    Args:
+        label: label of the model, which begins the names of the components.
+    """
+
+    def complete(operation: dict[str, Any], components: Components) -> None:
+        content = operation["requestBody"]["content"][_JSON]
+        resource = _without_examples(content["schema"])
+        item = components.add_schema(f"{label}BulkOperation", lambda: _build_union(label, resource, components))
+        array = {"type": "array", "items": item}
+        request = components.add_schema(f"{label}BulkRequest", lambda: _build_object({"operations": array}))
+        content["schema"] = {"anyOf": [request, array]}
+
+    return complete
+
+
+def _build_union(label: str, resource: dict[str, Any], components: Components) -> dict[str, Any]:
+    """Return the schema of one bulk operation.
+
+    Args:
+        resource: schema of the model's data.
+    """
+    merge = components.merge_patches.build(resource)
+    changed, patch = {"id": _ID, "if_match": _IF_MATCH}, json_patch(components)
+    schemas = {
+        "create": (f"{label}BulkCreate", {"data": resource}, {"id": _ID, "if_none_match": _IF_NONE_MATCH}),
+        "update": (f"{label}BulkUpdate", {"id": _ID, "data": resource}, changed | {"if_none_match": _IF_NONE_MATCH}),
+        # An operation has either `patch` or `merge`. As two schemas they would have one value of the discriminator.
+        "patch": (f"{label}BulkPatch", {"id": _ID}, changed | {"patch": patch, "merge": merge}),
+        "delete": ("BulkDelete", {"id": _ID}, changed),
+        "restore": ("BulkRestore", {"id": _ID}, changed),
+    }
+    references: dict[str, dict[str, Any]] = {}
+    for op, (name, required, optional) in schemas.items():
+        constant = {"op": {"type": "string", "const": op}}
+        references[op] = components.add_schema(name, partial(_build_object, constant | required, optional))
+    mapping = {op: reference["$ref"] for op, reference in references.items()}
+    return {
+        "description": "An operation of a bulk write. `op` tells its kind.",
+        "oneOf": list(references.values()),
+        "discriminator": {"propertyName": "op", "mapping": mapping},
+    }
+
+
+def _build_object(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+    properties = (optional or {}) | required
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+
+
+def _without_examples(schema: dict[str, Any]) -> dict[str, Any]:
+    return {key: part for key, part in schema.items() if key != "examples"}

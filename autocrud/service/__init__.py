@@ -1,0 +1,1 @@
+"""Service: an ASGI application and a command that serve registered models with the settings of the environment."""
