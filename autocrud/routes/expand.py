@@ -1,6 +1,5 @@
 """Expansion (`expand=`): adds referred resources to the envelopes of the resources that refer to them."""
 
-import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 from zlib import crc32
@@ -14,6 +13,7 @@ from autocrud.references.expand import Expanded
 from autocrud.references.graph import Reference
 from autocrud.routes.operation import ModelRoutes
 from autocrud.routes.request.etag import etag, matches_if_none_match
+from autocrud.routes.request.patterns import any_of
 from autocrud.routes.request.query_parameters import PARTS, Parameter
 from autocrud.routes.response.envelope import AnswerModels, JsonResponse, envelope, envelope_models, optional_part
 from autocrud.schema.nouns import begin_sentence, to_noun
@@ -40,7 +40,7 @@ class Expansion:
         names = [reference.field.name for reference in self._references]
         if not names:
             return []
-        name_pattern = f"({'|'.join(map(re.escape, names))})"
+        name_pattern = any_of(names)
         return [
             Parameter(
                 "expand",

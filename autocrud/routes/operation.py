@@ -144,7 +144,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     titles: dict[int, list[str]] = {}
     for kind, (status, title) in STATUSES.items():
         titles.setdefault(status, []).append(f"{title} (`{kind.code}`)")
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    content: dict[str, Any] = {MEDIA_TYPE: {}}  # the schema is a component, which the completed document adds
     responses: dict[int | str, dict[str, Any]] = {
         status: {"description": "; ".join(titles[status]) + ".", "content": content} for status in statuses
     }

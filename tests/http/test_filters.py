@@ -15,6 +15,7 @@ from autocrud.errors import ConfigurationError
 from autocrud.routes.request.filters import RESERVED
 from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import Serve, serving
+from tests.http.openapi_helpers import operations_of, parameters_of
 
 
 class Genre(StrEnum):
@@ -225,26 +226,22 @@ FILTER_PATHS = ("/record", "/record/count")
 
 
 def _shown(document: dict[str, Any], path: str) -> dict[str, dict[str, Any]]:
-    """Return the filters of a route, which are references to components, by name."""
-    components = document["components"].get("parameters", {})
-    parameters = document["paths"][path]["get"]["parameters"]
-    filters = [components[item["$ref"].rpartition("/")[2]] for item in parameters if "$ref" in item]
-    return {item["name"]: item for item in filters}
+    """Return the filters of a route by name."""
+    return {name: item for name, item in parameters_of(document, path).items() if name not in RESERVED}
 
 
 def test_full_openapi_has_each_filter_with_its_type() -> None:
-    """The filters are components, one for all routes."""
+    """Each operator of each field is a parameter."""
     document = _document(Record, "full")
     for path in FILTER_PATHS:
         by_name = _shown(document, path)
-        assert len(by_name) == len(document["components"]["parameters"])
-        assert by_name["stock__gte"]["schema"]["type"] == "integer"
+        assert by_name["stock__gte"]["schema"] == {"$ref": "#/components/schemas/FilterInteger"}
         assert by_name["genre__in"]["schema"]["items"] == {"$ref": "#/components/schemas/Genre"}
         assert by_name["genre__in"]["explode"] is False
         assert by_name["released"]["schema"] == {"type": "string", "format": "date"}
         assert by_name["created_time__lt"]["schema"] == {"type": "string", "format": "date-time"}
         assert by_name["price__is_null"]["schema"] == {"type": "boolean"}
-        assert by_name["limit__eq"]["schema"]["type"] == "integer"
+        assert by_name["limit__eq"]["schema"] == {"$ref": "#/components/schemas/FilterInteger"}
         assert "limit" not in by_name
         assert "note" not in by_name
 
@@ -271,8 +268,8 @@ def test_openapi_without_filters_lists_none_and_takes_them_still() -> None:
     """The setting changes the document, not the requests."""
     document = _document(Record, "none")
     assert not _shown(document, "/record")
-    assert "parameters" not in document["components"]
-    assert "qb" in {item["name"] for item in document["paths"]["/record"]["get"]["parameters"]}
+    assert "RecordFilter" not in document["components"]["schemas"]
+    assert "qb" in parameters_of(document, "/record")
 
 
 def test_unknown_filter_style_is_refused() -> None:
@@ -290,23 +287,23 @@ def test_compact_filters_of_a_model_with_clashing_names() -> None:
         version: Annotated[str, Index()]
 
     document = _document(Odd)
-    components = document["components"]
-    names = {item["name"] for item in components["parameters"].values()}
-    assert names == {"filter", "filters", "version", "metadata"}
-    members = components["schemas"]["OddMetadataFilter"]["properties"]
-    assert members["meta.version__gte"]["type"] == "integer"
-    assert components["schemas"]["OddFilter"]["properties"]["version__gte"]["type"] == "string"
+    assert _shown(document, "/odd").keys() == {"filter", "filters", "version", "metadata"}
+    schemas = document["components"]["schemas"]
+    assert schemas["OddMetadataFilter"]["properties"]["meta.version__gte"] == {
+        "$ref": "#/components/schemas/FilterInteger"
+    }
+    assert schemas["OddFilter"]["properties"]["version__gte"] == {"$ref": "#/components/schemas/FilterText"}
 
 
 def test_no_filter_has_a_parameter_name() -> None:
     """On any route with filters, so that a name has one meaning."""
     document = _document(Record)
-    found = 0
-    for methods in document["paths"].values():
-        for operation in methods.values():
-            parameters = operation.get("parameters", [])
-            own = {item["name"] for item in parameters if item.get("in") == "query"}
-            filtered = any("$ref" in item for item in parameters)
-            assert not filtered or own <= RESERVED
-            found += filtered
-    assert found > 4
+    filters = {"title", "genre", "price", "released", "stock", "limit__eq", "filter", "metadata"}
+    names = [
+        {name for name, item in parameters_of(document, path, method).items() if item["in"] == "query"}
+        for path, method, _ in operations_of(document)
+    ]
+    filtered = [found for found in names if "metadata" in found]
+    assert len(filtered) > 4
+    for found in filtered:
+        assert found - filters <= RESERVED

@@ -3,21 +3,23 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 from markdown_it import MarkdownIt
 from pydantic import BaseModel
 
 from app import models
-from autocrud import AutoCRUD
+from autocrud import AutoCRUD, Index
 from autocrud.errors import AutoCRUDError
 from autocrud.routes.response.problems import STATUSES
 from autocrud.routes.route_table import FAMILIES
 from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import serving
+from tests.http.openapi_helpers import example_of, operations_of, parameters_of, resolve
 from tests.http.reference_models import library
 
 # Route families of a model with binary fields and without referrers, and of a model with neither.
@@ -51,20 +53,13 @@ def document(request: pytest.FixtureRequest, app: FastAPI) -> dict[str, Any]:
     return document
 
 
-def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield the path, the method and the object of each operation."""
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            yield path, method, operation
-
-
 def test_operations_have_stable_ids_and_one_tag_per_model(app: FastAPI) -> None:
     """Ids are `family_model`; the description of a tag is the model's docstring."""
     document = app.openapi()
-    found = {operation["operationId"] for _, _, operation in operations(document)}
+    found = {operation["operationId"] for _, _, operation in operations_of(document)}
     plain = {f"{family}_{model}" for family in PLAIN_FAMILIES for model in ("movie", "person")}
     assert found == plain | {f"{family}_document" for family in BINARY_FAMILIES} | {"referrers_person"}
-    assert {tuple(operation["tags"]) for _, _, operation in operations(document)} == {
+    assert {tuple(operation["tags"]) for _, _, operation in operations_of(document)} == {
         ("Movie",),
         ("Person",),
         ("Document",),
@@ -76,28 +71,27 @@ def test_operations_have_stable_ids_and_one_tag_per_model(app: FastAPI) -> None:
 def test_operations_have_texts_examples_and_problems(app: FastAPI) -> None:
     """Check summary, description, request and response examples, parameters and problems of each operation."""
     document = app.openapi()
-    for path, method, operation in operations(document):
+    for path, method, operation in operations_of(document):
         assert operation["summary"], path
         assert operation["description"], path
-        successes = {status: value for status, value in operation["responses"].items() if status.startswith("2")}
+        responses = {status: resolve(document, value) for status, value in operation["responses"].items()}
+        successes = {status: value for status, value in responses.items() if status.startswith("2")}
         assert successes, path
         for status, success in successes.items():
             for content in success["content"].values() if status != "204" else ():
                 assert content["schema"], path
-                assert content["example"], path
+                assert example_of(document, content), path
         has_body = method in {"post", "put", "patch"} and "{" not in path and not path.endswith("/restore")
         assert has_body <= ("requestBody" in operation), path
         for content in operation.get("requestBody", {"content": {}})["content"].values():
             assert content["schema"], path
-        problems = [value for status, value in operation["responses"].items() if status[0] in "45d"]
+        problems = [value for status, value in responses.items() if status[0] in "45d"]
         assert len(problems) >= 2, path
         assert {json.dumps(value["content"]) for value in problems} == {
             '{"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}'
         }
-        for parameter in operation.get("parameters", []):
-            name = parameter.get("$ref", "").rpartition("/")[2]
-            described = document["components"]["parameters"][name] if name else parameter
-            assert described["description"], (path, method, parameter)
+        for name, parameter in parameters_of(document, path, method).items():
+            assert parameter["description"], (path, method, name)
 
 
 def test_schema_references_have_a_component(app: FastAPI) -> None:
@@ -115,9 +109,9 @@ async def test_body_examples_are_accepted(app: FastAPI) -> None:
     async with serving(app) as http:
         for model in ("Movie", "Person", "Document"):
             body = document["paths"][f"/{model.lower()}"]["post"]["requestBody"]
-            schema = body["content"]["application/json"]["schema"]
-            assert schema["$ref"].startswith(f"#/components/schemas/{model}")
-            response = await http.post(f"/{model.lower()}", json=schema["examples"][0])
+            content = body["content"]["application/json"]
+            assert content["schema"]["$ref"].startswith(f"#/components/schemas/{model}")
+            response = await http.post(f"/{model.lower()}", json=example_of(document, content))
             assert response.status_code == 201, response.text
 
 
@@ -138,7 +132,7 @@ async def test_responses_match_the_document(app: FastAPI) -> None:
             ("/person/{resource_id}/permanently", "delete", "204", await http.delete(f"{location}/permanently")),
         ]
     for path, method, status, response in steps:
-        documented = document["paths"][path][method]["responses"][status]
+        documented = resolve(document, document["paths"][path][method]["responses"][status])
         assert str(response.status_code) == status
         for name in documented.get("headers", {}):
             assert name in response.headers or name == "Link"
@@ -160,7 +154,7 @@ def test_models_with_one_class_have_distinct_names() -> None:
     document = app.openapi()
     assert {tag["name"] for tag in document["tags"]} == {"Person", "FormerPerson"}
     assert {"PersonResource", "FormerPersonResource", "FormerPersonPage"} <= document["components"]["schemas"].keys()
-    found = [operation["operationId"] for _, _, operation in operations(document)]
+    found = [operation["operationId"] for _, _, operation in operations_of(document)]
     assert len(found) == len(set(found)) == 2 * len(PLAIN_FAMILIES)
 
 
@@ -188,7 +182,7 @@ def test_texts_have_no_docstring_sections(document: dict[str, Any]) -> None:
 
 def test_summaries_begin_with_a_verb(document: dict[str, Any]) -> None:
     """The verb is an imperative with a capital, as in "List movies"."""
-    summaries = {operation["summary"] for _, _, operation in operations(document)}
+    summaries = {operation["summary"] for _, _, operation in operations_of(document)}
     assert not {summary for summary in summaries if summary.split()[0] not in VERBS}
 
 
@@ -215,6 +209,117 @@ def test_model_docstring_with_sections_is_cut_and_dedented() -> None:
     first = "A building with a stage,\nand with seats."
     assert document["components"]["schemas"]["Theatre"]["description"] == f"{first}\n\nOpened to the public."
     assert [tag["description"] for tag in document["tags"]] == [first]
+
+
+def test_shipped_document_is_small(app: FastAPI) -> None:
+    """Swagger UI and client generators take longer with each parameter and each kilobyte."""
+    document = app.openapi()
+    for path, method, _ in operations_of(document):
+        assert len(parameters_of(document, path, method)) <= 25, (path, method)
+    assert len(json.dumps(document, separators=(",", ":"))) <= 60_000 * 3
+
+
+def test_parameters_refer_to_enums(document: dict[str, Any]) -> None:
+    """Client generators make one class for each inline enum of each route."""
+    for path, method, _ in operations_of(document):
+        for name, parameter in parameters_of(document, path, method).items():
+            schema = parameter["schema"]
+            assert len(schema.get("enum", ())) <= 1, (path, method, name)
+            assert "enum" not in schema.get("items", {}), (path, method, name)
+    assert document["components"]["schemas"]["WriteMode"]["enum"] == ["update", "modify"]
+
+
+def test_default_answer_requires_all_parts(app: FastAPI) -> None:
+    """`returns` and `fields` are described by variants, whose members are optional."""
+    document = app.openapi()
+    schemas = document["components"]["schemas"]
+    answer = resolve(document, document["paths"]["/movie/{resource_id}"]["get"]["responses"]["200"])
+    assert answer["content"]["application/json"]["schema"]["anyOf"] == [
+        {"$ref": "#/components/schemas/MovieResource"},
+        {"$ref": "#/components/schemas/PartialMovieResource"},
+    ]
+    assert schemas["MovieResource"]["required"] == ["data", "meta", "revision_info"]
+    assert "required" not in schemas["PartialMovieResource"]
+    assert schemas["PartialMovieResource"]["properties"]["data"] == {"$ref": "#/components/schemas/PartialMovie"}
+    assert "required" not in schemas["PartialMovie"]
+    assert schemas["MoviePage"]["properties"]["items"]["items"] == {"$ref": "#/components/schemas/MovieResource"}
+    assert schemas["MoviePage"]["required"] == ["items", "next_cursor"]
+
+
+def test_times_of_the_metadata_have_a_format(app: FastAPI) -> None:
+    """Clients turn them into their own type of time."""
+    schemas = app.openapi()["components"]["schemas"]
+    for name, members in (("ResourceMeta", ("created_time", "updated_time")), ("RevisionInfo", ("created_time",))):
+        for member in members:
+            assert schemas[name]["properties"][member] == {"type": "string", "format": "date-time"}
+
+
+def test_merge_patch_has_a_schema_with_optional_members(app: FastAPI) -> None:
+    """A patch names the members that it changes; a member is nullable if the field is."""
+    document = app.openapi()
+    content = document["paths"]["/person/{resource_id}"]["patch"]["requestBody"]["content"]
+    assert content["application/merge-patch+json"]["schema"] == {"$ref": "#/components/schemas/PersonPatch"}
+    patch = document["components"]["schemas"]["PersonPatch"]
+    assert "required" not in patch
+    assert patch["properties"]["name"]["type"] == "string"
+    assert {"type": "null"} in patch["properties"]["email"]["anyOf"]
+    assert "default" not in patch["properties"]["email"]
+
+
+def test_bulk_body_is_a_union_of_operations(app: FastAPI) -> None:
+    """`op` tells the operations apart; each has its own members."""
+    document = app.openapi()
+    schemas = document["components"]["schemas"]
+    union = schemas["PersonBulkOperation"]
+    assert union["discriminator"]["propertyName"] == "op"
+    assert union["discriminator"]["mapping"].keys() == {"create", "update", "patch", "delete", "restore"}
+    create = schemas["PersonBulkCreate"]
+    assert create["required"] == ["op", "data"]
+    assert create["properties"]["op"]["const"] == "create"
+    assert schemas["PersonBulkPatch"]["properties"]["merge"] == {"$ref": "#/components/schemas/PersonPatch"}
+    body = document["paths"]["/person/bulk"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["anyOf"][0] == {"$ref": "#/components/schemas/PersonBulkRequest"}
+
+
+def test_models_named_like_shared_components_keep_their_schemas() -> None:
+    """Components of the library give way to models of the application."""
+
+    class Problem(BaseModel):
+        rating: int
+
+    class FilterText(BaseModel):
+        words: Annotated[str, Index()]
+
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(Problem)
+    crud.add_model(FilterText)
+    app = FastAPI()
+    crud.apply(app)
+    document = app.openapi()
+    schemas = document["components"]["schemas"]
+    body = document["paths"]["/problem"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert resolve(document, body)["properties"].keys() == {"rating"}
+    assert schemas["FilterText"]["properties"].keys() == {"words"}
+    failure = resolve(document, document["paths"]["/problem"]["get"]["responses"]["400"])
+    problem = resolve(document, failure["content"]["application/problem+json"]["schema"])
+    assert "code" in problem["properties"]
+    assert resolve(document, schemas["FilterTextFilter"]["properties"]["words__ne"])["type"] == "string"
+
+
+async def test_document_of_an_application_with_its_own_openapi_method_is_complete(app: FastAPI) -> None:
+    """FastAPI documents this way to extend a document; every reference must have its component."""
+
+    def openapi() -> dict[str, Any]:
+        return get_openapi(title="Cinema", version="1", routes=app.routes)
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the documented way
+    async with serving(app) as http:
+        first, second = [(await http.get("/openapi.json")).json() for _ in range(2)]
+    assert first == second
+    assert first["info"]["title"] == "Cinema"
+    assert "MoviePatch" in first["components"]["schemas"]
+    for reference in set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(first))):
+        assert resolve(first, {"$ref": reference})
 
 
 def texts(node: Any, where: str = "") -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from autocrud.schema.search_document import MAX_DOCUMENT_BYTES, words
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import Serve
+from tests.http.openapi_helpers import parameters_of
 from tests.http.test_lists import walk
 from tests.storage.backfill_probe import wait_until_filled
 
@@ -87,14 +88,10 @@ async def test_model_without_texts_has_no_q(texts: AutoCRUD) -> None:
     """Over HTTP, in Python and in OpenAPI."""
     app = FastAPI()
     texts.apply(app)
-    paths = app.openapi()["paths"]
-
-    def parameters(path: str) -> dict[str, Any]:
-        return {item["name"]: item for item in paths[path]["get"]["parameters"] if "name" in item}
-
+    document = app.openapi()
     for path in ("/story", "/story/count"):
-        assert "phrase" in parameters(path)["q"]["description"]
-    assert "q" not in parameters("/plain")
+        assert "phrase" in parameters_of(document, path)["q"]["description"]
+    assert "q" not in parameters_of(document, "/plain")
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http,

@@ -13,7 +13,14 @@ from autocrud.query.aggregation import Function, Metric
 from autocrud.query.resolver import Resolver
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.request.filters import QB
-from autocrud.routes.request.query_parameters import CURSOR, INCLUDE_DELETED, Parameter, choices_parameter, next_page
+from autocrud.routes.request.patterns import any_of
+from autocrud.routes.request.query_parameters import (
+    CURSOR,
+    INCLUDE_DELETED,
+    Parameter,
+    choices_parameter,
+    next_page,
+)
 from autocrud.routes.response.envelope import JsonResponse
 
 _LIMIT = Parameter(
@@ -73,23 +80,25 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
 
 def _parameters(resolver: Resolver) -> list[Parameter]:
     names = list(resolver.fields)
-    metrics = [
-        f"{function.value}:{name}"
-        for function in Function
-        for name, field in resolver.fields.items()
-        if Metric(function, field).is_supported()
-    ]
+    metric = _metric_pattern(resolver)
     return [
-        choices_parameter("group_by", names, None, "Fields to group by.", names[0]),
-        choices_parameter(
-            "metrics", ["count", *metrics], "count", "Metrics of each group.", f"count,distinct:{names[0]}"
-        ),
+        choices_parameter("group_by", any_of(names), None, "Fields to group by.", names[0]),
+        choices_parameter("metrics", metric, "count", "Metrics of each group.", f"count,distinct:{names[0]}"),
         choices_parameter(
             "sort",
-            [f"{sign}{name}" for name in ("count", *metrics) for sign in ("", "-")],
+            f"-?{metric}",
             None,
             "Metric to sort by, with `-` for descending. Only the first `limit` groups are returned then.",
             "-count",
             most=1,
         ),
     ]
+
+
+def _metric_pattern(resolver: Resolver) -> str:
+    """Return a pattern of the metrics: `count`, or functions and the fields that they apply to."""
+    functions: dict[str, list[str]] = {}
+    for function in Function:
+        names = [name for name, field in resolver.fields.items() if Metric(function, field).is_supported()]
+        functions.setdefault(any_of(names), []).append(function.value)
+    return f"(count|{'|'.join(f'{any_of(values)}:{fields}' for fields, values in functions.items())})"

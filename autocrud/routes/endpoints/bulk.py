@@ -260,12 +260,11 @@ def _request_body(routes: ModelRoutes) -> dict[str, Any]:
     example = routes.example
     operations: list[dict[str, Any]] = [
         {"op": "create", "data": example},
-        {"op": "update", "id": _ID, "if_match": _TAG, "data": example},
-        {"op": "patch", "id": _ID, "merge": {}},
+        {"op": "patch", "id": _ID, "if_match": _TAG, "merge": {}},
         {"op": "delete", "id": _ID},
         {"op": "restore", "id": _ID},
     ]
-    lines = b"".join(to_json(operation) + b"\n" for operation in operations).decode()
+    lines = b"".join(to_json(operation) + b"\n" for operation in operations[1:]).decode()
     return {
         "required": True,
         "content": {

@@ -13,6 +13,7 @@ from autocrud.query.text_search import MAX_LENGTH
 from autocrud.routes.expand import Expansion
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.request.filters import QB
+from autocrud.routes.request.patterns import any_of
 from autocrud.routes.request.query_parameters import (
     AT,
     CURSOR,
@@ -140,5 +141,4 @@ def sort_parameter(resolver: Resolver) -> Parameter:
     """Return the parameter `sort` with the model's fields."""
     names = resolver.sortable
     description = "Fields to sort by, with `-` for descending. Nulls come last."
-    signed = [f"{sign}{name}" for name in names for sign in ("", "-")]
-    return choices_parameter("sort", signed, None, description, f"-created_time,{names[0]}")
+    return choices_parameter("sort", f"-?{any_of(names)}", None, description, f"-created_time,{names[0]}")

@@ -1,6 +1,5 @@
 """Endpoint `GET /{model}/{resource_id}/referrers`: list the resources that refer to a resource."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from autocrud.references.expand import Referrer
 from autocrud.references.graph import Reference
 from autocrud.resource import ResourceMeta, RevisionInfo
 from autocrud.routes.operation import ModelRoutes, Operation
+from autocrud.routes.request.patterns import any_of
 from autocrud.routes.request.query_parameters import (
     CURSOR,
     INCLUDE_DELETED,
@@ -89,7 +89,7 @@ def _build_example(routes: ModelRoutes, reference: Reference) -> dict[str, Any]:
 
 def _choice_parameter(name: str, description: str, values: Sequence[str]) -> Parameter:
     names = list(dict.fromkeys(values))
-    pattern = f"^({'|'.join(map(re.escape, names))})$"
+    pattern = f"^{any_of(names)}$"
     return Parameter(name, Annotated[str, StringConstraints(pattern=pattern)], None, description, names[0])
 
 

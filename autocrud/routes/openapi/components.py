@@ -1,9 +1,17 @@
 """Components of an OpenAPI document: adds schemas and parameters, and refers to them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, count
 from typing import Any
 
+from pydantic_core import to_json
+
 from autocrud.routes.openapi.partial_schemas import REF, PartialSchemas, base_name, ref_to
+
+
+_TEXTS = frozenset({"title", "description", "examples"})
+# Keywords whose members have names of their own, such as `title`.
+_MEMBERS = frozenset({"properties", "patternProperties", "$defs"})
 
 
 class Components:
@@ -21,16 +29,25 @@ class Components:
     def __init__(self, document: dict[str, Any]) -> None:
         self._components: dict[str, Any] = document.setdefault("components", {})
         self.schemas: dict[str, Any] = self._components.setdefault("schemas", {})
+        self._schema_names: dict[str, str] = {}
+        self._names: dict[tuple[str, bytes], str] = {}
         self.merge_patches = PartialSchemas(self.schemas, lambda name: f"{base_name(name)}Patch", removable=True)
         self.cut_answers = PartialSchemas(self.schemas, lambda name: f"Partial{base_name(name)}", removable=False)
 
     def add_schema(self, name: str, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Add a schema, unless the document has the name already. Return a reference to it."""
-        if name not in self.schemas:
-            # The name is taken before the schema is built, so that it keeps its place before its own parts.
-            self.schemas[name] = {}
-            self.schemas[name] = {"title": name, **build()}
-        return ref_to(name)
+        """Add a schema once. Return a reference to it.
+
+        A model of the application may have the name; the schema gets another name then.
+        """
+        if name not in self._schema_names:
+            component = name
+            while component in self.schemas:
+                component += "_"
+            self._schema_names[name] = component
+            # The name is taken before the schema is built, so that its own parts get other names.
+            self.schemas[component] = {}
+            self.schemas[component] = build()
+        return ref_to(self._schema_names[name])
 
     def add_parameter(self, name: str, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Add a parameter, unless the document has the name already. Return a reference to it."""
@@ -38,6 +55,21 @@ class Components:
         if name not in parameters:
             parameters[name] = build()
         return {"$ref": f"#/components/parameters/{name}"}
+
+    def add(self, kind: str, names: Sequence[str], part: dict[str, Any]) -> dict[str, Any]:
+        """Add a part under the first name that is free, unless an equal part is there. Return a reference to it.
+
+        Args:
+            kind: kind of component, such as `responses`.
+            names: names to try. Numbers follow the last one.
+        """
+        key = (kind, to_json(part))
+        if key not in self._names:
+            parts = self._components.setdefault(kind, {})
+            candidates = chain(names, (f"{names[-1]}{number}" for number in count(2)))
+            self._names[key] = next(name for name in candidates if name not in parts)
+            parts[self._names[key]] = part
+        return {"$ref": f"#/components/{kind}/{self._names[key]}"}
 
     def add_definitions(self, definitions: Mapping[str, Any], label: str) -> dict[str, str]:
         """Add definitions of a JSON schema. Return the name of each definition's component.
@@ -58,11 +90,22 @@ class Components:
 
     def _has_room(self, name: str, schema: Mapping[str, Any]) -> bool:
         """Return True if no component has the name, or the component allows the same values."""
-        return name not in self.schemas or _without_texts(self.schemas[name]) == _without_texts(schema)
+        return name not in self.schemas or _constraints(self.schemas[name]) == _constraints(schema)
 
 
-def _without_texts(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in schema.items() if key not in ("title", "description")}
+def _constraints(schema: Any) -> Any:
+    """Return a schema without texts, and without the default null, which FastAPI leaves out."""
+    if isinstance(schema, list):
+        return [_constraints(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    constraints = {}
+    for key, part in schema.items():
+        if key in _MEMBERS:
+            constraints[key] = {name: _constraints(member) for name, member in part.items()}
+        elif key not in _TEXTS and (key, part) != ("default", None):
+            constraints[key] = _constraints(part)
+    return constraints
 
 
 def with_components(schema: Any, names: Mapping[str, str]) -> Any:

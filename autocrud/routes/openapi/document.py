@@ -1,15 +1,16 @@
 """OpenAPI document of an application: completes FastAPI's document with the parts of a registry's operations."""
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from fastapi import FastAPI
 
 from autocrud.routes.openapi.components import Components, with_components
-from autocrud.routes.openapi.partial_schemas import CUT
+from autocrud.routes.openapi.partial_schemas import CUT, ref_to
+from autocrud.routes.openapi.sharing import drop_derived_titles, share_parts
 from autocrud.routes.response.descriptions import without_sections
-from autocrud.routes.response.problems import Problem
+from autocrud.routes.response.problems import MEDIA_TYPE, Problem
 
 # Completes the object of an operation in the document, and adds the components that the operation needs.
 Completion = Callable[[dict[str, Any], Components], None]
@@ -47,15 +48,26 @@ class Document:
         self._installed = openapi
         self._app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
 
-    def _complete(self, document: dict[str, Any]) -> None:
-        components = Components(document)
-        _add_problem(components)
+    def _operations(self, document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Sequence[Completion]]]:
+        """Yield the objects of the registries' operations with their completions."""
         for (path, method), (operation_id, completions) in self._completions.items():
             operation = document.get("paths", {}).get(path, {}).get(method, {})
             if operation.get("operationId") == operation_id:
-                for complete in completions:
-                    complete(operation, components)
+                yield operation, completions
+
+    def _complete(self, document: dict[str, Any]) -> None:
+        components = Components(document)
+        problem = _add_problem(components)
+        operations = list(self._operations(document))
+        for operation, completions in operations:
+            for complete in completions:
+                complete(operation, components)
+            for response in operation["responses"].values():
+                if MEDIA_TYPE in response.get("content", {}):
+                    response["content"][MEDIA_TYPE]["schema"] = problem
+        share_parts([operation for operation, _ in operations], components)
         _cut_members(components)
+        drop_derived_titles(components)
         for name, component in components.schemas.items():
             # Client generators name classes by titles, which must not clash.
             if name.endswith(("-Input", "-Output")):
@@ -82,8 +94,9 @@ def _cut_members(components: Components) -> None:
                 members[name] = components.cut_answers.build(member)
 
 
-def _add_problem(components: Components) -> None:
-    """Add the schema of problems. No route returns a problem as its model, so FastAPI does not add this schema."""
+def _add_problem(components: Components) -> dict[str, Any]:
+    """Add the schema of problems, unless an answer has added it already. Return a reference to it."""
     schema = Problem.model_json_schema()
     names = components.add_definitions(schema.pop("$defs"), "Problem")
-    components.add_schema("Problem", lambda: with_components(schema, names))
+    names = components.add_definitions({"Problem": with_components(schema, names)}, "Service")
+    return ref_to(names["Problem"])

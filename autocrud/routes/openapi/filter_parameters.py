@@ -14,11 +14,15 @@ from autocrud.query import regex
 from autocrud.query.operators import Operand, Operator, OperatorSpec
 from autocrud.query.resolver import MAX_VALUES, Resolver
 from autocrud.routes.openapi.components import Components, with_components
+from autocrud.routes.openapi.partial_schemas import ref_to
 from autocrud.routes.request.filters import LIST_VALUED, RESERVED
 from autocrud.schema.column_types import MAX_TEXT_BYTES
 from autocrud.schema.index_field import FilterBounds, IndexField, non_null
 
-_TEXT = {"type": "string", "maxLength": MAX_TEXT_BYTES, "pattern": r"^[^\x00]*$"}
+_TEXT: dict[str, Any] = {"type": "string", "maxLength": MAX_TEXT_BYTES, "pattern": r"^[^\x00]*$"}
+_INTEGER: dict[str, Any] = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
+# Schemas of values that many filters have, by the names of their components.
+_SHARED = {"FilterText": _TEXT, "FilterInteger": _INTEGER}
 _SCHEMAS: dict[Operand, dict[str, Any]] = {
     Operand.text: _TEXT,
     Operand.pattern: {**_TEXT, "maxLength": regex.MAX_LENGTH},
@@ -157,11 +161,11 @@ class _Filter:
     def schema(self, components: Components) -> dict[str, Any]:
         """Return the schema of the value; an array for an operator that takes a list."""
         takes = self.meaning.takes
-        schema = _SCHEMAS.get(takes) or _value_schema(self.field, components, self.label)
+        schema = _shorten(_SCHEMAS.get(takes) or _value_schema(self.field, components, self.label), components)
         if takes not in LIST_VALUED:
             return schema
-        least, most = (2, 2) if takes is Operand.pair else (1, MAX_VALUES)
-        return {"type": "array", "items": schema, "minItems": least, "maxItems": most}
+        limits = {"minItems": 2, "maxItems": 2} if takes is Operand.pair else {"maxItems": MAX_VALUES}
+        return _shorten({"type": "array", "items": schema, **limits}, components)
 
     def parameter(self, components: Components) -> dict[str, Any]:
         """Return the filter as a query parameter; a list is separated by commas."""
@@ -200,6 +204,17 @@ def _object_parameter(name: str, description: str, schema: Mapping[str, Any]) ->
 def _free_name(names: tuple[str, ...], used_names: set[str]) -> str:
     """Return the first name that no index field has. The name is for documents; it is not sent."""
     return next((name for name in names if name not in used_names), f"{names[0]}_")
+
+
+def _shorten(schema: dict[str, Any], components: Components) -> dict[str, Any]:
+    """Return a reference for a schema that many fields share, and any other schema unchanged."""
+    for name, shared in _SHARED.items():
+        if schema == shared:
+            return components.add_schema(name, shared.copy)
+        array = {"type": "array", "items": ref_to(name), "maxItems": MAX_VALUES}
+        if schema == array:
+            return components.add_schema(f"{name}s", array.copy)
+    return schema
 
 
 def _value_schema(field: IndexField, components: Components, label: str) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """Field masks (`fields=`): cut a resource's data to paths such as `title,address.city,cast.0`."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from autocrud.errors import InvalidParameter
+from autocrud.routes.request.patterns import escape_pattern
 
 _MAX_DEPTH = 32
 # Limits of the regular expression in OpenAPI; deeper or longer ones are replaced by a pattern of any path.
@@ -77,7 +77,7 @@ def _pattern(schema: Any, definitions: Mapping[str, Any], depth: int) -> str:
         return _pattern(definitions.get(schema["$ref"].rpartition("/")[2]), definitions, depth + 1)
     patterns = [_pattern(option, definitions, depth + 1) for key in _OPTIONS for option in schema.get(key, ())]
     for name, part in schema.get("properties", {}).items():
-        patterns.append(re.escape(name) + _optional_tail(_pattern(part, definitions, depth + 1)))
+        patterns.append(escape_pattern(name) + _optional_tail(_pattern(part, definitions, depth + 1)))
     if schema.get("additionalProperties") or (schema.get("type") == "object" and "properties" not in schema):
         patterns.append(_ANY_PATH)
     if schema.get("type") == "array":

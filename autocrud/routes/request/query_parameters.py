@@ -70,17 +70,23 @@ class Parameter:
 
 
 def choices_parameter(
-    name: str, names: Sequence[str], default: str | None, description: str, example: str, most: int = 8
+    name: str, choices: str, default: str | None, description: str, example: str, *, most: int = 8
 ) -> Parameter:
     """Return a query parameter of one to `most` names, separated by commas.
 
     OpenAPI shows the names. Requests are checked by the caller, whose message can name the wrong value.
+
+    Args:
+        choices: pattern of a name.
     """
-    name_pattern = f"({'|'.join(map(re.escape, names))})"
-    pattern = f"^{name_pattern}(,{name_pattern}){{0,{most - 1}}}$" if most > 1 else f"^{name_pattern}$"
+    pattern = f"^{choices}(,{choices}){{0,{most - 1}}}$" if most > 1 else f"^{choices}$"
     text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
-    openapi_type = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=pattern)]
-    return Parameter(name, text, default, description, example, openapi_type=openapi_type)
+    return Parameter(name, text, default, description, example, openapi_type=_described_text(pattern))
+
+
+def _described_text(pattern: str) -> Any:
+    """Return the type of a text with a pattern that is for the document only, and may be of any size."""
+    return Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 2000, "pattern": pattern})]
 
 
 PARTS = ("data", "meta", "revision_info")
@@ -250,9 +256,7 @@ class QueryReader:
     ) -> None:
         self._schema = schema or {}
         if schema is not None:
-            fields_type = Annotated[
-                str, StringConstraints(min_length=1, max_length=2000, pattern=paths_pattern(schema))
-            ]
+            fields_type = _described_text(paths_pattern(schema))
             parameters = [
                 replace(item, openapi_type=fields_type) if item.name == FIELDS.name else item for item in parameters
             ]

@@ -31,7 +31,6 @@ def test_merge_patch_of_an_object_has_optional_members_without_defaults() -> Non
     )
     assert parts.merge_patches.build(ref_to("Movie")) == ref_to("MoviePatch")
     assert parts.schemas["MoviePatch"] == {
-        "title": "MoviePatch",
         "type": "object",
         "properties": {
             "title": {"type": "string", "minLength": 1},
@@ -74,7 +73,7 @@ def test_merge_patch_of_a_union_has_no_discriminator() -> None:
         Pet={"oneOf": [ref_to("Cat"), ref_to("Dog")], "discriminator": {"propertyName": "kind", "mapping": {}}},
     )
     parts.merge_patches.build(ref_to("Pet"))
-    assert parts.schemas["PetPatch"] == {"title": "PetPatch", "anyOf": [ref_to("CatPatch"), ref_to("DogPatch")]}
+    assert parts.schemas["PetPatch"] == {"anyOf": [ref_to("CatPatch"), ref_to("DogPatch")]}
 
 
 def test_merge_patch_of_a_mapping_allows_null_to_remove_a_member() -> None:
