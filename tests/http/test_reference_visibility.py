@@ -127,9 +127,9 @@ async def test_openapi_lists_reference_filters() -> None:
     app, _ = library(MemoryStorageFactory())
     schemas = app.openapi()["components"]["schemas"]
     members = schemas["FilmFilter"]["properties"] | schemas["ReviewFilter"]["properties"]
-    assert members["director.name__in"] == {"$ref": "#/components/schemas/FilterTexts"}
+    assert members["director.name__in"] == {"$ref": "#/components/schemas/FilterTextList"}
     assert members["director.email__is_null"] == {"type": "boolean"}
-    assert members["film.cast__contains_any"] == {"$ref": "#/components/schemas/FilterTexts"}
+    assert members["film.cast__contains_any"] == {"$ref": "#/components/schemas/FilterTextList"}
     async with serving(app) as http:
         detail = (await http.get("/film?director.words=x")).json()["detail"]
         assert "director.name, director.email, director.boss" in detail

@@ -269,6 +269,6 @@ def _request_body(routes: ModelRoutes) -> dict[str, Any]:
         "required": True,
         "content": {
             "application/json": {"example": {"operations": operations}},
-            NDJSON: {"schema": {"type": "string"}, "example": lines},
+            NDJSON: {"schema": {"type": "string", "format": "binary"}, "example": lines},
         },
     }

@@ -6,8 +6,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from autocrud.routes.openapi.partial_schemas import REF, PartialSchemas, base_name, ref_to
-
+from autocrud.routes.openapi.partial_schemas import REF, PartialSchemas, base_name, component_of, ref_to
 
 _TEXTS = frozenset({"title", "description", "examples"})
 # Keywords whose members have names of their own, such as `title`.
@@ -48,6 +47,11 @@ class Components:
             self.schemas[component] = {}
             self.schemas[component] = build()
         return ref_to(self._schema_names[name])
+
+    def resolve(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return the schema that a reference refers to; any other schema unchanged."""
+        name = component_of(schema)
+        return schema if name is None else self.schemas[name]
 
     def add_parameter(self, name: str, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Add a parameter, unless the document has the name already. Return a reference to it."""

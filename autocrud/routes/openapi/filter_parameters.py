@@ -14,7 +14,7 @@ from autocrud.query import regex
 from autocrud.query.operators import Operand, Operator, OperatorSpec
 from autocrud.query.resolver import MAX_VALUES, Resolver
 from autocrud.routes.openapi.components import Components, with_components
-from autocrud.routes.openapi.partial_schemas import ref_to
+from autocrud.routes.openapi.list_schemas import list_schema
 from autocrud.routes.request.filters import LIST_VALUED, RESERVED
 from autocrud.schema.column_types import MAX_TEXT_BYTES
 from autocrud.schema.index_field import FilterBounds, IndexField, non_null
@@ -158,20 +158,27 @@ class _Filter:
             subject = f"`{self.reference}` refers to a resource whose `{self.path[len(self.reference) + 1 :]}`"
         return f"Only resources whose {subject} {self.meaning.predicate}."
 
-    def schema(self, components: Components) -> dict[str, Any]:
-        """Return the schema of the value; an array for an operator that takes a list."""
-        takes = self.meaning.takes
-        schema = _shorten(_SCHEMAS.get(takes) or _value_schema(self.field, components, self.label), components)
-        if takes not in LIST_VALUED:
-            return schema
-        limits = {"minItems": 2, "maxItems": 2} if takes is Operand.pair else {"maxItems": MAX_VALUES}
-        return _shorten({"type": "array", "items": schema, **limits}, components)
+    def member(self, components: Components) -> dict[str, Any]:
+        """Return the schema of the filter as a member of an object; a list is a text, separated by commas."""
+        value = self._value(components)
+        if self.meaning.takes not in LIST_VALUED:
+            return value
+        return list_schema(self.field.kind, value, components, is_pair=self.meaning.takes is Operand.pair)
 
     def parameter(self, components: Components) -> dict[str, Any]:
         """Return the filter as a query parameter; a list is separated by commas."""
-        style = {"style": "form", "explode": False} if self.meaning.takes in LIST_VALUED else {}
-        description = {"description": self.description}
-        return {"name": self.name, "in": "query", **description, "schema": self.schema(components), **style}
+        schema, style, takes = self._value(components), {}, self.meaning.takes
+        if takes in LIST_VALUED:
+            limits = {"minItems": 2, "maxItems": 2} if takes is Operand.pair else {"maxItems": MAX_VALUES}
+            schema = {"type": "array", "items": schema, **limits}
+            style = {"style": "form", "explode": False}
+        return {"name": self.name, "in": "query", "description": self.description, "schema": schema, **style}
+
+    def _value(self, components: Components) -> dict[str, Any]:
+        """Return the schema of one value; a reference for a schema that many fields share."""
+        schema = _SCHEMAS.get(self.meaning.takes) or _value_schema(self.field, components, self.label)
+        name = next((name for name, shared in _SHARED.items() if schema == shared), None)
+        return schema if name is None else components.add_schema(name, schema.copy)
 
 
 def _filters_of(resolver: Resolver, name: str, label: str, reference: str | None = None) -> Iterator[_Filter]:
@@ -191,7 +198,7 @@ def _filters_of(resolver: Resolver, name: str, label: str, reference: str | None
 
 
 def _object_schema(filters: list[_Filter], components: Components) -> dict[str, Any]:
-    properties = {item.name: item.schema(components) for item in filters}
+    properties = {item.name: item.member(components) for item in filters}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
@@ -204,17 +211,6 @@ def _object_parameter(name: str, description: str, schema: Mapping[str, Any]) ->
 def _free_name(names: tuple[str, ...], used_names: set[str]) -> str:
     """Return the first name that no index field has. The name is for documents; it is not sent."""
     return next((name for name in names if name not in used_names), f"{names[0]}_")
-
-
-def _shorten(schema: dict[str, Any], components: Components) -> dict[str, Any]:
-    """Return a reference for a schema that many fields share, and any other schema unchanged."""
-    for name, shared in _SHARED.items():
-        if schema == shared:
-            return components.add_schema(name, shared.copy)
-        array = {"type": "array", "items": ref_to(name), "maxItems": MAX_VALUES}
-        if schema == array:
-            return components.add_schema(f"{name}s", array.copy)
-    return schema
 
 
 def _value_schema(field: IndexField, components: Components, label: str) -> dict[str, Any]:

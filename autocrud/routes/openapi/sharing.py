@@ -96,7 +96,7 @@ def _parts_of(operation: dict[str, Any]) -> Iterator[_Part]:
     for status, response in operation["responses"].items():
         number = "" if status == "default" else status
         if _PROBLEM in response.get("content", {}):
-            yield _Part(operation["responses"], status, "responses", (f"Problem{number}",))
+            yield _Part(operation["responses"], status, "responses", (number or "Problem",))
         else:
             names = (f"{label}{number}", f"{operation_id}.{status}")
             yield _Part(operation["responses"], status, "responses", names)
