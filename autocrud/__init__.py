@@ -7,6 +7,7 @@ from autocrud.query.builder import QB
 from autocrud.resource import ResourceMeta, Retention, RevisionInfo, RevisionStatus
 from autocrud.schema.binary import Binary
 from autocrud.schema.markers import Index, OnDelete, Ref, Unique
+from autocrud.versioning.json_patch import MergePatch, OperationsPatch
 from autocrud.versioning.stored_resource import Resource, ResourcePage, RevisionPage
 
 __all__ = [
@@ -14,8 +15,10 @@ __all__ = [
     "AutoCRUD",
     "Binary",
     "Index",
+    "MergePatch",
     "OnDelete",
     "OnDuplicate",
+    "OperationsPatch",
     "Ref",
     "Resource",
     "ResourceManager",

@@ -75,13 +75,13 @@ class ReferenceNotFound(InvalidInput):
 
 
 class UnsupportedMediaType(InvalidInput):
-    """The body has a media type that this operation does not read. `accept_patch` lists the types of a PATCH."""
+    """The operation does not read the media type or the encoding of the body. `accept` is a header with the choices."""
 
     code = "unsupported_media_type"
 
-    def __init__(self, message: str, errors: Sequence[FieldError] = (), *, accept_patch: str | None = None) -> None:
+    def __init__(self, message: str, errors: Sequence[FieldError], accept: tuple[str, str] | None = None) -> None:
         super().__init__(message, errors)
-        self.accept_patch = accept_patch
+        self.accept = accept
 
 
 class InvalidPatch(InvalidInput):
@@ -198,8 +198,8 @@ class PreconditionFailed(AutoCRUDError):
 
     code = "precondition_failed"
 
-    def __init__(self, resource_id: str, current: str | None) -> None:
-        super().__init__(f"{resource_id!r} is not in the state that the request expects.")
+    def __init__(self, resource_id: str, current: str | None, *, reason: str = "") -> None:
+        super().__init__(f"{resource_id!r} is not in the state that the request expects.{reason and f' {reason}'}")
         self.current = current
 
 

@@ -1,5 +1,6 @@
 """ResourceManager: all operations on the resources of one model, independent of HTTP and of storage formats."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Repeated
 from autocrud.versioning.encoder import Encoder
-from autocrud.versioning.json_patch import Patch
+from autocrud.versioning.json_patch import Patch, as_patch
 from autocrud.versioning.mutations import MAX_PATCHED, Mutations, Tags, apply_to
 from autocrud.versioning.stored_resource import Resource
 from autocrud.versioning.write_builder import Author, create_write, request_key
@@ -148,7 +149,7 @@ class ResourceManager(ResourceReader[T]):
     async def patch(
         self,
         resource_id: str,
-        patch: Patch,
+        patch: Patch | Mapping[str, Any] | Sequence[Mapping[str, Any]],
         *,
         if_match: Tags | None = None,
         by: str | None = None,
@@ -159,6 +160,7 @@ class ResourceManager(ResourceReader[T]):
         """Apply a patch to the newest state, and store the result as `replace` does.
 
         Args:
+            patch: a `MergePatch` or an `OperationsPatch`; also the members to merge, or the operations of a JSON Patch.
             max_bytes: size limit of the resulting JSON, in bytes.
 
         Raises:
@@ -166,7 +168,7 @@ class ResourceManager(ResourceReader[T]):
             PayloadTooLarge: the resulting JSON exceeds `max_bytes`.
             InvalidInput, NotFound, Deleted, PreconditionFailed, UniqueViolation, NotDraft: as `replace`.
         """
-        change = self._mutations.patch(patch, modify=modify, status=status, max_bytes=max_bytes)
+        change = self._mutations.patch(as_patch(patch), modify=modify, status=status, max_bytes=max_bytes)
         return await self._runner.run(resource_id, change, if_match=if_match, by=by)
 
     async def switch(

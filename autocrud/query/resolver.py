@@ -1,7 +1,5 @@
 """Resolver: turns field names and text values into typed conditions and sort keys."""
 
-import csv
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -18,27 +16,20 @@ from autocrud.query.conditions import (
     ReferenceFilter,
     Sort,
     Term,
-    TermValue,
     all_of,
     leaves,
     replace_compares,
 )
+from autocrud.query.filter_values import split_list, term_value
 from autocrud.query.metadata_fields import META_FIELDS
 from autocrud.query.operators import Operand, Operator, OperatorSpec, operators_for
-from autocrud.query.regex import canonicalize
 from autocrud.query.text_search import RankField, parse_text
-from autocrud.schema.column_types import MAX_TEXT_BYTES, ColumnKind, ColumnValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import DocumentField, document_of
 
-MAX_VALUES = 1000
 MAX_KEYS = 8
 _SEPARATOR = "__"
-_TIMES = {ColumnKind.datetime, ColumnKind.date, ColumnKind.time}
-# Pydantic would read a number as a Unix timestamp, in seconds or milliseconds depending on its size.
-_NUMBER = re.compile(r"\s*[+-]?[0-9._]+([eE][+-]?[0-9]+)?\s*")
-_FLAGS = {"true": True, "false": False, "1": True, "0": False}
 
 
 class Resolver:
@@ -98,7 +89,7 @@ class Resolver:
         field, operator = self._require_parameter(name)
         takes = self.operators_of(field)[operator].takes
         if takes in (Operand.values, Operand.items, Operand.pair):
-            return Compare(field, operator, [value for text in texts for value in _split_list(name, text)])
+            return Compare(field, operator, [value for text in texts for value in split_list(name, text)])
         if len(texts) > 1:
             raise InvalidParameter(name, "must not be given more than once")
         return Compare(field, operator, texts[0])
@@ -145,7 +136,7 @@ class Resolver:
             InvalidParameter: a name is not a sortable field or occurs twice, or the text has too many names.
         """
         keys: list[Sort] = []
-        for part in text.split(","):
+        for part in map(str.strip, text.split(",")):
             name = part.removeprefix("-")
             field = self.fields.get(name)
             if field is None or field.is_list:
@@ -163,10 +154,15 @@ class Resolver:
         return [name for name, field in self.fields.items() if not field.is_list]
 
     @property
+    def all_names(self) -> list[str]:
+        """The names of all fields, those of referred models included."""
+        referred = [f"{reference}.{name}" for reference, target in self.targets.items() for name in target.own_fields]
+        return [*self.fields, *referred]
+
+    @property
     def names(self) -> str:
         """The names of all fields in error messages, separated by commas."""
-        referred = (f"{reference}.{name}" for reference, target in self.targets.items() for name in target.own_fields)
-        return ", ".join([*self.fields, *referred])
+        return ", ".join(self.all_names)
 
     @property
     def own_fields(self) -> Mapping[str, IndexField]:
@@ -215,7 +211,7 @@ class Resolver:
             return Term(field, Operator.is_null, int(operator is Operator.eq))
         name = compare.field if operator is Operator.eq else f"{compare.field}{_SEPARATOR}{operator.value}"
         try:
-            return Term(field, operator, _term_value(field, operator, meaning, compare.value))
+            return Term(field, operator, term_value(field, operator, meaning, compare.value))
         except ValidationError as error:
             raise InvalidParameter(name, error.errors()[0]["msg"]) from error
         except (ValueError, ArithmeticError) as error:
@@ -259,66 +255,3 @@ def _reference_filter(reference: IndexField, model: str, term: Condition) -> Con
         case Term(field, Operator.is_null, 1):
             return Not(ReferenceFilter(reference, model, Term(field, Operator.is_null, 0)))
     return ReferenceFilter(reference, model, term)
-
-
-def _term_value(field: IndexField, operator: Operator, meaning: OperatorSpec, value: Any) -> TermValue:
-    match meaning.takes:
-        case Operand.value | Operand.item:
-            return _non_null_value(field, value)
-        case Operand.pair:
-            values = _value_list(field, value)
-            if len(values) != 2:
-                raise ValueError("must be two values, such as 1,5")
-            return values
-        case Operand.values | Operand.items:
-            return tuple(dict.fromkeys(_value_list(field, value)))
-        case Operand.flag:
-            return int(_parse_flag(value))
-        case Operand.pattern:
-            return canonicalize(_check_text(value))
-        case Operand.text:
-            text = _check_text(value)
-            return text.casefold() if operator is Operator.icontains else text
-
-
-def _non_null_value(field: IndexField, value: Any) -> ColumnValue:
-    if isinstance(value, str) and field.kind in _TIMES and _NUMBER.fullmatch(value):
-        raise ValueError("must be written as a date or a time, not as a number")
-    column_value = None if value is None else field.filter_value(value)
-    if column_value is None:
-        raise ValueError("must not be null; use is_null to select null values")
-    return column_value
-
-
-def _value_list(field: IndexField, value: Any) -> tuple[ColumnValue, ...]:
-    if isinstance(value, str) or not hasattr(value, "__iter__"):
-        raise ValueError("must be a list of values")
-    values = tuple(_non_null_value(field, item) for item in value)
-    if not 1 <= len(values) <= MAX_VALUES:
-        raise ValueError(f"must be a list of 1 to {MAX_VALUES} values")
-    return values
-
-
-def _parse_flag(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in _FLAGS:
-        return _FLAGS[value.lower()]
-    raise ValueError("must be true or false")
-
-
-def _check_text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be a text")
-    if "\0" in value or len(value.encode()) > MAX_TEXT_BYTES:
-        raise ValueError(f"must be a text of at most {MAX_TEXT_BYTES} bytes, without the character U+0000")
-    return value
-
-
-def _split_list(name: str, text: str) -> list[str]:
-    """Split comma-separated values. A value that contains a comma must be quoted, as in CSV (RFC 4180)."""
-    try:
-        rows = list(csv.reader([text], strict=True))
-    except csv.Error as error:
-        raise InvalidParameter(name, f"is not a comma-separated list of values: {error}") from error
-    return (rows[0] if rows else []) or [""]

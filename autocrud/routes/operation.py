@@ -1,6 +1,7 @@
 """Operation of a model: its OpenAPI description and the handler that serves it."""
 
 import inspect
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import Body, Depends, Request
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Message, Receive, Scope, Send
@@ -28,6 +30,9 @@ from autocrud.schema.nouns import add_article, pluralize, to_noun
 
 ACCEPT_PATCH = "application/json-patch+json, application/merge-patch+json"
 HEAD_ONLY = "autocrud.head"  # marks a HEAD in the ASGI scope, whose handler may leave out the body
+
+_CLIENT_CLOSED = 499
+logger = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -84,7 +89,12 @@ class OperationRoute(APIRoute):
             scope, send = {**scope, "method": "GET", HEAD_ONLY: True}, _without_body(send)
         elif scope["method"] not in (self.methods or ()):
             raise HTTPException(405, headers={"Allow": self._allowed()})
-        await super().handle(scope, receive, send)
+        try:
+            await super().handle(scope, receive, send)
+        except ClientDisconnect:
+            # Nobody receives the answer; its status is for the access log, and is the one that nginx logs.
+            logger.info("%s %s: the client disconnected before the end of the body", scope["method"], scope["path"])
+            await Response(status_code=_CLIENT_CLOSED)(scope, receive, send)
 
     def get_route_handler(self) -> Handler:
         endpoint = self._documented

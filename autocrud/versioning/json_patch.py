@@ -1,7 +1,7 @@
 """Patches of JSON documents (RFC 6902, RFC 7396), and the difference of two documents."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from jsonpatch import JsonPatch, JsonPatchException, JsonPatchTestFailed, make_patch
@@ -88,14 +88,20 @@ class Patch(ABC):
 class OperationsPatch(Patch):
     """A JSON Patch (RFC 6902): operations in order, all or none.
 
+    Args:
+        body: the JSON of the patch, or its operations.
+
     Raises:
         MalformedBody: the body is not JSON.
         InvalidPatch: the body is not a JSON Patch.
     """
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes | Sequence[Any]) -> None:
         try:
-            operations = _OPERATIONS.validate_json(body)
+            if isinstance(body, bytes):
+                operations = _OPERATIONS.validate_json(body)
+            else:
+                operations = _OPERATIONS.validate_python(list(body))
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False, include_context=False)
             if found[0]["type"] == "json_invalid":
@@ -127,18 +133,32 @@ class OperationsPatch(Patch):
 class MergePatch(Patch):
     """A JSON Merge Patch (RFC 7396): members are merged, and null removes a member.
 
+    Args:
+        body: the JSON of the patch, or its members; values must be those of JSON.
+
     Raises:
         MalformedBody: the body is not JSON.
     """
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes | Mapping[str, Any]) -> None:
         try:
-            self._patch = from_json(body)
+            self._patch = from_json(body) if isinstance(body, bytes) else dict(body)
         except ValueError as error:
             raise MalformedBody(f"The body is not JSON: {error}.") from error
 
     def apply(self, document: Any, limit: int) -> Any:
         return _merged(document, self._patch)
+
+
+def as_patch(patch: "Patch | Mapping[str, Any] | Sequence[Mapping[str, Any]]") -> Patch:
+    """Return a patch for members to merge, or for the operations of a JSON Patch.
+
+    Raises:
+        InvalidPatch: the operations are not a JSON Patch.
+    """
+    if isinstance(patch, Patch):
+        return patch
+    return MergePatch(patch) if isinstance(patch, Mapping) else OperationsPatch(patch)
 
 
 def difference(before: Any, after: Any) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic_core import from_json, to_json
 
@@ -30,9 +30,14 @@ T = TypeVar("T")
 
 MAX_PATCHED = 4 * 1024 * 1024
 
-# The tags that a caller's precondition accepts; `ANY` accepts every state of an existing resource.
-Tags = Collection[str]
+# The tags that a caller's precondition accepts: one tag, or several. `ANY` accepts every state of an existing resource.
+Tags = str | Collection[str]
 ANY: Tags = ("*",)
+
+
+class WeakTags(tuple[str, ...]):
+    """Strong tags of a precondition that listed weak tags, too. If-Match matches no weak tag (RFC 9110, 13.1.1)."""
+
 
 # Makes a write from the current resource and the author; None if nothing changes.
 Change = Callable[[Resource[T], Author], Awaitable[Write | None]]
@@ -44,10 +49,19 @@ async def plan_write(current: Resource[T], if_match: Tags | None, by: str | None
     Raises:
         PreconditionFailed: the resource's tag is not among the given tags.
     """
-    if if_match is not None and current.tag not in if_match and "*" not in if_match:
-        raise PreconditionFailed(current.resource_id, current.tag)
+    if if_match is not None:
+        _check_tags(current, if_match)
     # A clock may lag behind the one that wrote before; times follow the order of the commits.
     return await change(current, Author(by, max(datetime.now(UTC), current.meta.updated_time)))
+
+
+def _check_tags(current: Resource[Any], if_match: Tags) -> None:
+    """Refuse a precondition that the current state does not meet. A tag may be in quotes, as in an `ETag` header."""
+    tags = [if_match] if isinstance(if_match, str) else if_match
+    if not {current.tag, f'"{current.tag}"', "*"}.isdisjoint(tags):
+        return
+    reason = "If-Match matches no weak tag (W/)." if isinstance(if_match, WeakTags) else ""
+    raise PreconditionFailed(current.resource_id, current.tag, reason=reason)
 
 
 def apply_to(spec: ModelSpec[T], write: Write, before: Resource[T] | None) -> Resource[T]:

@@ -8,7 +8,9 @@ import schemathesis
 from schemathesis import GenerationMode
 
 # A few members of each filter object. Others could make a URL longer than any server takes.
-_MEMBERS = re.compile(r"year__(in|between|gte)|title__(regex|is_null)|name__ne|author.name|created_time__gte|version__in")
+_MEMBERS = re.compile(
+    r"year__(in|between|gte)|title__(regex|is_null)|name__ne|author.name|created_time__gte|version__in"
+)
 _OF_ANY_TIME = {"at", "limit", "count", "returns", "fields", "include_deleted"}
 
 

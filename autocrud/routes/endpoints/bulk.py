@@ -23,7 +23,7 @@ from autocrud.errors import (
 from autocrud.manager.bulk.operation import BulkOp, BulkOperation, BulkResult
 from autocrud.routes.openapi.request_bodies import bulk_completion
 from autocrud.routes.operation import ModelRoutes, Operation
-from autocrud.routes.request.body import media_type_of, read_body
+from autocrud.routes.request.body import body_stream, media_type_of, read_text_body, skip_bom
 from autocrud.routes.request.bulk_reader import OperationReader
 from autocrud.routes.request.current_user import user_of
 from autocrud.routes.request.etag import etag
@@ -120,10 +120,10 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         """
         atomic, is_lines = query.read(request)[0]["atomic"], _is_lines(request)
         if is_lines and not atomic:
-            portions = reader.read_lines(request.stream())
+            portions = reader.read_lines(skip_bom(body_stream(request)))
             results_stream = manager.bulk.stream(portions, by=user_of(request), max_bytes=limit)
             return BulkResponse(_answer_lines(results_stream, prefers_minimal(request)))
-        body = await read_body(request, limit)
+        body = await read_text_body(request, limit)
         if is_lines:
             operations = [
                 operation async for portion in reader.read_lines(_iterate_single(body)) for operation in portion

@@ -10,7 +10,7 @@ from autocrud.errors import FieldError, UnsupportedMediaType
 from autocrud.routes.openapi.json_patch import MEDIA_TYPE as OPERATIONS
 from autocrud.routes.openapi.request_bodies import MERGE, complete_patch
 from autocrud.routes.operation import ACCEPT_PATCH, ModelRoutes, Operation
-from autocrud.routes.request.body import media_type_of, read_body
+from autocrud.routes.request.body import media_type_of, read_text_body
 from autocrud.routes.request.current_user import user_of
 from autocrud.routes.request.etag import if_match
 from autocrud.routes.request.query_parameters import CHANGE_STATUS, FIELDS, IF_MATCH, MODE, PREFER, RESOURCE_ID, RETURNS
@@ -67,9 +67,9 @@ async def _read_patch(request: Request, limit: int) -> Patch:
     if media_type not in _FORMATS:
         error = FieldError("Content-Type", f"{media_type!r} is neither of {ACCEPT_PATCH}")
         raise UnsupportedMediaType(
-            "The body must be a JSON Patch or a JSON Merge Patch.", [error], accept_patch=ACCEPT_PATCH
+            "The body must be a JSON Patch or a JSON Merge Patch.", [error], ("Accept-Patch", ACCEPT_PATCH)
         )
-    return _FORMATS[media_type](await read_body(request, limit))
+    return _FORMATS[media_type](await read_text_body(request, limit))
 
 
 def _request_body(routes: ModelRoutes) -> dict[str, Any]:

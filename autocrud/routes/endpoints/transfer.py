@@ -17,7 +17,7 @@ from autocrud.errors import AutoCRUDError, FieldError, UnsupportedMediaType
 from autocrud.manager.transfer.import_planner import Fate, OnDuplicate
 from autocrud.manager.transfer.importer import Progress, Refusal
 from autocrud.routes.operation import HEAD_ONLY, ModelRoutes, Operation
-from autocrud.routes.request.body import media_type_of
+from autocrud.routes.request.body import body_stream, media_type_of, skip_bom
 from autocrud.routes.request.current_user import user_of
 from autocrud.routes.request.filters import QB
 from autocrud.routes.request.query_parameters import INCLUDE_DELETED, Parameter
@@ -182,7 +182,7 @@ def _import(routes: ModelRoutes) -> Operation:
             message = f"must be {NDJSON}, not {media_type or 'nothing'}"
             raise UnsupportedMediaType("The body must be lines of JSON.", [FieldError("Content-Type", message)])
         reports = transfer.load(
-            request.stream(),
+            skip_bom(body_stream(request)),
             on_duplicate=values["on_duplicate"],
             start=values["start"],
             by=user_of(request),

@@ -11,8 +11,9 @@ from pydantic import TypeAdapter
 
 from autocrud.errors import ConfigurationError
 from autocrud.query import regex
+from autocrud.query.filter_values import MAX_VALUES
 from autocrud.query.operators import Operand, Operator, OperatorSpec
-from autocrud.query.resolver import MAX_VALUES, Resolver
+from autocrud.query.resolver import Resolver
 from autocrud.routes.openapi.components import Components, with_components
 from autocrud.routes.openapi.list_schemas import list_schema
 from autocrud.routes.request.filters import LIST_VALUED, RESERVED

@@ -6,7 +6,7 @@ generators refuse such arrays. So the members of a filter object are texts.
 
 from typing import Any
 
-from autocrud.query.resolver import MAX_VALUES
+from autocrud.query.filter_values import MAX_VALUES
 from autocrud.routes.openapi.components import Components
 from autocrud.routes.openapi.partial_schemas import component_of
 from autocrud.routes.request.patterns import any_of

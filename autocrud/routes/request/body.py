@@ -1,5 +1,8 @@
 """Reads the body of a request: JSON only, up to a size limit."""
 
+from codecs import BOM_UTF8
+from collections.abc import AsyncIterator
+
 from fastapi import Request
 
 from autocrud.errors import FieldError, PayloadTooLarge, UnsupportedMediaType
@@ -8,6 +11,34 @@ from autocrud.errors import FieldError, PayloadTooLarge, UnsupportedMediaType
 def media_type_of(request: Request) -> str:
     """Return the media type of the body without parameters; empty without a `Content-Type` header."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def body_stream(request: Request) -> AsyncIterator[bytes]:
+    """Return the bytes of the body as they arrive.
+
+    Raises:
+        UnsupportedMediaType: the body is compressed. Servers announce this by 415 (RFC 9110, 15.5.16).
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        error = FieldError("Content-Encoding", f"{encoding!r} is not supported; send the body uncompressed")
+        raise UnsupportedMediaType("The body must not be compressed.", [error], ("Accept-Encoding", "identity"))
+    return request.stream()
+
+
+async def skip_bom(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield a text stream without the byte order mark at its begin, which some programs write (RFC 8259, 8.1)."""
+    begin = b""
+    async for chunk in stream:
+        begin += chunk
+        if len(begin) >= len(BOM_UTF8) or not BOM_UTF8.startswith(begin):
+            yield begin.removeprefix(BOM_UTF8)
+            break
+    else:
+        if begin:
+            yield begin
+    async for chunk in stream:
+        yield chunk
 
 
 async def read_json_body(request: Request, limit: int) -> bytes:
@@ -24,7 +55,12 @@ async def read_json_body(request: Request, limit: int) -> bytes:
     if media_type != "application/json" and not media_type.endswith("+json"):
         message = f"{media_type!r} is not application/json"
         raise UnsupportedMediaType("The body must be JSON.", [FieldError("Content-Type", message)])
-    return await read_body(request, limit)
+    return await read_text_body(request, limit)
+
+
+async def read_text_body(request: Request, limit: int) -> bytes:
+    """Return the bytes of a body as `read_body` does, without a byte order mark."""
+    return (await read_body(request, limit)).removeprefix(BOM_UTF8)
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -34,6 +70,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         limit: maximum size, in bytes.
 
     Raises:
+        UnsupportedMediaType: the body is compressed.
         PayloadTooLarge: the body is longer than the limit.
     """
     announced_size = request.headers.get("content-length", "")
@@ -41,7 +78,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise PayloadTooLarge(limit)
     chunks, size = [], 0
     # A chunked body announces no size, and a client may announce a wrong one.
-    async for chunk in request.stream():
+    async for chunk in body_stream(request):
         size += len(chunk)
         if size > limit:
             raise PayloadTooLarge(limit)

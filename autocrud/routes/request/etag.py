@@ -5,7 +5,7 @@ import re
 from fastapi import Request
 
 from autocrud.errors import InvalidParameter, PreconditionRequired
-from autocrud.versioning.mutations import ANY, Tags
+from autocrud.versioning.mutations import ANY, Tags, WeakTags
 
 # The characters of an entity tag (RFC 9110, 8.8.3): any but controls, space, the quote and DEL.
 _TAG = r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"'
@@ -30,7 +30,9 @@ def parse_tags(header: str, value: str, *, weak: bool = False) -> Tags:
         return ANY
     if not _TAG_LIST.fullmatch(value):
         raise InvalidParameter(header, 'must be * or a list of entity tags such as "3-20260102030405000000"')
-    return [tag for is_weak, tag in re.findall(_TAG, value) if weak or not is_weak]
+    found = re.findall(_TAG, value)
+    tags = [tag for is_weak, tag in found if weak or not is_weak]
+    return WeakTags(tags) if len(tags) < len(found) else tags
 
 
 def if_match(request: Request, required: str | None = None) -> Tags | None:

@@ -39,8 +39,10 @@ class Filters:
 
     @property
     def field_names(self) -> str:
-        """Return the names of the index fields, as text for messages."""
-        return self._resolver.names
+        """Return the names of the filters that need no operator, as text for messages."""
+        resolver = self._resolver
+        names = resolver.all_names
+        return ", ".join(f"{name}__{resolver.default_operator(name)}" if name in RESERVED else name for name in names)
 
     def is_filter(self, name: str) -> bool:
         """Return True if a parameter of this name is a filter.

@@ -1,14 +1,17 @@
 """Upload streams: the file of a request, read from its body or from a form while the bytes arrive."""
 
 import re
+from codecs import lookup
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from autocrud.errors import InvalidParameter, MalformedBody, PayloadTooLarge
+from autocrud.routes.request.body import body_stream
 from autocrud.schema.binary import CONTENT_TYPE_PATTERN, FILENAME_PATTERN, OCTETS
 
 # Room for the boundaries, headers and other fields of a form around the file.
@@ -44,7 +47,7 @@ async def upload_stream(request: Request, limit: int, filename: str | None) -> U
     file = (
         await _Form(request, content_type).read_file()
         if is_form
-        else UploadStream(content_type, filename, request.stream())
+        else UploadStream(content_type, filename, body_stream(request))
     )
     file.content_type = file.content_type.strip() or OCTETS
     if not re.fullmatch(CONTENT_TYPE_PATTERN, file.content_type):
@@ -61,7 +64,7 @@ class _Form:
         boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
         if not boundary:
             raise InvalidParameter("Content-Type", "multipart/form-data must have a boundary")
-        self._stream = request.stream()
+        self._stream = body_stream(request)
         self._headers: dict[str, str] = {}
         self._name = self._value = b""
         self._is_file = False
@@ -91,9 +94,8 @@ class _Form:
         while not self._files:
             if not await self._feed():
                 raise MalformedBody("The form has no file.")
-        options = parse_options_header(self._disposition)[1]
         # Some browsers send the full path; only the last part is the name (RFC 7578, 4.2).
-        name = options.get(b"filename", b"").decode("utf-8", "replace").replace("\\", "/").rpartition("/")[2]
+        name = _filename(self._disposition).replace("\\", "/").rpartition("/")[2]
         return UploadStream(self._content_type, name or None, self._read_pieces())
 
     async def _read_pieces(self) -> AsyncIterator[bytes]:
@@ -139,7 +141,7 @@ class _Form:
 
     def _on_headers(self) -> None:
         disposition = self._headers.get("content-disposition", "")
-        self._is_file = b"filename" in parse_options_header(disposition)[1]
+        self._is_file = b"filename" in parse_options_header(disposition)[1] or _extended_name(disposition) is not None
         if self._is_file:
             self._files += 1
             self._disposition, self._content_type = disposition, self._headers.get("content-type", "")
@@ -150,3 +152,32 @@ class _Form:
 
     def _on_end(self) -> None:
         self._is_complete = True
+
+
+_QUOTED = re.compile(r'"(\\.|[^"\\])*"')
+_EXTENDED = re.compile(r";\s*filename\*\s*=\s*([^;\s]*)", re.IGNORECASE)
+
+
+def _extended_name(disposition: str) -> str | None:
+    """Return the value of `filename*`, still encoded; None without one. The parser of the form ignores it."""
+    found = _EXTENDED.search(_QUOTED.sub('""', disposition))
+    return None if found is None else found[1]
+
+
+def _filename(disposition: str) -> str:
+    """Return the file name of a part. `filename*` has precedence (RFC 6266, 4.3).
+
+    RFC 7578 forbids `filename*` in forms, but some clients send it for names beyond ASCII.
+
+    Raises:
+        MalformedBody: `filename*` is malformed, or has an unknown character set.
+    """
+    extended = _extended_name(disposition)
+    if extended is None:
+        return parse_options_header(disposition)[1].get(b"filename", b"").decode("utf-8", "replace")
+    charset, *rest = extended.split("'", 2)
+    try:
+        lookup(charset)  # `unquote` looks only if there is something to decode
+        return unquote(rest[1], charset, "strict")
+    except (IndexError, LookupError, UnicodeDecodeError) as error:
+        raise MalformedBody("The form has a malformed filename*; it must be like UTF-8''name (RFC 8187).") from error

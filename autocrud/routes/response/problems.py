@@ -121,8 +121,9 @@ def problem_of(error: AutoCRUDError) -> Response:
     headers = {}
     if isinstance(error, PreconditionFailed) and error.current is not None:
         headers["ETag"] = f'"{error.current}"'
-    if isinstance(error, UnsupportedMediaType) and error.accept_patch is not None:
-        headers["Accept-Patch"] = error.accept_patch
+    if isinstance(error, UnsupportedMediaType) and error.accept is not None:
+        name, value = error.accept
+        headers[name] = value
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size}"
     if isinstance(error, PayloadTooLarge):
