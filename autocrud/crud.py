@@ -178,6 +178,7 @@ class AutoCRUD:
             for operation in operations(routes, registration.families):
                 mount.add(routes, operation, registration.dependencies)
             mount.add_tag(spec)
+        mount.check_dependencies()
         mount.order_routes()
         app.add_exception_handler(AutoCRUDError, answer_problem)
         inner: Any = app.router.lifespan_context
