@@ -4,9 +4,9 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_origin
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import PydanticSerializationError, from_json
 
@@ -22,7 +22,7 @@ from autocrud.schema.binary import has_binaries, largest_limit
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.index_discovery import index_fields
 from autocrud.schema.index_field import IndexField
-from autocrud.schema.type_inspection import fields_of
+from autocrud.schema.type_inspection import fields_of, is_record
 from autocrud.schema.unique_constraints import constraint_field_names, unique_constraints
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class ModelSpec(Generic[T]):
         self.temporal = temporal
         self.default_status = default_status
         self.retention = retention
-        self.type_name: str = model.__name__
+        self.type_name = _class_name(model)
         self.name = kebab_case(self.type_name).strip("_").replace("_-", "-") if name is None else name
         # The label appears in OpenAPI. An explicit name tells two models with the same class name apart.
         words = self.type_name if name is None else "".join(re.split("[-_]", name.title()))
@@ -235,6 +235,18 @@ class ModelSpec(Generic[T]):
                 f"{self.type_name}: {masked} is a secret: Pydantic would store asterisks instead of its value;"
                 " add a serializer that writes the value"
             )
+
+
+def _class_name(model: Any) -> str:
+    """Return the name of a model's class.
+
+    Raises:
+        ConfigurationError: the object is no model class.
+    """
+    if is_record(get_origin(model) or model) and model is not BaseModel:
+        return str(model.__name__)
+    kind = model.__name__ if isinstance(model, type) else f"an instance of {type(model).__name__}"
+    raise ConfigurationError(f"a model is a Pydantic model, a dataclass or a TypedDict, as a class, not {kind}")
 
 
 def _reason(error: ValidationError) -> str:

@@ -39,6 +39,7 @@ from autocrud.errors import (
     UploadIncomplete,
     UploadNotFound,
 )
+from autocrud.storage.ports.not_open import StorageNotOpen
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ def problem_of(error: AutoCRUDError) -> Response:
         return problem_response(status, title, "internal_error", "The service failed; see its log.")
     if isinstance(error, StorageUnavailable):
         # The text of an outage may name hosts and files.
-        is_safe = isinstance(error, IndexNotReady)
+        is_safe = isinstance(error, IndexNotReady | StorageNotOpen)
         detail = str(error) if is_safe else "The storage is not available; try again."
         return problem_response(status, title, error.code, detail, headers={"Retry-After": RETRY_AFTER})
     headers = {}
