@@ -20,6 +20,7 @@ from autocrud.errors import (
 from autocrud.resource import Retention, RevisionStatus
 from autocrud.schema.binary import has_binaries, largest_limit
 from autocrud.schema.column_types import IndexValue
+from autocrud.schema.computed_fields import refuse_marked_computed_fields
 from autocrud.schema.index_discovery import index_fields
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.type_inspection import fields_of, is_record
@@ -87,6 +88,7 @@ class ModelSpec(Generic[T]):
             raise ConfigurationError(f"{self.type_name} cannot be a model: {error}") from error
         self._fields = fields_of(model)
         self._refuse_lossy_fields(schema)
+        refuse_marked_computed_fields(model)
         unique_names = constraint_field_names(self.type_name, unique_together)
         self.index_fields = index_fields(model, [*indexed_fields, *unique_names])
         self.unique_constraints = unique_constraints(self.type_name, self.index_fields, unique_together)
@@ -246,7 +248,9 @@ def _class_name(model: Any) -> str:
     if is_record(get_origin(model) or model) and model is not BaseModel:
         return str(model.__name__)
     kind = model.__name__ if isinstance(model, type) else f"an instance of {type(model).__name__}"
-    raise ConfigurationError(f"a model is a Pydantic model, a dataclass or a TypedDict, as a class, not {kind}")
+    raise ConfigurationError(
+        f"{kind} cannot be a model: give the class of a Pydantic model, a dataclass or a TypedDict"
+    )
 
 
 def _reason(error: ValidationError) -> str:
