@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 from fastapi import FastAPI
 from fastapi.params import Depends
@@ -202,6 +202,12 @@ class AutoCRUD:
     def model_names(self) -> tuple[str, ...]:
         """Names of the registered models, in order of registration."""
         return tuple(self._models)
+
+    @overload
+    def manager(self, model: type[T]) -> ResourceManager[T]: ...
+
+    @overload
+    def manager(self, model: str) -> ResourceManager[Any]: ...
 
     def manager(self, model: type[Any] | str) -> ResourceManager[Any]:
         """Return the manager of a model, which is given by its class or its name. Every call returns the same object.

@@ -129,7 +129,9 @@ def problem_of(error: AutoCRUDError) -> Response:
     if isinstance(error, PayloadTooLarge):
         # The rest of the body is not read, so the connection cannot serve another request.
         headers["Connection"] = "close"
-    return problem_response(status, title, error.code, str(error), headers=headers, **_extra_members(error))
+    # `errors` names the fields, so that the detail of invalid data need not repeat their names.
+    detail = str(error.args[0]) if isinstance(error, InvalidData) else str(error)
+    return problem_response(status, title, error.code, detail, headers=headers, **_extra_members(error))
 
 
 def _extra_members(error: AutoCRUDError) -> dict[str, Any]:
