@@ -1,13 +1,15 @@
 """Deferred route: FastAPI analyzes the endpoint when the first request, or the OpenAPI document, needs the result."""
 
 from collections.abc import Callable, Sequence
+from threading import RLock
 from typing import Any
 
-from fastapi.exceptions import FastAPIError
 from fastapi.params import Depends
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+
+_LOCK = RLock()
 
 
 class DeferredRoute(APIRoute):
@@ -36,14 +38,15 @@ class DeferredRoute(APIRoute):
         self.methods = set(options["methods"])  # Starlette has added HEAD to GET
         self.app = self._complete_and_serve
         self._options = options
-        self._is_complete = False
+        self._is_completing = self._is_complete = False
 
     def __getattr__(self, name: str) -> Any:
         # Python calls this method only for a missing attribute: a result of the analysis that is still to do.
-        if vars(self).get("_is_complete", True):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self.complete()
-        return getattr(self, name)
+        if not vars(self).get("_is_complete", True):
+            self.complete()
+        if name in vars(self):
+            return vars(self)[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def complete(self) -> None:
         """Let FastAPI analyze the endpoint, unless FastAPI has done so.
@@ -51,17 +54,18 @@ class DeferredRoute(APIRoute):
         Raises:
             FastAPIError: FastAPI cannot analyze a dependency.
         """
-        if self._is_complete:
-            return
-        attributes = {name: value for name, value in vars(self).items() if name != "app"}
-        self._is_complete = True
-        try:
-            super().__init__(self.path, self.endpoint, **self._options | self.documentation())
-        except FastAPIError:
-            self._is_complete = False
-            raise
-        # An application may have changed attributes before, such as `operation_id`.
-        vars(self).update(attributes, _is_complete=True)
+        # A test may build the document in one thread, and send requests from another one.
+        with _LOCK:
+            if self._is_complete or self._is_completing:
+                return
+            attributes = {name: value for name, value in vars(self).items() if name != "app"}
+            self._is_completing = True
+            try:
+                super().__init__(self.path, self.endpoint, **self._options | self.documentation())
+                # An application may have changed attributes before, such as `operation_id`.
+                vars(self).update(attributes, _is_complete=True)
+            finally:
+                self._is_completing = False
 
     def documentation(self) -> dict[str, Any]:
         """Return further arguments of `APIRoute`, which are expensive to build."""

@@ -1,5 +1,6 @@
 """Routes that FastAPI analyzes late: the application sees no difference."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import pytest
@@ -71,3 +72,15 @@ async def test_override_of_the_current_user_after_apply_has_effect() -> None:
         assert (await http.post("/note", json={})).json()["meta"]["created_by"] is None
         app.dependency_overrides[anonymous] = lambda: "ada"
         assert (await http.post("/note", json={})).json()["meta"]["created_by"] == "ada"
+
+
+async def test_threads_complete_a_route_once() -> None:
+    """A thread that builds the document waits for a thread that reads the attributes of a route."""
+    for _ in range(5):
+        app = build()
+        routes = [route for route in app.routes if isinstance(route, APIRoute)]
+        with ThreadPoolExecutor(8) as threads:
+            documents = [threads.submit(app.openapi) for _ in range(4)]
+            dependants = [threads.submit(getattr, route, "dependant") for route in routes]
+            assert all("/note" in document.result()["paths"] for document in documents)
+            assert all(found.result() is route.dependant for found, route in zip(dependants, routes, strict=True))
