@@ -12,6 +12,23 @@ from starlette.types import Receive, Scope, Send
 _LOCK = RLock()
 
 
+class _DeferredAttribute:
+    """Attribute of a route that FastAPI sets when the route is completed. The instance's own value then wins.
+
+    A method `__getattr__` of the route would slow down every attribute, and so each search for the route of a request.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, route: "DeferredRoute | None", owner: type) -> Any:
+        if route is not None:
+            route.complete()
+            if self._name in vars(route):
+                return vars(route)[self._name]
+        raise AttributeError(f"{owner.__name__!r} has no attribute {self._name!r} yet")
+
+
 class DeferredRoute(APIRoute):
     """Route that matches and has a name at once, and becomes a complete `APIRoute` later.
 
@@ -40,14 +57,6 @@ class DeferredRoute(APIRoute):
         self._options = options
         self._is_completing = self._is_complete = False
 
-    def __getattr__(self, name: str) -> Any:
-        # Python calls this method only for a missing attribute: a result of the analysis that is still to do.
-        if not vars(self).get("_is_complete", True):
-            self.complete()
-        if name in vars(self):
-            return vars(self)[name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
     def complete(self) -> None:
         """Let FastAPI analyze the endpoint, unless FastAPI has done so.
 
@@ -74,6 +83,18 @@ class DeferredRoute(APIRoute):
     async def _complete_and_serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.complete()
         await self.app(scope, receive, send)
+
+
+def _defer_attributes() -> None:
+    """Add an attribute to the class for each attribute of FastAPI's route that a new route does not have."""
+    complete_route = APIRoute("/", lambda: None)
+    options = {"dependencies": [], "include_in_schema": True, "name": "", "operation_id": None, "methods": ["GET"]}
+    new_route = DeferredRoute("/", lambda: None, **options)
+    for name in vars(complete_route).keys() - vars(new_route).keys():
+        setattr(DeferredRoute, name, _DeferredAttribute(name))
+
+
+_defer_attributes()
 
 
 def complete_each_kind(routes: Sequence[DeferredRoute]) -> None:
