@@ -88,7 +88,7 @@ def _check_port(settings: Settings) -> None:
 
 
 def _folder_of(models: str) -> str:
-    return str(Path(models).parent) if is_path(models) else str(Path.cwd())
+    return str(Path(models).expanduser().parent) if is_path(models) else str(Path.cwd())
 
 
 def _report_failure(error: AutoCRUDError, options: Options) -> int:
