@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run stack test lint types format demo bench bench-servers bench-blobs bench-bulk bench-queries crash campaign \
-        clean
+.PHONY: help run stack test lint types format demo bench bench-servers bench-blobs bench-bulk bench-queries bench-startup \
+        crash campaign clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -47,6 +47,9 @@ bench-bulk: .venv/.test  ## measure bulk creates per second on disk and on Postg
 
 bench-queries: .venv/.test  ## measure query latency at 10,000 and a million resources, and save the plans (an hour)
 	$(BIN)/python -m benchmarks.query_latency
+
+bench-startup: .venv/.test  ## measure the import of the package and the build of an application with seven models
+	$(BIN)/python -m benchmarks.startup_time
 
 crash: .venv/.test  ## kill writers at random points, a thousand times
 	AUTOCRUD_TEST_KILLS=1000 $(BIN)/python -m pytest tests/faults --timeout=7200

@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 from fastapi import FastAPI
 from fastapi.params import Depends
@@ -16,6 +16,7 @@ from autocrud.manager.health import check_backends
 from autocrud.manager.manager import KEY_SECONDS, ResourceManager
 from autocrud.references.graph import Graph, ModelNode
 from autocrud.resource import Retention, RevisionStatus
+from autocrud.routes.apply_checks import check_application, check_prefix
 from autocrud.routes.mount import Mount
 from autocrud.routes.openapi.filter_parameters import check_filter_style
 from autocrud.routes.operation import ModelRoutes
@@ -157,10 +158,16 @@ class AutoCRUD:
 
         A route of the application with the same path and method takes precedence, even if it is added later.
 
+        Args:
+            prefix: the start of the path of every model, such as `/v1`.
+
         Raises:
-            ConfigurationError: a model has no storage, a reference names an unknown model, or this is a second call.
+            ConfigurationError: a model has no storage, a reference names an unknown model, this is a second call, or an
+                argument is wrong.
         """
         self._refuse_after_apply("apply")
+        check_application(app)
+        check_prefix(prefix)
         managers = self._build_all_managers()
         self._applied = True
         mount = Mount(app, prefix)
@@ -178,6 +185,7 @@ class AutoCRUD:
             for operation in operations(routes, registration.families):
                 mount.add(routes, operation, registration.dependencies)
             mount.add_tag(spec)
+        mount.check_dependencies()
         mount.order_routes()
         app.add_exception_handler(AutoCRUDError, answer_problem)
         inner: Any = app.router.lifespan_context
@@ -189,6 +197,17 @@ class AutoCRUD:
                 yield state
 
         app.router.lifespan_context = lifespan  # type: ignore[assignment]  # FastAPI assigns merged lifespans, too
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Names of the registered models, in order of registration."""
+        return tuple(self._models)
+
+    @overload
+    def manager(self, model: type[T]) -> ResourceManager[T]: ...
+
+    @overload
+    def manager(self, model: str) -> ResourceManager[Any]: ...
 
     def manager(self, model: type[Any] | str) -> ResourceManager[Any]:
         """Return the manager of a model, which is given by its class or its name. Every call returns the same object.

@@ -25,10 +25,7 @@ class AutoCRUDError(Exception):
 
 
 class ConfigurationError(AutoCRUDError):
-    """A model, a factory or a setting is wrong: correct it and start again. Raised before a request is served.
-
-    `argument` names the factory's argument at fault, so that a caller can name its own setting.
-    """
+    """A model, a factory or a setting is wrong. `argument` names the argument at fault, for the caller's message."""
 
     code = "configuration"
 
@@ -66,6 +63,10 @@ class InvalidData(InvalidInput):
     """The body is JSON, and the model does not accept it."""
 
     code = "invalid_data"
+
+    def __str__(self) -> str:
+        faults = "; ".join(f"{error.field}: {error.message}" for error in self.errors)
+        return f"{self.args[0].rstrip('.')}: {faults}." if faults else str(self.args[0])
 
 
 class ReferenceNotFound(InvalidInput):

@@ -37,7 +37,7 @@ _PAGE_SIZE = 200  # resources per page of the prune
 class ResourceManager(ResourceReader[T]):
     """Reads and writes the resources of one model.
 
-    A value to store is an instance of the model, a value that the model validates to an instance, or JSON as bytes.
+    A value to store is an instance of the model, a mapping that the model validates to an instance, or JSON as bytes.
     If `if_match` is given, a write happens only if it contains the tag of the resource. Otherwise the write applies
     to the newest state.
 
@@ -89,7 +89,7 @@ class ResourceManager(ResourceReader[T]):
 
     async def create(
         self,
-        value: Any,
+        value: T | Mapping[str, Any] | bytes,
         *,
         resource_id: str | None = None,
         by: str | None = None,
@@ -126,7 +126,7 @@ class ResourceManager(ResourceReader[T]):
     async def replace(
         self,
         resource_id: str,
-        value: Any,
+        value: T | Mapping[str, Any] | bytes,
         *,
         if_match: Tags | None = None,
         by: str | None = None,

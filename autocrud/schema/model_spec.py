@@ -4,9 +4,9 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_origin
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import PydanticSerializationError, from_json
 
@@ -20,9 +20,10 @@ from autocrud.errors import (
 from autocrud.resource import Retention, RevisionStatus
 from autocrud.schema.binary import has_binaries, largest_limit
 from autocrud.schema.column_types import IndexValue
+from autocrud.schema.computed_fields import refuse_marked_computed_fields
 from autocrud.schema.index_discovery import index_fields
 from autocrud.schema.index_field import IndexField
-from autocrud.schema.type_inspection import fields_of
+from autocrud.schema.type_inspection import fields_of, is_record
 from autocrud.schema.unique_constraints import constraint_field_names, unique_constraints
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ class ModelSpec(Generic[T]):
         self.temporal = temporal
         self.default_status = default_status
         self.retention = retention
-        self.type_name: str = model.__name__
+        self.type_name = _class_name(model)
         self.name = kebab_case(self.type_name).strip("_").replace("_-", "-") if name is None else name
         # The label appears in OpenAPI. An explicit name tells two models with the same class name apart.
         words = self.type_name if name is None else "".join(re.split("[-_]", name.title()))
@@ -87,6 +88,7 @@ class ModelSpec(Generic[T]):
             raise ConfigurationError(f"{self.type_name} cannot be a model: {error}") from error
         self._fields = fields_of(model)
         self._refuse_lossy_fields(schema)
+        refuse_marked_computed_fields(model)
         unique_names = constraint_field_names(self.type_name, unique_together)
         self.index_fields = index_fields(model, [*indexed_fields, *unique_names])
         self.unique_constraints = unique_constraints(self.type_name, self.index_fields, unique_together)
@@ -235,6 +237,20 @@ class ModelSpec(Generic[T]):
                 f"{self.type_name}: {masked} is a secret: Pydantic would store asterisks instead of its value;"
                 " add a serializer that writes the value"
             )
+
+
+def _class_name(model: Any) -> str:
+    """Return the name of a model's class.
+
+    Raises:
+        ConfigurationError: the object is no model class.
+    """
+    if is_record(get_origin(model) or model) and model is not BaseModel:
+        return str(model.__name__)
+    kind = model.__name__ if isinstance(model, type) else f"an instance of {type(model).__name__}"
+    raise ConfigurationError(
+        f"{kind} cannot be a model: give the class of a Pydantic model, a dataclass or a TypedDict"
+    )
 
 
 def _reason(error: ValidationError) -> str:

@@ -10,7 +10,7 @@ from autocrud.storage.ports.types import Head
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Resource(Generic[T]):
     """A resource as it was read.
 
@@ -21,6 +21,11 @@ class Resource(Generic[T]):
     spec: ModelSpec[T]
     head: Head
     revision: int | None = None
+
+    def __repr__(self) -> str:
+        revision = "" if self.revision is None else f", revision {self.revision}"
+        deleted = ", deleted" if self.head.is_deleted else ""
+        return f"<Resource {self.spec.name} {self.head.resource_id!r}, version {self.head.version}{revision}{deleted}>"
 
     @property
     def data_json(self) -> bytes:
