@@ -239,7 +239,8 @@ class Referenced(AutoCRUDError):
 
     Args:
         holder: model and id of the resource that was to be deleted.
-        model, field: model of the referrers, and their reference field.
+        model: model of the referrers.
+        field: reference field of the referrers.
         resource_ids: ids of some referrers.
     """
 
