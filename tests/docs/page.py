@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -58,6 +59,16 @@ class PageRunner:
             path = getattr(sys.modules[name], "__file__", None)
             if name == _MODULE or (path is not None and Path(path).is_relative_to(self._directory)):
                 del sys.modules[name]
+
+    def run_all(self, blocks: Iterable[CodeBlock]) -> None:
+        """Run the blocks of a page in order. A block with the mark `not run` is left out."""
+        for block in blocks:
+            if not block.marker.startswith("not run"):
+                try:
+                    self.run(block)
+                except (AssertionError, SyntaxError, NameError, TypeError) as error:
+                    raise AssertionError(f"line {block.line}:\n{error}") from error
+        self.check_output()
 
     def run(self, block: CodeBlock) -> None:
         """Run one block, and compare its output."""

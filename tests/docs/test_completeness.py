@@ -22,7 +22,6 @@ from tests.servers import ROOT
 from tests.test_architecture import PUBLIC
 
 REFERENCE = ROOT / "docs" / "reference"
-# `SeaweedServer` and `PostgresServer` are documented with their module, and the errors with theirs.
 _DIRECTIVE = re.compile(r"(?m)^::: ([\w.]+)$")
 
 
@@ -142,3 +141,8 @@ def test_env_example_names_the_page_of_the_settings() -> None:
     page = re.search(r"docs/[\w/-]+\.md", (ROOT / ".env.example").read_text())
     assert page is not None
     assert Path(ROOT / page[0]).exists()
+
+
+def test_readme_is_short() -> None:
+    """A reader sees all of it. The long examples are in the tutorial."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150

@@ -18,14 +18,7 @@ def test_page_blocks_run_as_shown(page: Path, tmp_path: Path, monkeypatch: pytes
     """A page is run from its top to its end in one folder."""
     monkeypatch.chdir(tmp_path)
     with PageRunner(tmp_path) as runner:
-        for block in read_blocks(page):
-            if block.marker.startswith("not run"):
-                continue
-            try:
-                runner.run(block)
-            except (AssertionError, SyntaxError, NameError, TypeError) as error:
-                raise AssertionError(f"{_name(page)}, line {block.line}:\n{error}") from error
-        runner.check_output()
+        runner.run_all(read_blocks(page))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
