@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from tests.servers_real import postgres, seaweed
 _ADDRESS = "localhost:8000"
 # The servers of `make stack`, which have the same users and keys as the servers of a test run.
 _S3_ADDRESS, _POSTGRES_ADDRESS = "127.0.0.1:8333", "127.0.0.1:5433"
+# Commands of an installation or a checkout, and their modules, which run the code of this checkout.
+_PROGRAMS = {"make run": "python -m app", "autocrud serve": "python -m autocrud serve"}
 _MODULE = "documentation_page"
 _ATTEMPTS = 5  # to reach a server; each repeats the connection for some seconds
 
@@ -146,7 +149,9 @@ class PageRunner:
 
     def _prepare(self, command: str) -> str:
         text = self._values.apply(command).replace("127.0.0.1:8000", _ADDRESS).replace(_ADDRESS, self._address)
-        return self._with_servers(text.replace("make run", "python -m app"))
+        for shown, actual in _PROGRAMS.items():
+            text = re.sub(rf"(?m)(^|(?<=\s)){shown}\b", actual, text)
+        return self._with_servers(text)
 
     def _with_servers(self, text: str) -> str:
         """Replace the addresses of the servers of `make stack` by those of the servers of this run."""
