@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help run stack test lint types format demo bench bench-servers bench-blobs bench-bulk bench-queries bench-startup \
-        crash campaign clean
+        crash campaign docs clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -57,8 +57,11 @@ crash: .venv/.test  ## kill writers at random points, a thousand times
 campaign: .venv/.test  ## run the random tests of all backends for longer
 	AUTOCRUD_TEST_EXAMPLES=500 AUTOCRUD_TEST_SECONDS=120 $(BIN)/python -m pytest tests/storage/test_conformance.py tests/nodes tests/conformity --timeout=7200
 
+docs: .venv/.docs  ## build the documentation site into ./site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 clean:  ## remove the environment and caches, but no data
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build *.egg-info
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build site *.egg-info
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("autocrud needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
@@ -70,7 +73,7 @@ clean:  ## remove the environment and caches, but no data
 
 .venv/.test: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
-	@touch $@ .venv/.run .venv/.stack .venv/.demo
+	@touch $@ .venv/.run .venv/.stack .venv/.demo .venv/.docs
 
 .venv/.stack: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[stack]'
@@ -79,3 +82,7 @@ clean:  ## remove the environment and caches, but no data
 .venv/.demo: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[postgres,demo]'
 	@touch $@ .venv/.run
+
+.venv/.docs: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@

@@ -92,11 +92,12 @@ class ResourceReader(Generic[T]):
         Args:
             first: begin with this revision instead of the newest.
             chain_only: return only the current revision, or `first`, and its ancestors.
-            since, until: return only revisions that were created within this time.
+            since: return only revisions that were created at or after this time.
+            until: return only revisions that were created at or before this time.
             data: return the stored JSON of each revision, too.
 
         Raises:
-            InvalidParameter, NotFound, RevisionNotFound, Deleted.
+            InvalidParameter, NotFound, RevisionNotFound, Deleted: as `get`.
         """
         span = RevisionSpan(None, check_aware("since", since), check_aware("until", until), check_limit(limit))
         head = await self._head(resource_id, include_deleted)
@@ -109,7 +110,7 @@ class ResourceReader(Generic[T]):
         """Return the JSON Patch (RFC 6902) that turns the data of the first revision into the data of the second.
 
         Raises:
-            InvalidParameter, NotFound, RevisionNotFound, Deleted.
+            InvalidParameter, NotFound, RevisionNotFound, Deleted: as `get`.
         """
         await self._head(resource_id, include_deleted)
         numbers = revision_number(resource_id, first), revision_number(resource_id, second)
@@ -186,7 +187,7 @@ class ResourceReader(Generic[T]):
             include_deleted: include soft-deleted referrers, and accept a soft-deleted resource.
 
         Raises:
-            InvalidParameter, NotFound, Deleted.
+            InvalidParameter, NotFound, Deleted: as `get`.
         """
         await self._head(resource_id, include_deleted)
         selected = self.graph.incoming(self.spec.name) if references is None else references

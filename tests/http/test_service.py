@@ -197,8 +197,8 @@ def test_environment_wins_over_dotenv(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_every_setting_is_documented() -> None:
-    """In `.env.example` with its default, and in docs/settings.md."""
-    example, readme = (ROOT / ".env.example").read_text(), (ROOT / "docs" / "settings.md").read_text()
+    """In `.env.example` with its default, and in docs/reference/settings.md."""
+    example, readme = (ROOT / ".env.example").read_text(), (ROOT / "docs" / "reference" / "settings.md").read_text()
     for name, field in Settings.model_fields.items():
         variable = f"AUTOCRUD_{name.upper()}"
         default = str(field.default).lower() if isinstance(field.default, bool) else field.default

@@ -60,7 +60,8 @@ class Transfer:
         The last line is `{"end":true,…}`. A caller who stops earlier must close the iterator (`aclose`).
 
         Args:
-            where, include_deleted: selection, as in `search`.
+            where: condition, as in `search`.
+            include_deleted: include soft-deleted resources.
             history: yield a line per commit instead of the current state; includes soft-deleted resources.
             blobs: yield the bytes of a blob before the first line that refers to the blob.
 
