@@ -14,7 +14,7 @@ from autocrud.query.resolver import Resolver
 from autocrud.references.expand import Expanded, ReferrerPage, expand_references, find_referrers
 from autocrud.references.graph import Graph, ModelNode, Reference
 from autocrud.resource import revision_number
-from autocrud.storage.ports.types import Head, RevisionSpan
+from autocrud.storage.ports.types import Commit, Head, RevisionSpan
 from autocrud.versioning.history import History
 from autocrud.versioning.stored_resource import Resource, ResourcePage, RevisionPage
 
@@ -102,6 +102,20 @@ class ResourceReader(Generic[T]):
         head = await self._head(resource_id, include_deleted)
         number = None if first is None else revision_number(resource_id, first)
         return await self._history.page(head, first=number, chain_only=chain_only, span=span, cursor=cursor, data=data)
+
+    async def commits(
+        self, resource_id: str, *, before: int | None = None, limit: int = 100, include_deleted: bool = False
+    ) -> list[Commit]:
+        """Return the last commits of a resource, newest first.
+
+        Args:
+            before: return only commits with a version below this one.
+
+        Raises:
+            InvalidParameter, NotFound, Deleted.
+        """
+        await self._head(resource_id, include_deleted)
+        return await self._storage.commits(resource_id, before=before, limit=check_limit(limit))
 
     async def diff(
         self, resource_id: str, first: str, second: str, *, include_deleted: bool = False

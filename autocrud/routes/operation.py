@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from autocrud.manager.manager import ResourceManager
 from autocrud.resource import ResourceMeta, RevisionInfo
@@ -23,6 +23,7 @@ from autocrud.routes.request.query_parameters import Parameter, QueryReader
 from autocrud.routes.response.envelope import AnswerModels, envelope_models
 from autocrud.routes.response.problems import MEDIA_TYPE, STATUSES
 from autocrud.routes.response.schema_examples import example_of
+from autocrud.routes.response.send_wrappers import with_vary, without_body
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.nouns import add_article, pluralize, to_noun
 
@@ -30,6 +31,7 @@ ACCEPT_PATCH = "application/json-patch+json, application/merge-patch+json"
 HEAD_ONLY = "autocrud.head"  # marks a HEAD in the ASGI scope, whose handler may leave out the body
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Fetch = Callable[[Request], Coroutine[Any, Any, Any]]
 
 
 class Documented:
@@ -40,17 +42,16 @@ class Documented:
 
     Args:
         allow: methods of the path, including this endpoint's.
-        current_user: dependency that returns the current user.
     """
 
-    def __init__(
-        self, handler: Handler, parameters: Sequence[inspect.Parameter], allow: set[str], current_user: UserDependency
-    ) -> None:
-        self.handler = handler
+    def __init__(self, routes: "ModelRoutes", operation: "Operation", allow: set[str]) -> None:
+        self.routes = routes
+        self.operation = operation
+        self.handler = operation.handler
         self.allow = allow
-        self.current_user = current_user
-        self.__signature__ = inspect.Signature(parameters)
-        self.__doc__ = handler.__doc__
+        self.current_user = routes.current_user
+        self.__signature__ = inspect.Signature(operation.parameters)
+        self.__doc__ = operation.handler.__doc__
 
     async def __call__(self, **_: Any) -> Response:
         raise TypeError("the route serves a documented endpoint through its handler")
@@ -76,18 +77,18 @@ class OperationRoute(APIRoute):
         """Serve as usual. Answer OPTIONS and 405 with the allowed methods of the whole path (RFC 9110, 15.5.6)."""
         if scope["method"] == "OPTIONS":
             headers = {"Allow": self._allowed()}
-            if "PATCH" in self._documented.allow:
+            if "PATCH" in self.documented.allow:
                 headers["Accept-Patch"] = ACCEPT_PATCH
             await Response(status_code=204, headers=headers)(scope, receive, send)
             return
         if self._is_head(scope):
-            scope, send = {**scope, "method": "GET", HEAD_ONLY: True}, _without_body(send)
+            scope, send = {**scope, "method": "GET", HEAD_ONLY: True}, without_body(send)
         elif scope["method"] not in (self.methods or ()):
             raise HTTPException(405, headers={"Allow": self._allowed()})
-        await super().handle(scope, receive, send)
+        await super().handle(scope, receive, with_vary(send) if self.documented.operation.varies else send)
 
     def get_route_handler(self) -> Handler:
-        endpoint = self._documented
+        endpoint = self.documented
 
         async def serve_with_user(request: Request, user: Any) -> Response:
             note_user(request, user)
@@ -116,7 +117,8 @@ class OperationRoute(APIRoute):
         return serve
 
     @property
-    def _documented(self) -> Documented:
+    def documented(self) -> Documented:
+        """The endpoint of the route."""
         endpoint: Documented = self.endpoint  # type: ignore[assignment]  # only `Mount` creates this route
         return endpoint
 
@@ -124,19 +126,8 @@ class OperationRoute(APIRoute):
         return bool(scope["method"] == "HEAD" and "GET" in (self.methods or ()))
 
     def _allowed(self) -> str:
-        allow = self._documented.allow
+        allow = self.documented.allow
         return ", ".join(sorted(allow | {"OPTIONS"} | ({"HEAD"} if "GET" in allow else set())))
-
-
-def _without_body(send: Send) -> Send:
-    """Return a `send` that drops the body and keeps its headers (RFC 9110, 9.3.2)."""
-
-    async def send_head(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            message = {**message, "body": b""}
-        await send(message)
-
-    return send_head
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -169,6 +160,8 @@ class Operation:
         content: further media types of the success response, in the form of OpenAPI.
         other_statuses: statuses other than `status` that are no problems: 201, 204, 206, 304 or 307.
         refusals: statuses of the problems that are specific to the operation.
+        fetch: reads the result that the handler answers with, for other representations of the answer.
+        varies: True if `Accept` selects the media type of the answer.
     """
 
     family: str
@@ -187,6 +180,8 @@ class Operation:
     content: dict[str, Any] | None = None
     other_statuses: Sequence[int] = ()
     refusals: Sequence[int] = ()
+    fetch: Fetch | None = None
+    varies: bool = False
 
     def responses(self) -> dict[int | str, dict[str, Any]]:
         """Return the responses in the form of OpenAPI, by status."""
