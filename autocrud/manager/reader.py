@@ -169,10 +169,16 @@ class ResourceReader(Generic[T]):
         text: str | None = None,
         include_deleted: bool = False,
         at: datetime | None = None,
+        at_most: int | None = None,
     ) -> int:
-        """Return the number of resources on all pages of `search`. Arguments and errors are those of `search`."""
-        query = self._queries.build(where, include_deleted, at, text=text)
-        return await self._storage.count(await self._queries.resolve_reference_filters(query))
+        """Return the number of resources on all pages of `search`. Other arguments and errors are those of `search`.
+
+        Args:
+            at_most: number at which the count stops, so that its time is bounded.
+        """
+        query = replace(self._queries.build(where, include_deleted, at, text=text), count_limit=at_most)
+        number = await self._storage.count(await self._queries.resolve_reference_filters(query))
+        return number if at_most is None else min(number, at_most)
 
     async def expanded(self, resources: Sequence[Resource[T]], fields: Sequence[str]) -> list[dict[str, Expanded]]:
         """Return the targets of the named references, for each of these resources of the model.
