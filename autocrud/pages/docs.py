@@ -20,14 +20,18 @@ _SWAGGER_DEFAULTS: dict[str, Any] = {
 }
 
 
-class _Assets(StaticFiles):
-    """Files of both programs, with the headers of every page."""
+_FILES = StaticFiles(directory=FOLDER / "static")
 
-    def file_response(self, *args: Any, **options: Any) -> Response:
-        response = super().file_response(*args, **options)
-        # A browser asks again with the entity tag, so that a new version of the package is seen at once.
-        response.headers.update({"cache-control": "no-cache", **asset_headers()})
-        return response
+
+async def _serve_file(request: Request, path: str) -> Response:
+    """Serve a file of Swagger UI or ReDoc.
+
+    A mounted `StaticFiles` would find no file behind a proxy that strips the root path.
+    """
+    response = await _FILES.get_response(path, request.scope)
+    # A browser asks again with the entity tag, so that a new version of the package is seen at once.
+    response.headers.update({"cache-control": "no-cache", **asset_headers()})
+    return response
 
 
 def add_docs(app: FastAPI, *, docs_url: str | None = "/docs", redoc_url: str | None = "/redoc") -> None:
@@ -51,9 +55,8 @@ def add_docs(app: FastAPI, *, docs_url: str | None = "/docs", redoc_url: str | N
     base = docs_url or redoc_url
     if base is None:
         return
-    # Before the pages: a file lies under the path of a page.
     assets = f"{base}/assets"
-    app.mount(assets, _Assets(directory=FOLDER / "static"), name="autocrud_docs_assets")
+    app.add_api_route(f"{assets}/{{path:path}}", _serve_file, methods=["GET", "HEAD"], include_in_schema=False)
     if docs_url is not None:
         app.add_api_route(docs_url, _SwaggerPage(app, assets), methods=["GET", "HEAD"], include_in_schema=False)
     if redoc_url is not None:
@@ -64,7 +67,7 @@ class _SwaggerPage:
     """The page of Swagger UI.
 
     Args:
-        assets: path of the mounted files.
+        assets: path of the files.
     """
 
     def __init__(self, app: FastAPI, assets: str) -> None:
@@ -94,7 +97,7 @@ class _RedocPage:
     """The page of ReDoc.
 
     Args:
-        assets: path of the mounted files.
+        assets: path of the files.
     """
 
     def __init__(self, app: FastAPI, assets: str) -> None:

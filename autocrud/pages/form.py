@@ -25,8 +25,8 @@ def address(path: str, pairs: Pairs) -> str:
 
 def replaced(pairs: Pairs, **values: str | None) -> list[tuple[str, str]]:
     """Return a query with other values of these parameters, on the first page. None removes a parameter."""
-    others = [(name, value) for name, value in pairs if name not in values and name != "cursor"]
-    return [*others, *((name, value) for name, value in values.items() if value is not None)]
+    remaining = [(name, value) for name, value in pairs if name not in values and name != "cursor"]
+    return [*remaining, *((name, value) for name, value in values.items() if value is not None)]
 
 
 def submitted_query(pairs: Pairs) -> list[tuple[str, str]] | None:

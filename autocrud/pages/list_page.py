@@ -94,10 +94,10 @@ async def show_list(pages: ModelPages, request: Request) -> Response:
 def _columns(pages: ModelPages, pairs: Sequence[tuple[str, str]], path: str) -> Iterator[_Column]:
     fields = pages.manager.fields
     sort = dict(pairs).get("sort", "-created_time" if "q" not in dict(pairs) else "").split(",")[0]
-    own = [name for name, field in fields.fields.items() if not field.is_meta]
+    data = [name for name, field in fields.fields.items() if not field.is_meta]
     meta = [name for name, field in fields.fields.items() if field.is_meta and field.name in _META_COLUMNS]
     sortable = set(fields.sortable)
-    for name in [*own, *sorted(meta, key=lambda name: _META_COLUMNS.index(fields.fields[name].name))]:
+    for name in [*data, *sorted(meta, key=lambda name: _META_COLUMNS.index(fields.fields[name].name))]:
         order = {name: "ascending", f"-{name}": "descending"}.get(sort, "none")
         target = f"-{name}" if order == "ascending" else name
         url = address(path, replaced(pairs, sort=target)) if name in sortable else None
@@ -133,13 +133,13 @@ def _filters(pages: ModelPages, pairs: Sequence[tuple[str, str]], path: str) -> 
     for number, (name, value) in enumerate(pairs):
         if name != QB.name and not pages.routes.filters.is_filter(name):
             continue
-        others = [pair for other, pair in enumerate(pairs) if other != number and pair[0] != "cursor"]
+        remaining = [pair for other, pair in enumerate(pairs) if other != number and pair[0] != "cursor"]
         if name == QB.name:
             text = value
         else:
             field, operator = pages.manager.fields.parameter(name) or (name, Operator.eq)
             text = f"{field} {_OPERATOR_TEXTS[operator].partition(' (')[0]} {value}"
-        filters.append({"text": shorten(text), "url": address(path, others)})
+        filters.append({"text": shorten(text), "url": address(path, remaining)})
     return filters
 
 
