@@ -56,7 +56,7 @@ class _Column:
             return "number"
         if self.field.kind in (ColumnKind.datetime, ColumnKind.date, ColumnKind.time):
             return "moment"
-        return "text" if self.field.kind is ColumnKind.text and not self.field.is_meta else "plain"
+        return "plain"
 
 
 async def show_list(pages: ModelPages, request: Request) -> Response:
@@ -85,6 +85,7 @@ async def show_list(pages: ModelPages, request: Request) -> Response:
         current=dict(pairs),
         at=local_time(dict(pairs).get("at")),
         kept=[(name, value) for name, value in pairs if name not in ("cursor", "q", "limit", "include_deleted")],
+        orders=_orders(pages, dict(pairs).get("sort")),
         limits=sorted({20, 50, 100, listing.values["limit"]}),
         limit=listing.values["limit"],
         is_deleted_shown=listing.values["include_deleted"],
@@ -102,6 +103,15 @@ def _columns(pages: ModelPages, pairs: Sequence[tuple[str, str]], path: str) -> 
         target = f"-{name}" if order == "ascending" else name
         url = address(path, replaced(pairs, sort=target)) if name in sortable else None
         yield _Column(name, fields.fields[name], url, order)
+
+
+def _orders(pages: ModelPages, current: str | None) -> dict[str, str]:
+    """Return each value of the parameter `sort` with its text, for narrow windows, which show no column heads."""
+    orders = {"": "newest first" if pages.manager.fields.document is None else "best match, newest"}
+    for name in pages.manager.fields.sortable:
+        orders |= {name: f"{name} ↑", f"-{name}": f"{name} ↓"}
+    # An address may name several fields.
+    return orders if current is None else {**orders, current: orders.get(current, current)}
 
 
 def _row(
