@@ -1,8 +1,12 @@
-"""Swagger UI and ReDoc in the package: versions, hashes, licences, and no address of another host."""
+"""Files of the pages: versions, hashes and licences of Swagger UI and ReDoc, and their way into the wheel."""
 
 import json
 import re
+import subprocess
+import sys
+import tomllib
 
+from tests.servers import ROOT
 from tools.vendor_docs import HASHES, PACKAGES, STATIC, VERSIONS, hash_files
 
 
@@ -34,3 +38,20 @@ def test_style_sheets_load_nothing() -> None:
         assert all(address.startswith("data:") for address in addresses), path
         assert "@import" not in path.read_text()
     assert "cdn.redoc.ly" not in (STATIC / "redoc" / "redoc.standalone.js").read_text()
+
+
+def test_wheel_has_every_file() -> None:
+    """The patterns of the package data match all files that are not Python."""
+    package = ROOT / "autocrud"
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["autocrud"]
+    matched = {path for pattern in patterns for path in package.glob(pattern) if path.is_file()}
+    pages = package / "pages"
+    files = {path for path in pages.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert files
+    assert files <= matched
+
+
+def test_import_of_the_package_does_not_import_jinja() -> None:
+    """The first page does."""
+    code = "import sys, autocrud, autocrud.pages; sys.exit('jinja2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
