@@ -23,7 +23,6 @@ async def show_revisions(pages: ModelPages, request: Request) -> Response:
         resource_id=resource_id,
         revisions=[{"number": info.revision_id.rpartition(":")[2], "info": info} for info in page.items],
         next_url=pages.next_url(request, f"{path}/revisions", page.next_cursor),
-        families=pages.families,
         query=address("", [pair for pair in query_pairs(request) if pair[0] == "include_deleted"])[1:],
         form=FORM,
     )

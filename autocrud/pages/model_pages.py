@@ -48,7 +48,12 @@ class ModelPages:
         """Return a page of this model."""
         home = getattr(request.app.state, HOME, None)
         home_url = None if home is None else f"{root_of(request)}{home}"
-        common = {"home_url": home_url, "nouns": self.routes.nouns, "list_url": self.path(request)}
+        common = {
+            "home_url": home_url,
+            "nouns": self.routes.nouns,
+            "list_url": self.path(request),
+            "families": self.families,
+        }
         return page_response(template, {**common, **values}, status)
 
     def next_url(self, request: Request, path: str, cursor: str | None) -> str | None:

@@ -72,7 +72,6 @@ async def _render(pages: ModelPages, request: Request, values: Mapping[str, Any]
         is_deleted_now=current.is_deleted,
         form=FORM,
         kept=[pair for pair in query_pairs(request) if pair[0] == "include_deleted"],
-        families=pages.families,
         query=_deleted_query(current.is_deleted),
         **await _history(pages, path, resource, current.is_deleted),
         **await _referrers(pages, request, resource_id),

@@ -324,3 +324,15 @@ async def test_head_of_a_page_has_no_body(http: httpx.AsyncClient) -> None:
     """With the headers of GET."""
     response = await http.head("/book", headers=BROWSER)
     assert (response.headers["content-type"], response.content) == ("text/html; charset=utf-8", b"")
+
+
+async def test_pages_link_only_to_served_lists() -> None:
+    """A model without a list has no page of a list."""
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(Book, routes=["create", "read"])
+    app = FastAPI()
+    crud.apply(app)
+    async with serving(app) as http:
+        path = (await created(http)).headers["location"]
+        for url, status in ((path, 200), ("/book/nothing", 404)):
+            assert "/book" not in (await page_of(http, url, status)).hrefs()

@@ -67,10 +67,12 @@ async def test_count_of_a_large_model_is_bounded(http: httpx.AsyncClient, monkey
     await page_of(http, "/")
 
 
-async def test_count_of_a_guarded_model_is_not_shown() -> None:
-    """The home page has no guard."""
-    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
-    crud.add_model(Book, dependencies=[Depends(lambda: None)])
+@pytest.mark.parametrize("is_guarded", [True, False])
+async def test_count_of_a_guarded_model_is_not_shown(is_guarded: bool) -> None:
+    """The home page has no guard. `current_user` may be one, too."""
+    options: dict[str, Any] = {} if is_guarded else {"current_user": lambda: "ada"}
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory(), **options)
+    crud.add_model(Book, dependencies=[Depends(lambda: None)] if is_guarded else [])
     app = FastAPI(title="Shop")
     crud.apply(app)
     add_home(app, path="/start")

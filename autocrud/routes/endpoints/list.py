@@ -140,11 +140,12 @@ def _csv_response(request: Request, routes: ModelRoutes, listing: Listing) -> Re
     """Return a page as CSV. The `Link` header leads to the next page.
 
     Raises:
-        InvalidParameter: the request expands references, for which a table has no columns.
+        InvalidParameter: the request expands references or asks for the total, which a table cannot show.
     """
     values, page = listing.values, listing.page
-    if values.get("expand"):
-        raise InvalidParameter("expand", "is not available as CSV")
+    for name, is_given in (("expand", values.get("expand")), ("count", listing.total is not None)):
+        if is_given:
+            raise InvalidParameter(name, "is not available as CSV")
     table = CsvTable(routes.stored_schema, values["returns"], values["fields"])
     headers = {"content-type": MEDIA_TYPE}
     if page.next_cursor is not None:

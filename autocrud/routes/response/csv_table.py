@@ -80,8 +80,8 @@ def _cell(value: Any) -> str:
 
 
 def _quote(text: str) -> str:
-    """Return a text in quotes if it has a separator or a quote, or a space at an end."""
-    is_plain = text.strip() == text and not any(char in text for char in '",\r\n')
+    """Return a text in quotes if it has a separator of any spreadsheet or a quote, or a space at an end."""
+    is_plain = text.strip() == text and not any(char in text for char in '",;\t\r\n')
     return text if is_plain else '"{}"'.format(text.replace('"', '""'))
 
 

@@ -96,7 +96,9 @@ def test_row_has_values_and_json_of_lists() -> None:
     assert row_of(Order())["place.city"] == ""
 
 
-@pytest.mark.parametrize("text", ['say "hi"', "a,b", "one\r\ntwo", "line\nbreak", " edge ", "ünïcode 🙂"])
+@pytest.mark.parametrize(
+    "text", ['say "hi"', "a,b", "a;=b", "a\tb", "one\r\ntwo", "line\nbreak", " edge ", "ünïcode 🙂"]
+)
 def test_text_with_separators_survives_a_reader(text: str) -> None:
     """By quotes."""
     assert row_of(Order(text=text))["text"] == text
