@@ -29,7 +29,8 @@ http://127.0.0.1:%d {
 """
 
 
-@pytest.fixture(scope="session")
+# Playwright runs an event loop in this thread. It must end before asynchronous tests of other folders begin.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Yield Chromium."""
     with sync_playwright() as playwright:
