@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
+TIMEOUT = 60_000  # milliseconds; a machine may run other tests at the same time
 # Without these, Chromium asks hosts of its maker at every start.
 _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -66,7 +67,7 @@ def faultless_page(browser: Browser, base: str, width: int = 1280, height: int =
         base: base URL of relative addresses; ends with a slash.
     """
     context = browser.new_context(base_url=base, viewport={"width": width, "height": height})
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(TIMEOUT)
     page, record = context.new_page(), Record(urlsplit(base).netloc)
     context.on("request", record.note_request)
     page.on("console", record.note_message)

@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from autocrud.testing.servers import free_port, program
-from tests.browser.chromium import launch
+from tests.browser.chromium import TIMEOUT, launch
 from tests.servers import ROOT, answering, environment
 
 _CADDYFILE = """{
@@ -33,6 +33,7 @@ http://127.0.0.1:%d {
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Yield Chromium."""
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         started = launch(playwright)
         yield started
