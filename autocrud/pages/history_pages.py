@@ -10,6 +10,8 @@ from autocrud.pages.model_pages import ModelPages
 from autocrud.pages.resource_page import describe_referrers
 from autocrud.resource import revision_number
 
+_MAX_ROWS = 1_000  # of a table of differences
+
 
 async def show_revisions(pages: ModelPages, request: Request) -> Response:
     """Return a page of a resource's revisions."""
@@ -39,6 +41,8 @@ async def show_diff(pages: ModelPages, request: Request) -> Response:
     names = values["from"], values["to"]
     sides = [await pages.manager.get(resource_id, revision_id=name, include_deleted=True) for name in names]
     rows = compare(*(from_json(side.data_json) for side in sides))
+    changes = [row for row in rows if row.change != "same"]
+    unchanged = [row for row in rows if row.change == "same"]
     numbers = [revision_number(resource_id, name) for name in names]
     return pages.response(
         request,
@@ -47,8 +51,10 @@ async def show_diff(pages: ModelPages, request: Request) -> Response:
         resource_id=resource_id,
         numbers=numbers,
         infos=[side.revision_info for side in sides],
-        changes=[row for row in rows if row.change != "same"],
-        unchanged=[row for row in rows if row.change == "same"],
+        changes=changes[:_MAX_ROWS],
+        unchanged=unchanged[:_MAX_ROWS],
+        omitted=max(len(changes) - _MAX_ROWS, 0),
+        unchanged_count=len(unchanged),
         swap_url=address(f"{path}/revisions/diff", [("from", str(numbers[1])), ("to", str(numbers[0]))]),
         kept=[pair for pair in query_pairs(request) if pair[0] == "include_deleted"],
         last=sides[0].meta.total_revision_count,

@@ -1,8 +1,9 @@
 """Values of stored JSON in the form that pages show: texts, nested lists and objects, references, blobs."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from pydantic_core import to_json
@@ -10,6 +11,7 @@ from pydantic_core import to_json
 MAX_CELL = 120  # characters of a value in a table
 _MAX_TEXT = 20_000  # characters of a value on the page of a resource
 _MAX_ITEMS = 200  # of a list or an object
+_MAX_NODES = 5_000  # of a resource
 _MAX_DEPTH = 12  # of nested values; deeper values are shown as JSON
 # Browsers show these without running anything. SVG is a document with scripts.
 _RASTER_TYPES = frozenset({"image/avif", "image/bmp", "image/gif", "image/jpeg", "image/png", "image/webp"})
@@ -52,24 +54,44 @@ class Links:
     blob_query: str = ""
 
 
-def node_of(value: Any, links: Links, path: _Path = (), depth: int = 0) -> Node:
-    """Return a value as a node. Items of a list have the path of the list."""
-    if isinstance(value, dict | list) and depth >= _MAX_DEPTH:
-        return Node("json", shorten(_to_text(value), _MAX_TEXT))
-    if isinstance(value, dict):
-        if links.blobs is not None and _is_blob(value):
-            return _blob_node(value, links)
-        pairs = list(value.items())[:_MAX_ITEMS]
-        members = [(name, node_of(part, links, (*path, name), depth + 1)) for name, part in pairs]
-        return Node("object", members=members, omitted=len(value) - len(members))
-    if isinstance(value, list):
-        members = [
-            (str(number), node_of(part, links, path, depth + 1)) for number, part in enumerate(value[:_MAX_ITEMS])
-        ]
-        return Node("list", members=members, omitted=len(value) - len(members))
-    if isinstance(value, str) and path in links.references:
-        return Node("reference", value, f"{links.references[path]}/{value}")
-    return Node(_scalar_kind(value), shorten(text_of(value), _MAX_TEXT))
+def node_of(value: Any, links: Links, max_nodes: int = _MAX_NODES) -> Node:
+    """Return a value as a node. At most `max_nodes` values inside it are shown, so that the time is bounded."""
+    return _NodeBuilder(links, max_nodes).build(value, (), 0)
+
+
+class _NodeBuilder:
+    """Builds the nodes of one value."""
+
+    def __init__(self, links: Links, max_nodes: int) -> None:
+        self._links = links
+        self._remaining_nodes = max_nodes
+
+    def build(self, value: Any, path: _Path, depth: int) -> Node:
+        """Return a value as a node. Items of a list have the path of the list."""
+        self._remaining_nodes -= 1
+        links = self._links
+        if isinstance(value, dict | list) and depth >= _MAX_DEPTH:
+            return Node("json", shorten(_to_text(value), _MAX_TEXT))
+        if isinstance(value, dict):
+            if links.blobs is not None and _is_blob(value):
+                return _blob_node(value, links)
+            members = [(name, self.build(part, (*path, name), depth + 1)) for name, part in self._select(value.items())]
+            return Node("object", members=members, omitted=len(value) - len(members))
+        if isinstance(value, list):
+            members = [
+                (str(number), self.build(part, path, depth + 1)) for number, part in self._select(enumerate(value))
+            ]
+            return Node("list", members=members, omitted=len(value) - len(members))
+        if isinstance(value, str) and path in links.references:
+            return Node("reference", value, f"{links.references[path]}/{value}")
+        return Node(_scalar_kind(value), shorten(text_of(value), _MAX_TEXT))
+
+    def _select(self, pairs: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+        """Yield the members to show, until there are enough."""
+        for pair in islice(pairs, _MAX_ITEMS):
+            if self._remaining_nodes <= 0:
+                return
+            yield pair
 
 
 def text_of(value: Any) -> str:

@@ -73,6 +73,9 @@ def test_large_values_are_compared_in_bounded_time() -> None:
     text = "word " * 50_000
     (row,) = compare(text, f"{text}more")
     assert row.change == "changed"
+    words = "word " * 400
+    rows = compare([words] * 200, [f"{words}{number}" for number in range(200)])
+    assert {row.change for row in rows} == {"changed"}
     deep: Any = 0
     for _ in range(150):
         deep = [deep]

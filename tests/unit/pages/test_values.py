@@ -75,6 +75,17 @@ def test_large_values_are_cut() -> None:
     assert (node.kind, depth) == ("json", 12)
 
 
+def test_number_of_values_is_bounded() -> None:
+    """However they are nested."""
+    node = node_of([[list(range(100)) for _ in range(100)] for _ in range(100)], Links(), 500)
+    count, pending = 0, [node]
+    while pending:
+        node = pending.pop()
+        count += 1
+        pending += [member for _, member in node.members]
+    assert count == 500
+
+
 def test_cell_text_and_path() -> None:
     """A path goes through lists."""
     assert text_of(["a", None, 1]) == "a, , 1"
