@@ -14,6 +14,7 @@ from autocrud.errors import AutoCRUDError, ConfigurationError
 from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.health import check_backends
 from autocrud.manager.manager import KEY_SECONDS, ResourceManager
+from autocrud.pages.data_view import add_pages
 from autocrud.references.graph import Graph, ModelNode
 from autocrud.resource import Retention, RevisionStatus
 from autocrud.routes.apply_checks import check_application, check_prefix
@@ -61,6 +62,7 @@ class AutoCRUD:
         redirect_seconds: lifetime of a blob's S3 URL for `redirect=true`, in seconds; 0 disables redirects.
         openapi_filters: form of the filters in OpenAPI. `compact` has a parameter per index field and one object of
             all operators per model, `full` a parameter per operator, `none` no filters. Requests are not affected.
+        data_view: answer browsers (`Accept: text/html`) with pages.
 
     Raises:
         ConfigurationError: `openapi_filters` has another value.
@@ -78,12 +80,14 @@ class AutoCRUD:
         upload_seconds: float = UPLOAD_SECONDS,
         redirect_seconds: int = 0,
         openapi_filters: Literal["compact", "full", "none"] = "compact",
+        data_view: bool = True,
     ) -> None:
         self._storage_factory = storage_factory
         self._max_body_bytes = max_body_bytes
         self._current_user = current_user
         self._redirect_seconds = redirect_seconds
         self._filter_style = check_filter_style(openapi_filters)
+        self._data_view = data_view
         self._limits: dict[str, Any] = {
             "key_seconds": idempotency_seconds,
             "max_blob_bytes": max_blob_bytes,
@@ -182,7 +186,8 @@ class AutoCRUD:
                 redirect_seconds=self._redirect_seconds,
                 filter_style=self._filter_style,
             )
-            for operation in operations(routes, registration.families):
+            served = operations(routes, registration.families)
+            for operation in add_pages(routes, served) if self._data_view else served:
                 mount.add(routes, operation, registration.dependencies)
             mount.add_tag(spec)
         mount.check_dependencies()

@@ -48,7 +48,7 @@ class Mount:
         name = f"{operation.family}_{routes.spec.name.replace('-', '_')}"
         self._app.router.add_api_route(
             path,
-            Documented(operation, self._add_method(path, operation.method), routes.current_user),
+            Documented(routes, operation, self._add_method(path, operation.method)),
             methods=[operation.method],
             name=name,
             operation_id=name,

@@ -26,6 +26,7 @@ ACCEPT_PATCH = "application/json-patch+json, application/merge-patch+json"
 HEAD_ONLY = "autocrud.head"  # marks a HEAD in the ASGI scope, whose handler may leave out the body
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Fetch = Callable[[Request], Coroutine[Any, Any, Any]]
 
 
 @cache
@@ -66,6 +67,8 @@ class Operation:
         content: further media types of the success response, in the form of OpenAPI.
         other_statuses: statuses other than `status` that are no problems: 201, 204, 206, 304 or 307.
         refusals: statuses of the problems that are specific to the operation.
+        fetch: reads the result that the handler answers with, for other representations of the answer.
+        varies: True if `Accept` selects the media type of the answer.
     """
 
     family: str
@@ -84,6 +87,8 @@ class Operation:
     content: dict[str, Any] | None = None
     other_statuses: Sequence[int] = ()
     refusals: Sequence[int] = ()
+    fetch: Fetch | None = None
+    varies: bool = False
 
     def responses(self) -> dict[int | str, dict[str, Any]]:
         """Return the responses in the form of OpenAPI, by status."""

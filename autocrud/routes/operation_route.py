@@ -11,11 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from autocrud.routes.deferred_route import DeferredRoute
-from autocrud.routes.operation import ACCEPT_PATCH, HEAD_ONLY, Handler, Operation
-from autocrud.routes.request.current_user import UserDependency, anonymous, note_user
+from autocrud.routes.operation import ACCEPT_PATCH, HEAD_ONLY, Handler, ModelRoutes, Operation
+from autocrud.routes.request.current_user import anonymous, note_user
+from autocrud.routes.response.send_wrappers import with_vary, without_body
 
 _CLIENT_CLOSED = 499
 logger = logging.getLogger(__name__)
@@ -29,14 +30,14 @@ class Documented:
 
     Args:
         allow: methods of the path, including this endpoint's.
-        current_user: dependency that returns the current user.
     """
 
-    def __init__(self, operation: Operation, allow: set[str], current_user: UserDependency) -> None:
+    def __init__(self, routes: ModelRoutes, operation: Operation, allow: set[str]) -> None:
+        self.routes = routes
         self.operation = operation
         self.handler = operation.handler
         self.allow = allow
-        self.current_user = current_user
+        self.current_user = routes.current_user
         self.__doc__ = operation.handler.__doc__
 
     @property
@@ -67,23 +68,23 @@ class OperationRoute(DeferredRoute):
         """Serve as usual. Answer OPTIONS and 405 with the allowed methods of the whole path (RFC 9110, 15.5.6)."""
         if scope["method"] == "OPTIONS":
             headers = {"Allow": self._allowed()}
-            if "PATCH" in self._documented.allow:
+            if "PATCH" in self.documented.allow:
                 headers["Accept-Patch"] = ACCEPT_PATCH
             await Response(status_code=204, headers=headers)(scope, receive, send)
             return
         if self._is_head(scope):
-            scope, send = {**scope, "method": "GET", HEAD_ONLY: True}, _without_body(send)
+            scope, send = {**scope, "method": "GET", HEAD_ONLY: True}, without_body(send)
         elif scope["method"] not in (self.methods or ()):
             raise HTTPException(405, headers={"Allow": self._allowed()})
         try:
-            await super().handle(scope, receive, send)
+            await super().handle(scope, receive, with_vary(send) if self.documented.operation.varies else send)
         except ClientDisconnect:
             # Nobody receives the answer; its status is for the access log, and is the one that nginx logs.
             logger.info("%s %s: the client disconnected before the end of the body", scope["method"], scope["path"])
             await Response(status_code=_CLIENT_CLOSED)(scope, receive, send)
 
     def get_route_handler(self) -> Handler:
-        endpoint = self._documented
+        endpoint = self.documented
 
         async def serve_with_user(request: Request, user: Any) -> Response:
             note_user(request, user)
@@ -117,7 +118,7 @@ class OperationRoute(DeferredRoute):
 
     def documentation(self) -> dict[str, Any]:
         """Return the arguments of `APIRoute` for the body and the responses of the operation."""
-        operation = self._documented.operation
+        operation = self.documented.operation
         return {
             "response_model": operation.model,
             "response_class": Response if operation.model is None else JSONResponse,
@@ -128,10 +129,11 @@ class OperationRoute(DeferredRoute):
     @property
     def has_dependencies(self) -> bool:
         """True if FastAPI has dependencies to solve before the handler runs."""
-        return bool(self.dependencies) or self._documented.current_user is not anonymous
+        return bool(self.dependencies) or self.documented.current_user is not anonymous
 
     @property
-    def _documented(self) -> Documented:
+    def documented(self) -> Documented:
+        """The endpoint of the route."""
         endpoint: Documented = self.endpoint  # type: ignore[assignment]  # only `Mount` creates this route
         return endpoint
 
@@ -139,16 +141,5 @@ class OperationRoute(DeferredRoute):
         return bool(scope["method"] == "HEAD" and "GET" in (self.methods or ()))
 
     def _allowed(self) -> str:
-        allow = self._documented.allow
+        allow = self.documented.allow
         return ", ".join(sorted(allow | {"OPTIONS"} | ({"HEAD"} if "GET" in allow else set())))
-
-
-def _without_body(send: Send) -> Send:
-    """Return a `send` that drops the body and keeps its headers (RFC 9110, 9.3.2)."""
-
-    async def send_head(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            message = {**message, "body": b""}
-        await send(message)
-
-    return send_head

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from autocrud import AutoCRUD
 from autocrud.errors import ConfigurationError
+from autocrud.pages import add_docs, add_home
 from autocrud.routes.response.problems import problem_response
 from autocrud.service.access_log import AccessLog
 from autocrud.service.current_user import user_from
@@ -40,6 +41,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         raise SystemExit(describe_error(error)) from error
 
 
+_LINKS = (
+    ("Swagger UI", "/docs"),
+    ("ReDoc", "/redoc"),
+    ("OpenAPI document", "/openapi.json"),
+    ("Health", "/healthz"),
+    ("Readiness", "/readyz"),
+)
 _YOUNG = 250_000  # objects that have been made, and not freed, before a collection looks at them
 
 
@@ -54,15 +62,25 @@ def _create(settings: Settings) -> FastAPI:
         upload_seconds=settings.upload_seconds,
         redirect_seconds=settings.blob_redirect_seconds,
         openapi_filters=settings.openapi_filters.value,
+        data_view=settings.data_view,
     )
     if settings.user_header is not None:
         crud.configure(current_user=user_from(settings.user_header))
     models_without_routes = register_models(crud, settings.models)
-    app = FastAPI(title=settings.title, version=VERSION, description=DESCRIPTION, root_path=settings.root_path)
+    app = FastAPI(
+        title=settings.title,
+        version=VERSION,
+        description=DESCRIPTION,
+        root_path=settings.root_path,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.crud = crud
     app.state.models_without_routes = models_without_routes
     crud.apply(app, prefix=settings.prefix)
     app.include_router(health_router(crud))
+    add_docs(app)
+    add_home(app, links=_LINKS, counts=True)  # `AUTOCRUD_USER_HEADER` refuses nobody
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_middleware(AccessLog, enabled=settings.access_log)
     if settings.allowed_origins:

@@ -115,6 +115,7 @@ class Settings(BaseSettings):
     upload_seconds: Annotated[float, Field(ge=1)] = UPLOAD_SECONDS
     blob_redirect_seconds: Annotated[int, Field(ge=0, le=604800)] = 0
     openapi_filters: FilterStyle = FilterStyle.compact
+    data_view: bool = True
     shutdown_seconds: Annotated[int, Field(ge=1)] = 30
     log_format: LogFormat = LogFormat.text
     log_level: LogLevel = LogLevel.info
