@@ -16,6 +16,7 @@ stack: .venv/.stack  ## serve on PostgreSQL and SeaweedFS from wheels, without D
 	$(BIN)/python -m autocrud.testing.local_stack
 
 test: .venv/.test  ## run every test in two processes
+	@tools/install_chromium.sh || echo "The tests in tests/browser will fail." >&2
 	$(BIN)/python -m pytest -n 2
 
 lint: .venv/.test  ## check style and format

@@ -1,7 +1,6 @@
 """AutoCRUD: registers models and adds their routes to a FastAPI application."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from fastapi.params import Depends
 from autocrud.errors import AutoCRUDError, ConfigurationError
 from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.health import check_backends
+from autocrud.manager.maintenance import maintain
 from autocrud.manager.manager import KEY_SECONDS, ResourceManager
 from autocrud.pages.data_view import add_pages
 from autocrud.references.graph import Graph, ModelNode
@@ -32,8 +32,6 @@ T = TypeVar("T")
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 HOUSEKEEPING_SECONDS = 600.0
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -243,7 +241,7 @@ class AutoCRUD:
             for manager in managers:
                 stack.push_async_callback(manager.node.storage.close)
                 await manager.node.storage.open()
-            maintenance = asyncio.create_task(self._run_maintenance())
+            maintenance = asyncio.create_task(maintain(managers, self._housekeeping_seconds))
             try:
                 yield
             finally:
@@ -258,13 +256,6 @@ class AutoCRUD:
             patience: time limit for the answer of a backend, in seconds.
         """
         return await check_backends(self._factories(), patience)
-
-    async def _run_maintenance(self) -> None:
-        while True:
-            for registration in list(self._models.values()):
-                if registration.manager is not None:
-                    await _maintain(registration.manager)
-            await asyncio.sleep(self._housekeeping_seconds)
 
     def _build_all_managers(self) -> list[ResourceManager[Any]]:
         """Return the managers of all models, in order of registration. No model may be added afterwards.
@@ -316,13 +307,6 @@ class AutoCRUD:
     def _refuse_after_apply(self, method: str) -> None:
         if self._applied:
             raise ConfigurationError(f"{method} was called after apply, when the routes exist already")
-
-
-async def _maintain(manager: ResourceManager[Any]) -> None:
-    try:
-        await manager.run_maintenance()
-    except Exception:  # boundary of a background task: the next round tries again
-        logger.exception("Maintenance of %s failed", manager.spec.name)
 
 
 def _fold_name(name: str) -> str:

@@ -113,7 +113,9 @@ class ResourceReader(Generic[T]):
             before: return only commits with a version below this one.
 
         Raises:
-            InvalidParameter, NotFound, Deleted.
+            InvalidParameter: no resource can have this id, or the limit is out of range.
+            NotFound: the resource does not exist.
+            Deleted: the resource is soft-deleted, and `include_deleted` is not set.
         """
         await self._head(resource_id, include_deleted)
         return await self._storage.commits(resource_id, before=before, limit=check_limit(limit))

@@ -56,6 +56,7 @@ class Mount:
             description=description_of(operation.handler.__doc__),
             tags=[routes.spec.label],
             status_code=operation.status,
+            response_description="Success.",
             dependencies=dependencies,
             route_class_override=OperationRoute,
         )

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.http.conftest import created
+from tests.http.openapi_helpers import example_of, resolve
 
 CSV = {"Accept": "text/csv"}
 
@@ -65,8 +66,8 @@ async def test_other_clients_get_json_that_varies(http: httpx.AsyncClient, accep
 
 async def test_openapi_has_csv_as_media_type(http: httpx.AsyncClient) -> None:
     """Of lists and exports."""
-    paths = (await http.get("/openapi.json")).json()["paths"]
+    document = (await http.get("/openapi.json")).json()
     for path, other in (("/book", "application/json"), ("/book/export", "application/x-ndjson")):
-        content = paths[path]["get"]["responses"]["200"]["content"]
+        content = resolve(document, document["paths"][path]["get"]["responses"]["200"])["content"]
         assert list(content) == [other, "text/csv"]
-        assert content["text/csv"]["example"].startswith("resource_id,version,")
+        assert example_of(document, content["text/csv"]).startswith("resource_id,version,")

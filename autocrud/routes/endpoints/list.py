@@ -156,9 +156,8 @@ def _csv_response(request: Request, routes: ModelRoutes, listing: Listing) -> Re
 
 def csv_content(routes: ModelRoutes) -> dict[str, Any]:
     """Return the CSV of resources as a media type of an answer, in the form of OpenAPI."""
-    text = "A header row, then a row per resource: metadata, then data. Nested objects have columns named by path."
     example = CsvTable(routes.stored_schema, {"meta", "data"}, {}).header.decode()
-    return {CSV: {"schema": {"type": "string", "description": text}, "example": example}}
+    return {CSV: {"schema": {"type": "string"}, "example": example}}
 
 
 def _count(routes: ModelRoutes) -> Operation:
