@@ -80,3 +80,7 @@ __all__ = [
     "UploadIncomplete",
     "UploadNotFound",
 ]
+
+# Tracebacks and logs show the path from which applications import the classes.
+for _name in __all__:
+    globals()[_name].__module__ = __name__
