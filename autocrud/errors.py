@@ -68,6 +68,16 @@ class InvalidData(InvalidInput):
     code = "invalid_data"
 
 
+class ValidatorNotIdempotent(InvalidInput):
+    """A validator would change a stored value once more: make the validator idempotent, or replace the resource."""
+
+    code = "validator_not_idempotent"
+
+    def __init__(self, model: str, field: str) -> None:
+        message = "is changed by its validator each time; a validator must leave its own result unchanged"
+        super().__init__(f"The {model} cannot be patched: {field} {message}.", [FieldError(field, message)])
+
+
 class ReferenceNotFound(InvalidInput):
     """The data refers to missing or deleted resources: create or restore them first."""
 
@@ -213,15 +223,7 @@ class PreconditionRequired(AutoCRUDError):
 
 
 class UniqueViolation(AutoCRUDError):
-    """Another live resource holds the values of a unique constraint.
-
-    Args:
-        fields: names of the constraint's fields.
-        holder: id of the resource with these values.
-
-    Attributes:
-        field: names of the fields, joined by commas.
-    """
+    """Another live resource, `holder`, has these values in the `fields` of a unique constraint."""
 
     code = "unique_violation"
 
@@ -235,10 +237,9 @@ class UniqueViolation(AutoCRUDError):
 
 
 class Referenced(AutoCRUDError):
-    """Referrers with `on_delete=restrict` prevent the delete: delete or change the referrers first.
+    """Referrers with `on_delete=restrict` prevent the delete of `holder`: delete or change the referrers first.
 
     Args:
-        holder: model and id of the resource that was to be deleted.
         model, field: model of the referrers, and their reference field.
         resource_ids: ids of some referrers.
     """

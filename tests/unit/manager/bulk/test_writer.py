@@ -18,10 +18,10 @@ from autocrud.errors import BulkRefused, InvalidData, StorageUnavailable
 from autocrud.manager.bulk.operation import BulkOp, BulkOperation, BulkResult
 from autocrud.routes.request.bulk_reader import OperationReader
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.stored_form import Parsed
 from autocrud.storage.memory import MemoryStorageFactory
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Outcome, Write
-from autocrud.versioning.encoder import Parsed
 
 LIMIT = 4096
 
