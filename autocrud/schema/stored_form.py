@@ -29,8 +29,8 @@ Place = list[int | str]
 
 # Python types of defaults that need no check, by the type of their schema; None alone fits no other type.
 _DEFAULT_TYPES: dict[str, tuple[type, ...]] = {
-    "str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "list": (list,), "dict": (dict,), "set": (set,),
-    "tuple": (tuple,), "bytes": (bytes,), "decimal": (Decimal,), "none": (object,), "any": (object,),
+    "str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "list": (list,), "dict": (dict,),
+    "set": (set,), "tuple": (tuple,), "bytes": (bytes,), "decimal": (Decimal,), "none": (object,), "any": (object,),
 }  # fmt: skip
 _NATURAL_FACTORIES = (list, dict, set, tuple, str, int)
 
