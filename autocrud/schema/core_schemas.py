@@ -82,6 +82,10 @@ def stored_schema(node: Node, *, keep_types: bool = False) -> Node:
         del result["serialization"]
     if "config" in node:
         result["config"] = _stored_config(node["config"])
+    if node["type"] == "function-after" and node["schema"]["type"] == "bytes" and "serialization" in result:
+        result["serialization"].setdefault(
+            "return_schema", {"type": "bytes"}
+        )  # encoded bytes have the model's encoding
     if is_secret(node):
         inner = stored_schema(node["json_schema"]["schema"], keep_types=keep_types)
         result["serialization"] = {"type": "function-plain", "function": _secret_value, "return_schema": inner}
@@ -154,7 +158,7 @@ def _secret_value(secret: Any) -> Any:
 def _map_children(node: Node, convert: Callable[[Node], Node]) -> Node:
     result = {key: _mapped(value, convert) if key in _CHILD_KEYS else value for key, value in node.items()}
     serialization = node.get("serialization")
-    if serialization and ("schema" in serialization or "return_schema" in serialization):
+    if serialization:
         parts = {key: convert(serialization[key]) for key in ("schema", "return_schema") if key in serialization}
         result["serialization"] = {**serialization, **parts}
     return result
