@@ -4,11 +4,10 @@ The shown form is the JSON that the model's own serializer writes. Both are equa
 """
 
 import dataclasses
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, SchemaSerializer, SchemaValidator, from_json
 
 from autocrud.schema.core_schemas import (
@@ -23,9 +22,9 @@ from autocrud.schema.core_schemas import (
     stored_schema,
     walk,
 )
+from autocrud.schema.value_comparison import Place, find_hidden_value, first_change, first_difference
 
 T = TypeVar("T")
-Place = list[int | str]
 
 # Python types of defaults that need no check, by the type of their schema; None alone fits no other type.
 _DEFAULT_TYPES: dict[str, tuple[type, ...]] = {
@@ -71,6 +70,7 @@ class StoredForm(Generic[T]):
         # Custom types may need their serializer, because Pydantic has none for their values.
         self._type_serializer = SchemaSerializer(stored_schema(schema, keep_types=True), _use_prebuilt=False)
         self._shown_serializer = SchemaSerializer(shown_schema(schema), _use_prebuilt=False)
+        self._hides_values = any(node.get("serialization_exclude_if") for node in nodes)
         self.has_validators = any(has_user_validator(node) or has_user_post_init(node) for node in nodes)
         self.is_plain = not self.has_validators and not any(map(_needs_check, nodes))
         self.is_shown = not any(map(_differs, nodes))
@@ -133,9 +133,9 @@ class StoredForm(Generic[T]):
         Raises:
             NotReadable: the stored form reads back as another value, or not at all.
         """
-        candidates = [data]
-        if self.has_validators or not self.is_plain:
-            candidates += self._dump_types(value, data)
+        if self._hides_values and (hidden := find_hidden_value(value)) is not None:
+            raise NotReadable(hidden, "is left out of answers by exclude_if, and a PUT of the answer would change it")
+        candidates = [data] if self.is_plain else [data, *self._dump_types(value, data)]
         failure: NotReadable | None = None
         for candidate in candidates:
             try:
@@ -208,59 +208,12 @@ def stored_adapter(annotation: Any) -> TypeAdapter[Any]:
     return adapter
 
 
-def first_change(before: Any, after: Any) -> Place | None:
-    """Return the place of the first value of a document that has another value in a later document, or None."""
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        pairs = [(name, part, after[name]) for name, part in before.items() if name in after]
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        pairs = [(number, *parts) for number, parts in enumerate(zip(before, after, strict=True))]
-    else:
-        return None if before == after else []
-    return next(([name, *place] for name, old, new in pairs if (place := first_change(old, new)) is not None), None)
-
-
-def first_difference(first: Any, second: Any) -> Place | None:
-    """Return the place of the first difference between two Python values; None if they are equal."""
-    if isinstance(first, BaseModel) and isinstance(second, BaseModel):
-        return _difference_of_members(*map(_members, (first, second))) if isinstance(first, type(second)) else []
-    if dataclasses.is_dataclass(first) and type(first) is type(second) and not isinstance(first, type):
-        return _difference_of_members(*map(_members, (first, second)))
-    if isinstance(first, Mapping) and isinstance(second, Mapping):
-        return _difference_of_members(first, second)
-    if isinstance(first, list | tuple) and type(first) is type(second):
-        if len(first) != len(second):
-            return []
-        return _difference_of_members(dict(enumerate(first)), dict(enumerate(second)))
-    if first == second:
-        # 1 and 1.0 are one number. Other values of two types, such as a date and a text, are never equal.
-        return None
-    # Values without an equality of their own are as equal as their JSON.
-    has_equality = type(first).__eq__ is not object.__eq__  # type: ignore[comparison-overlap]
-    return [] if has_equality or type(first) is not type(second) else None
-
-
-def _members(value: Any) -> dict[str, Any]:
-    """Return the fields of a record's instance, with its extra values."""
-    if isinstance(value, BaseModel):
-        fields = {name: value.__dict__[name] for name in type(value).model_fields if name in value.__dict__}
-        return fields | (value.__pydantic_extra__ or {})
-    return {item.name: getattr(value, item.name) for item in dataclasses.fields(value) if hasattr(value, item.name)}
-
-
-def _difference_of_members(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> Place | None:
-    for name in first.keys() | second.keys():
-        if name not in first or name not in second:
-            return [name]
-        place = first_difference(first[name], second[name])
-        if place is not None:
-            return [name, *place]
-    return None
-
-
 def _needs_check(node: Node) -> bool:
     """Return True if a value of a node may read back as another value, or not at all."""
     kind = node["type"]
     if kind in ("union", "is-instance", "callable") or has_user_serializer(node):
+        return True
+    if node.get("serialization_exclude_if"):
         return True
     rule = node.get("extra_behavior") or (node.get("config") or {}).get("extra_fields_behavior")
     return rule == "allow" or (kind == "default" and not _has_natural_default(node))

@@ -112,6 +112,8 @@ class Vault(BaseModel):
         return value.get_secret_value()
 
 
+NESTED: Any = set[frozenset[int]]
+JSON_VALUE: Any = Json[Any]  # type: ignore[misc]  # a type for mypy, a generic class at run time
 GENERIC: Any = Box[set[int]]
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
 NUMBER = st.integers(-1000, 1000)
@@ -129,8 +131,8 @@ KINDS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "bytes": (bytes, st.sampled_from(["", "YWJj", "_-8=", "abcd"])),
     "set": (set[str], st.lists(TEXT, max_size=8)),
     "numbers": (frozenset[int], st.lists(NUMBER, max_size=8)),
-    "sets": (set[frozenset[int]], st.lists(st.lists(NUMBER, max_size=3), max_size=3)),
-    "json": (Json[Any], st.dictionaries(TEXT, NUMBER).map(lambda value: to_json(value).decode())),
+    "sets": (NESTED, st.lists(st.lists(NUMBER, max_size=3), max_size=3)),
+    "json": (JSON_VALUE, st.dictionaries(TEXT, NUMBER).map(lambda value: to_json(value).decode())),
     "enum": (Color, st.sampled_from(["r", "b"])),
     "optional": (int | None, st.none() | NUMBER),
     "union": (int | str, NUMBER | TEXT),
