@@ -156,16 +156,21 @@ class ModelSpec(Generic[T]):
             fault = FieldError(self.field_name(error.place), str(error))
             raise InvalidData(f"The {self.name} is not valid.", [fault]) from error
 
-    def check_idempotent(self, data: bytes) -> None:
+    def check_idempotent(self, data: bytes) -> bool:
         """Refuse a stored form that the model's validators would change by themselves.
+
+        Returns False if the validators refuse the stored form, so that nothing is known.
 
         Raises:
             ValidatorNotIdempotent: a validator would change a value; the error names the field.
         """
-        with suppress(ValidationError):  # a patch may repair what the validators refuse
+        try:
             place = self.stored_form.changed_by_validators(data)
-            if place is not None:
-                raise ValidatorNotIdempotent(self.name, self.field_name(place))
+        except ValidationError:
+            return False
+        if place is not None:
+            raise ValidatorNotIdempotent(self.name, self.field_name(place))
+        return True
 
     def decode(self, data: bytes) -> T:
         """Convert stored JSON to a value of the model.

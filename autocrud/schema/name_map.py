@@ -6,7 +6,7 @@ A client may name a field by its alias, by the name that answers have, or by its
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from autocrud.errors import FieldError
 from autocrud.schema.core_schemas import Node
@@ -133,7 +133,7 @@ class _Renamer:
     def _rename_json(self, document: Any, path: Path) -> Any:
         """Return JSON as a text for the validator, or parsed for a patch."""
         if self._errors is None:
-            return document if isinstance(document, str | bytes) else to_json(document).decode()
+            return document if isinstance(document, str | bytes) else _json_text(document)
         try:
             return from_json(document) if isinstance(document, str) else document
         except ValueError:
@@ -215,6 +215,14 @@ def _convert_json(shape: Shape, document: Any, convert: Any) -> Any:
     record = shape.record_for(document)
     fields = {} if record is None else {item.name: item.shape for item in record.fields}
     return {name: _convert_json(fields.get(name) or shape.at(name), part, convert) for name, part in document.items()}
+
+
+def _json_text(value: Any) -> Any:
+    """Return a value as JSON text, or unchanged if JSON cannot represent the value."""
+    try:
+        return to_json(value).decode()
+    except PydanticSerializationError:
+        return value
 
 
 def _open(text: Any) -> Any:

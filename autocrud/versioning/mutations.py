@@ -113,13 +113,16 @@ class Mutations(Generic[T]):
 
         async def apply(current: Resource[T], author: Author) -> Write | None:
             names, data = self._spec.names, current.data_json
-            self._spec.check_idempotent(data)
+            is_checked = self._spec.check_idempotent(data)
             document = patch.apply(names.open_json(from_json(data)), max_bytes, names)
             # NaN, which JSON lacks, must not become null on the way to the validator that refuses it.
             patched = to_json(names.close_json(document), inf_nan_mode="constants")
             if len(patched) > max_bytes:
                 raise PayloadTooLarge(max_bytes)
-            return await self._rewritten(current, await self._encoder.encode_patched(patched), author, modify, status)
+            encoded = await self._encoder.encode_patched(patched)
+            if not is_checked:  # the patch repaired a document that the validators had refused
+                self._spec.check_idempotent(encoded.data)
+            return await self._rewritten(current, encoded, author, modify, status)
 
         return apply
 

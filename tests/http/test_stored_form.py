@@ -373,6 +373,20 @@ async def test_delete_with_set_null_changes_documents_that_no_longer_validate(de
         assert (await http.delete(f"{author}/permanently")).status_code in (200, 204)
 
 
+class StrictAccount(Account):
+    """An account with a field that older accounts lack."""
+
+    language: str
+
+
+async def test_patch_that_repairs_a_document_runs_no_validator_twice(deploy: Any) -> None:
+    """The document did not validate before, so the result of the patch is checked."""
+    async with deploy(account=Account) as http:
+        url = await post(http, "/account", name="Ann", password="secret")
+    async with deploy(account=StrictAccount) as http:
+        assert await refused(http, url, {"language": "de"}) == ("validator_not_idempotent", ["password"])
+
+
 class Cover(BaseModel):
     """A model whose blob has an alias."""
 
