@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run stack test lint types format demo bench bench-servers bench-blobs bench-bulk bench-queries crash campaign \
-        clean
+.PHONY: help run stack test lint types format demo bench bench-servers bench-blobs bench-bulk bench-queries bench-startup \
+        crash campaign docs clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -16,6 +16,7 @@ stack: .venv/.stack  ## serve on PostgreSQL and SeaweedFS from wheels, without D
 	$(BIN)/python -m autocrud.testing.local_stack
 
 test: .venv/.test  ## run every test in two processes
+	@tools/install_chromium.sh || echo "The tests in tests/browser will fail." >&2
 	$(BIN)/python -m pytest -n 2
 
 lint: .venv/.test  ## check style and format
@@ -48,14 +49,20 @@ bench-bulk: .venv/.test  ## measure bulk creates per second on disk and on Postg
 bench-queries: .venv/.test  ## measure query latency at 10,000 and a million resources, and save the plans (an hour)
 	$(BIN)/python -m benchmarks.query_latency
 
+bench-startup: .venv/.test  ## measure the import of the package and the build of an application with seven models
+	$(BIN)/python -m benchmarks.startup_time
+
 crash: .venv/.test  ## kill writers at random points, a thousand times
 	AUTOCRUD_TEST_KILLS=1000 $(BIN)/python -m pytest tests/faults --timeout=7200
 
 campaign: .venv/.test  ## run the random tests of all backends for longer
 	AUTOCRUD_TEST_EXAMPLES=500 AUTOCRUD_TEST_SECONDS=120 $(BIN)/python -m pytest tests/storage/test_conformance.py tests/nodes tests/conformity --timeout=7200
 
+docs: .venv/.docs  ## build the documentation site into ./site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 clean:  ## remove the environment and caches, but no data
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build *.egg-info
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build site *.egg-info
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("autocrud needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
@@ -67,7 +74,7 @@ clean:  ## remove the environment and caches, but no data
 
 .venv/.test: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
-	@touch $@ .venv/.run .venv/.stack .venv/.demo
+	@touch $@ .venv/.run .venv/.stack .venv/.demo .venv/.docs
 
 .venv/.stack: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[stack]'
@@ -76,3 +83,7 @@ clean:  ## remove the environment and caches, but no data
 .venv/.demo: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[postgres,demo]'
 	@touch $@ .venv/.run
+
+.venv/.docs: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@

@@ -1,4 +1,4 @@
-"""Command `python -m autocrud`."""
+"""Command `python -m autocrud`: serve with the settings of the environment; `serve models.py` serves a file."""
 
 from autocrud.service.cli import main
 

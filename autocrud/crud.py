@@ -1,11 +1,10 @@
 """AutoCRUD: registers models and adds their routes to a FastAPI application."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 from fastapi import FastAPI
 from fastapi.params import Depends
@@ -13,9 +12,12 @@ from fastapi.params import Depends
 from autocrud.errors import AutoCRUDError, ConfigurationError
 from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.health import check_backends
+from autocrud.manager.maintenance import maintain
 from autocrud.manager.manager import KEY_SECONDS, ResourceManager
+from autocrud.pages.data_view import add_pages
 from autocrud.references.graph import Graph, ModelNode
 from autocrud.resource import Retention, RevisionStatus
+from autocrud.routes.apply_checks import check_application, check_prefix
 from autocrud.routes.mount import Mount
 from autocrud.routes.openapi.filter_parameters import check_filter_style
 from autocrud.routes.operation import ModelRoutes
@@ -30,8 +32,6 @@ T = TypeVar("T")
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 HOUSEKEEPING_SECONDS = 600.0
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -60,6 +60,7 @@ class AutoCRUD:
         redirect_seconds: lifetime of a blob's S3 URL for `redirect=true`, in seconds; 0 disables redirects.
         openapi_filters: form of the filters in OpenAPI. `compact` has a parameter per index field and one object of
             all operators per model, `full` a parameter per operator, `none` no filters. Requests are not affected.
+        data_view: answer browsers (`Accept: text/html`) with pages.
 
     Raises:
         ConfigurationError: `openapi_filters` has another value.
@@ -77,12 +78,14 @@ class AutoCRUD:
         upload_seconds: float = UPLOAD_SECONDS,
         redirect_seconds: int = 0,
         openapi_filters: Literal["compact", "full", "none"] = "compact",
+        data_view: bool = True,
     ) -> None:
         self._storage_factory = storage_factory
         self._max_body_bytes = max_body_bytes
         self._current_user = current_user
         self._redirect_seconds = redirect_seconds
         self._filter_style = check_filter_style(openapi_filters)
+        self._data_view = data_view
         self._limits: dict[str, Any] = {
             "key_seconds": idempotency_seconds,
             "max_blob_bytes": max_blob_bytes,
@@ -157,10 +160,16 @@ class AutoCRUD:
 
         A route of the application with the same path and method takes precedence, even if it is added later.
 
+        Args:
+            prefix: the start of the path of every model, such as `/v1`.
+
         Raises:
-            ConfigurationError: a model has no storage, a reference names an unknown model, or this is a second call.
+            ConfigurationError: a model has no storage, a reference names an unknown model, this is a second call, or an
+                argument is wrong.
         """
         self._refuse_after_apply("apply")
+        check_application(app)
+        check_prefix(prefix)
         managers = self._build_all_managers()
         self._applied = True
         mount = Mount(app, prefix)
@@ -175,9 +184,11 @@ class AutoCRUD:
                 redirect_seconds=self._redirect_seconds,
                 filter_style=self._filter_style,
             )
-            for operation in operations(routes, registration.families):
+            served = operations(routes, registration.families)
+            for operation in add_pages(routes, served) if self._data_view else served:
                 mount.add(routes, operation, registration.dependencies)
             mount.add_tag(spec)
+        mount.check_dependencies()
         mount.order_routes()
         app.add_exception_handler(AutoCRUDError, answer_problem)
         inner: Any = app.router.lifespan_context
@@ -189,6 +200,17 @@ class AutoCRUD:
                 yield state
 
         app.router.lifespan_context = lifespan  # type: ignore[assignment]  # FastAPI assigns merged lifespans, too
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Names of the registered models, in order of registration."""
+        return tuple(self._models)
+
+    @overload
+    def manager(self, model: type[T]) -> ResourceManager[T]: ...
+
+    @overload
+    def manager(self, model: str) -> ResourceManager[Any]: ...
 
     def manager(self, model: type[Any] | str) -> ResourceManager[Any]:
         """Return the manager of a model, which is given by its class or its name. Every call returns the same object.
@@ -219,7 +241,7 @@ class AutoCRUD:
             for manager in managers:
                 stack.push_async_callback(manager.node.storage.close)
                 await manager.node.storage.open()
-            maintenance = asyncio.create_task(self._run_maintenance())
+            maintenance = asyncio.create_task(maintain(managers, self._housekeeping_seconds))
             try:
                 yield
             finally:
@@ -234,13 +256,6 @@ class AutoCRUD:
             patience: time limit for the answer of a backend, in seconds.
         """
         return await check_backends(self._factories(), patience)
-
-    async def _run_maintenance(self) -> None:
-        while True:
-            for registration in list(self._models.values()):
-                if registration.manager is not None:
-                    await _maintain(registration.manager)
-            await asyncio.sleep(self._housekeeping_seconds)
 
     def _build_all_managers(self) -> list[ResourceManager[Any]]:
         """Return the managers of all models, in order of registration. No model may be added afterwards.
@@ -292,13 +307,6 @@ class AutoCRUD:
     def _refuse_after_apply(self, method: str) -> None:
         if self._applied:
             raise ConfigurationError(f"{method} was called after apply, when the routes exist already")
-
-
-async def _maintain(manager: ResourceManager[Any]) -> None:
-    try:
-        await manager.run_maintenance()
-    except Exception:  # boundary of a background task: the next round tries again
-        logger.exception("Maintenance of %s failed", manager.spec.name)
 
 
 def _fold_name(name: str) -> str:

@@ -83,9 +83,15 @@ def running_stack(data: Path, directory: Path, *options: str) -> Iterator[tuple[
 
 
 @contextmanager
-def answering(command: list[str], directory: Path, variables: dict[str, str]) -> Iterator[str]:
-    """Run a serving command with exactly this environment. Yield its base URL."""
-    port, log = free_port(), directory / "service.log"
+def answering(
+    command: list[str], directory: Path, variables: dict[str, str], *, port: int | None = None
+) -> Iterator[str]:
+    """Run a serving command with exactly this environment. Yield its base URL.
+
+    Args:
+        port: port of the command; a free one if None, which the environment names.
+    """
+    port, log = port or free_port(), directory / "service.log"
     with log.open("w") as output:
         process = subprocess.Popen(
             command, cwd=directory, env=variables | {"AUTOCRUD_PORT": str(port)}, stdout=output, stderr=output,

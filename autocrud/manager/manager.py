@@ -37,7 +37,7 @@ _PAGE_SIZE = 200  # resources per page of the prune
 class ResourceManager(ResourceReader[T]):
     """Reads and writes the resources of one model.
 
-    A value to store is an instance of the model, a value that the model validates to an instance, or JSON as bytes.
+    A value to store is an instance of the model, a mapping that the model validates to an instance, or JSON as bytes.
     If `if_match` is given, a write happens only if it contains the tag of the resource. Otherwise the write applies
     to the newest state.
 
@@ -89,7 +89,7 @@ class ResourceManager(ResourceReader[T]):
 
     async def create(
         self,
-        value: Any,
+        value: T | Mapping[str, Any] | bytes,
         *,
         resource_id: str | None = None,
         by: str | None = None,
@@ -126,7 +126,7 @@ class ResourceManager(ResourceReader[T]):
     async def replace(
         self,
         resource_id: str,
-        value: Any,
+        value: T | Mapping[str, Any] | bytes,
         *,
         if_match: Tags | None = None,
         by: str | None = None,
@@ -140,7 +140,9 @@ class ResourceManager(ResourceReader[T]):
             status: status of the revision. If the data is equal, the current revision changes to this status.
 
         Raises:
-            InvalidInput, NotFound, Deleted, PreconditionFailed, UniqueViolation.
+            InvalidInput, UniqueViolation: as `create`.
+            NotFound, Deleted: the resource does not exist, or is soft-deleted.
+            PreconditionFailed: `if_match` does not contain the tag of the resource.
             NotDraft: `modify` is set, and the current revision is stable.
         """
         change = self._mutations.replace(await self._encoder.encode(value), modify=modify, status=status)
@@ -177,7 +179,7 @@ class ResourceManager(ResourceReader[T]):
         """Make another revision the current one. No revision is created; the next update branches from it.
 
         Raises:
-            InvalidParameter, NotFound, Deleted, PreconditionFailed, UniqueViolation.
+            InvalidParameter, NotFound, Deleted, PreconditionFailed, UniqueViolation: as `replace`.
             RevisionNotFound: the revision does not exist, or it was pruned.
         """
         return await self._runner.run(resource_id, self._mutations.switch(revision_id), if_match=if_match, by=by)
@@ -186,7 +188,7 @@ class ResourceManager(ResourceReader[T]):
         """Delete a resource softly: its history stays, and `restore` undoes the delete.
 
         Raises:
-            InvalidParameter, NotFound, Deleted, PreconditionFailed.
+            InvalidParameter, NotFound, Deleted, PreconditionFailed: as `replace`.
             Referenced: a reference with `on_delete=restrict` keeps the resource, or a resource that would cascade.
             StorageUnavailable: an outage. Possibly the resource is deleted, and not all on-delete actions are done.
         """
@@ -196,7 +198,7 @@ class ResourceManager(ResourceReader[T]):
         """Undo a soft delete. Has no effect unless the resource is deleted.
 
         Raises:
-            InvalidParameter, NotFound, PreconditionFailed, UniqueViolation.
+            InvalidParameter, NotFound, PreconditionFailed, UniqueViolation: as `replace`.
         """
         return await self._runner.run(
             resource_id, self._mutations.restore, if_match=if_match, by=by, include_deleted=True
@@ -225,7 +227,7 @@ class ResourceManager(ResourceReader[T]):
         Blobs that no other resource refers to are erased, too.
 
         Raises:
-            InvalidParameter, NotFound, PreconditionFailed, Referenced.
+            InvalidParameter, NotFound, PreconditionFailed, Referenced: as `delete`.
             StorageUnavailable: an outage. Possibly the resource is purged, and its bytes are yet to be erased.
         """
         await self._runner.run(resource_id, self._mutations.purge, if_match=if_match, by=by, include_deleted=True)

@@ -14,7 +14,7 @@ from autocrud.query.resolver import Resolver
 from autocrud.references.expand import Expanded, ReferrerPage, expand_references, find_referrers
 from autocrud.references.graph import Graph, ModelNode, Reference
 from autocrud.resource import revision_number
-from autocrud.storage.ports.types import Head, RevisionSpan
+from autocrud.storage.ports.types import Commit, Head, RevisionSpan
 from autocrud.versioning.history import History
 from autocrud.versioning.stored_resource import Resource, ResourcePage, RevisionPage
 
@@ -92,16 +92,33 @@ class ResourceReader(Generic[T]):
         Args:
             first: begin with this revision instead of the newest.
             chain_only: return only the current revision, or `first`, and its ancestors.
-            since, until: return only revisions that were created within this time.
+            since: return only revisions that were created at or after this time.
+            until: return only revisions that were created at or before this time.
             data: return the stored JSON of each revision, too.
 
         Raises:
-            InvalidParameter, NotFound, RevisionNotFound, Deleted.
+            InvalidParameter, NotFound, RevisionNotFound, Deleted: as `get`.
         """
         span = RevisionSpan(None, check_aware("since", since), check_aware("until", until), check_limit(limit))
         head = await self._head(resource_id, include_deleted)
         number = None if first is None else revision_number(resource_id, first)
         return await self._history.page(head, first=number, chain_only=chain_only, span=span, cursor=cursor, data=data)
+
+    async def commits(
+        self, resource_id: str, *, before: int | None = None, limit: int = 100, include_deleted: bool = False
+    ) -> list[Commit]:
+        """Return the last commits of a resource, newest first.
+
+        Args:
+            before: return only commits with a version below this one.
+
+        Raises:
+            InvalidParameter: no resource can have this id, or the limit is out of range.
+            NotFound: the resource does not exist.
+            Deleted: the resource is soft-deleted, and `include_deleted` is not set.
+        """
+        await self._head(resource_id, include_deleted)
+        return await self._storage.commits(resource_id, before=before, limit=check_limit(limit))
 
     async def diff(
         self, resource_id: str, first: str, second: str, *, include_deleted: bool = False
@@ -109,7 +126,7 @@ class ResourceReader(Generic[T]):
         """Return the JSON Patch (RFC 6902) that turns the data of the first revision into the data of the second.
 
         Raises:
-            InvalidParameter, NotFound, RevisionNotFound, Deleted.
+            InvalidParameter, NotFound, RevisionNotFound, Deleted: as `get`.
         """
         await self._head(resource_id, include_deleted)
         numbers = revision_number(resource_id, first), revision_number(resource_id, second)
@@ -155,10 +172,16 @@ class ResourceReader(Generic[T]):
         text: str | None = None,
         include_deleted: bool = False,
         at: datetime | None = None,
+        at_most: int | None = None,
     ) -> int:
-        """Return the number of resources on all pages of `search`. Arguments and errors are those of `search`."""
-        query = self._queries.build(where, include_deleted, at, text=text)
-        return await self._storage.count(await self._queries.resolve_reference_filters(query))
+        """Return the number of resources on all pages of `search`. Other arguments and errors are those of `search`.
+
+        Args:
+            at_most: number at which the count stops, so that its time is bounded.
+        """
+        query = replace(self._queries.build(where, include_deleted, at, text=text), count_limit=at_most)
+        number = await self._storage.count(await self._queries.resolve_reference_filters(query))
+        return number if at_most is None else min(number, at_most)
 
     async def expanded(self, resources: Sequence[Resource[T]], fields: Sequence[str]) -> list[dict[str, Expanded]]:
         """Return the targets of the named references, for each of these resources of the model.
@@ -186,7 +209,7 @@ class ResourceReader(Generic[T]):
             include_deleted: include soft-deleted referrers, and accept a soft-deleted resource.
 
         Raises:
-            InvalidParameter, NotFound, Deleted.
+            InvalidParameter, NotFound, Deleted: as `get`.
         """
         await self._head(resource_id, include_deleted)
         selected = self.graph.incoming(self.spec.name) if references is None else references

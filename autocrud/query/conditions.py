@@ -128,6 +128,7 @@ class Query:
         limit: the maximum number of items on a page, at least 1. A count ignores `limit` and `after`.
         after: the position to continue after; None starts with the first resource.
         at: the point in time to read; None reads the current state.
+        count_limit: number at which a count may stop; None counts all resources.
     """
 
     where: Condition | None = None
@@ -136,6 +137,7 @@ class Query:
     limit: int = 20
     after: Position | None = None
     at: datetime | None = None
+    count_limit: int | None = None
 
     @property
     def order(self) -> tuple[Sort, ...]:

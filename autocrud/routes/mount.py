@@ -8,12 +8,13 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.params import Depends
 from fastapi.routing import iter_route_contexts
-from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from autocrud.errors import ConfigurationError
+from autocrud.routes.deferred_route import complete_each_kind
 from autocrud.routes.openapi.document import document_of
-from autocrud.routes.operation import Documented, ModelRoutes, Operation, OperationRoute
+from autocrud.routes.operation import ModelRoutes, Operation
+from autocrud.routes.operation_route import Documented, OperationRoute
 from autocrud.routes.response.descriptions import description_of
 from autocrud.schema.model_spec import ModelSpec
 
@@ -47,12 +48,7 @@ class Mount:
         name = f"{operation.family}_{routes.spec.name.replace('-', '_')}"
         self._app.router.add_api_route(
             path,
-            Documented(
-                operation.handler,
-                operation.parameters,
-                self._add_method(path, operation.method),
-                routes.current_user,
-            ),
+            Documented(routes, operation, self._add_method(path, operation.method)),
             methods=[operation.method],
             name=name,
             operation_id=name,
@@ -60,10 +56,7 @@ class Mount:
             description=description_of(operation.handler.__doc__),
             tags=[routes.spec.label],
             status_code=operation.status,
-            response_model=operation.model,
-            response_class=Response if operation.model is None else JSONResponse,
-            responses=operation.responses(),
-            openapi_extra=None if operation.request_body is None else {"requestBody": operation.request_body},
+            response_description="Success.",
             dependencies=dependencies,
             route_class_override=OperationRoute,
         )
@@ -78,6 +71,14 @@ class Mount:
         text = description_of(spec.model.__doc__).partition("\n\n")[0]
         tags = self._app.openapi_tags or []
         self._app.openapi_tags = [*tags, {"name": spec.label, "description": text}]
+
+    def check_dependencies(self) -> None:
+        """Let FastAPI check the dependencies of the routes.
+
+        Raises:
+            FastAPIError: FastAPI cannot analyze a dependency.
+        """
+        complete_each_kind([route for route in self._registry_routes() if route.has_dependencies])
 
     def order_routes(self) -> None:
         """Order the routes so that the application's own routes win over those of this registry.

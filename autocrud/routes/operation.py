@@ -1,25 +1,19 @@
 """Operation of a model: its OpenAPI description and the handler that serves it."""
 
 import inspect
-import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any
 
-from fastapi import Body, Depends, Request
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from fastapi import Body, Request
 from starlette.responses import Response
-from starlette.routing import Match
-from starlette.types import Message, Receive, Scope, Send
 
 from autocrud.manager.manager import ResourceManager
 from autocrud.resource import ResourceMeta, RevisionInfo
 from autocrud.routes.openapi.document import Completion
 from autocrud.routes.openapi.filter_parameters import FilterParameters, FilterStyle
-from autocrud.routes.request.current_user import UserDependency, anonymous, note_user
+from autocrud.routes.request.current_user import UserDependency, anonymous
 from autocrud.routes.request.filters import Filters
 from autocrud.routes.request.query_parameters import Parameter, QueryReader
 from autocrud.routes.response.envelope import AnswerModels, envelope_models
@@ -31,122 +25,16 @@ from autocrud.schema.nouns import add_article, pluralize, to_noun
 ACCEPT_PATCH = "application/json-patch+json, application/merge-patch+json"
 HEAD_ONLY = "autocrud.head"  # marks a HEAD in the ASGI scope, whose handler may leave out the body
 
-_CLIENT_CLOSED = 499
-logger = logging.getLogger(__name__)
-
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Fetch = Callable[[Request], Coroutine[Any, Any, Any]]
 
 
-class Documented:
-    """Endpoint with the signature for OpenAPI, in front of a handler that takes the bare request.
-
-    FastAPI would read every parameter through the signature, and the body into Python objects. The handler reads only
-    the parameters that are given, and passes the body on as bytes.
-
-    Args:
-        allow: methods of the path, including this endpoint's.
-        current_user: dependency that returns the current user.
-    """
-
-    def __init__(
-        self, handler: Handler, parameters: Sequence[inspect.Parameter], allow: set[str], current_user: UserDependency
-    ) -> None:
-        self.handler = handler
-        self.allow = allow
-        self.current_user = current_user
-        self.__signature__ = inspect.Signature(parameters)
-        self.__doc__ = handler.__doc__
-
-    async def __call__(self, **_: Any) -> Response:
-        raise TypeError("the route serves a documented endpoint through its handler")
-
-
-class OperationRoute(APIRoute):
-    """Route of a `Documented` endpoint. FastAPI solves its dependencies as usual."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match as usual, but skip paths of other models early, because routes are tried one after the other.
-
-        HEAD goes to the route of GET, and OPTIONS to the first route of the path.
-        """
-        # A substring test costs less than the regular expression with which Starlette matches.
-        if self.path_format.partition("{")[0] not in scope["path"]:
-            return Match.NONE, {}
-        match, child = super().matches(scope)
-        if match is Match.PARTIAL and (scope["method"] == "OPTIONS" or self._is_head(scope)):
-            match = Match.FULL
-        return match, child
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve as usual. Answer OPTIONS and 405 with the allowed methods of the whole path (RFC 9110, 15.5.6)."""
-        if scope["method"] == "OPTIONS":
-            headers = {"Allow": self._allowed()}
-            if "PATCH" in self._documented.allow:
-                headers["Accept-Patch"] = ACCEPT_PATCH
-            await Response(status_code=204, headers=headers)(scope, receive, send)
-            return
-        if self._is_head(scope):
-            scope, send = {**scope, "method": "GET", HEAD_ONLY: True}, _without_body(send)
-        elif scope["method"] not in (self.methods or ()):
-            raise HTTPException(405, headers={"Allow": self._allowed()})
-        try:
-            await super().handle(scope, receive, send)
-        except ClientDisconnect:
-            # Nobody receives the answer; its status is for the access log, and is the one that nginx logs.
-            logger.info("%s %s: the client disconnected before the end of the body", scope["method"], scope["path"])
-            await Response(status_code=_CLIENT_CLOSED)(scope, receive, send)
-
-    def get_route_handler(self) -> Handler:
-        endpoint = self._documented
-
-        async def serve_with_user(request: Request, user: Any) -> Response:
-            note_user(request, user)
-            return await endpoint.handler(request)
-
-        # FastAPI reads the dependency from the signature.
-        serve_with_user.__annotations__["user"] = Annotated[Any, Depends(endpoint.current_user)]
-        gate = APIRoute(
-            self.path,
-            serve_with_user,
-            methods=self.methods,
-            response_model=None,
-            dependencies=self.dependencies,
-            dependency_overrides_provider=self.dependency_overrides_provider,
-        ).get_route_handler()
-        if self.dependencies or endpoint.current_user is not anonymous:
-            return gate
-        # Without dependencies FastAPI has nothing to solve, unless the application overrides `anonymous` later.
-        overrides = self.dependency_overrides_provider
-
-        async def serve(request: Request) -> Response:
-            if overrides is not None and anonymous in overrides.dependency_overrides:
-                return await gate(request)
-            return await endpoint.handler(request)
-
-        return serve
-
-    @property
-    def _documented(self) -> Documented:
-        endpoint: Documented = self.endpoint  # type: ignore[assignment]  # only `Mount` creates this route
-        return endpoint
-
-    def _is_head(self, scope: Scope) -> bool:
-        return bool(scope["method"] == "HEAD" and "GET" in (self.methods or ()))
-
-    def _allowed(self) -> str:
-        allow = self._documented.allow
-        return ", ".join(sorted(allow | {"OPTIONS"} | ({"HEAD"} if "GET" in allow else set())))
-
-
-def _without_body(send: Send) -> Send:
-    """Return a `send` that drops the body and keeps its headers (RFC 9110, 9.3.2)."""
-
-    async def send_head(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            message = {**message, "body": b""}
-        await send(message)
-
-    return send_head
+@cache
+def _metadata_examples() -> dict[str, Any]:
+    """Return the parts of an envelope's example that all models share."""
+    meta = example_of(ResourceMeta.model_json_schema(mode="serialization"))
+    revision = example_of(RevisionInfo.model_json_schema(mode="serialization"))
+    return {"meta": meta | {"is_deleted": False}, "revision_info": revision}
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -154,7 +42,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     titles: dict[int, list[str]] = {}
     for kind, (status, title) in STATUSES.items():
         titles.setdefault(status, []).append(f"{title} (`{kind.code}`)")
-    content: dict[str, Any] = {MEDIA_TYPE: {}}  # the schema is a component, which the completed document adds
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     responses: dict[int | str, dict[str, Any]] = {
         status: {"description": "; ".join(titles[status]) + ".", "content": content} for status in statuses
     }
@@ -179,6 +67,8 @@ class Operation:
         content: further media types of the success response, in the form of OpenAPI.
         other_statuses: statuses other than `status` that are no problems: 201, 204, 206, 304 or 307.
         refusals: statuses of the problems that are specific to the operation.
+        fetch: reads the result that the handler answers with, for other representations of the answer.
+        varies: True if `Accept` selects the media type of the answer.
     """
 
     family: str
@@ -197,6 +87,8 @@ class Operation:
     content: dict[str, Any] | None = None
     other_statuses: Sequence[int] = ()
     refusals: Sequence[int] = ()
+    fetch: Fetch | None = None
+    varies: bool = False
 
     def responses(self) -> dict[int | str, dict[str, Any]]:
         """Return the responses in the form of OpenAPI, by status."""
@@ -306,9 +198,7 @@ class ModelRoutes:
     def envelope_example(self) -> Any:
         """Example of an envelope."""
         stored = example_of(self.shown_schema)
-        meta = example_of(ResourceMeta.model_json_schema(mode="serialization"))
-        revision = example_of(RevisionInfo.model_json_schema(mode="serialization"))
-        return {"data": stored, "meta": meta | {"is_deleted": False}, "revision_info": revision}
+        return {"data": stored, **_metadata_examples()}
 
     def body(self, media_type: str = "application/json") -> inspect.Parameter:
         """Return the model as a request body, for OpenAPI."""

@@ -5,7 +5,7 @@ import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -96,13 +96,28 @@ class Binary(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={_MARK: True})
 
-    file_id: str | None = Field(None, pattern=FILE_ID_PATTERN, description="The SHA-256 of the bytes, in hex.")
-    size: int | None = Field(None, ge=0, description="Size in bytes. The service fills it in.")
-    content_type: str = Field(OCTETS, pattern=CONTENT_TYPE_PATTERN, examples=["image/png"])
-    filename: str | None = Field(None, pattern=FILENAME_PATTERN, examples=["vienna.png"])
+    # `default` is a keyword here because pyright does not take a position for a default.
+    file_id: str | None = Field(default=None, pattern=FILE_ID_PATTERN, description="The SHA-256 of the bytes, in hex.")
+    size: int | None = Field(default=None, ge=0, description="Size in bytes. The service fills it in.")
+    content_type: str = Field(default=OCTETS, pattern=CONTENT_TYPE_PATTERN, examples=["image/png"])
+    filename: str | None = Field(default=None, pattern=FILENAME_PATTERN, examples=["vienna.png"])
     data: _Inline | None = Field(default=None, exclude=True, description="The bytes in base64, instead of `file_id`.")
 
     _limits: list[BinaryLimits] = PrivateAttr(default_factory=list)
+
+    if TYPE_CHECKING:
+        # A type checker would derive the arguments from the fields, and refuse the limits.
+        def __init__(
+            self,
+            *,
+            file_id: str | None = None,
+            size: int | None = None,
+            content_type: str = OCTETS,
+            filename: str | None = None,
+            data: bytes | str | None = None,
+            max_size: int | None = None,
+            content_types: Sequence[str] | None = None,
+        ) -> None: ...
 
     def __new__(cls, *_: Any, **values: Any) -> Any:
         """Return a value, or the limits if the call names `max_size` or `content_types`."""

@@ -13,10 +13,10 @@ from pydantic.fields import FieldInfo
 
 from autocrud.errors import ConfigurationError
 from autocrud.schema.column_types import ColumnKind
+from autocrud.schema.forms.stored_form import stored_adapter
 from autocrud.schema.index_field import IndexField, column_kind
 from autocrud.schema.markers import Index, Ref, Unique
 from autocrud.schema.search_document import DocumentField, is_searched
-from autocrud.schema.stored_form import stored_adapter
 from autocrud.schema.type_inspection import TypeParts, fields_of, inspect_types, json_names, markers_in
 
 _INDEXABLE = (

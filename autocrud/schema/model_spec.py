@@ -15,17 +15,18 @@ from autocrud.errors import (
     FieldError,
     InvalidData,
     InvalidParameter,
-    MalformedBody,
     ValidatorNotIdempotent,
 )
 from autocrud.resource import Retention, RevisionStatus
 from autocrud.schema.binary import has_binaries, largest_limit
 from autocrud.schema.column_types import IndexValue
+from autocrud.schema.computed_fields import refuse_marked_computed_fields
+from autocrud.schema.forms.model_checks import check_model, class_name
+from autocrud.schema.forms.name_map import NameMap
+from autocrud.schema.forms.stored_form import NotReadable, StoredForm
+from autocrud.schema.forms.validation_errors import invalid_data, raise_if_malformed
 from autocrud.schema.index_discovery import index_fields
 from autocrud.schema.index_field import IndexField
-from autocrud.schema.model_checks import check_model
-from autocrud.schema.name_map import NameMap
-from autocrud.schema.stored_form import NotReadable, Parsed, StoredForm
 from autocrud.schema.type_inspection import fields_of
 from autocrud.schema.unique_constraints import constraint_field_names, unique_constraints
 
@@ -74,7 +75,7 @@ class ModelSpec(Generic[T]):
         self.temporal = temporal
         self.default_status = default_status
         self.retention = retention
-        self.type_name: str = model.__name__
+        self.type_name = class_name(model)
         self.name = kebab_case(self.type_name).strip("_").replace("_-", "-") if name is None else name
         # The label appears in OpenAPI. An explicit name tells two models with the same class name apart.
         words = self.type_name if name is None else "".join(re.split("[-_]", name.title()))
@@ -93,6 +94,7 @@ class ModelSpec(Generic[T]):
         self.names = NameMap(core_schema)
         check_model(self.type_name, core_schema, self.names.records)
         self.stored_form: StoredForm[T] = StoredForm(self.adapter)
+        refuse_marked_computed_fields(model)
         unique_names = constraint_field_names(self.type_name, unique_together)
         self.index_fields = index_fields(model, [*indexed_fields, *unique_names])
         self.unique_constraints = unique_constraints(self.type_name, self.index_fields, unique_together)
@@ -111,9 +113,8 @@ class ModelSpec(Generic[T]):
         try:
             return self.adapter.validate_json(renamed, by_alias=True, by_name=True)
         except ValidationError as error:
-            if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
-                raise MalformedBody(f"The body is not JSON: {_reason(error)}.") from error
-            raise self._invalid(error, is_renamed=renamed is not body) from error
+            raise_if_malformed(error)
+            raise invalid_data(self.name, error, self.names if renamed is not body else None) from error
 
     def parse_stored(self, data: bytes) -> T:
         """Validate JSON in the names of the stored form, with the model's own validators.
@@ -124,7 +125,7 @@ class ModelSpec(Generic[T]):
         try:
             return self.adapter.validate_json(data, by_alias=False, by_name=True)
         except ValidationError as error:
-            raise self._invalid(error, is_renamed=True) from error
+            raise invalid_data(self.name, error, self.names) from error
 
     def validate(self, value: Any) -> T:
         """Validate an instance of the model, or a Python value that converts to an instance.
@@ -137,7 +138,7 @@ class ModelSpec(Generic[T]):
                 value = self.names.to_stored(value)
             return self.adapter.validate_python(value, by_alias=True, by_name=True)
         except ValidationError as error:
-            raise self._invalid(error) from error
+            raise invalid_data(self.name, error) from error
 
     def check(self, value: T, data: bytes) -> bytes:
         """Return the stored form of a value after a check that it reads back as an equal value.
@@ -179,10 +180,6 @@ class ModelSpec(Generic[T]):
             ValidationError: the model has changed since the write, and no longer accepts the JSON.
         """
         return self.stored_form.read(data)
-
-    def stored_value(self, data: bytes) -> Parsed[T] | None:
-        """Return the value of JSON that is a stored form of the model; None for other JSON."""
-        return self.stored_form.recognize(data)
 
     def show(self, data: bytes) -> bytes:
         """Return the shown form, which is the JSON for clients, for stored JSON.
@@ -283,27 +280,6 @@ class ModelSpec(Generic[T]):
             return body  # the validator reports the fault
         renamed = self.names.to_stored(document)
         return body if renamed == document else to_json(renamed, inf_nan_mode="constants")
-
-    def _invalid(self, error: ValidationError, *, is_renamed: bool = False) -> InvalidData:
-        """Return the error of the project for Pydantic's error.
-
-        Args:
-            is_renamed: True if the names are not those of the client.
-        """
-        return InvalidData(
-            f"The {self.name} is not valid.",
-            [
-                FieldError(self._location(item["loc"], is_renamed), item["msg"])
-                for item in error.errors(include_url=False, include_context=False, include_input=False)
-            ],
-        )
-
-    def _location(self, place: Sequence[int | str], is_renamed: bool) -> str:
-        return self.field_name(place) if is_renamed else ".".join(map(str, place)) or "(body)"
-
-
-def _reason(error: ValidationError) -> str:
-    return error.errors(include_url=False)[0]["msg"].removeprefix("Invalid JSON: ")
 
 
 def _non_finite_paths(value: Any, path: str) -> Iterator[str]:

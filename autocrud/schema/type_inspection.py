@@ -68,7 +68,7 @@ class TypeParts:
             self.items.append(arguments[0] if arguments else Any)
         elif isinstance(annotation, type) and issubclass(annotation, RootModel):
             self.add(fields_of(annotation)["root"].annotation)
-        elif _is_record(origin or annotation):
+        elif is_record(origin or annotation):
             self.records += [] if annotation in self.records else [annotation]
         elif annotation is not type(None):
             self.scalars += [] if annotation in self.scalars else [annotation]
@@ -99,7 +99,8 @@ def json_names(record: Any) -> set[str]:
     return set(schema.get("properties", {}))
 
 
-def _is_record(annotation: Any) -> bool:
+def is_record(annotation: Any) -> bool:
+    """Return True if a type is a record."""
     if not isinstance(annotation, type):
         return is_typeddict(annotation)
     return issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation) or is_typeddict(annotation)

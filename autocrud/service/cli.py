@@ -1,46 +1,101 @@
-"""Command `python -m app`: serve with the settings of the environment."""
+"""Command `autocrud`: serve the models of a file or module."""
 
 import asyncio
+import logging
+import os
+import socket
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import uvicorn
 
-from autocrud.errors import AutoCRUDError, ConfigurationError
+from autocrud.errors import AutoCRUDError
+from autocrud.service.announcement import startup_lines
 from autocrud.service.logging_setup import logging_config
 from autocrud.service.main import create_app
-from autocrud.service.settings import SETTING_OF, Settings, load_settings
+from autocrud.service.model_loader import is_path
+from autocrud.service.options import Options, parse_options
+from autocrud.service.settings import PREFIX, Settings, SettingsError, describe_error, load_settings
+
+logger = logging.getLogger(__name__)
 
 
-def main() -> None:
-    """Check that the service can start, then serve until a signal stops it. Exit with status 2 if it cannot start."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Check that the service can start, then serve until a signal stops it. Exit with status 2 if it cannot start.
+
+    Args:
+        arguments: arguments of the command line; those of the process by default.
+    """
+    options = parse_options(sys.argv[1:] if arguments is None else arguments)
+    # Workers and reloaded processes inherit the environment.
+    os.environ.update(options.variables)
+    folder = str(Path.cwd())
+    if folder not in sys.path:  # a console script does not search the working directory
+        sys.path.insert(0, folder)
     try:
         settings = load_settings()
-        asyncio.run(_preflight(settings))
+        _check_reload(options, settings)
+        lines = asyncio.run(_preflight(settings))
+        _check_port(settings)
     except AutoCRUDError as error:
-        sys.exit(_report_failure(error))
+        sys.exit(_report_failure(error, options))
+    for line in lines:
+        logger.info(line)
     uvicorn.run(
         "autocrud.service.main:create_app",
         factory=True,
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
+        reload=options.reload,
+        reload_dirs=[_folder_of(settings.models)] if options.reload else None,
         access_log=False,
         log_config=logging_config(settings),
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
 
 
-async def _preflight(settings: Settings) -> None:
-    """Open and close all storages once, because uvicorn would restart a worker that cannot start for ever."""
+async def _preflight(settings: Settings) -> Sequence[str]:
+    """Open and close all storages once, because uvicorn would restart a worker that cannot start for ever.
+
+    Returns:
+        The lines to log at the start.
+    """
     app = create_app(settings)
     async with app.state.crud.running():
-        pass
+        lines = startup_lines(settings, app.state.crud.model_names)
+    without_routes = "; ".join(app.state.models_without_routes)
+    hint = f"No routes: {without_routes}. A function register(crud) in the models' file can add them."
+    return (hint, *lines) if without_routes else lines
 
 
-def _report_failure(error: AutoCRUDError) -> int:
-    """Print the error with the setting at fault, and return the exit status."""
-    setting = SETTING_OF.get(error.argument or "") if isinstance(error, ConfigurationError) else None
-    print(f"{setting}: {error}" if setting else error, file=sys.stderr)
+def _check_reload(options: Options, settings: Settings) -> None:
+    if options.reload and settings.workers > 1:
+        raise SettingsError(f"{PREFIX}WORKERS: must be 1 with --reload.")
+
+
+def _check_port(settings: Settings) -> None:
+    """Refuse an address that uvicorn could not listen on."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as uvicorn does
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            address = f"{settings.host}, port {settings.port}"
+            raise SettingsError(f"{PREFIX}PORT: cannot listen on {address}: {error.strerror}.") from error
+
+
+def _folder_of(models: str) -> str:
+    return str(Path(models).expanduser().parent) if is_path(models) else str(Path.cwd())
+
+
+def _report_failure(error: AutoCRUDError, options: Options) -> int:
+    """Print the error with the option or setting at fault, and return the exit status."""
+    message = describe_error(error)
+    variable, separator, reason = message.partition(": ")
+    print(f"{options.names.get(variable, variable)}{separator}{reason}", file=sys.stderr)
     return 2
 
 

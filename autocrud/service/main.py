@@ -5,17 +5,19 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from autocrud import AutoCRUD
 from autocrud.errors import ConfigurationError
+from autocrud.pages import add_docs, add_home
 from autocrud.routes.response.problems import problem_response
 from autocrud.service.access_log import AccessLog
 from autocrud.service.current_user import user_from
 from autocrud.service.health import health_router
 from autocrud.service.logging_setup import configure_logging
 from autocrud.service.model_loader import register_models
-from autocrud.service.settings import Settings, load_settings
+from autocrud.service.settings import Settings, describe_error, load_settings
 
 VERSION = "0.1.0"
 DESCRIPTION = "REST over versioned resources: updates append revisions, deletes are soft, nothing is overwritten."
@@ -36,9 +38,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     try:
         return _create(load_settings())
     except ConfigurationError as error:
-        raise SystemExit(str(error)) from error
+        raise SystemExit(describe_error(error)) from error
 
 
+_LINKS = (
+    ("Swagger UI", "/docs"),
+    ("ReDoc", "/redoc"),
+    ("OpenAPI document", "/openapi.json"),
+    ("Health", "/healthz"),
+    ("Readiness", "/readyz"),
+)
 _YOUNG = 250_000  # objects that have been made, and not freed, before a collection looks at them
 
 
@@ -53,22 +62,47 @@ def _create(settings: Settings) -> FastAPI:
         upload_seconds=settings.upload_seconds,
         redirect_seconds=settings.blob_redirect_seconds,
         openapi_filters=settings.openapi_filters.value,
+        data_view=settings.data_view,
     )
     if settings.user_header is not None:
         crud.configure(current_user=user_from(settings.user_header))
-    register_models(crud, settings.models)
-    app = FastAPI(title="autocrud", version=VERSION, description=DESCRIPTION)
+    models_without_routes = register_models(crud, settings.models)
+    app = FastAPI(
+        title=settings.title,
+        version=VERSION,
+        description=DESCRIPTION,
+        root_path=settings.root_path,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.crud = crud
-    crud.apply(app)
+    app.state.models_without_routes = models_without_routes
+    crud.apply(app, prefix=settings.prefix)
     app.include_router(health_router(crud))
+    add_docs(app)
+    add_home(app, links=_LINKS, counts=True)  # `AUTOCRUD_USER_HEADER` refuses nobody
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_middleware(AccessLog, enabled=settings.access_log)
+    if settings.allowed_origins:
+        _allow_origins(app, settings.allowed_origins)
     # Modules, schemas and routes are never freed. A collection that walks them stalls every request by 50 ms.
     gc.collect()
     gc.freeze()
     # Reference counting frees what a request makes. Searching for cycles every 700 objects finds none.
     gc.set_threshold(_YOUNG, 10, 10)
     return app
+
+
+def _allow_origins(app: FastAPI, origins: list[str]) -> None:
+    """Let web pages of these origins send requests and read the headers of the answers (CORS)."""
+    # The outermost middleware, so that a page can read every error.
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["ETag", "Location", "Link", "X-Request-ID"],
+    )
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:

@@ -1,41 +1,99 @@
-"""Model loader: registers the models of the module that `AUTOCRUD_MODELS` names."""
+"""Model loader: registers the models of the module or file that `AUTOCRUD_MODELS` names."""
 
 import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
 from types import ModuleType
 
-from pydantic import BaseModel
-
 from autocrud import AutoCRUD
+from autocrud.service.model_selection import select_models
 from autocrud.service.settings import PREFIX, SettingsError
 
 
-def register_models(crud: AutoCRUD, module_name: str) -> None:
-    """Register a module's models by its `register(crud)`, or every public Pydantic model that it defines.
+def register_models(crud: AutoCRUD, source: str) -> list[str]:
+    """Register the models of a module or file: by its `register(crud)`, or its public Pydantic models.
+
+    Without `register(crud)`, base classes of other models and parts of other models get no routes.
+
+    Returns:
+        The models without routes, each with the reason.
 
     Raises:
-        SettingsError: the module cannot be imported, or has no models.
+        SettingsError: the module or file does not exist, cannot be imported, or has no models.
     """
-    try:
-        module = importlib.import_module(module_name)
-    except (ImportError, ValueError, TypeError) as error:
-        raise SettingsError(f"{PREFIX}MODELS: cannot import {module_name!r}: {error}.") from error
+    module = load_module(source)
     register = getattr(module, "register", None)
     if callable(register):
         register(crud)
-        return
-    models = _models_of(module)
+        return []
+    models, reasons = select_models(module)
     if not models:
-        raise SettingsError(f"{PREFIX}MODELS: {module_name!r} has neither register(crud) nor a Pydantic model.")
+        raise SettingsError(f"{PREFIX}MODELS: {source!r} has neither register(crud) nor a Pydantic model.")
     for model in models:
         crud.add_model(model)
+    return [f"{model.__name__} {reason}" for model, reason in reasons.items()]
 
 
-def _models_of(module: ModuleType) -> list[type[BaseModel]]:
-    names = getattr(module, "__all__", None)
-    return [
-        value
-        for name, value in vars(module).items()
-        if isinstance(value, type)
-        and issubclass(value, BaseModel)
-        and (name in names if names is not None else value.__module__ == module.__name__ and name[0] != "_")
-    ]
+def load_module(source: str) -> ModuleType:
+    """Import a module by its name, or a file by its path.
+
+    Raises:
+        SettingsError: the module or file does not exist, or cannot be imported.
+    """
+    try:
+        return _load_file(Path(source).expanduser()) if is_path(source) else importlib.import_module(source)
+    except SyntaxError as error:
+        place = f"{Path(error.filename or source).name}, line {error.lineno}"
+        raise SettingsError(f"{PREFIX}MODELS: {place}: {error.msg}.") from error
+    except ImportError as error:
+        is_missing = error.name is not None and f"{source}.".startswith(f"{error.name}.")
+        hint = "; set it to a module or a file with models" if is_missing else ""
+        raise SettingsError(f"{PREFIX}MODELS: cannot import {source!r}: {error}{hint}.") from error
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"{PREFIX}MODELS: cannot import {source!r}: {error}.") from error
+
+
+def is_path(source: str) -> bool:
+    """Return True if the text is the path of a file, and False if it is the name of a module."""
+    return source.endswith(".py") or "/" in source or os.sep in source
+
+
+def _load_file(path: Path) -> ModuleType:
+    """Import a file as Python would import it from its folder, or from the folder of its package."""
+    if not path.is_file():
+        raise SettingsError(f"{PREFIX}MODELS: no such file: {path}.")
+    path = path.resolve()
+    folder, package = path.parent, list[str]()
+    while (folder / "__init__.py").is_file():
+        package.insert(0, folder.name)
+        folder = folder.parent
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    name = ".".join([*package, path.stem])
+    if package:
+        return importlib.import_module(name)
+    if name in sys.modules and not _is_loaded_from(sys.modules[name], path):
+        name = f"autocrud_models_{path.stem}"  # the file has the name of another module, such as `types`
+    if name in sys.modules and _is_loaded_from(sys.modules[name], path):
+        return sys.modules[name]
+    return _execute(name, path)
+
+
+def _is_loaded_from(module: ModuleType, path: Path) -> bool:
+    return module.__dict__.get("__file__") is not None and Path(str(module.__file__)).resolve() == path
+
+
+def _execute(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise SettingsError(f"{PREFIX}MODELS: {path.name} is not a Python file; its name must end with .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:  # raised again: a module that failed must not be found by the next import
+        del sys.modules[name]
+        raise
+    return module

@@ -1,14 +1,15 @@
 """Settings of the service: environment variables, then a `.env` file."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from autocrud.crud import HOUSEKEEPING_SECONDS, MAX_BODY_BYTES
-from autocrud.errors import ConfigurationError
+from autocrud.errors import AutoCRUDError, ConfigurationError
 from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.manager import KEY_SECONDS
 from autocrud.routes.openapi.filter_parameters import FilterStyle
@@ -20,8 +21,9 @@ from autocrud.storage.ports.storage import IStorageFactory
 
 PREFIX = "AUTOCRUD_"
 
-# Environment variable of each factory argument that only a connection can prove wrong.
+# Environment variable of each argument that the library checks.
 SETTING_OF = {
+    "prefix": f"{PREFIX}PREFIX",
     "directory": f"{PREFIX}DATA_DIR",
     "cache_dir": f"{PREFIX}CACHE_DIR",
     "bucket": f"{PREFIX}S3_BUCKET",
@@ -36,6 +38,16 @@ SETTING_OF = {
 
 class SettingsError(ConfigurationError):
     """A setting is wrong. The message is one sentence that begins with the variable's name."""
+
+
+def describe_error(error: AutoCRUDError) -> str:
+    """Return the message of an error at the start, with the name of the setting at fault."""
+    setting = SETTING_OF.get(error.argument or "") if isinstance(error, ConfigurationError) else None
+    return f"{setting}: {error}" if setting else str(error)
+
+
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s,/?#]+")
+_ROOT_PATH = re.compile(r"(/[^\s/{}?#]+)*")
 
 
 class StorageKind(StrEnum):
@@ -88,6 +100,10 @@ class Settings(BaseSettings):
     postgres_statement_cache: Annotated[int, Field(ge=0, le=10000)] = 100
     inline_bytes: Annotated[int, Field(ge=0, le=1024 * 1024)] = INLINE_LIMIT
     models: str = "app.models"
+    title: Annotated[str, Field(min_length=1)] = "autocrud"
+    prefix: str = ""
+    root_path: str = ""
+    cors_origins: str = ""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     workers: Annotated[int, Field(ge=1, le=256)] = 1
@@ -99,10 +115,39 @@ class Settings(BaseSettings):
     upload_seconds: Annotated[float, Field(ge=1)] = UPLOAD_SECONDS
     blob_redirect_seconds: Annotated[int, Field(ge=0, le=604800)] = 0
     openapi_filters: FilterStyle = FilterStyle.compact
+    data_view: bool = True
     shutdown_seconds: Annotated[int, Field(ge=1)] = 30
     log_format: LogFormat = LogFormat.text
     log_level: LogLevel = LogLevel.info
     access_log: bool = True
+
+    @field_validator("data_dir", "cache_dir")
+    @classmethod
+    def _expand_home(cls, path: Path) -> Path:
+        try:
+            return path.expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"{error}") from error
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, path: str) -> str:
+        if not _ROOT_PATH.fullmatch(path):
+            raise ValueError("must be a path such as /api, without a slash at the end")
+        return path
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_cors_origins(cls, text: str) -> str:
+        for origin in _split_origins(text):
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin such as https://example.com; separate origins by commas")
+        return text
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """Origins of web pages that may send requests."""
+        return _split_origins(self.cors_origins)
 
     @model_validator(mode="after")
     def _check_memory_workers(self) -> "Settings":
@@ -161,6 +206,10 @@ class Settings(BaseSettings):
         )
 
 
+def _split_origins(text: str) -> list[str]:
+    return [origin.strip() for origin in text.split(",") if origin.strip()]
+
+
 def _reveal(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
@@ -176,4 +225,5 @@ def load_settings() -> Settings:
     except ValidationError as error:
         problem = error.errors()[0]
         name = PREFIX + str(problem["loc"][0]).upper() if problem["loc"] else PREFIX
-        raise SettingsError(f"{name}: {problem['msg']}, not {problem['input']!r}.") from error
+        reason = problem["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{name}: {reason}, not {problem['input']!r}.") from error

@@ -11,7 +11,11 @@ from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
 
 
 class MemoryStorageFactory(IStorageFactory):
-    """Keeps each model in dicts of this process."""
+    """Keeps each model in dicts of this process.
+
+    Each process has a storage of its own. Serve an application with this factory by one process: several workers would
+    answer from different data.
+    """
 
     def build(self, spec: ModelSpec[Any]) -> IStorage:
         objects = MemoryObjectStore()

@@ -14,7 +14,9 @@ try:
     from autocrud.storage.metadata.postgres.store import PostgresMetaStore
     from autocrud.storage.objects.s3.store import S3ObjectStore
 except ModuleNotFoundError as missing:
-    raise ConfigurationError(f"{missing.name} is missing: pip install 'autocrud[postgres]'") from missing
+    raise ConfigurationError(
+        f"The package {missing.name} is missing. Install it: pip install 'autocrud[postgres]'"
+    ) from missing
 from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 
 SCHEMA = "autocrud"

@@ -23,7 +23,9 @@ try:
     from autocrud.storage.metadata.sqlite.snapshots import Snapshots
     from autocrud.storage.objects.s3.store import S3ObjectStore
 except ModuleNotFoundError as missing:
-    raise ConfigurationError(f"{missing.name} is missing: pip install 'autocrud[s3]'") from missing
+    raise ConfigurationError(
+        f"The package {missing.name} is missing. Install it: pip install 'autocrud[s3]'"
+    ) from missing
 from autocrud.storage.commit_log.object_store_probe import probe
 from autocrud.storage.metadata.sqlite.store import SqliteMetaStore
 

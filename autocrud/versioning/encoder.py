@@ -5,8 +5,8 @@ from typing import Any, Generic, TypeVar
 
 from autocrud.errors import FieldError, InvalidData
 from autocrud.schema.binary import Binary, binaries
+from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.schema.stored_form import Parsed
 from autocrud.storage.ports.blobs import BlobStore
 from autocrud.versioning.write_builder import Encoded
 
@@ -52,7 +52,7 @@ class Encoder(Generic[T]):
         Raises:
             InvalidData: a blob is missing.
         """
-        value = self._spec.stored_value(data)
+        value = self._spec.stored_form.recognize(data)
         if value is None:
             return None
         blobs = await self._resolve_blobs(value.value) if self._spec.has_blobs else ()

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from autocrud.errors import FieldError, InvalidData, InvalidPatch, MalformedBody, PatchFailed, PayloadTooLarge
-from autocrud.schema.name_map import NameMap
+from autocrud.schema.forms.name_map import NameMap
 
 MAX_OPERATIONS = 1000
 

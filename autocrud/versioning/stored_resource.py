@@ -14,7 +14,7 @@ TAG_SEPARATOR = "+"  # between the version and the shown form
 _DIGITS = 16
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Resource(Generic[T]):
     """A resource as it was read.
 
@@ -26,6 +26,11 @@ class Resource(Generic[T]):
     head: Head
     revision: int | None = None
     _answer: bytes | None = field(default=None, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        revision = "" if self.revision is None else f", revision {self.revision}"
+        deleted = ", deleted" if self.head.is_deleted else ""
+        return f"<Resource {self.spec.name} {self.head.resource_id!r}, version {self.head.version}{revision}{deleted}>"
 
     @property
     def data_json(self) -> bytes:

@@ -1,4 +1,4 @@
-"""The README and `examples/` show real behaviour."""
+"""The programs of `examples/` run."""
 
 import importlib
 from pathlib import Path
@@ -28,7 +28,7 @@ async def test_library_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / "data" / "library" / "user" / "metadata.sqlite").exists()
 
 
-async def test_cinema_example_answers_as_in_the_readme() -> None:
+async def test_cinema_example_answers_queries() -> None:
     """Bulk, filters, texts, aggregates, references, and the past."""
     crud, app = AutoCRUD(storage_factory=MemoryStorageFactory()), FastAPI()
     importlib.import_module("examples.cinema").register(crud)

@@ -50,7 +50,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: Capture, **settings: Any) -
     for name, value in settings.items():
         monkeypatch.setenv(f"AUTOCRUD_{name.upper()}", str(value))
     with pytest.raises(SystemExit) as ended:
-        service_main()
+        service_main([])
     logging.getLogger().handlers.clear()
     said = capsys.readouterr()
     return int(str(ended.value.code)), said.out + said.err

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from autocrud.errors import StorageUnavailable
+from autocrud.service.announcement import startup_lines
 from autocrud.service.main import create_app
 from autocrud.service.settings import Settings, SettingsError, load_settings
 from autocrud.storage.disk import DiskStorageFactory
@@ -196,8 +197,8 @@ def test_environment_wins_over_dotenv(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_every_setting_is_documented() -> None:
-    """In `.env.example` with its default, and in docs/settings.md."""
-    example, readme = (ROOT / ".env.example").read_text(), (ROOT / "docs" / "settings.md").read_text()
+    """In `.env.example` with its default, and in docs/reference/settings.md."""
+    example, readme = (ROOT / ".env.example").read_text(), (ROOT / "docs" / "reference" / "settings.md").read_text()
     for name, field in Settings.model_fields.items():
         variable = f"AUTOCRUD_{name.upper()}"
         default = str(field.default).lower() if isinstance(field.default, bool) else field.default
@@ -210,3 +211,29 @@ def test_settings_build_their_factory(tmp_path: Path) -> None:
     """Each kind."""
     assert isinstance(settings_of(storage="memory").storage_factory(), MemoryStorageFactory)
     assert isinstance(settings_of(storage="disk").storage_factory(), DiskStorageFactory)
+
+
+def test_home_directory_in_a_path_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In every setting that is a path."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = settings_of(data_dir="~/data", cache_dir="~/cache")
+    assert (settings.data_dir, settings.cache_dir) == (tmp_path / "data", tmp_path / "cache")
+
+
+def test_lines_at_the_start_have_no_secrets() -> None:
+    """Storage on servers, and an address for all interfaces."""
+    settings = settings_of(
+        storage="postgres",
+        postgres_url="postgresql://ada:secret@db/app",
+        s3_bucket="films",
+        s3_endpoint_url="http://ada:secret@s3:8333",
+        host="::",
+    )
+    assert startup_lines(settings, ["movie", "person"]) == (
+        "Serving movie, person on http://[::1]:8000 and all other interfaces",
+        "Documentation: http://[::1]:8000/docs",
+        "Storage: postgres, postgresql://ada:***@db/app and bucket films at http://ada:***@s3:8333",
+    )
+    assert (
+        startup_lines(settings_of(storage="s3", s3_bucket="films"), ["movie"])[2] == "Storage: s3, bucket films at AWS"
+    )

@@ -18,8 +18,8 @@ from autocrud.manager.transfer.metadata_checks import (
     faults_of_state,
 )
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, check_resource_id
+from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.schema.stored_form import Parsed
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.write_builder import Encoded
 

@@ -18,7 +18,7 @@ from autocrud.query.conditions import Query
 from autocrud.references.integrity import ReferenceIntegrity
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
-from autocrud.storage.ports.types import Outcome, Write
+from autocrud.storage.ports.types import Head, Outcome, Write
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.mutations import Mutations
 from autocrud.versioning.stored_resource import Resource
@@ -60,7 +60,8 @@ class Transfer:
         The last line is `{"end":true,…}`. A caller who stops earlier must close the iterator (`aclose`).
 
         Args:
-            where, include_deleted: selection, as in `search`.
+            where: condition, as in `search`.
+            include_deleted: include soft-deleted resources.
             history: yield a line per commit instead of the current state; includes soft-deleted resources.
             blobs: yield the bytes of a blob before the first line that refers to the blob.
 
@@ -69,6 +70,13 @@ class Transfer:
         """
         query = self._queries.build(where, include_deleted or history)
         return self._export(query, Exporter(self._storage, history=history, blobs=blobs))
+
+    def heads(self, where: Where = None, *, include_deleted: bool = False) -> AsyncIterator[Head]:
+        """Yield the heads of all resources that match a condition, in order of id, as of one moment.
+
+        A caller who stops early must close the iterator (`aclose`). Arguments and errors are those of `export`.
+        """
+        return self._heads(self._queries.build(where, include_deleted))
 
     def load(
         self,
@@ -110,6 +118,12 @@ class Transfer:
         async with aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
+
+    async def _heads(self, query: Query) -> AsyncIterator[Head]:
+        scan: Any = self._storage.snapshot_scan(await self._queries.resolve_reference_filters(query))
+        async with aclosing(scan):
+            async for head in scan:
+                yield head
 
     async def _commit_states(self, writes: Sequence[Write]) -> list[Outcome]:
         return await self._references.commit_all([(write, None) for write in writes])

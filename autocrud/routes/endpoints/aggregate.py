@@ -97,8 +97,8 @@ def _parameters(resolver: Resolver) -> list[Parameter]:
 
 def _metric_pattern(resolver: Resolver) -> str:
     """Return a pattern of the metrics: `count`, or functions and the fields that they apply to."""
-    functions: dict[str, list[str]] = {}
-    for function in Function:
-        names = [name for name, field in resolver.fields.items() if Metric(function, field).is_supported()]
-        functions.setdefault(any_of(names), []).append(function.value)
-    return f"(count|{'|'.join(f'{any_of(values)}:{fields}' for fields, values in functions.items())})"
+    fields: dict[str, list[str]] = {}
+    for name, field in resolver.fields.items():
+        functions = any_of(function.value for function in Function if Metric(function, field).is_supported())
+        fields.setdefault(functions, []).append(name)
+    return f"(count|{'|'.join(f'{functions}:{any_of(names)}' for functions, names in fields.items())})"

@@ -1,18 +1,23 @@
 """Endpoints `GET /{model}` and `GET /{model}/count`."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 from fastapi import Request
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
+from autocrud.errors import InvalidParameter
+from autocrud.manager.manager import ResourceManager
 from autocrud.query.resolver import Resolver
 from autocrud.query.text_search import MAX_LENGTH
 from autocrud.routes.expand import Expansion
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.request.filters import QB
+from autocrud.routes.request.negotiation import CSV, JSON, preferred_type
 from autocrud.routes.request.patterns import any_of
 from autocrud.routes.request.query_parameters import (
     AT,
@@ -22,10 +27,13 @@ from autocrud.routes.request.query_parameters import (
     LIMIT,
     RETURNS,
     Parameter,
+    QueryReader,
     choices_parameter,
     next_page,
 )
+from autocrud.routes.response.csv_table import MEDIA_TYPE, CsvTable
 from autocrud.routes.response.envelope import JsonResponse, optional_part, page_models
+from autocrud.versioning.stored_resource import ResourcePage
 
 
 class TotalCount(StrEnum):
@@ -47,6 +55,20 @@ _TEXT = Parameter(
     " words in short texts.",
     'wild "guinea pig" -photo*',
 )
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Result of a list request.
+
+    Attributes:
+        values: values of the query parameters.
+        total: number of items on all pages if the request asks for it.
+    """
+
+    values: dict[str, Any]
+    page: ResourcePage[Any]
+    total: int | None
 
 
 class Count(BaseModel):
@@ -71,16 +93,14 @@ def _list(routes: ModelRoutes) -> Operation:
 
         With `q` and without `sort` the best matches come first. `next_cursor` leads to the next page; concurrent writes
         neither hide nor repeat a resource. With `at` the list is the one of that time; pruned revisions are listed
-        without their data.
+        without their data. `Accept: text/csv` returns the page as CSV.
         """
-        values, where = query.read(request)
-        options = {"include_deleted": values["include_deleted"], "text": values.get("q"), "at": values["at"]}
-        page = await manager.search(
-            where, sort=values["sort"], limit=values["limit"], cursor=values["cursor"], **options
-        )
-        next_cursor = page.next_cursor
-        items = b",".join(await expansion.build_envelopes(page.items, values))
-        total = b',"total":%d' % await manager.count(where, **options) if values["count"] == "exact" else b""
+        listing = await _fetch(manager, query, request)
+        values, next_cursor = listing.values, listing.page.next_cursor
+        if preferred_type(request, (JSON, CSV)) == CSV:
+            return _csv_response(request, routes, listing)
+        items = b",".join(await expansion.build_envelopes(listing.page.items, values))
+        total = b"" if listing.total is None else b',"total":%d' % listing.total
         if next_cursor is None:
             return JsonResponse(b'{"items":[%s],"next_cursor":null%s}' % (items, total))
         headers = {"link": f'<{next_page(request, routes.path, next_cursor)}>; rel="next"'}
@@ -102,8 +122,42 @@ def _list(routes: ModelRoutes) -> Operation:
         model=model,
         headers=("Link",),
         example=example,
+        content=csv_content(routes),
         refusals=(400,),
+        fetch=partial(_fetch, manager, query),
+        varies=True,
     )
+
+
+async def _fetch(manager: ResourceManager[Any], query: QueryReader, request: Request) -> Listing:
+    """Read the page that a request asks for."""
+    values, where = query.read(request)
+    options = {"include_deleted": values["include_deleted"], "text": values.get("q"), "at": values["at"]}
+    page = await manager.search(where, sort=values["sort"], limit=values["limit"], cursor=values["cursor"], **options)
+    return Listing(values, page, await manager.count(where, **options) if values["count"] == "exact" else None)
+
+
+def _csv_response(request: Request, routes: ModelRoutes, listing: Listing) -> Response:
+    """Return a page as CSV. The `Link` header leads to the next page.
+
+    Raises:
+        InvalidParameter: the request expands references or asks for the total, which a table cannot show.
+    """
+    values, page = listing.values, listing.page
+    for name, is_given in (("expand", values.get("expand")), ("count", listing.total is not None)):
+        if is_given:
+            raise InvalidParameter(name, "is not available as CSV")
+    table = CsvTable(routes.shown_schema, values["returns"], values["fields"], routes.spec.show)
+    headers = {"content-type": MEDIA_TYPE}
+    if page.next_cursor is not None:
+        headers["link"] = f'<{next_page(request, routes.path, page.next_cursor)}>; rel="next"'
+    return Response(table.render([item.head for item in page.items]), 200, headers)
+
+
+def csv_content(routes: ModelRoutes) -> dict[str, Any]:
+    """Return the CSV of resources as a media type of an answer, in the form of OpenAPI."""
+    example = CsvTable(routes.shown_schema, {"meta", "data"}, {}).header.decode()
+    return {CSV: {"schema": {"type": "string"}, "example": example}}
 
 
 def _count(routes: ModelRoutes) -> Operation:

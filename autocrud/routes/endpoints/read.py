@@ -1,6 +1,7 @@
 """Endpoint `GET /{model}/{resource_id}`: read a resource."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from fastapi import Request
 from starlette.responses import Response
@@ -17,6 +18,7 @@ from autocrud.routes.request.query_parameters import (
     REVISION,
 )
 from autocrud.routes.response.envelope import read_response
+from autocrud.versioning.stored_resource import Resource
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
@@ -24,11 +26,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
     manager, expansion = routes.manager, Expansion(routes)
     query = routes.query([RETURNS, FIELDS, REVISION, AT, INCLUDE_DELETED, *expansion.parameters])
 
-    async def read(request: Request) -> Response:
-        """Return the current revision of a resource, another revision, or the state at a time.
-
-        A deleted resource is 410 unless `include_deleted` is set.
-        """
+    async def fetch(request: Request) -> tuple[dict[str, Any], Resource[Any]]:
         values = query.read(request)[0]
         resource = await manager.get(
             request.path_params["resource_id"],
@@ -36,6 +34,14 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
             at=values["at"],
             include_deleted=values["include_deleted"],
         )
+        return values, resource
+
+    async def read(request: Request) -> Response:
+        """Return the current revision of a resource, another revision, or the state at a time.
+
+        A deleted resource is 410 unless `include_deleted` is set.
+        """
+        values, resource = await fetch(request)
         if values.get("expand"):
             return await expansion.response(request, resource, values)
         return read_response(request, resource, values)
@@ -52,4 +58,5 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         example=routes.envelope_example,
         other_statuses=(304,),
         refusals=(400, 404, 410),
+        fetch=fetch,
     )

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from autocrud.references.expand import Referrer
+from autocrud.references.expand import Referrer, ReferrerPage
 from autocrud.references.graph import Reference
 from autocrud.resource import ResourceMeta, RevisionInfo
 from autocrud.routes.operation import ModelRoutes, Operation
@@ -41,29 +41,26 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
     references = [reference for reference in manager.graph.incoming(routes.spec.name) if reference.shows_source]
     if not references:
         return
-    models = _choice_parameter(
-        "model", "Only resources of this model.", [reference.source.name for reference in references]
-    )
-    fields = _choice_parameter(
-        "field", "Only resources that refer by this field.", [reference.field.name for reference in references]
-    )
-    query = routes.query([models, fields, LIMIT, CURSOR, RETURNS, INCLUDE_DELETED])
+    query = routes.query([*_choice_parameters(references), LIMIT, CURSOR, RETURNS, INCLUDE_DELETED])
 
-    async def referrers(request: Request) -> Response:
-        """Return the resources that refer to this resource, model by model and field by field, newest first."""
+    async def fetch(request: Request) -> tuple[dict[str, Any], ReferrerPage]:
         values = query.read(request)[0]
-        resource_id = request.path_params["resource_id"]
         page = await manager.referrers(
-            resource_id,
+            request.path_params["resource_id"],
             references=_select_references(references, values["model"], values["field"]),
             limit=values["limit"],
             cursor=values["cursor"],
             include_deleted=values["include_deleted"],
         )
+        return values, page
+
+    async def referrers(request: Request) -> Response:
+        """Return the resources that refer to this resource, model by model and field by field, newest first."""
+        values, page = await fetch(request)
         items = b",".join(_render_item(item, values["returns"]) for item in page.items)
         if page.next_cursor is None:
             return JsonResponse(b'{"items":[%s],"next_cursor":null}' % items)
-        path = f"{routes.path}/{resource_id}/referrers"
+        path = f"{routes.path}/{request.path_params['resource_id']}/referrers"
         headers = {"link": f'<{next_page(request, path, page.next_cursor)}>; rel="next"'}
         return JsonResponse(b'{"items":[%s],"next_cursor":"%s"}' % (items, page.next_cursor.encode()), 200, headers)
 
@@ -78,6 +75,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         headers=("Link",),
         example=_build_example(routes, references[0]),
         refusals=(400, 404, 410),
+        fetch=fetch,
     )
 
 
@@ -85,6 +83,16 @@ def _build_example(routes: ModelRoutes, reference: Reference) -> dict[str, Any]:
     resource_id = routes.envelope_example["meta"]["resource_id"]
     item = {"model": reference.source.name, "field": reference.field.name, "resource_id": resource_id}
     return {"items": [item], "next_cursor": None}
+
+
+def _choice_parameters(references: Sequence[Reference]) -> list[Parameter]:
+    """Return the parameters that select references by model and by field."""
+    models = [reference.source.name for reference in references]
+    fields = [reference.field.name for reference in references]
+    return [
+        _choice_parameter("model", "Only resources of this model.", models),
+        _choice_parameter("field", "Only resources that refer by this field.", fields),
+    ]
 
 
 def _choice_parameter(name: str, description: str, values: Sequence[str]) -> Parameter:

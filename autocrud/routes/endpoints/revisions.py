@@ -40,7 +40,7 @@ from autocrud.routes.response.envelope import (
     written_response,
 )
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.versioning.stored_resource import RevisionPage
+from autocrud.versioning.stored_resource import Resource, RevisionPage
 
 _FROM = revision_parameter("from", "Begin with this revision instead of the newest, by id or number.")
 _CHAIN_ONLY = Parameter(
@@ -79,26 +79,29 @@ def _list(routes: ModelRoutes) -> Operation:
     manager = routes.manager
     query = routes.query([LIMIT, CURSOR, _FROM, _CHAIN_ONLY, _SINCE, _UNTIL, _PARTS, INCLUDE_DELETED])
 
-    async def revisions(request: Request) -> Response:
-        """Return a page of a resource's revisions, newest first, without pruned revisions."""
+    async def fetch(request: Request) -> tuple[dict[str, Any], RevisionPage]:
         values = query.read(request)[0]
-        resource_id, parts = request.path_params["resource_id"], values["returns"]
         page = await manager.revisions(
-            resource_id,
+            request.path_params["resource_id"],
             first=values["from"],
             chain_only=values["chain_only"],
             since=values["since"],
             until=values["until"],
             limit=values["limit"],
             cursor=values["cursor"],
-            data="data" in parts,
+            data="data" in values["returns"],
             include_deleted=values["include_deleted"],
         )
+        return values, page
+
+    async def revisions(request: Request) -> Response:
+        """Return a page of a resource's revisions, newest first, without pruned revisions."""
+        values, page = await fetch(request)
         headers = {}
         if page.next_cursor is not None:
-            path = f"{routes.path}/{resource_id}/revisions"
+            path = f"{routes.path}/{request.path_params['resource_id']}/revisions"
             headers["link"] = f'<{next_page(request, path, page.next_cursor)}>; rel="next"'
-        return JsonResponse(_render_page(routes.spec, page, parts), 200, headers)
+        return JsonResponse(_render_page(routes.spec, page, values["returns"]), 200, headers)
 
     item = {key: routes.envelope_example[key] for key in ("revision_info",)}
     example = {"items": [item], "next_cursor": None}
@@ -115,20 +118,25 @@ def _list(routes: ModelRoutes) -> Operation:
         headers=("Link",),
         example=example,
         refusals=(400, 404, 410),
+        fetch=fetch,
     )
 
 
 def _revision(routes: ModelRoutes) -> Operation:
     manager, query = routes.manager, routes.query([RETURNS, FIELDS, INCLUDE_DELETED])
 
-    async def revision(request: Request) -> Response:
-        """Return a revision: its data and its information, with the resource's current metadata."""
+    async def fetch(request: Request) -> tuple[dict[str, Any], Resource[Any]]:
         values = query.read(request)[0]
         resource = await manager.get(
             request.path_params["resource_id"],
             revision_id=request.path_params["revision_id"],
             include_deleted=values["include_deleted"],
         )
+        return values, resource
+
+    async def revision(request: Request) -> Response:
+        """Return a revision: its data and its information, with the resource's current metadata."""
+        values, resource = await fetch(request)
         return read_response(request, resource, values)
 
     parameters = [RESOURCE_ID, _REVISION_ID, *query.to_openapi(), IF_NONE_MATCH]
@@ -144,6 +152,7 @@ def _revision(routes: ModelRoutes) -> Operation:
         example=routes.envelope_example,
         other_statuses=(304,),
         refusals=(400, 404, 410),
+        fetch=fetch,
     )
 
 
@@ -153,8 +162,7 @@ def _diff(routes: ModelRoutes) -> Operation:
     second = revision_parameter("to", "The revision to compare with, by id or number.", required=True)
     query = routes.query([first, second, INCLUDE_DELETED])
 
-    async def diff(request: Request) -> Response:
-        """Return a JSON Patch (RFC 6902) that turns the data of one revision into the data of the other."""
+    async def fetch(request: Request) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         values = query.read(request)[0]
         patch = await manager.diff(
             request.path_params["resource_id"],
@@ -162,6 +170,11 @@ def _diff(routes: ModelRoutes) -> Operation:
             values["to"],
             include_deleted=values["include_deleted"],
         )
+        return values, patch
+
+    async def diff(request: Request) -> Response:
+        """Return a JSON Patch (RFC 6902) that turns the data of one revision into the data of the other."""
+        patch = (await fetch(request))[1]
         return Response(to_json(patch, inf_nan_mode="constants"), media_type=JSON_PATCH)
 
     example = [{"op": "replace", "path": "/title", "value": "Emma"}]
@@ -175,6 +188,7 @@ def _diff(routes: ModelRoutes) -> Operation:
         content={JSON_PATCH: {"example": example}},
         complete=complete_answer,
         refusals=(400, 404, 410),
+        fetch=fetch,
     )
 
 

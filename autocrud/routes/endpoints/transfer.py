@@ -13,22 +13,29 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from autocrud.errors import AutoCRUDError, FieldError, UnsupportedMediaType
+from autocrud.errors import AutoCRUDError, FieldError, InvalidParameter, UnsupportedMediaType
 from autocrud.manager.transfer.import_planner import Fate, OnDuplicate
 from autocrud.manager.transfer.importer import Progress, Refusal
+from autocrud.query.conditions import Condition
+from autocrud.routes.endpoints.list import csv_content
 from autocrud.routes.operation import HEAD_ONLY, ModelRoutes, Operation
 from autocrud.routes.request.body import body_stream, media_type_of, skip_bom
 from autocrud.routes.request.current_user import user_of
 from autocrud.routes.request.filters import QB
+from autocrud.routes.request.negotiation import CSV, preferred_type
 from autocrud.routes.request.query_parameters import INCLUDE_DELETED, Parameter
+from autocrud.routes.response.csv_table import MEDIA_TYPE as CSV_HEADER
+from autocrud.routes.response.csv_table import CsvTable
 from autocrud.routes.response.problems import problem_of
 from autocrud.routes.response.spool import SpooledBuffer
+from autocrud.storage.ports.types import Head
 
 logger = logging.getLogger(__name__)
 
 NDJSON = "application/x-ndjson"
 _MEDIA_TYPES = frozenset({NDJSON, "application/ndjson", "application/jsonl"})
 _STALL_SECONDS = 60.0  # a client that reads nothing for this long counts as disconnected
+_CHUNK_BYTES = 64 * 1024  # of a table
 _LINES: dict[str, Any] = {"type": "string", "format": "binary", "description": "NDJSON: one JSON object per line."}
 
 _HISTORY = Parameter(
@@ -47,18 +54,19 @@ _START = Parameter(
 _BLOBS = Parameter("blobs", bool, False, "Include the bytes of the blobs that the data refers to.")
 
 
-class NdjsonResponse(Response):
-    """Streams NDJSON. On an error, closes the connection without the final chunk, so that a partial export cannot look
-    complete.
+class LineResponse(Response):
+    """Streams lines, as NDJSON or CSV. On an error, closes the connection without the final chunk.
+
+    A client that counts on the final chunk cannot take a partial export for a complete one.
     """
 
     media_type = NDJSON
 
-    def __init__(self, lines: AsyncIterator[bytes]) -> None:
+    def __init__(self, lines: AsyncIterator[bytes], media_type: str = NDJSON) -> None:
         # Starlette's constructor would add Content-Length, which is not known yet.
         self.status_code = 200
         self.background = None
-        self.raw_headers = [(b"content-type", NDJSON.encode())]
+        self.raw_headers = [(b"content-type", media_type.encode())]
         self.lines: Any = lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,7 +88,7 @@ class NdjsonResponse(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
 
-class _ImportResponse(NdjsonResponse):
+class _ImportResponse(LineResponse):
     """Answers a body that is still arriving.
 
     Most clients read nothing before they have sent everything. A server that waits for them would wait for ever, so the
@@ -139,14 +147,19 @@ def _export(routes: ModelRoutes) -> Operation:
         A line has `meta`, `revision_info` and `data`; with `history` also `kind`, one line per commit. Blobs precede
         the first line that refers to them, in pieces. The last line is `{"end":true,…}`; an export without it is
         incomplete. A resource that is purged meanwhile may be absent.
+
+        `Accept: text/csv` returns CSV with a row per resource, without `history` and `blobs`.
         """
         values, where = query.read(request)
-        options = {name: values[name] for name in ("include_deleted", "history", "blobs")}
-        lines = transfer.export(where, **options)
+        if preferred_type(request, (NDJSON, CSV)) == CSV:
+            lines, media_type = _csv_lines(routes, values, where), CSV_HEADER
+        else:
+            options = {name: values[name] for name in ("include_deleted", "history", "blobs")}
+            lines, media_type = transfer.export(where, **options), NDJSON
         # The body of a HEAD response is not sent, so the export does not run.
         if HEAD_ONLY in request.scope:
-            return Response(media_type=NDJSON)
-        return NdjsonResponse(lines)
+            return Response(headers={"content-type": media_type})
+        return LineResponse(lines, media_type)
 
     return Operation(
         family="export",
@@ -156,9 +169,40 @@ def _export(routes: ModelRoutes) -> Operation:
         parameters=query.to_openapi(),
         filters=True,
         summary=f"Export {routes.nouns}",
-        content={NDJSON: {"schema": _LINES, "example": _render_example(routes.envelope_example)}},
+        content={
+            NDJSON: {"schema": _LINES, "example": _render_example(routes.envelope_example)},
+            **csv_content(routes),
+        },
         refusals=(400,),
+        varies=True,
     )
+
+
+def _csv_lines(routes: ModelRoutes, values: dict[str, Any], where: Condition | None) -> AsyncIterator[bytes]:
+    """Return the chunks of an export as CSV.
+
+    Raises:
+        InvalidParameter: the request asks for a history or for blobs, for which a table has no rows.
+    """
+    for name in ("history", "blobs"):
+        if values[name]:
+            raise InvalidParameter(name, "is not available as CSV")
+    table = CsvTable(routes.shown_schema, {"meta", "data"}, {}, routes.spec.show)
+    heads = routes.manager.transfer.heads(where, include_deleted=values["include_deleted"])
+    return _render_table(table, heads)
+
+
+async def _render_table(table: CsvTable, heads: AsyncIterator[Head]) -> AsyncIterator[bytes]:
+    """Yield a table in chunks."""
+    closable_heads: Any = heads
+    buffer = bytearray(table.header)
+    async with aclosing(closable_heads):
+        async for head in closable_heads:
+            buffer += table.row(head)
+            if len(buffer) >= _CHUNK_BYTES:
+                yield bytes(buffer)
+                buffer.clear()
+    yield bytes(buffer)
 
 
 def _import(routes: ModelRoutes) -> Operation:

@@ -49,10 +49,12 @@ def _build_union(label: str, resource: dict[str, Any], components: Components) -
         resource: schema of the model's data.
     """
     merge = components.merge_patches.build(resource)
-    changed, patch = {"id": _ID, "if_match": _IF_MATCH}, json_patch(components)
+    changed = {"id": _ID, "if_match": components.add_schema("BulkIfMatch", _IF_MATCH.copy)}
+    if_none_match = {"if_none_match": components.add_schema("BulkIfNoneMatch", _IF_NONE_MATCH.copy)}
+    patch = json_patch(components)
     schemas = {
-        "create": (f"{label}BulkCreate", {"data": resource}, {"id": _ID, "if_none_match": _IF_NONE_MATCH}),
-        "update": (f"{label}BulkUpdate", {"id": _ID, "data": resource}, changed | {"if_none_match": _IF_NONE_MATCH}),
+        "create": (f"{label}BulkCreate", {"data": resource}, {"id": _ID} | if_none_match),
+        "update": (f"{label}BulkUpdate", {"id": _ID, "data": resource}, changed | if_none_match),
         # An operation has either `patch` or `merge`. As two schemas they would have one value of the discriminator.
         "patch": (f"{label}BulkPatch", {"id": _ID}, changed | {"patch": patch, "merge": merge}),
         "delete": ("BulkDelete", {"id": _ID}, changed),

@@ -16,8 +16,8 @@ from autocrud.errors import (
 )
 from autocrud.manager.bulk.operation import BulkOp, BulkOperation
 from autocrud.routes.request.etag import parse_tags
+from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.schema.stored_form import Parsed
 from autocrud.versioning.json_patch import MergePatch, OperationsPatch, Patch
 
 _DATA_REF = "autocrud-data"

@@ -123,7 +123,7 @@ def answer_models(
     extras: dict[str, Any] = {part: (kind, optional_part()) for part, kind in (optional or {}).items()}
     cut: dict[str, Any] = {part: (kind, optional_part(cut=part == "data")) for part, kind in parts.items()}
     required: dict[str, Any] = {part: (kind, ...) for part, kind in parts.items()}
-    partial_doc = f"{doc} Has only the parts in `returns`, and of the data only the members in `fields`."
+    partial_doc = f"{doc} Only parts in `returns` and members in `fields`."
     return AnswerModels(
         create_model(name, __doc__=doc, **members, **required, **extras),
         create_model(f"Partial{name}", __doc__=partial_doc, **members, **cut, **extras),

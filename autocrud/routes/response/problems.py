@@ -40,6 +40,7 @@ from autocrud.errors import (
     UploadNotFound,
     ValidatorNotIdempotent,
 )
+from autocrud.storage.ports.not_open import StorageNotOpen
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ def problem_of(error: AutoCRUDError) -> Response:
         return problem_response(status, title, "internal_error", "The service failed; see its log.")
     if isinstance(error, StorageUnavailable):
         # The text of an outage may name hosts and files.
-        is_safe = isinstance(error, IndexNotReady)
+        is_safe = isinstance(error, IndexNotReady | StorageNotOpen)
         detail = str(error) if is_safe else "The storage is not available; try again."
         return problem_response(status, title, error.code, detail, headers={"Retry-After": RETRY_AFTER})
     headers = {}
@@ -131,7 +132,9 @@ def problem_of(error: AutoCRUDError) -> Response:
     if isinstance(error, PayloadTooLarge):
         # The rest of the body is not read, so the connection cannot serve another request.
         headers["Connection"] = "close"
-    return problem_response(status, title, error.code, str(error), headers=headers, **_extra_members(error))
+    # `errors` names the fields, so that the detail of invalid data need not repeat their names.
+    detail = str(error.args[0]) if isinstance(error, InvalidData) else str(error)
+    return problem_response(status, title, error.code, detail, headers=headers, **_extra_members(error))
 
 
 def _extra_members(error: AutoCRUDError) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import BinaryIO, TypeVar
 from uuid import uuid4
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
+from autocrud.storage.ports.not_open import StorageNotOpen
 from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, Part
 
 R = TypeVar("R")
@@ -112,7 +113,7 @@ class LocalObjectStore(ObjectStore):
 
     async def _run(self, work: Callable[[], R]) -> R:
         if self._executor is None:
-            raise StorageUnavailable(f"The store in {self._root} is not open.")
+            raise StorageNotOpen
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         except OSError as error:

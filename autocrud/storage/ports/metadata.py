@@ -62,7 +62,7 @@ class MetaStore(ABC):
 
     @abstractmethod
     async def count(self, query: Query) -> int:
-        """Return the number of matching heads on all pages."""
+        """Return the number of matching heads on all pages. The count may stop at `count_limit`."""
 
     @abstractmethod
     def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:

@@ -105,7 +105,10 @@ class IStorage(ABC):
 
     @abstractmethod
     async def count(self, query: Query) -> int:
-        """Return the number of matching heads on all pages; `limit` and `after` have no effect."""
+        """Return the number of matching heads on all pages; `limit` and `after` have no effect.
+
+        With `count_limit`, a count may stop there, and need not read more.
+        """
 
     @abstractmethod
     def snapshot_scan(self, query: Query, *, history: bool = False) -> AsyncIterator[ScanItem]:

@@ -46,6 +46,7 @@ class QueryTests(StorageTests):
                 query = replace(query, after=decode_cursor(query, encode_cursor(query, page.next)))
             assert found == expected, (condition, order)
             assert await storage.count(query) == len(expected), condition
+            assert min(await storage.count(replace(query, count_limit=3)), 3) == min(len(expected), 3), condition
         await storage.close()
 
     async def test_deleted_resource_is_hidden_until_restored(self, storage: IStorage) -> None:

@@ -12,9 +12,10 @@ export function complete<T>(answer: T): Complete<T> {
 
 type CompletePage<T> = Extract<T, { items: { data: unknown; meta: unknown; revision_info: unknown }[] }>;
 
-/** Return a page whose items have all parts. */
-export function completePage<T extends { items: object[] }>(page: T | undefined): CompletePage<T> {
-  present(page).items.forEach((item) => complete(item));
+/** Return a page whose items have all parts. A list also answers with CSV, which is a text. */
+export function completePage<T>(page: T): CompletePage<T> {
+  assert(page && typeof page === "object" && "items" in page && Array.isArray(page.items), String(page));
+  page.items.forEach((item) => complete(item));
   return page as CompletePage<T>;
 }
 

@@ -164,3 +164,19 @@ def test_validate_applies_defaults_and_converts_values() -> None:
 
     assert ModelSpec(Priced).validate({"price": "1.50"}) == Priced(price=Decimal("1.50"))
     assert ModelSpec(Priced).validate({}).price == 1
+
+
+def test_text_of_invalid_data_names_the_fields() -> None:
+    """Each field with its message."""
+
+    class Book(BaseModel):
+        title: str
+        year: int
+
+    with pytest.raises(InvalidData) as caught:
+        ModelSpec(Book).validate({"year": "x"})
+    assert str(caught.value) == (
+        "The book is not valid: title: Field required; year: Input should be a valid integer, unable to parse string as"
+        " an integer."
+    )
+    assert str(InvalidData("The body is not valid.")) == "The body is not valid."

@@ -8,8 +8,8 @@ from pydantic import BaseModel, field_serializer
 from autocrud import Binary
 from autocrud.errors import InvalidData, MalformedBody
 from autocrud.schema.binary import OCTETS
+from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.schema.stored_form import Parsed
 from autocrud.storage.memory import MemoryStorageFactory
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.write_builder import Encoded

@@ -38,3 +38,12 @@ async def test_tag_of_a_requested_revision_differs_from_the_tag_of_the_resource(
     resource = await manager.create({}, resource_id="n")
     revision = await manager.get("n", revision_id="1")
     assert revision.tag == f"{resource.tag}.1"
+
+
+async def test_repr_of_a_resource_is_one_short_line() -> None:
+    """With the model, the id and the version, and without the data."""
+    manager = await open_manager(notes())
+    resource = await manager.create({"text": "long " * 100}, resource_id="n")
+    assert repr(resource) == "<Resource note 'n', version 1>"
+    assert repr(await manager.get("n", revision_id="1")) == "<Resource note 'n', version 1, revision 1>"
+    assert repr(await manager.delete("n")) == "<Resource note 'n', version 2, deleted>"

@@ -100,7 +100,7 @@ class MemoryMetaStore(MetaStore):
         return [row.head for row in rows[:page_size]]
 
     async def count(self, query: Query) -> int:
-        return sum(1 for _ in self._select(query, self._order))
+        return sum(1 for _ in islice(self._select(query, self._order), query.count_limit))
 
     def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:
         return snapshot_scan((row.head for row in self._select(query, self._order)), self._commits if history else None)

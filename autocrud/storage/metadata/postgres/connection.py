@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
+from autocrud.storage.ports.not_open import StorageNotOpen
 
 _CONNECT_SECONDS = 5.0
 _STATEMENT_SECONDS = 30.0
@@ -112,7 +113,7 @@ class PostgresConnections:
             WriteRace: another transaction was in the way.
         """
         if self._pool is None:
-            raise StorageUnavailable("PostgreSQL is not open.")
+            raise StorageNotOpen
         pool = self._pool
         try:
             with self._translate_errors():

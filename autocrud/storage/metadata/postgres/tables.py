@@ -139,7 +139,10 @@ class PostgresTables:
         if query.at is not None:
             return self.states.count(compiler, query), compiler.values
         where = f"{compiler.live(query)} AND {compiler.where(query.where)}"
-        return f"SELECT count(*) FROM {self.heads} WHERE {where}", compiler.values
+        heads = f"{self.heads} WHERE {where}"
+        if query.count_limit is not None:
+            heads = f"(SELECT 1 FROM {heads} LIMIT {query.count_limit:d}) AS counted_heads"
+        return f"SELECT count(*) FROM {heads}", compiler.values
 
     def aggregate(self, aggregation: Aggregation) -> tuple[str, PostgresAggregates]:
         """The statement for a page of groups, and what holds its arguments and reads its rows."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from autocrud.errors import DataCorrupted, StorageUnavailable
 from autocrud.storage.metadata.sqlite.aggregate import add_aggregates
 from autocrud.storage.metadata.sqlite.compiler import add_functions
+from autocrud.storage.ports.not_open import StorageNotOpen
 
 R = TypeVar("R")
 
@@ -68,11 +69,12 @@ class SqliteConnection:
         """Run the function on the thread, and return or raise what it does.
 
         Raises:
+            StorageNotOpen: `open` was not called.
             StorageUnavailable: the database is locked, full, or cannot be read or written.
             DataCorrupted: the file is not the database that was written.
         """
         if self._thread is None:
-            raise StorageUnavailable("The database is not open.")
+            raise StorageNotOpen
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._calls.put((work, future))
         return await future

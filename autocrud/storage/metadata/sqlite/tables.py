@@ -195,7 +195,9 @@ class SqliteTables:
             return self.states.count(db, query)
         compiler = SqliteCompiler()
         where = f"{compiler.live(query)} AND {compiler.where(query.where)}"
-        (number,) = db.execute(f"SELECT count(*) FROM {self.heads} WHERE {where}", compiler.values).fetchone()
+        limit = "" if query.count_limit is None else f" LIMIT {query.count_limit:d}"
+        heads = f"(SELECT 1 FROM {self.heads} WHERE {where}{limit})" if limit else f"{self.heads} WHERE {where}"
+        (number,) = db.execute(f"SELECT count(*) FROM {heads}", compiler.values).fetchone()
         return int(number)
 
     def aggregate(self, db: Connection, aggregation: Aggregation) -> list[GroupRow]:

@@ -25,8 +25,8 @@ class S3Location:
         endpoint_url: URL of an S3 server; None for AWS.
         prefix: folder within the bucket.
         region: region of the bucket; None for the configured default of botocore.
-        access_key, secret_key: credentials. If None, botocore searches the environment, the profile and the role of
-            the instance.
+        access_key: credentials. If None, botocore searches the environment, the profile and the role of the instance.
+        secret_key: secret of `access_key`.
         create_bucket: create the bucket if it does not exist.
         timeout: seconds to wait for an answer before a request counts as lost.
         public_url: URL of the server as clients reach it, for links to blobs; None for `endpoint_url`.

@@ -21,6 +21,7 @@ from autocrud.storage.objects.s3.errors import (
 )
 from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.multipart import PART_BYTES, S3Parts, request_body, split_into_parts
+from autocrud.storage.ports.not_open import StorageNotOpen
 from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, Part, PutUndecided
 
 R = TypeVar("R")
@@ -303,5 +304,5 @@ class S3ObjectStore(ObjectStore):
 
     def _require_open(self, client: Any) -> Any:
         if client is None:
-            raise StorageUnavailable(f"The store in {self.bucket} is not open.")
+            raise StorageNotOpen
         return client

@@ -1,0 +1,84 @@
+"""Errors: one class per thing that a caller can do about it.
+
+Each class has a stable `code` for clients to branch on. `routes/response/problems.py` maps classes to HTTP statuses.
+"""
+
+from autocrud.errors.base import (
+    AutoCRUDError,
+    ConfigurationError,
+    FieldError,
+)
+from autocrud.errors.blobs import (
+    BlobNotFound,
+    RangeNotSatisfiable,
+    UploadIncomplete,
+    UploadNotFound,
+)
+from autocrud.errors.inputs import (
+    InvalidData,
+    InvalidInput,
+    InvalidParameter,
+    InvalidPatch,
+    KeyReused,
+    MalformedBody,
+    PayloadTooLarge,
+    ReferenceNotFound,
+    UnsupportedMediaType,
+    ValidatorNotIdempotent,
+)
+from autocrud.errors.resources import (
+    Aborted,
+    AlreadyExists,
+    BulkRefused,
+    Conflict,
+    Deleted,
+    NotDraft,
+    NotFound,
+    PatchFailed,
+    PreconditionFailed,
+    PreconditionRequired,
+    Referenced,
+    RevisionNotFound,
+    UniqueViolation,
+)
+from autocrud.errors.storage import (
+    DataCorrupted,
+    IndexNotReady,
+    StorageUnavailable,
+)
+
+__all__ = [
+    "Aborted",
+    "AlreadyExists",
+    "AutoCRUDError",
+    "BlobNotFound",
+    "BulkRefused",
+    "ConfigurationError",
+    "Conflict",
+    "DataCorrupted",
+    "Deleted",
+    "FieldError",
+    "IndexNotReady",
+    "InvalidData",
+    "InvalidInput",
+    "InvalidParameter",
+    "InvalidPatch",
+    "KeyReused",
+    "MalformedBody",
+    "NotDraft",
+    "NotFound",
+    "PatchFailed",
+    "PayloadTooLarge",
+    "PreconditionFailed",
+    "PreconditionRequired",
+    "RangeNotSatisfiable",
+    "ReferenceNotFound",
+    "Referenced",
+    "RevisionNotFound",
+    "StorageUnavailable",
+    "UniqueViolation",
+    "UnsupportedMediaType",
+    "UploadIncomplete",
+    "UploadNotFound",
+    "ValidatorNotIdempotent",
+]

@@ -1,0 +1,42 @@
+"""Checks of the arguments of `AutoCRUD.apply`."""
+
+import re
+
+from fastapi import FastAPI
+
+from autocrud.errors import ConfigurationError
+
+_PREFIX = re.compile(r"(/[^\s/{}?#]+)*")
+
+
+def check_application(app: object) -> None:
+    """Refuse an object that is no FastAPI application.
+
+    Raises:
+        ConfigurationError: the object is no application.
+    """
+    if isinstance(app, FastAPI):
+        return
+    kind = app.__name__ if isinstance(app, type) else type(app).__name__
+    raise ConfigurationError(
+        f"apply takes a FastAPI application, not {kind}; instead of a router, use apply(app, prefix=…)", argument="app"
+    )
+
+
+def check_prefix(prefix: str) -> None:
+    """Refuse a prefix that cannot begin the path of a route.
+
+    Raises:
+        ConfigurationError: the prefix does not begin with a slash, ends with one, or has a path parameter.
+    """
+    if _PREFIX.fullmatch(prefix):
+        return
+    if "{" in prefix or "}" in prefix:
+        reason = "must not have path parameters, because a model has one collection of resources"
+    elif not prefix.startswith("/"):
+        reason = "must begin with a slash"
+    elif prefix.endswith("/"):
+        reason = "must not end with a slash"
+    else:
+        reason = "must be a path such as /v1"
+    raise ConfigurationError(f"the prefix {prefix!r} {reason}", argument="prefix")

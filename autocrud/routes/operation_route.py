@@ -1,0 +1,145 @@
+"""Route of an operation: serves the bare handler behind the documented endpoint and its dependencies."""
+
+import inspect
+import logging
+from functools import cache
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
+
+from autocrud.routes.deferred_route import DeferredRoute
+from autocrud.routes.operation import ACCEPT_PATCH, HEAD_ONLY, Handler, ModelRoutes, Operation
+from autocrud.routes.request.current_user import anonymous, note_user
+from autocrud.routes.response.send_wrappers import with_vary, without_body
+
+_CLIENT_CLOSED = 499
+logger = logging.getLogger(__name__)
+
+
+class Documented:
+    """Endpoint with the signature for OpenAPI, in front of a handler that takes the bare request.
+
+    FastAPI would read every parameter through the signature, and the body into Python objects. The handler reads only
+    the parameters that are given, and passes the body on as bytes.
+
+    Args:
+        allow: methods of the path, including this endpoint's.
+    """
+
+    def __init__(self, routes: ModelRoutes, operation: Operation, allow: set[str]) -> None:
+        self.routes = routes
+        self.operation = operation
+        self.handler = operation.handler
+        self.allow = allow
+        self.current_user = routes.current_user
+        self.__doc__ = operation.handler.__doc__
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.Signature(self.operation.parameters)
+
+    async def __call__(self, **_: Any) -> Response:
+        raise TypeError("the route serves a documented endpoint through its handler")
+
+
+class OperationRoute(DeferredRoute):
+    """Route of a `Documented` endpoint. FastAPI solves its dependencies as usual."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match as usual, but skip paths of other models early, because routes are tried one after the other.
+
+        HEAD goes to the route of GET, and OPTIONS to the first route of the path.
+        """
+        # A substring test costs less than the regular expression with which Starlette matches.
+        if self.path_format.partition("{")[0] not in scope["path"]:
+            return Match.NONE, {}
+        match, child = super().matches(scope)
+        if match is Match.PARTIAL and (scope["method"] == "OPTIONS" or self._is_head(scope)):
+            match = Match.FULL
+        return match, child
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve as usual. Answer OPTIONS and 405 with the allowed methods of the whole path (RFC 9110, 15.5.6)."""
+        if scope["method"] == "OPTIONS":
+            headers = {"Allow": self._allowed()}
+            if "PATCH" in self.documented.allow:
+                headers["Accept-Patch"] = ACCEPT_PATCH
+            await Response(status_code=204, headers=headers)(scope, receive, send)
+            return
+        if self._is_head(scope):
+            scope, send = {**scope, "method": "GET", HEAD_ONLY: True}, without_body(send)
+        elif scope["method"] not in (self.methods or ()):
+            raise HTTPException(405, headers={"Allow": self._allowed()})
+        try:
+            await super().handle(scope, receive, with_vary(send) if self.documented.operation.varies else send)
+        except ClientDisconnect:
+            # Nobody receives the answer; its status is for the access log, and is the one that nginx logs.
+            logger.info("%s %s: the client disconnected before the end of the body", scope["method"], scope["path"])
+            await Response(status_code=_CLIENT_CLOSED)(scope, receive, send)
+
+    def get_route_handler(self) -> Handler:
+        endpoint = self.documented
+
+        async def serve_with_user(request: Request, user: Any) -> Response:
+            note_user(request, user)
+            return await endpoint.handler(request)
+
+        # FastAPI reads the dependency from the signature.
+        serve_with_user.__annotations__["user"] = Annotated[Any, Depends(endpoint.current_user)]
+
+        @cache
+        def gate() -> Handler:
+            return APIRoute(
+                self.path,
+                serve_with_user,
+                methods=self.methods,
+                response_model=None,
+                dependencies=self.dependencies,
+                dependency_overrides_provider=self.dependency_overrides_provider,
+            ).get_route_handler()
+
+        if self.has_dependencies:
+            return gate()
+        # Without dependencies FastAPI has nothing to solve, unless the application overrides `anonymous` later.
+        overrides = self.dependency_overrides_provider
+
+        async def serve(request: Request) -> Response:
+            if overrides is not None and anonymous in overrides.dependency_overrides:
+                return await gate()(request)
+            return await endpoint.handler(request)
+
+        return serve
+
+    def documentation(self) -> dict[str, Any]:
+        """Return the arguments of `APIRoute` for the body and the responses of the operation."""
+        operation = self.documented.operation
+        return {
+            "response_model": operation.model,
+            "response_class": Response if operation.model is None else JSONResponse,
+            "responses": self._options["responses"] | operation.responses(),
+            "openapi_extra": None if operation.request_body is None else {"requestBody": operation.request_body},
+        }
+
+    @property
+    def has_dependencies(self) -> bool:
+        """True if FastAPI has dependencies to solve before the handler runs."""
+        return bool(self.dependencies) or self.documented.current_user is not anonymous
+
+    @property
+    def documented(self) -> Documented:
+        """The endpoint of the route."""
+        endpoint: Documented = self.endpoint  # type: ignore[assignment]  # only `Mount` creates this route
+        return endpoint
+
+    def _is_head(self, scope: Scope) -> bool:
+        return bool(scope["method"] == "HEAD" and "GET" in (self.methods or ()))
+
+    def _allowed(self) -> str:
+        allow = self.documented.allow
+        return ", ".join(sorted(allow | {"OPTIONS"} | ({"HEAD"} if "GET" in allow else set())))

@@ -1,0 +1,112 @@
+"""Arguments of `apply` and `add_model` that cannot work, and storages that nobody has opened."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, FastAPI
+from pydantic import BaseModel
+
+from autocrud import AutoCRUD
+from autocrud.errors import ConfigurationError, StorageUnavailable
+from autocrud.storage.disk import DiskStorageFactory
+from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.objects.s3.location import S3Location
+from autocrud.storage.postgres import PostgresStorageFactory
+from autocrud.storage.s3 import S3StorageFactory
+from tests.http.conftest import Book, serving
+
+NOT_OPEN = (
+    "Storage is not open: the application's lifespan has not run. Run the app with lifespan support, or use"
+    " `async with crud.running()` for a mounted app."
+)
+
+
+def crud_on(factory: Any) -> AutoCRUD:
+    """Return a registry of books."""
+    crud = AutoCRUD(storage_factory=factory)
+    crud.add_model(Book)
+    return crud
+
+
+@pytest.mark.parametrize(
+    ("prefix", "reason"),
+    [
+        ("v1", "must begin with a slash"),
+        ("/v1/", "must not end with a slash"),
+        ("/", "must not end with a slash"),
+        ("/of/{tenant}", "must not have path parameters"),
+        ("/a b", "must be a path such as /v1"),
+        ("//v1", "must be a path such as /v1"),
+    ],
+)
+def test_prefix_that_cannot_work_is_refused(prefix: str, reason: str) -> None:
+    """The registry can be applied afterwards with a correct prefix."""
+    crud = crud_on(MemoryStorageFactory())
+    with pytest.raises(ConfigurationError, match=f"the prefix {prefix!r} {reason}"):
+        crud.apply(FastAPI(), prefix=prefix)
+    app = FastAPI()
+    crud.apply(app, prefix="/v1/shop")
+    assert "/v1/shop/book" in app.openapi()["paths"]
+
+
+@pytest.mark.parametrize(("app", "kind"), [(APIRouter(), "APIRouter"), (FastAPI, "FastAPI"), (None, "NoneType")])
+def test_apply_to_no_application_is_refused(app: Any, kind: str) -> None:
+    """The message names the type."""
+    with pytest.raises(ConfigurationError, match=f"takes a FastAPI application, not .*{kind}"):
+        crud_on(MemoryStorageFactory()).apply(app)
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [(int, "int"), (BaseModel, "BaseModel"), (Book(title="x"), "an instance of Book"), ("Book", "an instance of str")],
+)
+def test_model_that_is_no_model_class_is_refused(model: Any, kind: str) -> None:
+    """The message names the object."""
+    with pytest.raises(ConfigurationError, match=f"^{kind} cannot be a model: "):
+        AutoCRUD(storage_factory=MemoryStorageFactory()).add_model(model)
+
+
+async def test_application_without_lifespan_says_that_the_storage_is_not_open(tmp_path: Path) -> None:
+    """The code stays, and the detail names the cause."""
+    crud, app = crud_on(DiskStorageFactory(tmp_path)), FastAPI()
+    crud.apply(app)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+        for response in (
+            await http.post("/book", json={"title": "Emma"}),
+            await http.get("/book"),
+            await http.get("/book/x"),
+            await http.get("/book/count"),
+            await http.delete("/book/x"),
+        ):
+            problem = response.json()
+            assert (response.status_code, problem["code"], problem["detail"]) == (503, "storage_unavailable", NOT_OPEN)
+
+
+async def test_mounted_application_works_while_the_registry_runs(tmp_path: Path) -> None:
+    """Starlette does not run the lifespan of a mounted application."""
+    crud, app, mounted = crud_on(DiskStorageFactory(tmp_path)), FastAPI(), FastAPI()
+    crud.apply(mounted)
+    app.mount("/api", mounted)
+    async with serving(app) as http:
+        assert (await http.post("/api/book", json={"title": "Emma"})).json()["detail"] == NOT_OPEN
+        async with crud.running():
+            assert (await http.post("/api/book", json={"title": "Emma"})).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        S3StorageFactory(S3Location("bucket", endpoint_url="http://127.0.0.1:1")),
+        PostgresStorageFactory("postgresql://a@127.0.0.1:1/b", S3Location("bucket", endpoint_url="http://127.0.0.1:1")),
+    ],
+    ids=["s3", "postgres"],
+)
+async def test_manager_of_a_server_that_is_not_open_says_so(factory: Any) -> None:
+    """Reads and writes, without a connection."""
+    manager = crud_on(factory).manager(Book)
+    for call in (lambda: manager.create(Book(title="Emma")), lambda: manager.get("x"), lambda: manager.count()):
+        with pytest.raises(StorageUnavailable) as caught:
+            await call()
+        assert str(caught.value) == NOT_OPEN
