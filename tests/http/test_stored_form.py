@@ -172,6 +172,20 @@ async def test_patch_of_another_field_keeps_aliased_fields(serve: Serve) -> None
         assert listed.json()["items"][-1]["data"] == {"name": "Ann", "userRole": "admin", "mailTo": "a@x"}
 
 
+async def test_table_and_pages_have_the_names_of_answers(serve: Serve) -> None:
+    """CSV and the data view show what a read returns."""
+    async with serve(User) as http:
+        url = await post(http, "/user", name="Ann", role="admin")
+        for path in ("/user", "/user/export"):
+            table = (await http.get(path, headers={"accept": "text/csv"})).text
+            header, row, *_ = table.splitlines()
+            assert dict(zip(header.split(","), row.split(","), strict=True))["userRole"] == "admin"
+        for path in ("/user", url):
+            page = (await http.get(path, headers={"accept": "text/html"})).text
+            assert "userRole" in page
+            assert "admin" in page
+
+
 async def test_patch_with_an_unknown_name_is_422(serve: Serve) -> None:
     """The problem names the unknown name. Models with extra values accept any name."""
     async with serve(User) as http:
