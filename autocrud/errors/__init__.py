@@ -24,6 +24,7 @@ from autocrud.errors.inputs import (
     PayloadTooLarge,
     ReferenceNotFound,
     UnsupportedMediaType,
+    ValidatorNotIdempotent,
 )
 from autocrud.errors.resources import (
     Aborted,
@@ -79,6 +80,7 @@ __all__ = [
     "UnsupportedMediaType",
     "UploadIncomplete",
     "UploadNotFound",
+    "ValidatorNotIdempotent",
 ]
 
 # Tracebacks and logs show the path from which applications import the classes.

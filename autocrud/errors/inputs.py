@@ -60,6 +60,16 @@ class InvalidData(InvalidInput):
         return f"{self.args[0].rstrip('.')}: {faults}." if faults else str(self.args[0])
 
 
+class ValidatorNotIdempotent(InvalidInput):
+    """A validator would change a stored value once more: make the validator idempotent, or replace the resource."""
+
+    code = "validator_not_idempotent"
+
+    def __init__(self, model: str, field: str) -> None:
+        message = "is changed by its validator each time; a validator must leave its own result unchanged"
+        super().__init__(f"The {model} cannot be patched: {field} {message}.", [FieldError(field, message)])
+
+
 class InvalidPatch(InvalidInput):
     """The body is JSON, and not a valid patch."""
 

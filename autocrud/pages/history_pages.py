@@ -40,7 +40,7 @@ async def show_diff(pages: ModelPages, request: Request) -> Response:
     values, _ = await pages.fetch("diff", request)
     names = values["from"], values["to"]
     sides = [await pages.manager.get(resource_id, revision_id=name, include_deleted=True) for name in names]
-    rows = compare(*(from_json(side.data_json) for side in sides))
+    rows = compare(*(from_json(side.shown_json) for side in sides))
     changes = [row for row in rows if row.change != "same"]
     unchanged = [row for row in rows if row.change == "same"]
     numbers = [revision_number(resource_id, name) for name in names]

@@ -35,12 +35,14 @@ class _Column:
 
     Attributes:
         name: name of the field in queries.
+        path: path of the value in the shown form.
         url: address of the list in the order of the column; None if the list cannot be sorted by it.
         order: `ascending` or `descending` if the list is sorted by the column, else `none`.
     """
 
     name: str
     field: IndexField
+    path: tuple[str, ...]
     url: str | None
     order: str
 
@@ -102,7 +104,7 @@ def _columns(pages: ModelPages, pairs: Sequence[tuple[str, str]], path: str) -> 
         order = {name: "ascending", f"-{name}": "descending"}.get(sort, "none")
         target = f"-{name}" if order == "ascending" else name
         url = address(path, replaced(pairs, sort=target)) if name in sortable else None
-        yield _Column(name, fields.fields[name], url, order)
+        yield _Column(name, fields.fields[name], pages.shown_path(fields.fields[name]), url, order)
 
 
 def _orders(pages: ModelPages, current: str | None) -> dict[str, str]:
@@ -118,10 +120,10 @@ def _row(
     path: str, columns: Sequence[_Column], item: Resource[Any], pairs: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
     meta = from_json(item.head.meta)
-    data = None if item.head.data is None else from_json(item.head.data)
+    data = None if item.head.data is None else from_json(item.shown_json)
     cells = []
     for column in columns:
-        value = meta[column.field.name] if column.field.is_meta else value_at(data, column.field.path)
+        value = meta[column.field.name] if column.field.is_meta else value_at(data, column.path)
         text = text_of(value)
         if column.field.is_meta and column.name.endswith("_time"):
             text = f"{text[:10]} {text[11:19]}"

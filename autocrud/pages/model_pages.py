@@ -10,6 +10,7 @@ from starlette.responses import Response
 from autocrud.pages.form import address, query_pairs, replaced
 from autocrud.pages.html import HOME, page_response, root_of
 from autocrud.routes.operation import Fetch, ModelRoutes, Operation
+from autocrud.schema.index_field import IndexField
 
 
 class ModelPages:
@@ -38,11 +39,16 @@ class ModelPages:
         """Return the address of the list of another model of the same registry."""
         return f"{self.path(request).removesuffix(self.routes.spec.name)}{model}"
 
+    def shown_path(self, field: IndexField) -> tuple[str, ...]:
+        """Return the path of an index field in the shown form."""
+        return tuple(map(str, self.routes.spec.names.shown_path(field.path)))
+
     @cached_property
     def references(self) -> Mapping[tuple[str, ...], str]:
         """The referred model by the path of each reference that readers may follow."""
         outgoing = self.manager.graph.outgoing(self.routes.spec.name)
-        return {reference.field.path: reference.target.name for reference in outgoing if reference.shows_target}
+        visible = [reference for reference in outgoing if reference.shows_target]
+        return {self.shown_path(reference.field): reference.target.name for reference in visible}
 
     def response(self, request: Request, template: str, status: int = 200, **values: Any) -> Response:
         """Return a page of this model."""

@@ -54,7 +54,7 @@ async def _redirect_to_time(pages: ModelPages, request: Request, text: str) -> R
 async def _render(pages: ModelPages, request: Request, values: Mapping[str, Any], resource: Resource[Any]) -> Response:
     resource_id = resource.resource_id
     path, meta = pages.path(request, resource_id), from_json(resource.head.meta)
-    data = None if resource.head.data is None else from_json(resource.head.data)
+    data = None if resource.head.data is None else from_json(resource.shown_json)
     current = (await pages.manager.get(resource_id, include_deleted=True)).meta
     at = values.get("at")
     return pages.response(
@@ -85,7 +85,7 @@ def _deleted_query(is_deleted: bool) -> str:
 def _title(pages: ModelPages, data: Any) -> str:
     """Return the first text among the index fields of the data."""
     for field in pages.manager.fields.own_fields.values():
-        value = value_at(data, field.path)
+        value = value_at(data, pages.shown_path(field))
         if (
             field.kind is ColumnKind.text
             and not field.is_list

@@ -7,11 +7,11 @@ from pydantic_core import from_json, to_json
 
 from autocrud.errors import Conflict
 from autocrud.references.graph import ModelNode, Reference
-from autocrud.references.on_delete import OnDeleteRunner, author_after, meta_of, next_revision
+from autocrud.references.on_delete import OnDeleteRunner
+from autocrud.references.referrer_writes import author_after, meta_of, next_revision
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo
 from autocrud.schema.binary import binaries
 from autocrud.storage.ports.types import Head, Write, on_delete_task_of
-from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.write_builder import Encoded, modify_write, next_meta, switch_write
 
 
@@ -86,8 +86,8 @@ class Compensator:
         value = from_json(data)
         for reference in references:
             value = _restore_path(value, from_json(old), reference.field.path)
-        encoded = await Encoder(self._node.spec, self._storage.blobs).encode(to_json(value, inf_nan_mode="constants"))
-        return await next_revision(self._node, meta, encoded, by)
+        restored = to_json(value)
+        return await next_revision(self._node, meta, Encoded(restored, self._blobs(restored)), by)
 
     def _blobs(self, data: bytes) -> tuple[str, ...]:
         if not self._node.spec.has_blobs:

@@ -9,7 +9,8 @@ from typing import Any
 from autocrud.errors import AutoCRUDError, Referenced, StorageUnavailable
 from autocrud.references.compensation import Compensator
 from autocrud.references.graph import Graph, ModelNode, Reference
-from autocrud.references.on_delete import OnDeleteRunner, author_after, find_missing, meta_of, not_found_error
+from autocrud.references.on_delete import OnDeleteRunner, find_missing, not_found_error
+from autocrud.references.referrer_writes import author_after, meta_of
 from autocrud.resource import CommitKind
 from autocrud.schema.markers import OnDelete
 from autocrud.storage.ports.types import Head, Outcome, Write, abort_unless_all_accepted, on_delete_task_of

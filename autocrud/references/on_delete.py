@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -14,13 +13,12 @@ from autocrud.query.conditions import And, Condition, Query, Term
 from autocrud.query.metadata_fields import RESOURCE_ID
 from autocrud.query.operators import Operator
 from autocrud.references.graph import Graph, ModelNode, Reference
-from autocrud.resource import CommitKind, ResourceMeta
+from autocrud.references.referrer_writes import author_after, blobs_of, meta_of, next_revision
+from autocrud.resource import CommitKind
 from autocrud.schema.markers import OnDelete
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.types import Head, OnDeleteTask, Write, on_delete_task_of
-from autocrud.versioning.encoder import Encoder
-from autocrud.versioning.retention import next_prune_count
-from autocrud.versioning.write_builder import Author, Encoded, next_meta, update_write
+from autocrud.versioning.write_builder import Encoded, next_meta
 
 logger = logging.getLogger(__name__)
 
@@ -155,8 +153,11 @@ class OnDeleteRunner:
                 logger.warning("On-delete actions of %s failed and are tried again: %s", node.name, error)
 
     async def set_null(self, reference: Reference, head: Head, deleted: Sequence[str], by: str | None) -> None:
-        """Remove the ids of deleted resources from all references of a resource, in one new revision."""
-        spec, storage = reference.source.spec, reference.source.storage
+        """Remove the ids of deleted resources from all references of a resource, in one new revision.
+
+        The stored form is changed without validation, so that data that no longer validates cannot keep its reference.
+        """
+        storage = reference.source.storage
         references = [
             other for other in self._references(reference.target, OnDelete.set_null) if other.source is reference.source
         ]
@@ -168,7 +169,7 @@ class OnDeleteRunner:
                 released = each.remove_ids(released, frozenset(deleted))
             if released == data:
                 return
-            encoded = await Encoder(spec, storage.blobs).encode(to_json(released, inf_nan_mode="constants"))
+            encoded = Encoded(to_json(released), await blobs_of(reference.source, current))
             try:
                 await storage.commit(await next_revision(reference.source, meta_of(current), encoded, by))
             except Conflict:
@@ -282,24 +283,6 @@ async def find_missing(pairs: Sequence[tuple[Reference, str]]) -> list[tuple[Ref
     found = dict(zip(by_target, answers, strict=True))
     heads = [(reference, resource_id, found[reference.target].get(resource_id)) for reference, resource_id in pairs]
     return [(reference, resource_id) for reference, resource_id, head in heads if head is None or head.is_deleted]
-
-
-async def next_revision(node: ModelNode, meta: ResourceMeta, encoded: Encoded, by: str | None) -> Write:
-    """Return a write that appends a revision with this data and the current status."""
-    writer, spec = author_after(by, meta), node.spec
-    number = meta.total_revision_count + 1
-    prunes = await next_prune_count(node.storage, spec.retention, meta, number, writer.now)
-    return update_write(spec, meta, encoded, writer, meta.status, prunes)
-
-
-def meta_of(head: Head) -> ResourceMeta:
-    """Return the metadata of a head."""
-    return ResourceMeta.model_validate_json(head.meta)
-
-
-def author_after(by: str | None, meta: ResourceMeta) -> Author:
-    """Return the author of a write now, at a time not before the previous write."""
-    return Author(by, max(datetime.now(UTC), meta.updated_time))
 
 
 def not_found_error(spec: ModelSpec[Any], lost_references: Sequence[tuple[Reference, str]]) -> ReferenceNotFound:

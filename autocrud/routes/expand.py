@@ -17,7 +17,7 @@ from autocrud.routes.request.patterns import any_of
 from autocrud.routes.request.query_parameters import PARTS, Parameter
 from autocrud.routes.response.envelope import AnswerModels, JsonResponse, envelope, envelope_models, optional_part
 from autocrud.schema.nouns import begin_sentence, to_noun
-from autocrud.versioning.stored_resource import Resource
+from autocrud.versioning.stored_resource import TAG_SEPARATOR, Resource
 
 _ALL_PARTS = frozenset(PARTS)
 
@@ -91,8 +91,9 @@ class Expansion:
         """
         (expanded,) = await self._manager.expanded([resource], values["expand"])
         # A strong tag must change with any byte of the representation (RFC 9110, 8.8.1).
-        tags = ",".join(item.tag if item else "" for target in expanded.values() for item in _as_list(target))
-        tag = f"{resource.tag}-{crc32(tags.encode()):08x}"
+        items = [resource, *(item for target in expanded.values() for item in _as_list(target))]
+        tags = ",".join(item.etag if item else "" for item in items)
+        tag = f"{resource.tag}{TAG_SEPARATOR}{crc32(tags.encode()):08x}"
         headers = {"etag": etag(tag)}
         if matches_if_none_match(request, tag):
             return Response(status_code=304, headers=headers)

@@ -163,7 +163,7 @@ class ModelRoutes:
 
     def query(self, parameters: Sequence[Parameter], *, filters: bool = False) -> QueryReader:
         """Return a reader of these parameters, and of the model's filters if `filters` is set."""
-        return QueryReader(parameters, self.filters if filters else None, schema=self.stored_schema)
+        return QueryReader(parameters, self.filters if filters else None, schema=self.shown_schema)
 
     @cached_property
     def filters(self) -> Filters:
@@ -180,8 +180,8 @@ class ModelRoutes:
         return f"{request.scope.get('root_path', '')}{self.path}/{resource_id}"
 
     @cached_property
-    def stored_schema(self) -> dict[str, Any]:
-        """JSON schema of the stored data."""
+    def shown_schema(self) -> dict[str, Any]:
+        """JSON schema of the data in answers."""
         return self.spec.adapter.json_schema(mode="serialization")
 
     @cached_property
@@ -197,7 +197,7 @@ class ModelRoutes:
     @cached_property
     def envelope_example(self) -> Any:
         """Example of an envelope."""
-        stored = example_of(self.stored_schema)
+        stored = example_of(self.shown_schema)
         return {"data": stored, **_metadata_examples()}
 
     def body(self, media_type: str = "application/json") -> inspect.Parameter:

@@ -1,6 +1,6 @@
 """Index discovery: find the index fields of a model by marker and by name, through records, lists and unions.
 
-A path consists of the field names in the JSON, joined by dots.
+The name of an index field is its path in the names that clients see, joined by dots.
 """
 
 import operator
@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, NoReturn
 
-from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from autocrud.errors import ConfigurationError
 from autocrud.schema.column_types import ColumnKind
+from autocrud.schema.forms.stored_form import stored_adapter
 from autocrud.schema.index_field import IndexField, column_kind
 from autocrud.schema.markers import Index, Ref, Unique
 from autocrud.schema.search_document import DocumentField, is_searched
@@ -45,7 +45,7 @@ def index_fields(model: Any, names: Sequence[str]) -> tuple[IndexField, ...]:
     order = {names: number for number, names in enumerate(finder.top)}
     sorted_nodes = sorted(nodes.values(), key=lambda node: order[node.names[:1]])
     _refuse_clashes(model.__name__, sorted_nodes)
-    searched_paths = [node.names for node in sorted_nodes if finder.is_searched(node)]
+    searched_paths = [node.stored_names for node in sorted_nodes if finder.is_searched(node)]
     requested_paths = {node.names for node in requested}
     fields = [finder.index_field(node) for node in sorted_nodes if node.names in requested_paths or node.is_filtered]
     return (*fields, DocumentField(searched_paths)) if searched_paths else tuple(fields)
@@ -56,13 +56,15 @@ class _PathNode:
     """The field at a path, merged from all variants of a union that have the field.
 
     Attributes:
-        names: the path in JSON names.
+        names: the path in the names that clients see.
+        stored_names: the path in the stored form; empty if two variants of a union store the field by different names.
         python_names: the Python names of the last path segment.
         owners: the records that have the field.
         is_many: True if the path goes through a list.
     """
 
     names: tuple[str, ...] = ()
+    stored_names: tuple[str, ...] = ()
     python_names: set[str] = field(default_factory=set)
     owners: list[Any] = field(default_factory=list)
     annotations: list[Any] = field(default_factory=list)
@@ -152,6 +154,8 @@ class _FieldFinder:
         if kind is None or parts.records or parts.items:
             type_names = " | ".join(map(repr, node.annotations))
             self._refuse(node, f"the type {type_names} is not {_INDEXABLE}")
+        if not node.stored_names:
+            self._refuse(node, "variants of a union have two fields with this alias; give both fields one name")
         if node.is_excluded or not any(node.names[-1] in self._names_in_json(owner) for owner in node.owners):
             self._refuse(node, "the JSON has no field of this name")
         if not node.name or "\0" in node.name or not _is_unicode(node.name):
@@ -168,9 +172,9 @@ class _FieldFinder:
             kind,
             None in groups,
             annotations[0],
-            TypeAdapter(annotations[0]),
+            stored_adapter(annotations[0]),
             is_list=is_list,
-            path=node.names,
+            path=node.stored_names,
             groups=tuple(group for group in groups if group is not None),
             ref=next((marker for marker in markers if isinstance(marker, Ref)), None),
         )
@@ -200,7 +204,11 @@ class _FieldFinder:
             for name, info in fields_of(record).items():
                 candidates = (info.serialization_alias, info.alias, name)
                 names = (*node.names, next(alias for alias in candidates if alias is not None))
-                member = members.setdefault(names, _PathNode(names, is_many=node.is_many or is_list))
+                stored_names = (*node.stored_names, name)
+                new = _PathNode(names, stored_names, is_many=node.is_many or is_list)
+                member = members.setdefault(names, new)
+                if member.stored_names != stored_names:
+                    member.stored_names = ()
                 member.add(record, name, info)
         return members
 

@@ -4,26 +4,30 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Generic, TypeVar, get_origin
+from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
-from pydantic_core import PydanticSerializationError, from_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from autocrud.errors import (
     ConfigurationError,
     FieldError,
     InvalidData,
     InvalidParameter,
-    MalformedBody,
+    ValidatorNotIdempotent,
 )
 from autocrud.resource import Retention, RevisionStatus
 from autocrud.schema.binary import has_binaries, largest_limit
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.computed_fields import refuse_marked_computed_fields
+from autocrud.schema.forms.model_checks import check_model, class_name
+from autocrud.schema.forms.name_map import NameMap
+from autocrud.schema.forms.stored_form import NotReadable, StoredForm
+from autocrud.schema.forms.validation_errors import invalid_data, raise_if_malformed
 from autocrud.schema.index_discovery import index_fields
 from autocrud.schema.index_field import IndexField
-from autocrud.schema.type_inspection import fields_of, is_record
+from autocrud.schema.type_inspection import fields_of
 from autocrud.schema.unique_constraints import constraint_field_names, unique_constraints
 
 T = TypeVar("T")
@@ -71,7 +75,7 @@ class ModelSpec(Generic[T]):
         self.temporal = temporal
         self.default_status = default_status
         self.retention = retention
-        self.type_name = _class_name(model)
+        self.type_name = class_name(model)
         self.name = kebab_case(self.type_name).strip("_").replace("_-", "-") if name is None else name
         # The label appears in OpenAPI. An explicit name tells two models with the same class name apart.
         words = self.type_name if name is None else "".join(re.split("[-_]", name.title()))
@@ -86,29 +90,42 @@ class ModelSpec(Generic[T]):
             schema = self.adapter.json_schema(mode="serialization")
         except (PydanticUserError, PydanticSchemaGenerationError) as error:
             raise ConfigurationError(f"{self.type_name} cannot be a model: {error}") from error
-        self._fields = fields_of(model)
-        self._refuse_lossy_fields(schema)
+        core_schema: Any = self.adapter.core_schema
+        self.names = NameMap(core_schema)
+        check_model(self.type_name, core_schema, self.names.records)
+        self.stored_form: StoredForm[T] = StoredForm(self.adapter)
         refuse_marked_computed_fields(model)
         unique_names = constraint_field_names(self.type_name, unique_together)
         self.index_fields = index_fields(model, [*indexed_fields, *unique_names])
         self.unique_constraints = unique_constraints(self.type_name, self.index_fields, unique_together)
         self.has_blobs = has_binaries(schema)
         self.largest_blob = largest_limit(self.adapter.json_schema()) if self.has_blobs else None
-        self._has_floats = '"number"' in repr(schema).replace("'", '"') or "Any" in repr(self._fields)
+        self._has_floats = '"number"' in repr(schema).replace("'", '"') or "Any" in repr(fields_of(model))
 
     def parse(self, body: bytes) -> T:
-        """Validate a JSON body.
+        """Validate a JSON body. Fields may have their aliases, their names in answers, or their own names.
 
         Raises:
             MalformedBody: the body is not JSON.
             InvalidData: the model does not accept the body.
         """
+        renamed = self._rename_body(body) if self.names.rewrites_input else body
         try:
-            return self.adapter.validate_json(body)
+            return self.adapter.validate_json(renamed, by_alias=True, by_name=True)
         except ValidationError as error:
-            if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
-                raise MalformedBody(f"The body is not JSON: {_reason(error)}.") from error
-            raise self._invalid(error) from error
+            raise_if_malformed(error)
+            raise invalid_data(self.name, error, self.names if renamed is not body else None) from error
+
+    def parse_stored(self, data: bytes) -> T:
+        """Validate JSON in the names of the stored form, with the model's own validators.
+
+        Raises:
+            InvalidData: the model does not accept the JSON.
+        """
+        try:
+            return self.adapter.validate_json(data, by_alias=False, by_name=True)
+        except ValidationError as error:
+            raise invalid_data(self.name, error, self.names) from error
 
     def validate(self, value: Any) -> T:
         """Validate an instance of the model, or a Python value that converts to an instance.
@@ -117,20 +134,44 @@ class ModelSpec(Generic[T]):
             InvalidData: the model does not accept the value.
         """
         try:
-            return self.adapter.validate_python(value)
+            if self.names.rewrites_input:
+                value = self.names.to_stored(value)
+            return self.adapter.validate_python(value, by_alias=True, by_name=True)
         except ValidationError as error:
-            raise self._invalid(error) from error
+            raise invalid_data(self.name, error) from error
 
-    def check(self, data: bytes) -> None:
-        """Refuse JSON that could be stored but not read again.
+    def check(self, value: T, data: bytes) -> bytes:
+        """Return the stored form of a value after a check that it reads back as an equal value.
+
+        Args:
+            data: result of `dump`.
 
         Raises:
-            InvalidData: the model does not accept the JSON.
+            InvalidData: the stored form reads back as another value, or not at all.
         """
         try:
-            self.decode(data)
-        except ValidationError as error:
-            raise self._invalid(error) from error
+            if self.names.allows_extras and (place := self.names.colliding_extra(from_json(data))):
+                raise NotReadable(place, "is an extra value with the name of a field")
+            return self.stored_form.check(value, data)
+        except NotReadable as error:
+            fault = FieldError(self.field_name(error.place), str(error))
+            raise InvalidData(f"The {self.name} is not valid.", [fault]) from error
+
+    def check_idempotent(self, data: bytes) -> bool:
+        """Refuse a stored form that the model's validators would change by themselves.
+
+        Returns False if the validators refuse the stored form, so that nothing is known.
+
+        Raises:
+            ValidatorNotIdempotent: a validator would change a value; the error names the field.
+        """
+        try:
+            place = self.stored_form.changed_by_validators(data)
+        except ValidationError:
+            return False
+        if place is not None:
+            raise ValidatorNotIdempotent(self.name, self.field_name(place))
+        return True
 
     def decode(self, data: bytes) -> T:
         """Convert stored JSON to a value of the model.
@@ -138,7 +179,21 @@ class ModelSpec(Generic[T]):
         Raises:
             ValidationError: the model has changed since the write, and no longer accepts the JSON.
         """
-        return self.adapter.validate_json(data, by_alias=True, by_name=True)
+        return self.stored_form.read(data)
+
+    def show(self, data: bytes) -> bytes:
+        """Return the shown form, which is the JSON for clients, for stored JSON.
+
+        JSON that the model can no longer read is shown with the names that clients know.
+        """
+        if self.stored_form.is_shown:
+            return data
+        answer = self.stored_form.show(data)
+        return to_json(self.names.to_shown(from_json(data))) if answer is None else answer
+
+    def field_name(self, place: Sequence[int | str]) -> str:
+        """Return the name of a field for messages, in the names that clients know."""
+        return ".".join(map(str, self.names.shown_path(place))) or "(body)"
 
     def index_values(self, data: bytes, fields: Sequence[IndexField] | None = None) -> tuple[IndexValue, ...]:
         """Return the column values for stored JSON. The result depends on these bytes alone.
@@ -200,7 +255,7 @@ class ModelSpec(Generic[T]):
             InvalidData: JSON cannot represent the value.
         """
         try:
-            data = self.adapter.dump_json(value, by_alias=True, warnings=False)
+            data = self.stored_form.dump(value)
         except PydanticSerializationError as error:
             raise InvalidData(f"The {self.name} cannot be written as JSON: {error}") from error
         if self._has_floats and b"null" in data:
@@ -217,65 +272,14 @@ class ModelSpec(Generic[T]):
         except (ValueError, ArithmeticError) as error:
             raise InvalidData(f"The {self.name} is not valid.", [FieldError(field.name, str(error))]) from error
 
-    def _invalid(self, error: ValidationError) -> InvalidData:
-        return InvalidData(
-            f"The {self.name} is not valid.",
-            [
-                FieldError(".".join(map(str, item["loc"])) or "(body)", item["msg"])
-                for item in error.errors(include_url=False, include_context=False, include_input=False)
-            ],
-        )
-
-    def _refuse_lossy_fields(self, schema: dict[str, Any]) -> None:
-        for name, info in self._fields.items():
-            if info.exclude:
-                raise ConfigurationError(f"{self.type_name}.{name} has exclude=True: the field would not be stored")
-        serializers = _custom_serializers(self.model)
-        masked = next((name for name in _write_only_fields(schema) if name not in serializers), None)
-        if masked and "*" not in serializers:
-            raise ConfigurationError(
-                f"{self.type_name}: {masked} is a secret: Pydantic would store asterisks instead of its value;"
-                " add a serializer that writes the value"
-            )
-
-
-def _class_name(model: Any) -> str:
-    """Return the name of a model's class.
-
-    Raises:
-        ConfigurationError: the object is no model class.
-    """
-    if is_record(get_origin(model) or model) and model is not BaseModel:
-        return str(model.__name__)
-    kind = model.__name__ if isinstance(model, type) else f"an instance of {type(model).__name__}"
-    raise ConfigurationError(
-        f"{kind} cannot be a model: give the class of a Pydantic model, a dataclass or a TypedDict"
-    )
-
-
-def _reason(error: ValidationError) -> str:
-    return error.errors(include_url=False)[0]["msg"].removeprefix("Invalid JSON: ")
-
-
-def _custom_serializers(model: type[Any]) -> set[str]:
-    """Return the fields with a serializer in the model, and `*` if the model has a model serializer."""
-    decorators = getattr(model, "__pydantic_decorators__", None)
-    if decorators is None:
-        return set()
-    fields = {name for item in decorators.field_serializers.values() for name in item.info.fields}
-    return fields | ({"*"} if decorators.model_serializers else set())
-
-
-def _write_only_fields(schema: Any, path: str = "the model") -> Iterator[str]:
-    """Yield the names of the fields in a JSON schema that serialization masks."""
-    if isinstance(schema, dict):
-        if schema.get("writeOnly") is True:
-            yield path
-        for key, part in schema.items():
-            yield from _write_only_fields(part, key)
-    elif isinstance(schema, list):
-        for part in schema:
-            yield from _write_only_fields(part, path)
+    def _rename_body(self, body: bytes) -> bytes:
+        """Return a body with the names that the validator reads, or unchanged if it has them."""
+        try:
+            document = from_json(body)
+        except ValueError:
+            return body  # the validator reports the fault
+        renamed = self.names.to_stored(document)
+        return body if renamed == document else to_json(renamed, inf_nan_mode="constants")
 
 
 def _non_finite_paths(value: Any, path: str) -> Iterator[str]:

@@ -1,23 +1,16 @@
 """Encoder: validates a value, finds or stores its blobs, and writes it as JSON."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from autocrud.errors import FieldError, InvalidData
 from autocrud.schema.binary import Binary, binaries
+from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.blobs import BlobStore
 from autocrud.versioning.write_builder import Encoded
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Parsed(Generic[T]):
-    """A value that the model's validator has made from JSON."""
-
-    value: T
 
 
 class Encoder(Generic[T]):
@@ -38,20 +31,46 @@ class Encoder(Generic[T]):
         """
         if isinstance(value, Encoded):
             return value
-        from_json = isinstance(value, bytes | Parsed)
+        spec, from_json = self._spec, isinstance(value, bytes | Parsed)
         if isinstance(value, Parsed):
             validated: T = value.value
         else:
-            validated = self._spec.parse(value) if isinstance(value, bytes) else self._spec.validate(value)
-        blobs = await self._resolve_blobs(validated) if self._spec.has_blobs else ()
-        data = self._spec.dump(validated)
-        if not from_json:
-            self._spec.check(data)
+            validated = spec.parse(value) if isinstance(value, bytes) else spec.validate(value)
+        return await self._encode_validated(validated, is_trusted=from_json and spec.stored_form.is_plain)
+
+    async def encode_patched(self, data: bytes) -> Encoded:
+        """Encode the stored form that a patch has made.
+
+        Raises:
+            InvalidData: the model does not accept the data, or a blob is missing.
+        """
+        return await self._encode_validated(self._spec.parse_stored(data), is_trusted=self._spec.stored_form.is_plain)
+
+    async def encode_stored(self, data: bytes) -> Encoded | None:
+        """Return the bytes of an export unchanged; None if they are not a stored form of the model.
+
+        Raises:
+            InvalidData: a blob is missing.
+        """
+        value = self._spec.stored_form.recognize(data)
+        if value is None:
+            return None
+        blobs = await self._resolve_blobs(value.value) if self._spec.has_blobs else ()
         return Encoded(data, blobs)
+
+    async def _encode_validated(self, value: T, *, is_trusted: bool) -> Encoded:
+        """Encode a value that the model's validator has made.
+
+        Args:
+            is_trusted: True if the stored form of each such value reads back as an equal value.
+        """
+        blobs = await self._resolve_blobs(value) if self._spec.has_blobs else ()
+        data = self._spec.dump(value)
+        return Encoded(data if is_trusted else self._spec.check(value, data), blobs)
 
     async def _resolve_blobs(self, value: T) -> tuple[str, ...]:
         """Find the blobs that a value refers to, and store its inline blobs."""
-        found = list(binaries(value))
+        found = [(self._spec.field_name(path.split(".")), binary) for path, binary in binaries(value)]
         errors = [FieldError(path, message) for path, binary in found for message in binary.errors()]
         if not errors:
             errors = [error async for error in self._find_faults(found)]

@@ -109,7 +109,8 @@ class History:
 
     async def difference(self, resource_id: str, first: int, second: int) -> list[dict[str, Any]]:
         """Return a JSON Patch (RFC 6902) that turns the data of one revision into the data of another."""
-        before, after = [from_json(await self._data(resource_id, number)) for number in (first, second)]
+        documents = [self._spec.show(await self._data(resource_id, number)) for number in (first, second)]
+        before, after = map(from_json, documents)
         return difference(before, after)
 
     async def _data(self, resource_id: str, number: int) -> bytes:

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from jsonpatch import JsonPatch, JsonPatchException, JsonPatchTestFailed, make_patch
-from jsonpointer import EndOfList, JsonPointerException, resolve_pointer
+from jsonpointer import EndOfList, JsonPointer, JsonPointerException, resolve_pointer
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
-from autocrud.errors import FieldError, InvalidPatch, MalformedBody, PatchFailed, PayloadTooLarge
+from autocrud.errors import FieldError, InvalidData, InvalidPatch, MalformedBody, PatchFailed, PayloadTooLarge
+from autocrud.schema.forms.name_map import NameMap
 
 MAX_OPERATIONS = 1000
 
@@ -73,13 +74,15 @@ class Patch(ABC):
     """A change that applies to the newest state of a document."""
 
     @abstractmethod
-    def apply(self, document: Any, limit: int) -> Any:
+    def apply(self, document: Any, limit: int, names: NameMap | None = None) -> Any:
         """Return the changed document. The given document may be modified.
 
         Args:
             limit: maximum number of bytes of JSON that copies may add.
+            names: translates the names in the patch to those of the document; None if they are equal.
 
         Raises:
+            InvalidData: a name is neither a field nor an alias.
             PatchFailed: an operation does not apply to the document.
             PayloadTooLarge: the copies exceed the limit.
         """
@@ -110,9 +113,10 @@ class OperationsPatch(Patch):
             raise InvalidPatch("The body is not a JSON Patch (RFC 6902).", fields) from error
         self._operations: list[dict[str, Any]] = [item.model_dump(by_alias=True) for item in operations]
 
-    def apply(self, document: Any, limit: int) -> Any:
+    def apply(self, document: Any, limit: int, names: NameMap | None = None) -> Any:
         copied = 0
         for number, operation in enumerate(self._operations):
+            operation = operation if names is None else _renamed(operation, document, names)
             try:
                 if operation["op"] == "copy":
                     source = resolve_pointer(document, operation["from"])
@@ -146,8 +150,11 @@ class MergePatch(Patch):
         except ValueError as error:
             raise MalformedBody(f"The body is not JSON: {error}.") from error
 
-    def apply(self, document: Any, limit: int) -> Any:
-        return _merged(document, self._patch)
+    def apply(self, document: Any, limit: int, names: NameMap | None = None) -> Any:
+        errors: list[FieldError] = []
+        patch = self._patch if names is None else names.to_stored_patch(self._patch, document, errors)
+        _raise_unknown_names(errors)
+        return _merged(document, patch)
 
 
 def as_patch(patch: "Patch | Mapping[str, Any] | Sequence[Mapping[str, Any]]") -> Patch:
@@ -165,6 +172,30 @@ def difference(before: Any, after: Any) -> list[dict[str, Any]]:
     """Return a JSON Patch that turns one document into another."""
     operations: list[dict[str, Any]] = make_patch(before, after).patch
     return operations
+
+
+def _renamed(operation: dict[str, Any], document: Any, names: NameMap) -> dict[str, Any]:
+    """Return an operation with the names of the stored form.
+
+    Raises:
+        InvalidData: a name is neither a field nor an alias.
+    """
+    errors: list[FieldError] = []
+    result = dict(operation)
+    for key in ("path", "from"):
+        if key in operation:
+            tokens = JsonPointer(operation[key]).parts
+            stored_tokens, shape = names.to_stored_path(tokens, document, errors)
+            result[key] = JsonPointer.from_parts(stored_tokens).path
+            if key == "path" and "value" in operation:
+                result["value"] = names.to_stored_value(operation["value"], shape, errors)
+    _raise_unknown_names(errors)
+    return result
+
+
+def _raise_unknown_names(errors: Sequence[FieldError]) -> None:
+    if errors:
+        raise InvalidData("The patch names fields that the model does not have.", errors)
 
 
 def _merged(target: Any, patch: Any) -> Any:

@@ -15,7 +15,7 @@ from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.history import History
 from autocrud.versioning.json_patch import Patch
 from autocrud.versioning.retention import next_prune_count
-from autocrud.versioning.stored_resource import Resource
+from autocrud.versioning.stored_resource import TAG_SEPARATOR, Resource
 from autocrud.versioning.write_builder import (
     Author,
     Encoded,
@@ -56,12 +56,22 @@ async def plan_write(current: Resource[T], if_match: Tags | None, by: str | None
 
 
 def _check_tags(current: Resource[Any], if_match: Tags) -> None:
-    """Refuse a precondition that the current state does not meet. A tag may be in quotes, as in an `ETag` header."""
+    """Refuse a precondition that the current state does not meet. A tag may be in quotes, as in an `ETag` header.
+
+    The part of a tag after `+` is about the shown form, which a write does not depend on.
+    """
     tags = [if_match] if isinstance(if_match, str) else if_match
-    if not {current.tag, f'"{current.tag}"', "*"}.isdisjoint(tags):
+    accepted = {current.tag, f'"{current.tag}"', "*"}
+    if any(tag in accepted or _version_of(tag) == current.tag for tag in tags):
         return
     reason = "If-Match matches no weak tag (W/)." if isinstance(if_match, WeakTags) else ""
     raise PreconditionFailed(current.resource_id, current.tag, reason=reason)
+
+
+def _version_of(tag: str) -> str:
+    """Return the version of an entity tag with two parts; empty for any other tag."""
+    version, separator, _ = tag.removeprefix('"').partition(TAG_SEPARATOR)
+    return version if separator else ""
 
 
 def apply_to(spec: ModelSpec[T], write: Write, before: Resource[T] | None) -> Resource[T]:
@@ -102,11 +112,17 @@ class Mutations(Generic[T]):
         """Return the change by a patch, with a limit for the size of its result."""
 
         async def apply(current: Resource[T], author: Author) -> Write | None:
+            names, data = self._spec.names, current.data_json
+            is_checked = self._spec.check_idempotent(data)
+            document = patch.apply(names.open_json(from_json(data)), max_bytes, names)
             # NaN, which JSON lacks, must not become null on the way to the validator that refuses it.
-            patched = to_json(patch.apply(from_json(current.data_json), max_bytes), inf_nan_mode="constants")
+            patched = to_json(names.close_json(document), inf_nan_mode="constants")
             if len(patched) > max_bytes:
                 raise PayloadTooLarge(max_bytes)
-            return await self._rewritten(current, await self._encoder.encode(patched), author, modify, status)
+            encoded = await self._encoder.encode_patched(patched)
+            if not is_checked:  # the patch repaired a document that the validators had refused
+                self._spec.check_idempotent(encoded.data)
+            return await self._rewritten(current, encoded, author, modify, status)
 
         return apply
 

@@ -1,6 +1,7 @@
 """Stored resources: results of a manager, as stored JSON that is parsed on demand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Generic, TypeVar
 
 from autocrud.resource import ResourceMeta, RevisionInfo
@@ -8,6 +9,9 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.types import Head
 
 T = TypeVar("T")
+
+TAG_SEPARATOR = "+"  # between the version and the shown form
+_DIGITS = 16
 
 
 @dataclass(slots=True, repr=False)
@@ -21,6 +25,7 @@ class Resource(Generic[T]):
     spec: ModelSpec[T]
     head: Head
     revision: int | None = None
+    _answer: bytes | None = field(default=None, compare=False, repr=False)
 
     def __repr__(self) -> str:
         revision = "" if self.revision is None else f", revision {self.revision}"
@@ -33,6 +38,13 @@ class Resource(Generic[T]):
         if self.head.data is None:
             raise LookupError("a storage hands out heads with their data")
         return self.head.data
+
+    @property
+    def shown_json(self) -> bytes:
+        """JSON of the data as clients see it."""
+        if self._answer is None:
+            self._answer = self.spec.show(self.data_json)
+        return self._answer
 
     @property
     def data(self) -> T:
@@ -58,6 +70,16 @@ class Resource(Generic[T]):
     def tag(self) -> str:
         """Opaque tag of this version, for a later precondition. The tag of an old revision matches no write."""
         return self.head.tag if self.revision is None else f"{self.head.tag}.{self.revision}"
+
+    @property
+    def etag(self) -> str:
+        """Opaque tag of the version and of its shown form, so that a change of the model's names changes the tag.
+
+        A later precondition compares the part of the version only.
+        """
+        if self.spec.stored_form.is_shown or self.head.data is None:
+            return self.tag
+        return f"{self.tag}{TAG_SEPARATOR}{sha256(self.shown_json).hexdigest()[:_DIGITS]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from autocrud.errors import InvalidParameter
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus, timestamp
+from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.types import RequestKey, Write
 
@@ -59,15 +60,25 @@ def create_write(
 
 
 def update_write(
-    spec: ModelSpec[Any], meta: ResourceMeta, encoded: Encoded, author: Author, status: RevisionStatus, prunes: int
+    spec: ModelSpec[Any],
+    meta: ResourceMeta,
+    encoded: Encoded,
+    author: Author,
+    status: RevisionStatus,
+    prunes: int,
+    index: tuple[IndexValue, ...] | None = None,
 ) -> Write:
-    """Return the write that appends a revision to the current one."""
+    """Return the write that appends a revision to the current one.
+
+    Args:
+        index: index values of the data; computed and checked if None.
+    """
     number = meta.total_revision_count + 1
     revision = _revision(meta.resource_id, number, meta.current_revision_id, author, status, encoded.data)
     changed = next_meta(
         meta, author, current_revision_id=revision.revision_id, total_revision_count=number, status=status
     )
-    index = spec.index_values(encoded.data)
+    index = spec.index_values(encoded.data) if index is None else index
     return Write(CommitKind.update, meta.version, changed, index, revision, encoded.data, prunes, blobs=encoded.blobs)
 
 

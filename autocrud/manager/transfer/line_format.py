@@ -3,10 +3,11 @@
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, create_model
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from autocrud.errors import FieldError, InvalidData, MalformedBody, PayloadTooLarge
 from autocrud.manager.transfer.metadata_checks import (
@@ -17,12 +18,15 @@ from autocrud.manager.transfer.metadata_checks import (
     faults_of_state,
 )
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, check_resource_id
+from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.versioning.encoder import Encoder, Parsed
+from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.write_builder import Encoded
 
 MIN_LINE_LIMIT = 2 * 1024 * 1024  # a line with a piece of a blob needs this many bytes
 _PARTS = {"id", "kind", "meta", "revision_info", "data"}
+# The hash and the size of the data in a line as an export writes it; the data comes last.
+_EXPORTED_DATA = re.compile(rb'"data_hash":"sha256:(?P<hash>[0-9a-f]{64})","size":(?P<size>\d{1,12})\},"data":')
 _BLOB_OR_END = re.compile(rb'\s*\{\s*"(blob|end)"\s*:')
 FileId = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
@@ -92,8 +96,14 @@ _PIECE = TypeAdapter(Piece)
 
 
 def line_adapter(spec: ModelSpec[Any]) -> TypeAdapter[Any]:
-    """Return an adapter that validates a line of one model in one pass. Unknown parts are found later."""
-    model: Any = spec.model
+    """Return an adapter that validates a line of one model in one pass. Unknown parts are found later.
+
+    Data whose names differ from those of the validator is validated after it was renamed.
+    """
+    return _line_adapter(Any if spec.names.rewrites_input else spec.model)
+
+
+def _line_adapter(data: Any) -> TypeAdapter[Any]:
     return TypeAdapter(
         create_model(
             "Line",
@@ -101,9 +111,13 @@ def line_adapter(spec: ModelSpec[Any]) -> TypeAdapter[Any]:
             kind=(CommitKind | None, None),
             meta=(GivenMeta | None, None),
             revision_info=(GivenRevision | None, None),
-            data=(model, None),
+            data=(data, None),
         )
     )
+
+
+# Parses a line whose data is stored unchanged.
+_EXPORTED = _line_adapter(Any)
 
 
 class LineReader:
@@ -112,10 +126,12 @@ class LineReader:
     Args:
         adapter: adapter of the model's lines, from `line_adapter`.
         limit: maximum length of a line in bytes.
+        renames: True if the encoder must rename the data; see `line_adapter`.
     """
 
-    def __init__(self, adapter: TypeAdapter[Any], encoder: Encoder[Any], limit: int) -> None:
+    def __init__(self, adapter: TypeAdapter[Any], encoder: Encoder[Any], limit: int, *, renames: bool) -> None:
         self.limit = limit
+        self._renames = renames
         self._encoder = encoder
         self._line = adapter
 
@@ -137,7 +153,8 @@ class LineReader:
         return None if special[1] == b"end" else _parse(_PIECE, content)
 
     async def _read_resource(self, number: int, content: bytes) -> Line:
-        found = _parse(self._line, content)
+        encoded = await self._encode_exported(content)
+        found = _parse(_EXPORTED if encoded else self._line, content)
         names = from_json(content).keys()
         errors = [FieldError(name, "is not a part of a line") for name in sorted(names - _PARTS)]
         line = Line(number, len(content), found.id, found.kind, found.meta, found.revision_info, None)
@@ -149,8 +166,23 @@ class LineReader:
         elif line.resource_id is not None:
             check_resource_id(line.resource_id)
         if "data" in names:
-            line.encoded = await self._encoder.encode(Parsed(found.data))
+            line.encoded = encoded or await self._encoder.encode(self._by_hand(found.data))
         return line
+
+    async def _encode_exported(self, content: bytes) -> Encoded | None:
+        """Return the data of an exported line unchanged; None if its hash does not fit, or the line has no hash."""
+        exported = _EXPORTED_DATA.search(content)
+        if exported is None:
+            return None
+        size = int(exported["size"])
+        data = content.rstrip()[-size - 1 : -1]
+        if len(data) != size or sha256(data).hexdigest() != exported["hash"].decode():
+            return None
+        return await self._encoder.encode_stored(data)
+
+    def _by_hand(self, data: Any) -> Any:
+        """Return data for the encoder, which validates it like the body of a POST."""
+        return to_json(data, inf_nan_mode="constants") if self._renames else Parsed(data)
 
 
 def _find_faults(line: Line, names: set[str]) -> list[FieldError]:

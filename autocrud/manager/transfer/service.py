@@ -102,7 +102,12 @@ class Transfer:
         return Importer(
             self._storage,
             self._commit_states,
-            LineReader(self._adapter, self._encoder, max(max_line_bytes, MIN_LINE_LIMIT)),
+            LineReader(
+                self._adapter,
+                self._encoder,
+                max(max_line_bytes, MIN_LINE_LIMIT),
+                renames=self._spec.names.rewrites_input,
+            ),
             Planner(self._spec, self._storage, on_duplicate, by),
             ArrivingBlobs(self._storage.blobs, self._max_blob_bytes),
             partial(self._append_revision, by),

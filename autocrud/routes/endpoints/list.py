@@ -147,7 +147,7 @@ def _csv_response(request: Request, routes: ModelRoutes, listing: Listing) -> Re
     for name, is_given in (("expand", values.get("expand")), ("count", listing.total is not None)):
         if is_given:
             raise InvalidParameter(name, "is not available as CSV")
-    table = CsvTable(routes.stored_schema, values["returns"], values["fields"])
+    table = CsvTable(routes.shown_schema, values["returns"], values["fields"], routes.spec.show)
     headers = {"content-type": MEDIA_TYPE}
     if page.next_cursor is not None:
         headers["link"] = f'<{next_page(request, routes.path, page.next_cursor)}>; rel="next"'
@@ -156,7 +156,7 @@ def _csv_response(request: Request, routes: ModelRoutes, listing: Listing) -> Re
 
 def csv_content(routes: ModelRoutes) -> dict[str, Any]:
     """Return the CSV of resources as a media type of an answer, in the form of OpenAPI."""
-    example = CsvTable(routes.stored_schema, {"meta", "data"}, {}).header.decode()
+    example = CsvTable(routes.shown_schema, {"meta", "data"}, {}).header.decode()
     return {CSV: {"schema": {"type": "string"}, "example": example}}
 
 

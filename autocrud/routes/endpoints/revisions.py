@@ -39,6 +39,7 @@ from autocrud.routes.response.envelope import (
     read_response,
     written_response,
 )
+from autocrud.schema.model_spec import ModelSpec
 from autocrud.versioning.stored_resource import Resource, RevisionPage
 
 _FROM = revision_parameter("from", "Begin with this revision instead of the newest, by id or number.")
@@ -100,7 +101,7 @@ def _list(routes: ModelRoutes) -> Operation:
         if page.next_cursor is not None:
             path = f"{routes.path}/{request.path_params['resource_id']}/revisions"
             headers["link"] = f'<{next_page(request, path, page.next_cursor)}>; rel="next"'
-        return JsonResponse(_render_page(page, values["returns"]), 200, headers)
+        return JsonResponse(_render_page(routes.spec, page, values["returns"]), 200, headers)
 
     item = {key: routes.envelope_example[key] for key in ("revision_info",)}
     example = {"items": [item], "next_cursor": None}
@@ -221,10 +222,10 @@ def _switch(routes: ModelRoutes) -> Operation:
     )
 
 
-def _render_page(page: RevisionPage, parts: frozenset[str]) -> bytes:
+def _render_page(spec: ModelSpec[Any], page: RevisionPage, parts: frozenset[str]) -> bytes:
     items = []
     for number, info in enumerate(page.items):
-        members = [b'"data":%s' % page.data[number]] if page.data else []
+        members = [b'"data":%s' % spec.show(page.data[number])] if page.data else []
         if "revision_info" in parts:
             members.append(b'"revision_info":%s' % info.model_dump_json().encode())
         items.append(b"{%s}" % b",".join(members))

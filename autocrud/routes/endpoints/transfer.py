@@ -187,7 +187,7 @@ def _csv_lines(routes: ModelRoutes, values: dict[str, Any], where: Condition | N
     for name in ("history", "blobs"):
         if values[name]:
             raise InvalidParameter(name, "is not available as CSV")
-    table = CsvTable(routes.stored_schema, {"meta", "data"}, {})
+    table = CsvTable(routes.shown_schema, {"meta", "data"}, {}, routes.spec.show)
     heads = routes.manager.transfer.heads(where, include_deleted=values["include_deleted"])
     return _render_table(table, heads)
 

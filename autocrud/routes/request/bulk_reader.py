@@ -16,8 +16,8 @@ from autocrud.errors import (
 )
 from autocrud.manager.bulk.operation import BulkOp, BulkOperation
 from autocrud.routes.request.etag import parse_tags
+from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.versioning.encoder import Parsed
 from autocrud.versioning.json_patch import MergePatch, OperationsPatch, Patch
 
 _DATA_REF = "autocrud-data"
@@ -35,7 +35,10 @@ class OperationReader:
     """
 
     def __init__(self, spec: ModelSpec[Any], limit: int, needs_if_match: str | None) -> None:
-        self._validate = _validator(spec).validate_json
+        # Data whose names differ from those of the validator is validated after it was renamed.
+        self._renames = spec.names.rewrites_input
+        self._spec = spec
+        self._validator = _validator(spec)
         self._name = spec.name
         self._limit = limit
         self._needs_if_match = needs_if_match
@@ -45,16 +48,26 @@ class OperationReader:
         try:
             if len(line) > self._limit:
                 raise PayloadTooLarge(self._limit)
-            values: dict[str, Any] = self._validate(line)
+            values: dict[str, Any] = self._validator.validate_json(line, by_alias=True, by_name=True)
             op = values["op"]
+            if "data" in values:
+                values["data"] = self._parsed(values["data"])
             # The common case of large loads.
             if op == "create" and "if_none_match" not in values:
-                return BulkOperation(BulkOp.create, values.get("id"), Parsed(values["data"]))
+                return BulkOperation(BulkOp.create, values.get("id"), values["data"])
             return self._build_operation(BulkOp(op), values)
         except ValidationError as error:
             return _invalid_operation(line, _error_of(error, self._name))
         except AutoCRUDError as error:
             return _invalid_operation(line, error)
+
+    def _parsed(self, data: Any) -> Parsed[Any]:
+        """Return validated data.
+
+        Raises:
+            InvalidData: the model does not accept renamed data.
+        """
+        return Parsed(self._spec.parse(to_json(data, inf_nan_mode="constants")) if self._renames else data)
 
     async def read_lines(self, stream: AsyncIterator[bytes]) -> AsyncIterator[Sequence[BulkOperation]]:
         """Yield the operations of an NDJSON body, as many at a time as have arrived.
@@ -119,7 +132,7 @@ class OperationReader:
             raise PreconditionRequired(self._needs_if_match)
         if must_be_absent and "id" not in values:
             raise _invalid("id", "is required with if_none_match")
-        value = Parsed(values["data"]) if "data" in values else None
+        value = values.get("data")
         patch = _patch(values) if op is BulkOp.patch else None
         return BulkOperation(op, values.get("id"), value, patch, tags, must_be_absent)
 
@@ -172,7 +185,7 @@ def _validator(spec: ModelSpec[Any]) -> SchemaValidator:
 
     The schema is built by hand because the config of an enclosing Pydantic model would also apply to TypedDicts.
     """
-    data: Any = spec.adapter.core_schema
+    data: Any = core_schema.any_schema() if spec.names.rewrites_input else spec.adapter.core_schema
     definitions: list[Any] = []
     if data["type"] == "definitions":
         data, definitions = data["schema"], list(data["definitions"])

@@ -1,7 +1,7 @@
 """CSV tables (RFC 4180): resources as rows, with metadata and data as columns."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -27,13 +27,21 @@ class CsvTable:
     spreadsheet would read as a formula begin with an apostrophe.
 
     Args:
-        schema: JSON schema of the stored data.
+        schema: JSON schema of the data in answers.
         parts: parts of the envelope to write: `meta`, `data`.
         fields: field mask of the data; empty for all data.
+        show: returns the shown form of stored data.
     """
 
-    def __init__(self, schema: Mapping[str, Any], parts: AbstractSet[str], fields: Tree) -> None:
+    def __init__(
+        self,
+        schema: Mapping[str, Any],
+        parts: AbstractSet[str],
+        fields: Tree,
+        show: Callable[[bytes], bytes] = bytes,
+    ) -> None:
         self._fields = fields
+        self._show = show
         data_paths = list(dict.fromkeys(_data_paths(schema, schema.get("$defs", {}), ())))
         if "data" not in parts:
             data_paths = []
@@ -52,7 +60,8 @@ class CsvTable:
         if head.data is None:
             data: Any = None
         else:
-            data = from_json(field_mask(head.data, self._fields) if self._fields else head.data)
+            shown_json = self._show(head.data)
+            data = from_json(field_mask(shown_json, self._fields) if self._fields else shown_json)
         cells += [_value_at(data, path) for path in self._data_paths]
         return _join(cells)
 

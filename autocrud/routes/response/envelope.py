@@ -44,7 +44,8 @@ def envelope(resource: Resource[Any], returns: AbstractSet[str], fields: Tree) -
     if head.data is None:  # the data of this point in time has been pruned
         returns, data = returns - {"data"}, b""
     else:
-        data = field_mask(head.data, fields) if fields else head.data
+        data = resource.shown_json if "data" in returns else head.data
+        data = field_mask(data, fields) if fields else data
     if len(returns) == len(PARTS):
         return b'{"data":%s,"meta":%s,"revision_info":%s}' % (data, head.meta, head.revision_info)
     parts = {"data": data, "meta": head.meta, "revision_info": head.revision_info}
@@ -53,8 +54,9 @@ def envelope(resource: Resource[Any], returns: AbstractSet[str], fields: Tree) -
 
 def read_response(request: Request, resource: Resource[Any], values: Mapping[str, Any]) -> Response:
     """Return a response with one resource and its ETag; 304 if the client has this state already (RFC 9110, 15.4.5)."""
-    headers = {"etag": etag(resource.tag)}
-    if matches_if_none_match(request, resource.tag):
+    tag = resource.etag
+    headers = {"etag": etag(tag)}
+    if matches_if_none_match(request, tag):
         return Response(status_code=304, headers=headers)
     return JsonResponse(envelope(resource, values["returns"], values["fields"]), 200, headers)
 
@@ -67,7 +69,7 @@ def written_response(
     Args:
         location: URL of a created resource, for a 201; None for a 200.
     """
-    headers = {"etag": etag(resource.tag)}
+    headers = {"etag": etag(resource.etag)}
     if location is not None:
         headers["location"] = location
     if prefers_minimal(request):

@@ -38,6 +38,7 @@ from autocrud.errors import (
     UnsupportedMediaType,
     UploadIncomplete,
     UploadNotFound,
+    ValidatorNotIdempotent,
 )
 from autocrud.storage.ports.not_open import StorageNotOpen
 
@@ -69,6 +70,7 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     RangeNotSatisfiable: (416, "Range not satisfiable"),
     InvalidData: (422, "Invalid data"),
     ReferenceNotFound: (422, "Referenced resource not found"),
+    ValidatorNotIdempotent: (422, "Validator is not idempotent"),
     InvalidPatch: (422, "Invalid patch"),
     KeyReused: (422, "Idempotency key reused"),
     Aborted: (424, "Operation aborted"),

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, NewType, NotRequired, TypeVar
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel, model_serializer
 from pydantic.alias_generators import to_camel
 from pydantic_core import to_json
 from typing_extensions import TypeAliasType, TypedDict
@@ -191,7 +191,7 @@ def test_recursive_record_is_followed_once() -> None:
     ]  # fmt: skip
 
 
-def test_path_uses_json_names() -> None:
+def test_index_field_has_the_name_of_answers_and_the_stored_path() -> None:
     """A Python name is accepted. An alias with a dot is no path."""
 
     class Inner(BaseModel):
@@ -204,8 +204,8 @@ def test_path_uses_json_names() -> None:
 
     for name in ("inner.firstName", "the_inner.first_name", "the_inner.firstName"):
         assert list(fields(Outer, name)) == ["inner.firstName"]
-    assert values(Outer, {"inner": {"firstName": "Ada"}}, "inner.firstName") == {"inner.firstName": "Ada"}
-    assert values(Outer, {"inner.other": "x", "inner": {}}, "inner.other") == {"inner.other": "x"}
+    assert values(Outer, {"the_inner": {"first_name": "Ada"}}, "inner.firstName") == {"inner.firstName": "Ada"}
+    assert values(Outer, {"dotted": "x", "the_inner": {}}, "inner.other") == {"inner.other": "x"}
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,6 @@ def test_unindexable_nested_field_is_refused() -> None:
 
     class Account(BaseModel):
         code: Annotated[str, Unique()] = ""
-        hidden: str = Field("", exclude=True)
 
     class Numbered(BaseModel):
         name: int = 0
@@ -250,14 +249,22 @@ def test_unindexable_nested_field_is_refused() -> None:
     class Accounts(BaseModel):
         accounts: list[Account] = []
 
+    class Written(BaseModel):
+        name: str = ""
+
+        @model_serializer
+        def write(self) -> dict[str, str]:
+            return {"text": self.name}
+
     class Hidden(BaseModel):
         one: Account
+        written: Written
 
     class Either(BaseModel):
         one: Cat | Numbered
 
     assert "Accounts.accounts.code cannot be indexed: a list cannot be unique" in refusal(Accounts)
-    assert "Hidden.one.hidden cannot be indexed: the JSON has no field of this name" in refusal(Hidden, "one.hidden")
+    assert "Hidden.written.name cannot be indexed: the JSON has no" in refusal(Hidden, "written.name")
     assert "Either.one.name cannot be indexed" in refusal(Either)
     assert fields(Hidden)["one.code"].unique
     for name in ("other", "one.other", "one.code.other", "one.", ".code", ""):

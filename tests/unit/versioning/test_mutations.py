@@ -23,7 +23,7 @@ DRAFT, STABLE = RevisionStatus.draft, RevisionStatus.stable
 class NaNPatch(Patch):
     """A patch whose result has a value that JSON lacks."""
 
-    def apply(self, document: Any, limit: int) -> Any:
+    def apply(self, document: Any, limit: int, names: Any = None) -> Any:
         return {"text": float("nan")}
 
 

@@ -17,11 +17,11 @@ from autocrud import AutoCRUD, ResourceManager
 from autocrud.errors import BulkRefused, InvalidData, StorageUnavailable
 from autocrud.manager.bulk.operation import BulkOp, BulkOperation, BulkResult
 from autocrud.routes.request.bulk_reader import OperationReader
+from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.memory import MemoryStorageFactory
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Outcome, Write
-from autocrud.versioning.encoder import Parsed
 
 LIMIT = 4096
 

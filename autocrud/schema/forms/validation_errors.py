@@ -1,0 +1,35 @@
+"""Validation errors: Pydantic's errors as errors of the project, with the names of fields that clients know."""
+
+from pydantic import ValidationError
+
+from autocrud.errors import FieldError, InvalidData, MalformedBody
+from autocrud.schema.forms.name_map import NameMap
+
+
+def invalid_data(model: str, error: ValidationError, names: NameMap | None = None) -> InvalidData:
+    """Return the error of the project for an error of a model's validator.
+
+    Args:
+        model: name of the model.
+        names: translates the names in the error; None if these are the client's own.
+    """
+    return InvalidData(
+        f"The {model} is not valid.",
+        [
+            FieldError(
+                ".".join(map(str, names.shown_path(item["loc"]) if names else item["loc"])) or "(body)", item["msg"]
+            )
+            for item in error.errors(include_url=False, include_context=False, include_input=False)
+        ],
+    )
+
+
+def raise_if_malformed(error: ValidationError) -> None:
+    """Raise an error of its own if the body is not JSON.
+
+    Raises:
+        MalformedBody: the body is not JSON.
+    """
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        raise MalformedBody(f"The body is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}.") from error
