@@ -17,13 +17,14 @@ from starlette.types import Message, Receive, Scope, Send
 
 from autocrud.manager.manager import ResourceManager
 from autocrud.resource import ResourceMeta, RevisionInfo
+from autocrud.routes.missing_routes import refuse_missing_route
 from autocrud.routes.openapi.document import Completion
 from autocrud.routes.openapi.filter_parameters import FilterParameters, FilterStyle
 from autocrud.routes.request.current_user import UserDependency, anonymous, note_user
 from autocrud.routes.request.filters import Filters
 from autocrud.routes.request.query_parameters import Parameter, QueryReader
 from autocrud.routes.response.envelope import AnswerModels, envelope_models
-from autocrud.routes.response.problems import MEDIA_TYPE, STATUSES
+from autocrud.routes.response.problems import problem_responses
 from autocrud.routes.response.schema_examples import example_of
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.nouns import add_article, pluralize, to_noun
@@ -46,12 +47,19 @@ class Documented:
     Args:
         allow: methods of the path, including this endpoint's.
         current_user: dependency that returns the current user.
+        names: first path segments of the collection's routes, including this endpoint's.
     """
 
     def __init__(
-        self, handler: Handler, parameters: Sequence[inspect.Parameter], allow: set[str], current_user: UserDependency
+        self,
+        handler: Handler,
+        parameters: Sequence[inspect.Parameter],
+        allow: set[str],
+        current_user: UserDependency,
+        names: set[str],
     ) -> None:
         self.handler = handler
+        self.names = names
         self.allow = allow
         self.current_user = current_user
         self.__signature__ = inspect.Signature(parameters)
@@ -79,6 +87,9 @@ class OperationRoute(APIRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as usual. Answer OPTIONS and 405 with the allowed methods of the whole path (RFC 9110, 15.5.6)."""
+        refuse_missing_route(
+            self.path_format.partition("/{resource_id}")[0], scope["path_params"], self._documented.names
+        )
         if scope["method"] == "OPTIONS":
             headers = {"Allow": self._allowed()}
             if "PATCH" in self._documented.allow:
@@ -147,18 +158,6 @@ def _without_body(send: Send) -> Send:
         await send(message)
 
     return send_head
-
-
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the problems of an operation in the form of OpenAPI, with the default problem."""
-    titles: dict[int, list[str]] = {}
-    for kind, (status, title) in STATUSES.items():
-        titles.setdefault(status, []).append(f"{title} (`{kind.code}`)")
-    content: dict[str, Any] = {MEDIA_TYPE: {}}  # the schema is a component, which the completed document adds
-    responses: dict[int | str, dict[str, Any]] = {
-        status: {"description": "; ".join(titles[status]) + ".", "content": content} for status in statuses
-    }
-    return {**responses, "default": {"description": "Any other problem.", "content": content}}
 
 
 @dataclass(frozen=True, kw_only=True)
