@@ -1,6 +1,5 @@
 """ModelSpec: the name, the JSON codec, the index fields and the constraints of one registered model."""
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -20,10 +19,12 @@ from autocrud.errors import (
 from autocrud.resource import Retention, RevisionStatus
 from autocrud.schema.binary import has_binaries, largest_limit
 from autocrud.schema.column_types import IndexValue
+from autocrud.schema.exact_numbers import ExactValidator, contains_part, may_be_infinite
 from autocrud.schema.index_discovery import index_fields
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.type_inspection import fields_of
 from autocrud.schema.unique_constraints import constraint_field_names, unique_constraints
+from autocrud.schema.unstorable_values import may_hold_floats, may_show_non_finite, non_finite_paths, surrogate_paths
 
 T = TypeVar("T")
 
@@ -92,7 +93,9 @@ class ModelSpec(Generic[T]):
         self.unique_constraints = unique_constraints(self.type_name, self.index_fields, unique_together)
         self.has_blobs = has_binaries(schema)
         self.largest_blob = largest_limit(self.adapter.json_schema()) if self.has_blobs else None
-        self._has_floats = '"number"' in repr(schema).replace("'", '"') or "Any" in repr(self._fields)
+        core_schema = self.adapter.core_schema
+        self._may_hold_floats = may_hold_floats(schema) or contains_part(core_schema, may_be_infinite)
+        self._read_json = ExactValidator(self.adapter.validate_json, core_schema).validate_json
 
     def parse(self, body: bytes) -> T:
         """Validate a JSON body.
@@ -102,11 +105,12 @@ class ModelSpec(Generic[T]):
             InvalidData: the model does not accept the body.
         """
         try:
-            return self.adapter.validate_json(body)
+            value: T = self._read_json(body)
         except ValidationError as error:
             if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
                 raise MalformedBody(f"The body is not JSON: {_reason(error)}.") from error
             raise self._invalid(error) from error
+        return value
 
     def validate(self, value: Any) -> T:
         """Validate an instance of the model, or a Python value that converts to an instance.
@@ -136,7 +140,8 @@ class ModelSpec(Generic[T]):
         Raises:
             ValidationError: the model has changed since the write, and no longer accepts the JSON.
         """
-        return self.adapter.validate_json(data, by_alias=True, by_name=True)
+        value: T = self._read_json(data, by_alias=True, by_name=True)
+        return value
 
     def index_values(self, data: bytes, fields: Sequence[IndexField] | None = None) -> tuple[IndexValue, ...]:
         """Return the column values for stored JSON. The result depends on these bytes alone.
@@ -200,11 +205,15 @@ class ModelSpec(Generic[T]):
         try:
             data = self.adapter.dump_json(value, by_alias=True, warnings=False)
         except PydanticSerializationError as error:
+            python_value = self.adapter.dump_python(value, by_alias=True, warnings=False)
+            message = "must not contain a lone surrogate, which is not valid Unicode"
+            if errors := [FieldError(path, message) for path in surrogate_paths(python_value)]:
+                raise InvalidData(f"The {self.name} is not valid.", errors) from error
             raise InvalidData(f"The {self.name} cannot be written as JSON: {error}") from error
-        if self._has_floats and b"null" in data:
+        if self._may_hold_floats and may_show_non_finite(data):
             # JSON has no NaN and no infinity. Pydantic would store null instead, and the value would be lost.
             python_value = self.adapter.dump_python(value, by_alias=True, warnings=False)
-            errors = [FieldError(path, "must be a finite number") for path in _non_finite_paths(python_value, "")]
+            errors = [FieldError(path, "must be a finite number") for path in non_finite_paths(python_value)]
             if errors:
                 raise InvalidData(f"The {self.name} is not valid.", errors)
         return data
@@ -260,15 +269,3 @@ def _write_only_fields(schema: Any, path: str = "the model") -> Iterator[str]:
     elif isinstance(schema, list):
         for part in schema:
             yield from _write_only_fields(part, path)
-
-
-def _non_finite_paths(value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            yield path
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            yield from _non_finite_paths(part, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list | tuple | set | frozenset):
-        for number, part in enumerate(value):
-            yield from _non_finite_paths(part, f"{path}.{number}" if path else str(number))

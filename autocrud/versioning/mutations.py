@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from autocrud.errors import NotDraft, PayloadTooLarge, PreconditionFailed
 from autocrud.resource import CommitKind, RevisionStatus, revision_number, timestamp
+from autocrud.schema.exact_numbers import dump_json
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Head, Write
@@ -103,7 +104,7 @@ class Mutations(Generic[T]):
 
         async def apply(current: Resource[T], author: Author) -> Write | None:
             # NaN, which JSON lacks, must not become null on the way to the validator that refuses it.
-            patched = to_json(patch.apply(from_json(current.data_json), max_bytes), inf_nan_mode="constants")
+            patched = dump_json(patch.apply(from_json(current.data_json), max_bytes))
             if len(patched) > max_bytes:
                 raise PayloadTooLarge(max_bytes)
             return await self._rewritten(current, await self._encoder.encode(patched), author, modify, status)

@@ -17,6 +17,7 @@ from autocrud.manager.transfer.metadata_checks import (
     faults_of_state,
 )
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, check_resource_id
+from autocrud.schema.exact_numbers import ExactValidator
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.versioning.encoder import Encoder, Parsed
 from autocrud.versioning.write_builder import Encoded
@@ -91,10 +92,10 @@ async def split(body: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes |
 _PIECE = TypeAdapter(Piece)
 
 
-def line_adapter(spec: ModelSpec[Any]) -> TypeAdapter[Any]:
-    """Return an adapter that validates a line of one model in one pass. Unknown parts are found later."""
+def line_adapter(spec: ModelSpec[Any]) -> ExactValidator:
+    """Return a validator of a line of one model in one pass. Unknown parts are found later."""
     model: Any = spec.model
-    return TypeAdapter(
+    adapter: TypeAdapter[Any] = TypeAdapter(
         create_model(
             "Line",
             id=(str | None, None),
@@ -104,17 +105,18 @@ def line_adapter(spec: ModelSpec[Any]) -> TypeAdapter[Any]:
             data=(model, None),
         )
     )
+    return ExactValidator(adapter.validate_json, adapter.core_schema)
 
 
 class LineReader:
     """Parses the lines of one model.
 
     Args:
-        adapter: adapter of the model's lines, from `line_adapter`.
+        adapter: validator of the model's lines, from `line_adapter`.
         limit: maximum length of a line in bytes.
     """
 
-    def __init__(self, adapter: TypeAdapter[Any], encoder: Encoder[Any], limit: int) -> None:
+    def __init__(self, adapter: ExactValidator, encoder: Encoder[Any], limit: int) -> None:
         self.limit = limit
         self._encoder = encoder
         self._line = adapter
@@ -176,7 +178,7 @@ def _find_faults(line: Line, names: set[str]) -> list[FieldError]:
     return errors
 
 
-def _parse(adapter: TypeAdapter[Any], content: bytes) -> Any:
+def _parse(adapter: TypeAdapter[Any] | ExactValidator, content: bytes) -> Any:
     try:
         # By alias and by name, because stored data may use other names than the model takes from clients.
         return adapter.validate_json(content, by_alias=True, by_name=True)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import SchemaValidator, core_schema, from_json, to_json
+from pydantic_core import SchemaValidator, core_schema, from_json
 
 from autocrud.errors import (
     AutoCRUDError,
@@ -16,6 +16,7 @@ from autocrud.errors import (
 )
 from autocrud.manager.bulk.operation import BulkOp, BulkOperation
 from autocrud.routes.request.etag import parse_tags
+from autocrud.schema.exact_numbers import ExactValidator, dump_json, has_inexact_numbers, load_json
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.versioning.encoder import Parsed
 from autocrud.versioning.json_patch import MergePatch, OperationsPatch, Patch
@@ -35,7 +36,8 @@ class OperationReader:
     """
 
     def __init__(self, spec: ModelSpec[Any], limit: int, needs_if_match: str | None) -> None:
-        self._validate = _validator(spec).validate_json
+        validator, schema = _validator(spec)
+        self._validate = ExactValidator(validator.validate_json, schema).validate_json
         self._name = spec.name
         self._limit = limit
         self._needs_if_match = needs_if_match
@@ -50,6 +52,8 @@ class OperationReader:
             # The common case of large loads.
             if op == "create" and "if_none_match" not in values:
                 return BulkOperation(BulkOp.create, values.get("id"), Parsed(values["data"]))
+            if op == "patch" and has_inexact_numbers(line):
+                values |= load_json(line)
             return self._build_operation(BulkOp(op), values)
         except ValidationError as error:
             return _invalid_operation(line, _error_of(error, self._name))
@@ -87,7 +91,7 @@ class OperationReader:
             InvalidData: the body is not an array of objects.
         """
         try:
-            content = from_json(body)
+            content = load_json(body)
         except ValueError as error:
             raise MalformedBody(f"The body is not JSON: {error}.") from error
         if isinstance(content, dict) and content.keys() == {"operations"}:
@@ -100,7 +104,7 @@ class OperationReader:
         if errors:
             raise InvalidData("Some operations are not objects.", errors[:_MAX_NAMES_IN_MESSAGE])
         # The validator reads JSON, so that data means the same as in a POST: strict types differ for Python objects.
-        return [self.read(to_json(item, inf_nan_mode="constants")) for item in content]
+        return [self.read(dump_json(item)) for item in content]
 
     def _build_operation(self, op: BulkOp, values: dict[str, Any]) -> BulkOperation:
         """Return the operation of validated values.
@@ -133,8 +137,8 @@ def _patch(values: dict[str, Any]) -> Patch:
     if ("patch" in values) == ("merge" in values):
         raise _invalid("patch", "exactly one of patch (RFC 6902) and merge (RFC 7396) is required")
     if "patch" in values:
-        return OperationsPatch(to_json(values["patch"], inf_nan_mode="constants"))
-    return MergePatch(to_json(values["merge"], inf_nan_mode="constants"))
+        return OperationsPatch(dump_json(values["patch"]))
+    return MergePatch(dump_json(values["merge"]))
 
 
 def _invalid(field: str, message: str) -> InvalidData:
@@ -167,8 +171,8 @@ def _error_of(error: ValidationError, model: str) -> AutoCRUDError:
     return InvalidData("The operation is not valid.", errors)
 
 
-def _validator(spec: ModelSpec[Any]) -> SchemaValidator:
-    """Return a validator of a JSON operation that validates the data as the model's adapter does.
+def _validator(spec: ModelSpec[Any]) -> tuple[SchemaValidator, Any]:
+    """Return a validator of a JSON operation that validates the data as the model's adapter does, and its core schema.
 
     The schema is built by hand because the config of an enclosing Pydantic model would also apply to TypedDicts.
     """
@@ -199,4 +203,5 @@ def _validator(spec: ModelSpec[Any]) -> SchemaValidator:
         "restore": operation_schema("restore", {"id": text}, precondition),
     }
     union = core_schema.tagged_union_schema(choices, "op")
-    return SchemaValidator(core_schema.definitions_schema(union, definitions))
+    schema = core_schema.definitions_schema(union, definitions)
+    return SchemaValidator(schema), schema
