@@ -59,7 +59,10 @@ def column_value(kind: ColumnKind, json_value: Any) -> ColumnValue:
         return None
     if type(json_value) not in _JSON_TYPES[kind]:
         raise NormalFormError(f"is indexed as {kind.value}, but is stored as {type(json_value).__name__}")
-    return _CONVERT[kind](json_value)
+    try:
+        return _CONVERT[kind](json_value)
+    except NormalFormError as error:
+        raise NormalFormError(f"is indexed as {kind.value}, but {error}") from None
 
 
 def size_of_text(text: str) -> int:
@@ -126,7 +129,7 @@ def _decimal(value: Any) -> str:
     try:
         number = Decimal(str(value))
     except ArithmeticError:
-        raise NormalFormError(f"is not a decimal: {value!r}") from None
+        raise NormalFormError(f"is stored as the text {value[:_MAX_SHOWN]!r}") from None
     if not number.is_finite():
         raise ValueError("must be a finite number")
     number = number.normalize(_EXACT)

@@ -119,13 +119,19 @@ def _value_at(data: Any, path: Sequence[str]) -> Any:
     return data
 
 
-def _items_at(data: Any, path: Sequence[str]) -> list[Any] | None:
-    """Return the non-null values at a path, through nested lists; None if the JSON has no list at the path."""
+def _items_at(data: Any, path: Sequence[str], *, in_list: bool = False) -> list[Any] | None:
+    """Return the non-null values at a path, through nested lists; None if the JSON has no list at the path.
+
+    Raises:
+        NormalFormError: the value at the path is neither in a list nor a list.
+    """
     if isinstance(data, list):
-        return [item for part in data for item in _items_at(part, path) or ()]
-    if not path:
-        return None if data is None else [data]
-    return _items_at(data.get(path[0]), path[1:]) if isinstance(data, dict) else None
+        return [item for part in data for item in _items_at(part, path, in_list=True) or ()]
+    if path:
+        return _items_at(data.get(path[0]), path[1:], in_list=in_list) if isinstance(data, dict) else None
+    if data is not None and not in_list:
+        raise NormalFormError(f"is indexed as a list, but is stored as {type(data).__name__}")
+    return None if data is None else [data]
 
 
 _BOUNDS: dict[str, dict[str, Any]] = {
