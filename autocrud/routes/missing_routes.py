@@ -13,7 +13,7 @@ class RouteNotFound(NotFound):
     code = "route_not_found"
 
     def __init__(self, collection: str, name: str) -> None:
-        Exception.__init__(self, f"{collection} has no route {name!r}: its model serves only other route families.")
+        Exception.__init__(self, f"{collection} has no route {name!r}, and no resource can have this id.")
 
 
 def refuse_missing_route(collection: str, path_params: dict[str, Any], served_names: Collection[str]) -> None:

@@ -63,10 +63,12 @@ class BinaryLimits:
     content_types: tuple[str, ...] = ()
 
     def errors(self, value: "Binary") -> Iterator[str]:
-        """Yield a message for each limit that the value exceeds. An unknown size passes."""
+        """Yield a message for each limit that the value exceeds. An unknown size or type passes."""
         size = value.size if value.data is None else len(value.data)
         if self.max_size is not None and size is not None and size > self.max_size:
             yield f"must be at most {self.max_size} bytes long"
+        if value.awaits_type:
+            return
         media_type = value.content_type.partition(";")[0].strip().lower()
         media_range = f"{media_type.partition('/')[0]}/*"
         if self.content_types and not {media_type, media_range} & set(self.content_types):
@@ -109,6 +111,11 @@ class Binary(BaseModel):
         if "max_size" in values or "content_types" in values:
             return BinaryLimits(values.get("max_size"), tuple(values.get("content_types") or ()))
         return super().__new__(cls)
+
+    @property
+    def awaits_type(self) -> bool:
+        """True if the value names a blob without its type. The type and the name of the last upload count then."""
+        return self.file_id is not None and "content_type" not in self.model_fields_set
 
     @model_validator(mode="after")
     def _require_id_or_data(self) -> "Binary":

@@ -17,6 +17,7 @@ from autocrud.manager.transfer.metadata_checks import (
     faults_of_state,
 )
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, check_resource_id
+from autocrud.schema.binary import CONTENT_TYPE_PATTERN, FILENAME_PATTERN
 from autocrud.schema.exact_numbers import ExactValidator
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.versioning.encoder import Encoder, Parsed
@@ -28,13 +29,23 @@ _BLOB_OR_END = re.compile(rb'\s*\{\s*"(blob|end)"\s*:')
 FileId = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
 
+class GivenType(BaseModel):
+    """Media type and file name that the blob was uploaded with."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    content_type: str = Field(pattern=CONTENT_TYPE_PATTERN)
+    filename: str | None = Field(None, pattern=FILENAME_PATTERN)
+
+
 class GivenBlob(BaseModel):
-    """Blob that a piece belongs to."""
+    """Blob that a piece belongs to, with all its types. Without types, they are not known."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     file_id: FileId
     size: int = Field(ge=0)
+    types: tuple[GivenType, ...] = ()
 
 
 class Piece(BaseModel):
