@@ -25,7 +25,7 @@ MAX_DIGITS = 1000
 
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _ANY_DATE = date(2000, 1, 2)  # a time has the same UTC time of day on each date
-_MAX_SHOWN = 50  # characters of a stored text in a message
+_OTHER_FORM = "is stored as a text of another form"  # without the text, which a log should not have
 _BIAS = 5000  # makes every exponent a positive number of four digits, so that texts sort as numbers do
 _NINES = str.maketrans("0123456789", "9876543210")
 
@@ -129,7 +129,7 @@ def _decimal(value: Any) -> str:
     try:
         number = Decimal(str(value))
     except ArithmeticError:
-        raise NormalFormError(f"is stored as the text {value[:_MAX_SHOWN]!r}") from None
+        raise NormalFormError(_OTHER_FORM) from None
     if not number.is_finite():
         raise ValueError("must be a finite number")
     number = number.normalize(_EXACT)
@@ -170,7 +170,7 @@ def _parse(parse: Callable[[str], T], text: str) -> T:
     try:
         return parse(text)
     except (ValueError, OverflowError):
-        raise NormalFormError(f"is stored as the text {text[:_MAX_SHOWN]!r}") from None
+        raise NormalFormError(_OTHER_FORM) from None
 
 
 _JSON_TYPES: dict[ColumnKind, tuple[type, ...]] = {
