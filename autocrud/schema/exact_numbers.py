@@ -13,7 +13,17 @@ from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
-from pydantic_core import PydanticCustomError, SchemaValidator, core_schema, from_json, to_json
+from pydantic_core import (
+    PydanticCustomError,
+    PydanticSerializationError,
+    SchemaValidator,
+    core_schema,
+    from_json,
+    to_json,
+)
+
+from autocrud.errors import FieldError, InvalidData
+from autocrud.schema.unstorable_values import SURROGATE_MESSAGE, surrogate_paths
 
 # A number of at most 15 digits, and of a usual size, is the same as a float.
 _CANDIDATE = re.compile(rb"[0-9.]{17}|[eE][+-]?[0-9]{3}")
@@ -77,8 +87,15 @@ def dump_json(value: Any) -> bytes:
     """Return the JSON of a value, with the numbers as `load_json` read them.
 
     NaN and infinities stay, so that a validator refuses them.
+
+    Raises:
+        InvalidData: a text is not valid Unicode.
     """
-    return restore_numbers(to_json(value, inf_nan_mode="constants"))
+    try:
+        return restore_numbers(to_json(value, inf_nan_mode="constants"))
+    except PydanticSerializationError as error:
+        errors = [FieldError(path, SURROGATE_MESSAGE) for path in surrogate_paths(value)]
+        raise InvalidData("The value cannot be written as JSON.", errors) from error
 
 
 def restore_numbers(data: bytes) -> bytes:

@@ -24,7 +24,13 @@ from autocrud.schema.index_discovery import index_fields
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.type_inspection import fields_of
 from autocrud.schema.unique_constraints import constraint_field_names, unique_constraints
-from autocrud.schema.unstorable_values import may_hold_floats, may_show_non_finite, non_finite_paths, surrogate_paths
+from autocrud.schema.unstorable_values import (
+    SURROGATE_MESSAGE,
+    may_hold_floats,
+    may_show_non_finite,
+    non_finite_paths,
+    surrogate_paths,
+)
 
 T = TypeVar("T")
 
@@ -206,8 +212,7 @@ class ModelSpec(Generic[T]):
             data = self.adapter.dump_json(value, by_alias=True, warnings=False)
         except PydanticSerializationError as error:
             python_value = self.adapter.dump_python(value, by_alias=True, warnings=False)
-            message = "must not contain a lone surrogate, which is not valid Unicode"
-            if errors := [FieldError(path, message) for path in surrogate_paths(python_value)]:
+            if errors := [FieldError(path, SURROGATE_MESSAGE) for path in surrogate_paths(python_value)]:
                 raise InvalidData(f"The {self.name} is not valid.", errors) from error
             raise InvalidData(f"The {self.name} cannot be written as JSON: {error}") from error
         if self._may_hold_floats and may_show_non_finite(data):

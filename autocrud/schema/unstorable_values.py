@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+SURROGATE_MESSAGE = "must not contain a lone surrogate, which is not valid Unicode"
 _SEQUENCES = (list, tuple, set, frozenset, deque)
 _CLOSED_TYPES = {"string", "integer", "boolean", "null"}
 # JSON has one of these in the place of a number that is not finite, by the model's `ser_json_inf_nan`.

@@ -322,6 +322,11 @@ async def test_lone_surrogate_in_python_names_the_field() -> None:
                 await crud.manager(Reading).create(data)
             assert [error.field for error in raised.value.errors] == [field]
             assert "lone surrogate" in raised.value.errors[0].message
+        reading = await crud.manager(Reading).create({})
+        for patch in ({"other": "\ud800"}, [{"op": "add", "path": "/other", "value": "\ud800"}]):
+            with pytest.raises(InvalidData) as raised:
+                await crud.manager(Reading).patch(reading.resource_id, patch)
+            assert [error.field for error in raised.value.errors] == ["other"]
 
 
 @pytest.mark.parametrize(
