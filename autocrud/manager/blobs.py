@@ -13,7 +13,8 @@ from autocrud.schema.binary import OCTETS, Binary, find_blob_reference
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.objects import ObjectMissing
 from autocrud.storage.ports.storage import IStorage
-from autocrud.storage.ports.types import Blob, Upload, UploadedType
+from autocrud.storage.ports.types import Blob, Upload
+from autocrud.storage.ports.uploaded_types import UploadedType
 
 UPLOAD_SECONDS = 86400.0
 MAX_BLOB_BYTES = 5 * 1024**3

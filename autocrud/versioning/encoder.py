@@ -8,7 +8,7 @@ from autocrud.errors import FieldError, InvalidData
 from autocrud.schema.binary import Binary, binaries
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.blobs import BlobStore
-from autocrud.storage.ports.types import UploadedType, UploadedTypes
+from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
 from autocrud.versioning.write_builder import Encoded
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.storage import IStorage
-from autocrud.storage.ports.types import UploadedType
+from autocrud.storage.ports.uploaded_types import UploadedType
 from autocrud.testing.sample_writes import (
     Sample,
     create_write,

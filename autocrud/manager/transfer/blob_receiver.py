@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from autocrud.errors import AutoCRUDError, FieldError, InvalidData, PayloadTooLarge, StorageUnavailable
 from autocrud.manager.transfer.line_format import GivenBlob, Piece
 from autocrud.storage.ports.blobs import BlobStore
-from autocrud.storage.ports.types import Blob, UploadedType
+from autocrud.storage.ports.types import Blob
+from autocrud.storage.ports.uploaded_types import UploadedType
 
 
 class ArrivingBlobs:

@@ -15,7 +15,8 @@ from autocrud.resource import ResourceMeta, RevisionInfo
 from autocrud.schema.binary import blob_file_ids
 from autocrud.storage.ports.objects import ObjectMissing
 from autocrud.storage.ports.storage import IStorage
-from autocrud.storage.ports.types import Blob, Commit, CommitEntry, Head, UploadedTypes
+from autocrud.storage.ports.types import Blob, Commit, CommitEntry, Head
+from autocrud.storage.ports.uploaded_types import UploadedTypes
 
 _PIECE_BYTES = 1024 * 1024  # of a blob, per line
 _CHUNK_BYTES = 64 * 1024  # of lines that are sent together

@@ -11,7 +11,8 @@ from autocrud.storage.blobs.upload_sessions import ObjectUploadSessions
 from autocrud.storage.blobs.uploaded_types import UploadedTypeStore
 from autocrud.storage.ports.blobs import BlobStore
 from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
-from autocrud.storage.ports.types import Blob, Outcome, UploadedType, UploadedTypes
+from autocrud.storage.ports.types import Blob, Outcome
+from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
 
 
 class ObjectBlobStore(BlobStore):

@@ -14,7 +14,8 @@ from autocrud.resource import timestamp
 from autocrud.storage.blobs.hashing import Digest, new_key
 from autocrud.storage.ports.blobs import UploadSessions
 from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
-from autocrud.storage.ports.types import Blob, Upload, UploadedType
+from autocrud.storage.ports.types import Blob, Upload
+from autocrud.storage.ports.uploaded_types import UploadedType
 
 _UPLOAD_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MIN_PART_BYTES = 8 * 1024 * 1024

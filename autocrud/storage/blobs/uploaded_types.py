@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 from pydantic import TypeAdapter
 
 from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore
-from autocrud.storage.ports.types import UploadedType, UploadedTypes
+from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
 
 UNKNOWN = UploadedTypes((), is_complete=False)
 _TYPES = TypeAdapter(UploadedTypes)
@@ -42,8 +42,8 @@ class UploadedTypeStore:
         Args:
             is_new: True if nobody knows the blob yet, so that these are all of its types.
         """
-        known = await self.get(blob_key)
-        if not types or set(types) <= set(known.types):
+        stored = await self.get(blob_key)
+        if not types or set(types) <= set(stored.types):
             return
         content = _TYPES.dump_json(UploadedTypes(tuple(types), is_complete=is_new))
         try:
@@ -65,6 +65,7 @@ def _decode(content: bytes) -> UploadedTypes:
 
 
 def _merge(types: tuple[UploadedType, ...], content: bytes) -> bytes:
-    known = _decode(content)
-    kept = [item for item in known.types if item not in types]
-    return _TYPES.dump_json(UploadedTypes((*kept, *types)[-_MAX_TYPES:], known.is_complete and len(kept) < _MAX_TYPES))
+    stored = _decode(content)
+    all_types = (*(item for item in stored.types if item not in types), *types)
+    is_complete = stored.is_complete and len(all_types) <= _MAX_TYPES
+    return _TYPES.dump_json(UploadedTypes(all_types[-_MAX_TYPES:], is_complete))

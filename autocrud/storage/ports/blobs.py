@@ -4,7 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 
-from autocrud.storage.ports.types import Blob, Upload, UploadedType, UploadedTypes
+from autocrud.storage.ports.types import Blob, Upload
+from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
 
 
 class UploadSessions(ABC):

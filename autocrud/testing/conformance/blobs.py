@@ -9,7 +9,8 @@ import pytest
 
 from autocrud.errors import PayloadTooLarge, UploadIncomplete, UploadNotFound
 from autocrud.storage.ports.storage import IStorage
-from autocrud.storage.ports.types import Blob, UnknownBlob, Upload, UploadedType, UploadedTypes
+from autocrud.storage.ports.types import Blob, UnknownBlob, Upload
+from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
 from autocrud.testing.conformance.base import StorageTests, present
 from autocrud.testing.sample_writes import (
     create_write,
@@ -60,14 +61,14 @@ class BlobTests(StorageTests):
 
     async def test_types_of_all_uploads_are_kept(self, storage: IStorage) -> None:
         """Check uploads of one content with several types, at the same moment, too."""
-        text, page, picture = [UploadedType(kind, "a") for kind in ("text/plain", "text/html", "image/png")]
+        text, page, image = [UploadedType(kind, "a") for kind in ("text/plain", "text/html", "image/png")]
         blob = await storage.blobs.put(_pieces(b"typed"), types=[text])
         assert await storage.blobs.types_of(blob) == UploadedTypes((text,), is_complete=True)
         await asyncio.gather(
-            storage.blobs.put(_pieces(b"typed"), types=[page]), storage.blobs.put_bytes(b"typed", types=[picture])
+            storage.blobs.put(_pieces(b"typed"), types=[page]), storage.blobs.put_bytes(b"typed", types=[image])
         )
         types = await storage.blobs.types_of(blob)
-        assert (set(types.types), types.is_complete) == ({text, page, picture}, True)
+        assert (set(types.types), types.is_complete) == ({text, page, image}, True)
         assert types.accepts("Text/HTML; charset=utf-8")
         assert not types.accepts("application/pdf")
 
