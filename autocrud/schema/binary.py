@@ -100,11 +100,17 @@ class Binary(BaseModel):
 
     file_id: str | None = Field(None, pattern=FILE_ID_PATTERN, description="The SHA-256 of the bytes, in hex.")
     size: int | None = Field(None, ge=0, description="Size in bytes. The service fills it in.")
-    content_type: str = Field(OCTETS, pattern=CONTENT_TYPE_PATTERN, examples=["image/png"])
+    content_type: str = Field(
+        OCTETS,
+        pattern=CONTENT_TYPE_PATTERN,
+        examples=["image/png"],
+        description="A media type that the bytes were uploaded with; by default that of the last upload.",
+    )
     filename: str | None = Field(None, pattern=FILENAME_PATTERN, examples=["vienna.png"])
     data: _Inline | None = Field(default=None, exclude=True, description="The bytes in base64, instead of `file_id`.")
 
     _limits: list[BinaryLimits] = PrivateAttr(default_factory=list)
+    _is_typed: bool = PrivateAttr(default=False)
 
     def __new__(cls, *_: Any, **values: Any) -> Any:
         """Return a value, or the limits if the call names `max_size` or `content_types`."""
@@ -114,8 +120,8 @@ class Binary(BaseModel):
 
     @property
     def awaits_type(self) -> bool:
-        """True if the value names a blob without its type. The type and the name of the last upload count then."""
-        return self.file_id is not None and "content_type" not in self.model_fields_set
+        """True if the value names a blob, and no type but the default, which generated clients send too."""
+        return self.file_id is not None and self.content_type == OCTETS and not self._is_typed
 
     @model_validator(mode="after")
     def _require_id_or_data(self) -> "Binary":
@@ -140,6 +146,10 @@ class Binary(BaseModel):
             target |= {"if": by_id, "then": {"properties": {"data": {"type": "null"}}}, "else": inline}
             target["examples"] = [_INLINE_EXAMPLE]
         return json_schema
+
+    def take_type(self, content_type: str, filename: str | None) -> None:
+        """Set the type and the name to those of an upload."""
+        self.content_type, self.filename, self._is_typed = content_type, filename, True
 
     def limit(self, limits: BinaryLimits) -> None:
         """Add the limits of the field that holds this value."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from autocrud.errors import FieldError, InvalidData
-from autocrud.schema.binary import Binary, binaries
+from autocrud.schema.binary import OCTETS, Binary, binaries
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.blobs import BlobStore
 from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
@@ -84,14 +84,19 @@ class Encoder(Generic[T]):
 
 
 def _fill_in_type(binary: Binary, uploaded: UploadedTypes) -> None:
-    """Give a reference without a type the type and the name of the last upload that fits the field."""
+    """Give a reference without a type the type and the name of the last upload that fits the field.
+
+    The default type counts as no type, unless the blob was uploaded with it and the reference names it.
+    """
     if not binary.awaits_type:
         return
     filename = binary.filename
-    candidates = [*reversed(uploaded.types)] or [UploadedType(binary.content_type)]
+    candidates = [*reversed(uploaded.types)] or [UploadedType(OCTETS)]
+    if "content_type" in binary.model_fields_set and uploaded.accepts(OCTETS):
+        candidates = [UploadedType(OCTETS)]
     # If no type fits the field, the error is about the last upload.
     for item in (*candidates, candidates[0]):
-        binary.content_type, binary.filename = item.content_type, filename or item.filename
+        binary.take_type(item.content_type, filename or item.filename)
         if not binary.errors():
             break
 

@@ -66,7 +66,7 @@ async def test_reference_with_an_id_alone_takes_type_and_name_of_the_upload(http
     for kind, name in (("image/png", "a.png"), ("text/plain", "a.txt")):
         headers = {"Content-Type": kind}
         upload = await http.post(f"/album/blobs?filename={name}", content=PICTURE, headers=headers)
-    alone = {"file_id": upload.json()["file_id"]}
+    alone: dict[str, Any] = {"file_id": upload.json()["file_id"]}
     location = await album(http, cover=alone, pictures=[{"image": alone}], pages=[{**alone, "filename": "own"}])
     data = (await http.get(location)).json()["data"]
     references = [data["cover"], data["pictures"][0]["image"], data["pages"][0]]
@@ -75,9 +75,21 @@ async def test_reference_with_an_id_alone_takes_type_and_name_of_the_upload(http
         ("image/png", "a.png"),
         ("text/plain", "own"),
     ]
+    default = {**alone, "content_type": "application/octet-stream"}  # as generated clients send it
+    assert (await http.get(await album(http, cover=default))).json()["data"]["cover"] == data["cover"]
     text = await uploaded(http, b"text", "text/plain")
     status, field, message = await refused(http, pictures=[{"image": {"file_id": text["file_id"]}}])
     assert (status, field, "image/*" in message) == (422, "pictures.0.image", True)
+
+
+async def test_default_type_of_a_reference_stays_if_the_upload_had_it(http: httpx.AsyncClient) -> None:
+    """A later upload does not change what a patch of another field writes."""
+    reference = await uploaded(http, PICTURE, "application/octet-stream")
+    location = await album(http, cover=reference)
+    await uploaded(http, PICTURE, "image/png")
+    merge = {"Content-Type": "application/merge-patch+json"}
+    patched = await http.patch(location, json={"title": "later"}, headers=merge)
+    assert patched.json()["data"]["cover"] == reference
 
 
 async def test_types_of_inline_blobs_and_of_sessions_count(http: httpx.AsyncClient) -> None:
