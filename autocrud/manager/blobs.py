@@ -14,6 +14,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.objects import ObjectMissing
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Blob, Upload
+from autocrud.storage.ports.uploaded_types import UploadedType
 
 UPLOAD_SECONDS = 86400.0
 MAX_BLOB_BYTES = 5 * 1024**3
@@ -62,7 +63,8 @@ class ResourceBlobs:
         Raises:
             PayloadTooLarge: the blob is over the size limit.
         """
-        blob = await self._storage.blobs.put(pieces, limit=self.max_bytes)
+        types = [UploadedType(content_type, filename)]
+        blob = await self._storage.blobs.put(pieces, limit=self.max_bytes, types=types)
         return Binary(file_id=blob.file_id, size=blob.size, content_type=content_type, filename=filename)
 
     async def get(self, resource_id: str, file_id: str, *, include_deleted: bool = False) -> StoredBlob:

@@ -10,7 +10,7 @@ from autocrud.errors import InvalidParameter
 from autocrud.query.conditions import TermValue
 from autocrud.query.operators import Operand, Operator, OperatorSpec
 from autocrud.query.regex import canonicalize
-from autocrud.schema.column_types import MAX_TEXT_BYTES, ColumnKind, ColumnValue
+from autocrud.schema.column_types import ColumnKind, ColumnValue, check_text
 from autocrud.schema.index_field import IndexField
 
 MAX_VALUES = 1000
@@ -81,9 +81,7 @@ def _parse_flag(value: Any) -> bool:
 def _check_text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("must be a text")
-    if "\0" in value or len(value.encode()) > MAX_TEXT_BYTES:
-        raise ValueError(f"must be a text of at most {MAX_TEXT_BYTES} bytes, without the character U+0000")
-    return value
+    return check_text(value)
 
 
 def split_list(name: str, text: str) -> list[str]:

@@ -34,6 +34,7 @@ class Mount:
         self._mounted_routes: list[BaseRoute] = []
         self._collections: set[str] = set()
         self._methods: dict[str, set[str]] = {}
+        self._names: dict[str, set[str]] = {}
         self._document = document_of(app)
 
     def add(self, routes: ModelRoutes, operation: Operation, dependencies: Sequence[Depends]) -> None:
@@ -48,7 +49,9 @@ class Mount:
         name = f"{operation.family}_{routes.spec.name.replace('-', '_')}"
         self._app.router.add_api_route(
             path,
-            Documented(routes, operation, self._add_method(path, operation.method)),
+            Documented(
+                routes, operation, self._add_method(path, operation.method), self._add_name(routes.path, operation.path)
+            ),
             methods=[operation.method],
             name=name,
             operation_id=name,
@@ -111,6 +114,12 @@ class Mount:
         methods = self._methods.setdefault(path, set())
         methods.add(method)
         return methods
+
+    def _add_name(self, collection: str, path: str) -> set[str]:
+        """Add the first segment of an operation's path. Return the set of the collection's segments."""
+        names = self._names.setdefault(collection, set())
+        names.update(path.split("/")[1:2])
+        return names
 
     def _is_within(self, path: str) -> bool:
         """Return True if a path is a collection's path, or lies under one."""

@@ -17,7 +17,7 @@ from autocrud.routes.request.current_user import UserDependency, anonymous
 from autocrud.routes.request.filters import Filters
 from autocrud.routes.request.query_parameters import Parameter, QueryReader
 from autocrud.routes.response.envelope import AnswerModels, envelope_models
-from autocrud.routes.response.problems import MEDIA_TYPE, STATUSES
+from autocrud.routes.response.problems import problem_responses
 from autocrud.routes.response.schema_examples import example_of
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.nouns import add_article, pluralize, to_noun
@@ -35,18 +35,6 @@ def _metadata_examples() -> dict[str, Any]:
     meta = example_of(ResourceMeta.model_json_schema(mode="serialization"))
     revision = example_of(RevisionInfo.model_json_schema(mode="serialization"))
     return {"meta": meta | {"is_deleted": False}, "revision_info": revision}
-
-
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the problems of an operation in the form of OpenAPI, with the default problem."""
-    titles: dict[int, list[str]] = {}
-    for kind, (status, title) in STATUSES.items():
-        titles.setdefault(status, []).append(f"{title} (`{kind.code}`)")
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    responses: dict[int | str, dict[str, Any]] = {
-        status: {"description": "; ".join(titles[status]) + ".", "content": content} for status in statuses
-    }
-    return {**responses, "default": {"description": "Any other problem.", "content": content}}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from autocrud.routes.deferred_route import DeferredRoute
+from autocrud.routes.missing_routes import refuse_missing_route
 from autocrud.routes.operation import ACCEPT_PATCH, HEAD_ONLY, Handler, ModelRoutes, Operation
 from autocrud.routes.request.current_user import anonymous, note_user
 from autocrud.routes.response.send_wrappers import with_vary, without_body
@@ -30,13 +31,15 @@ class Documented:
 
     Args:
         allow: methods of the path, including this endpoint's.
+        names: first path segments of the collection's routes, including this endpoint's.
     """
 
-    def __init__(self, routes: ModelRoutes, operation: Operation, allow: set[str]) -> None:
+    def __init__(self, routes: ModelRoutes, operation: Operation, allow: set[str], names: set[str]) -> None:
         self.routes = routes
         self.operation = operation
         self.handler = operation.handler
         self.allow = allow
+        self.names = names
         self.current_user = routes.current_user
         self.__doc__ = operation.handler.__doc__
 
@@ -66,6 +69,8 @@ class OperationRoute(DeferredRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as usual. Answer OPTIONS and 405 with the allowed methods of the whole path (RFC 9110, 15.5.6)."""
+        collection = self.path_format.partition("/{resource_id}")[0]
+        refuse_missing_route(collection, scope["path_params"], self.documented.names)
         if scope["method"] == "OPTIONS":
             headers = {"Allow": self._allowed()}
             if "PATCH" in self.documented.allow:

@@ -63,10 +63,12 @@ class BinaryLimits:
     content_types: tuple[str, ...] = ()
 
     def errors(self, value: "Binary") -> Iterator[str]:
-        """Yield a message for each limit that the value exceeds. An unknown size passes."""
+        """Yield a message for each limit that the value exceeds. An unknown size or type passes."""
         size = value.size if value.data is None else len(value.data)
         if self.max_size is not None and size is not None and size > self.max_size:
             yield f"must be at most {self.max_size} bytes long"
+        if value.awaits_type:
+            return
         media_type = value.content_type.partition(";")[0].strip().lower()
         media_range = f"{media_type.partition('/')[0]}/*"
         if self.content_types and not {media_type, media_range} & set(self.content_types):
@@ -99,11 +101,17 @@ class Binary(BaseModel):
     # `default` is a keyword here because pyright does not take a position for a default.
     file_id: str | None = Field(default=None, pattern=FILE_ID_PATTERN, description="The SHA-256 of the bytes, in hex.")
     size: int | None = Field(default=None, ge=0, description="Size in bytes. The service fills it in.")
-    content_type: str = Field(default=OCTETS, pattern=CONTENT_TYPE_PATTERN, examples=["image/png"])
+    content_type: str = Field(
+        default=OCTETS,
+        pattern=CONTENT_TYPE_PATTERN,
+        examples=["image/png"],
+        description="A media type that the bytes were uploaded with; by default that of the last upload.",
+    )
     filename: str | None = Field(default=None, pattern=FILENAME_PATTERN, examples=["vienna.png"])
     data: _Inline | None = Field(default=None, exclude=True, description="The bytes in base64, instead of `file_id`.")
 
     _limits: list[BinaryLimits] = PrivateAttr(default_factory=list)
+    _is_typed: bool = PrivateAttr(default=False)
 
     if TYPE_CHECKING:
         # A type checker would derive the arguments from the fields, and refuse the limits.
@@ -124,6 +132,11 @@ class Binary(BaseModel):
         if "max_size" in values or "content_types" in values:
             return BinaryLimits(values.get("max_size"), tuple(values.get("content_types") or ()))
         return super().__new__(cls)
+
+    @property
+    def awaits_type(self) -> bool:
+        """True if the value names a blob, and no type but the default, which generated clients send too."""
+        return self.file_id is not None and self.content_type == OCTETS and not self._is_typed
 
     @model_validator(mode="after")
     def _require_id_or_data(self) -> "Binary":
@@ -148,6 +161,10 @@ class Binary(BaseModel):
             target |= {"if": by_id, "then": {"properties": {"data": {"type": "null"}}}, "else": inline}
             target["examples"] = [_INLINE_EXAMPLE]
         return json_schema
+
+    def take_type(self, content_type: str, filename: str | None) -> None:
+        """Set the type and the name to those of an upload."""
+        self.content_type, self.filename, self._is_typed = content_type, filename, True
 
     def limit(self, limits: BinaryLimits) -> None:
         """Add the limits of the field that holds this value."""

@@ -14,14 +14,15 @@ from pydantic.fields import FieldInfo
 from autocrud.errors import ConfigurationError
 from autocrud.schema.column_types import ColumnKind
 from autocrud.schema.forms.stored_form import stored_adapter
-from autocrud.schema.index_field import IndexField, column_kind
+from autocrud.schema.index_field import IndexField
 from autocrud.schema.markers import Index, Ref, Unique
+from autocrud.schema.scalar_types import column_kind, filter_type, is_secret, with_text_conversions
 from autocrud.schema.search_document import DocumentField, is_searched
 from autocrud.schema.type_inspection import TypeParts, fields_of, inspect_types, json_names, markers_in
 
 _INDEXABLE = (
-    "one scalar type (text, integer, float, bool, Decimal, date, time, datetime, UUID, or an enum of one of these),"
-    " or a list of one"
+    "one scalar type (text, URL, IP address, integer, float, bool, Decimal, date, time, datetime, UUID, or an enum of"
+    " one of these), or a list of one"
 )
 
 
@@ -60,6 +61,7 @@ class _PathNode:
         stored_names: the path in the stored form; empty if two variants of a union store the field by different names.
         python_names: the Python names of the last path segment.
         owners: the records that have the field.
+        metadata: the metadata around the annotations, such as constraints.
         is_many: True if the path goes through a list.
     """
 
@@ -68,6 +70,7 @@ class _PathNode:
     python_names: set[str] = field(default_factory=set)
     owners: list[Any] = field(default_factory=list)
     annotations: list[Any] = field(default_factory=list)
+    metadata: list[Any] = field(default_factory=list)
     markers: list[Index] = field(default_factory=list)
     is_excluded: bool = False
     is_many: bool = False
@@ -80,6 +83,7 @@ class _PathNode:
         self.owners.append(owner)
         self.python_names.add(python_name)
         self.annotations.append(info.annotation)
+        self.metadata += info.metadata
         self.markers += markers_in(info.metadata)
         self.is_excluded |= bool(info.exclude)
 
@@ -149,6 +153,8 @@ class _FieldFinder:
         except ValueError as error:
             self._refuse(node, str(error))
         is_list = is_list or node.is_many
+        if any(map(is_secret, parts.scalars)):
+            self._refuse(node, "filters would reveal the secret, and Pydantic masks its value")
         kinds = {column_kind(scalar) for scalar in parts.scalars}
         kind = kinds.pop() if len(kinds) == 1 else None
         if kind is None or parts.records or parts.items:
@@ -167,12 +173,13 @@ class _FieldFinder:
         annotations = node.annotations
         if len(annotations) > 1 or inspect_types(annotations).items:
             annotations = [reduce(operator.or_, parts.scalars)]
+        annotation = with_text_conversions(filter_type(annotations[0]), node.metadata if not is_list else ())
         return IndexField(
             node.name,
             kind,
             None in groups,
-            annotations[0],
-            stored_adapter(annotations[0]),
+            annotation,
+            stored_adapter(annotation),
             is_list=is_list,
             path=node.stored_names,
             groups=tuple(group for group in groups if group is not None),

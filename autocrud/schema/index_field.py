@@ -1,20 +1,21 @@
 """Index fields: the fields that lists filter and sort by, and how a value becomes the content of an index column."""
 
-import operator
-import types
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
-from decimal import Decimal
-from enum import Enum
-from functools import reduce
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
-from uuid import UUID
+from typing import Any
 
-from pydantic import GetJsonSchemaHandler, TypeAdapter
-from pydantic_core import CoreSchema
+from pydantic import GetJsonSchemaHandler, TypeAdapter, ValidationError
+from pydantic_core import CoreSchema, to_json, to_jsonable_python
 
-from autocrud.schema.column_types import MAX_TEXT_BYTES, ColumnKind, ColumnValue, IndexValue, column_value
+from autocrud.schema.column_types import (
+    MAX_TEXT_BYTES,
+    ColumnKind,
+    ColumnValue,
+    IndexValue,
+    NormalFormError,
+    column_value,
+    size_of_text,
+)
 from autocrud.schema.markers import Ref
 
 
@@ -67,10 +68,21 @@ class IndexField:
     def column_value(self, json_value: Any) -> ColumnValue:
         """Convert the field's stored JSON value to the column value.
 
+        A value in another form than the kind's own is read as the field's type reads it. Such values were stored before
+        the type changed, or by a serializer of the field.
+
         Raises:
             ValueError: the value does not fit the column; the message gives the reason.
         """
-        return column_value(self.kind, json_value)
+        try:
+            return column_value(self.kind, json_value)
+        except NormalFormError as error:
+            try:
+                value = self.adapter.validate_json(to_json(json_value))
+            except ValidationError:
+                raise error from None
+        # Without the serializers of the type, which may have written the other form.
+        return column_value(self.kind, to_jsonable_python(value))
 
     def index_value(self, data: Any) -> IndexValue:
         """Return the column value for a resource's stored JSON; None if the JSON lacks the field.
@@ -94,6 +106,8 @@ class IndexField:
         Raises:
             ValueError: the field cannot have the value.
         """
+        if isinstance(value, str):
+            size_of_text(value)
         validate = self.adapter.validate_strings if isinstance(value, str) else self.adapter.validate_python
         python_value = validate(value)
         return self.column_value(self.adapter.dump_python(python_value, mode="json"))
@@ -105,71 +119,19 @@ def _value_at(data: Any, path: Sequence[str]) -> Any:
     return data
 
 
-def _items_at(data: Any, path: Sequence[str]) -> list[Any] | None:
-    """Return the non-null values at a path, through nested lists; None if the JSON has no list at the path."""
+def _items_at(data: Any, path: Sequence[str], *, in_list: bool = False) -> list[Any] | None:
+    """Return the non-null values at a path, through nested lists; None if the JSON has no list at the path.
+
+    Raises:
+        NormalFormError: the value at the path is neither in a list nor a list.
+    """
     if isinstance(data, list):
-        return [item for part in data for item in _items_at(part, path) or ()]
-    if not path:
-        return None if data is None else [data]
-    return _items_at(data.get(path[0]), path[1:]) if isinstance(data, dict) else None
-
-
-def non_null(annotation: Any) -> Any:
-    """Return the type without None. A query string has no null, so filters use this type."""
-    if get_origin(annotation) is Annotated:
-        inner, *metadata = get_args(annotation)
-        return Annotated[(non_null(inner), *metadata)]
-    if get_origin(annotation) in (Union, types.UnionType):
-        parts = [part for part in get_args(annotation) if part is not type(None)]
-        return reduce(operator.or_, parts)
-    return annotation
-
-
-def column_kind(annotation: Any) -> ColumnKind | None:
-    """Return the column kind for a field of this type, or None if the type cannot be indexed. Ignore None in unions."""
-    kinds = {_scalar_kind(scalar) for scalar in _alternatives(annotation)}
-    return kinds.pop() if len(kinds) == 1 else None
-
-
-def _alternatives(annotation: Any) -> list[Any]:
-    """Return the scalar types of an annotation. Resolve aliases, Annotated, unions, enums and literals."""
-    origin = get_origin(annotation)
-    if hasattr(annotation, "__value__"):
-        return _alternatives(annotation.__value__)
-    if hasattr(annotation, "__supertype__"):
-        return _alternatives(annotation.__supertype__)
-    if origin is Annotated:
-        return _alternatives(get_args(annotation)[0])
-    if origin in (Union, types.UnionType):
-        return [kind for part in get_args(annotation) for kind in _alternatives(part)]
-    if origin is Literal:
-        return [type(value) for value in get_args(annotation) if value is not None]
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return [type(member.value) for member in annotation]
-    return [] if annotation is type(None) else [annotation]
-
-
-def _scalar_kind(annotation: Any) -> ColumnKind | None:
-    if not isinstance(annotation, type):
-        return None
-    # The order matters because bool is a subclass of int, and datetime is a subclass of date.
-    for python_type, kind in _KINDS:
-        if issubclass(annotation, python_type):
-            return kind
-    return None
-
-
-_KINDS: tuple[tuple[type, ColumnKind], ...] = (
-    (bool, ColumnKind.boolean),
-    (int, ColumnKind.integer),
-    (float, ColumnKind.real),
-    (Decimal, ColumnKind.decimal),
-    (datetime, ColumnKind.datetime),
-    (date, ColumnKind.date),
-    (time, ColumnKind.time),
-    (UUID, ColumnKind.uuid),
-    (str, ColumnKind.text),
-)
+        return [item for part in data for item in _items_at(part, path, in_list=True) or ()]
+    if path:
+        return _items_at(data.get(path[0]), path[1:], in_list=in_list) if isinstance(data, dict) else None
+    if data is not None and not in_list:
+        raise NormalFormError(f"is indexed as a list, but is stored as {type(data).__name__}")
+    return None if data is None else [data]
 
 
 _BOUNDS: dict[str, dict[str, Any]] = {

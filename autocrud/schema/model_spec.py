@@ -1,8 +1,7 @@
 """ModelSpec: the name, the JSON codec, the index fields and the constraints of one registered model."""
 
-import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
@@ -21,14 +20,21 @@ from autocrud.resource import Retention, RevisionStatus
 from autocrud.schema.binary import has_binaries, largest_limit
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.computed_fields import refuse_marked_computed_fields
+from autocrud.schema.exact_numbers import ExactValidator, contains_part, dump_json, load_json, may_be_infinite
 from autocrud.schema.forms.model_checks import check_model, class_name
 from autocrud.schema.forms.name_map import NameMap
 from autocrud.schema.forms.stored_form import NotReadable, StoredForm
 from autocrud.schema.forms.validation_errors import invalid_data, raise_if_malformed
 from autocrud.schema.index_discovery import index_fields
 from autocrud.schema.index_field import IndexField
-from autocrud.schema.type_inspection import fields_of
 from autocrud.schema.unique_constraints import constraint_field_names, unique_constraints
+from autocrud.schema.unstorable_values import (
+    SURROGATE_MESSAGE,
+    may_hold_floats,
+    may_show_non_finite,
+    non_finite_paths,
+    surrogate_paths,
+)
 
 T = TypeVar("T")
 
@@ -100,7 +106,9 @@ class ModelSpec(Generic[T]):
         self.unique_constraints = unique_constraints(self.type_name, self.index_fields, unique_together)
         self.has_blobs = has_binaries(schema)
         self.largest_blob = largest_limit(self.adapter.json_schema()) if self.has_blobs else None
-        self._has_floats = '"number"' in repr(schema).replace("'", '"') or "Any" in repr(fields_of(model))
+        core_schema = self.adapter.core_schema
+        self._may_hold_floats = may_hold_floats(schema) or contains_part(core_schema, may_be_infinite)
+        self._read_json = ExactValidator(self.adapter.validate_json, core_schema).validate_json
 
     def parse(self, body: bytes) -> T:
         """Validate a JSON body. Fields may have their aliases, their names in answers, or their own names.
@@ -111,10 +119,11 @@ class ModelSpec(Generic[T]):
         """
         renamed = self._rename_body(body) if self.names.rewrites_input else body
         try:
-            return self.adapter.validate_json(renamed, by_alias=True, by_name=True)
+            value: T = self._read_json(renamed, by_alias=True, by_name=True)
         except ValidationError as error:
             raise_if_malformed(error)
             raise invalid_data(self.name, error, self.names if renamed is not body else None) from error
+        return value
 
     def parse_stored(self, data: bytes) -> T:
         """Validate JSON in the names of the stored form, with the model's own validators.
@@ -123,9 +132,10 @@ class ModelSpec(Generic[T]):
             InvalidData: the model does not accept the JSON.
         """
         try:
-            return self.adapter.validate_json(data, by_alias=False, by_name=True)
+            value: T = self._read_json(data, by_alias=False, by_name=True)
         except ValidationError as error:
             raise invalid_data(self.name, error, self.names) from error
+        return value
 
     def validate(self, value: Any) -> T:
         """Validate an instance of the model, or a Python value that converts to an instance.
@@ -257,11 +267,14 @@ class ModelSpec(Generic[T]):
         try:
             data = self.stored_form.dump(value)
         except PydanticSerializationError as error:
+            python_value = self.adapter.dump_python(value, by_alias=True, warnings=False)
+            if errors := [FieldError(path, SURROGATE_MESSAGE) for path in surrogate_paths(python_value)]:
+                raise InvalidData(f"The {self.name} is not valid.", errors) from error
             raise InvalidData(f"The {self.name} cannot be written as JSON: {error}") from error
-        if self._has_floats and b"null" in data:
+        if self._may_hold_floats and may_show_non_finite(data):
             # JSON has no NaN and no infinity. Pydantic would store null instead, and the value would be lost.
             python_value = self.adapter.dump_python(value, by_alias=True, warnings=False)
-            errors = [FieldError(path, "must be a finite number") for path in _non_finite_paths(python_value, "")]
+            errors = [FieldError(path, "must be a finite number") for path in non_finite_paths(python_value)]
             if errors:
                 raise InvalidData(f"The {self.name} is not valid.", errors)
         return data
@@ -275,20 +288,8 @@ class ModelSpec(Generic[T]):
     def _rename_body(self, body: bytes) -> bytes:
         """Return a body with the names that the validator reads, or unchanged if it has them."""
         try:
-            document = from_json(body)
+            document = load_json(body)
         except ValueError:
             return body  # the validator reports the fault
         renamed = self.names.to_stored(document)
-        return body if renamed == document else to_json(renamed, inf_nan_mode="constants")
-
-
-def _non_finite_paths(value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            yield path
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            yield from _non_finite_paths(part, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list | tuple | set | frozenset):
-        for number, part in enumerate(value):
-            yield from _non_finite_paths(part, f"{path}.{number}" if path else str(number))
+        return body if renamed == document else dump_json(renamed)

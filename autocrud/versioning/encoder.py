@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from typing import Any, Generic, TypeVar
 
 from autocrud.errors import FieldError, InvalidData
-from autocrud.schema.binary import Binary, binaries
+from autocrud.schema.binary import OCTETS, Binary, binaries
 from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.blobs import BlobStore
+from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
 from autocrud.versioning.write_builder import Encoded
 
 T = TypeVar("T")
@@ -78,12 +79,13 @@ class Encoder(Generic[T]):
             raise InvalidData(f"The {self._spec.name} is not valid.", errors)
         for _, binary in found:
             if binary.data is not None:
-                blob = await self._blobs.put_bytes(binary.data)
+                types = [UploadedType(binary.content_type, binary.filename)]
+                blob = await self._blobs.put_bytes(binary.data, types=types)
                 binary.file_id, binary.size, binary.data = blob.file_id, blob.size, None
         return tuple(dict.fromkeys(binary.file_id for _, binary in found if binary.file_id))
 
     async def _find_faults(self, found: list[tuple[str, Binary]]) -> AsyncIterator[FieldError]:
-        """Fill in the sizes of stored blobs. Return the faults of the others."""
+        """Fill in the sizes and types of stored blobs. Return the faults of the others."""
         for path, binary in found:
             if binary.file_id is None:
                 continue
@@ -91,8 +93,36 @@ class Encoder(Generic[T]):
             if blob is None:
                 yield FieldError(f"{path}.file_id", "is not known: upload the bytes first")
             elif binary.size not in (None, blob.size):
-                yield FieldError(f"{path}.size", f"must be {blob.size}, the type of the upload")
+                yield FieldError(f"{path}.size", f"must be {blob.size}, the size of the upload")
             else:
                 binary.size = blob.size
-                for message in binary.errors():
+                uploaded = await self._blobs.types_of(blob)
+                _fill_in_type(binary, uploaded)
+                for message in [*binary.errors(), *_type_errors(binary, uploaded)]:
                     yield FieldError(path, message)
+
+
+def _fill_in_type(binary: Binary, uploaded: UploadedTypes) -> None:
+    """Give a reference without a type the type and the name of the last upload that fits the field.
+
+    The default type counts as no type, unless the blob was uploaded with it and the reference names it.
+    """
+    if not binary.awaits_type:
+        return
+    filename = binary.filename
+    candidates = [*reversed(uploaded.types)] or [UploadedType(OCTETS)]
+    if "content_type" in binary.model_fields_set and uploaded.accepts(OCTETS):
+        candidates = [UploadedType(OCTETS)]
+    # If no type fits the field, the error is about the last upload.
+    for item in (*candidates, candidates[0]):
+        binary.take_type(item.content_type, filename or item.filename)
+        if not binary.errors():
+            break
+
+
+def _type_errors(binary: Binary, uploaded: UploadedTypes) -> list[str]:
+    """Return a message if the blob was not uploaded as the type that the reference names."""
+    if uploaded.accepts(binary.content_type):
+        return []
+    types = ", ".join(dict.fromkeys(item.content_type for item in uploaded.types))
+    return [f"content_type must be a type of the upload: {types}"]

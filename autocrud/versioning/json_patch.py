@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from jsonpatch import JsonPatch, JsonPatchException, JsonPatchTestFailed, make_patch
 from jsonpointer import EndOfList, JsonPointer, JsonPointerException, resolve_pointer
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from autocrud.errors import FieldError, InvalidData, InvalidPatch, MalformedBody, PatchFailed, PayloadTooLarge
+from autocrud.schema.exact_numbers import has_inexact_numbers, load_json
 from autocrud.schema.forms.name_map import NameMap
 
 MAX_OPERATIONS = 1000
@@ -103,6 +104,10 @@ class OperationsPatch(Patch):
         try:
             if isinstance(body, bytes):
                 operations = _OPERATIONS.validate_json(body)
+                if has_inexact_numbers(body):
+                    exact = _OPERATIONS.validate_python(load_json(body))
+                    pairs = zip(operations, exact, strict=True)
+                    operations = [item if item.op == "test" else exact_item for item, exact_item in pairs]
             else:
                 operations = _OPERATIONS.validate_python(list(body))
         except ValidationError as error:
@@ -146,7 +151,7 @@ class MergePatch(Patch):
 
     def __init__(self, body: bytes | Mapping[str, Any]) -> None:
         try:
-            self._patch = from_json(body) if isinstance(body, bytes) else dict(body)
+            self._patch = load_json(body) if isinstance(body, bytes) else dict(body)
         except ValueError as error:
             raise MalformedBody(f"The body is not JSON: {error}.") from error
 

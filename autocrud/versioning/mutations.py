@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from autocrud.errors import NotDraft, PayloadTooLarge, PreconditionFailed
 from autocrud.resource import CommitKind, RevisionStatus, revision_number, timestamp
+from autocrud.schema.exact_numbers import dump_json
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Head, Write
@@ -116,7 +117,7 @@ class Mutations(Generic[T]):
             is_checked = self._spec.check_idempotent(data)
             document = patch.apply(names.open_json(from_json(data)), max_bytes, names)
             # NaN, which JSON lacks, must not become null on the way to the validator that refuses it.
-            patched = to_json(names.close_json(document), inf_nan_mode="constants")
+            patched = dump_json(names.close_json(document))
             if len(patched) > max_bytes:
                 raise PayloadTooLarge(max_bytes)
             encoded = await self._encoder.encode_patched(patched)

@@ -30,7 +30,7 @@ async def http(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def _letters(http: httpx.AsyncClient, **fields: str) -> str:
-    reference = await uploaded(http, LETTERS)
+    reference = await uploaded(http, LETTERS, fields.get("content_type", "text/plain"))
     return f"{await album(http, cover={**reference, **fields})}/blobs/{FILE_ID}"
 
 

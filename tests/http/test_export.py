@@ -56,7 +56,9 @@ async def test_export_writes_blobs_before_their_referrers(serve: Serve) -> None:
         assert [next(iter(line)) for line in lines] == ["blob", "blob", "meta", "blob", "meta"]
         assert [line.get("offset") for line in lines] == [0, 1048576, None, 0, None]
         assert b"".join(b64decode(line["data"]) for line in lines[:2]) == large
-        assert lines[3]["blob"] == {"file_id": page["file_id"], "size": 5}
+        assert lines[3]["blob"] == {
+            "file_id": page["file_id"], "size": 5, "types": [{"content_type": "text/plain", "filename": None}],
+        }  # fmt: skip
         assert "blob" not in (await exported(http, "album")).decode()
 
 

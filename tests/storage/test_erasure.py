@@ -17,6 +17,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.storage import IStorage
+from autocrud.storage.ports.uploaded_types import UploadedType
 from autocrud.testing.sample_writes import (
     Sample,
     create_write,
@@ -95,7 +96,7 @@ def holding(request: pytest.FixtureRequest, storage: IStorage, tmp_path: Path) -
 
 async def test_purge_erases_all_data_of_a_resource(storage: IStorage, holding: Holding) -> None:
     """Every state of every revision, index values, blobs and their names."""
-    blob = await storage.blobs.put_bytes(f"the blob {MARKER}".encode())
+    blob = await storage.blobs.put_bytes(f"the blob {MARKER}".encode(), types=[UploadedType("text/plain", MARKER)])
     early = await storage.blobs.put_bytes(f"an early blob {MARKER}".encode())
     first = create_write(
         "a", sample(text=MARKER, code=MARKER), status=RevisionStatus.draft, blobs=(early.file_id, blob.file_id)
@@ -119,7 +120,7 @@ async def test_purge_erases_all_data_of_a_resource(storage: IStorage, holding: H
 
 async def test_vacuum_erases_pruned_data(storage: IStorage, holding: Holding) -> None:
     """Check data and blobs."""
-    blob = await storage.blobs.put_bytes(MARKER.encode())
+    blob = await storage.blobs.put_bytes(MARKER.encode(), types=[UploadedType("text/plain", MARKER)])
     first = create_write("a", sample(text=MARKER, payload=MARKER * 3000), blobs=(blob.file_id,))
     second = update_write(first, sample(text="no longer"))
     for write in (first, second, prune_write(second, 1)):
@@ -144,8 +145,8 @@ async def test_abandoned_upload_is_erased(storage: IStorage, holding: Holding) -
     assert await holding()
     await storage.vacuum()
     left = await holding()
-    # What an upload became stays, and so does the session that has not expired.
-    assert len(left) == 2
+    # What an upload became stays, with its type, and so does the session that has not expired.
+    assert len(left) == 3
 
 
 async def test_purge_during_a_scan_erases_when_the_scan_ends(storage: IStorage, holding: Holding) -> None:

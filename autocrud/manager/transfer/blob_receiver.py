@@ -7,6 +7,7 @@ from autocrud.errors import AutoCRUDError, FieldError, InvalidData, PayloadTooLa
 from autocrud.manager.transfer.line_format import GivenBlob, Piece
 from autocrud.storage.ports.blobs import BlobStore
 from autocrud.storage.ports.types import Blob
+from autocrud.storage.ports.uploaded_types import UploadedType
 
 
 class ArrivingBlobs:
@@ -26,7 +27,6 @@ class ArrivingBlobs:
         self._offset = 0
         self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(1)
         self._task: asyncio.Task[Blob] | None = None
-        self._is_known = False
         self.stored = 0
 
     @property
@@ -69,10 +69,11 @@ class ArrivingBlobs:
         if blob.size > self._limit:
             raise PayloadTooLarge(self._limit)
         self._blob, self._offset = blob, 0
-        self._is_known = await self._blobs.find(blob.file_id) is not None
-        if not self._is_known:
+        known_blob = await self._blobs.find(blob.file_id)
+        if known_blob is None:
             self._pieces = asyncio.Queue(1)
-            self._task = asyncio.create_task(self._blobs.put(_pieces_of(self._pieces), limit=self._limit))
+            putting = self._blobs.put(_pieces_of(self._pieces), limit=self._limit, types=_types_of(blob))
+            self._task = asyncio.create_task(putting)
 
     async def _feed(self, data: bytes | None) -> None:
         """Hand a piece to the running upload. Raise the upload's error if the upload has ended.
@@ -93,6 +94,9 @@ class ArrivingBlobs:
         await self._feed(None)
         task, self._task, self._blob = self._task, None, None
         if task is None:
+            known_blob = await self._blobs.find(blob.file_id)
+            if known_blob is not None:
+                await self._blobs.add_types(known_blob, _types_of(blob))
             return
         stored = await task
         if stored.file_id != blob.file_id:
@@ -103,6 +107,10 @@ class ArrivingBlobs:
 async def _pieces_of(queue: "asyncio.Queue[bytes | None]") -> AsyncIterator[bytes]:
     while (piece := await queue.get()) is not None:
         yield piece
+
+
+def _types_of(blob: GivenBlob) -> list[UploadedType]:
+    return [UploadedType(item.content_type, item.filename) for item in blob.types]
 
 
 def _invalid(field: str, message: str) -> AutoCRUDError:

@@ -16,6 +16,7 @@ from autocrud.schema.binary import blob_file_ids
 from autocrud.storage.ports.objects import ObjectMissing
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Blob, Commit, CommitEntry, Head
+from autocrud.storage.ports.uploaded_types import UploadedTypes
 
 _PIECE_BYTES = 1024 * 1024  # of a blob, per line
 _CHUNK_BYTES = 64 * 1024  # of lines that are sent together
@@ -141,7 +142,8 @@ class Exporter:
             if len(self._sent) > _MAX_SENT_BLOBS:
                 del self._sent[next(iter(self._sent))]
             try:
-                async for line in _pieces(blob, self._storage.blobs.stream(blob)):
+                types = await self._storage.blobs.types_of(blob)
+                async for line in _pieces(blob, types, self._storage.blobs.stream(blob)):
                     self._lines += 1
                     yield line
             except ObjectMissing as error:
@@ -149,9 +151,12 @@ class Exporter:
                     raise DataCorrupted(f"The object {blob.key} of the blob {file_id} is missing.") from error
 
 
-async def _pieces(blob: Blob, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the bytes of a blob as lines, at least one."""
-    start = b'{"blob":%s,"offset":' % to_json({"file_id": blob.file_id, "size": blob.size})
+async def _pieces(blob: Blob, types: UploadedTypes, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the bytes of a blob as lines, at least one. The types are left out if they are not all known."""
+    header: dict[str, Any] = {"file_id": blob.file_id, "size": blob.size}
+    if types.is_complete:
+        header["types"] = types.types
+    start = b'{"blob":%s,"offset":' % to_json(header)
     offset, buffer = 0, b""
     async for piece in stream:
         buffer += piece

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, create_model
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from autocrud.errors import FieldError, InvalidData, MalformedBody, PayloadTooLarge
 from autocrud.manager.transfer.metadata_checks import (
@@ -18,6 +18,8 @@ from autocrud.manager.transfer.metadata_checks import (
     faults_of_state,
 )
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, check_resource_id
+from autocrud.schema.binary import CONTENT_TYPE_PATTERN, FILENAME_PATTERN
+from autocrud.schema.exact_numbers import ExactValidator, dump_json, has_inexact_numbers, load_json
 from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.versioning.encoder import Encoder
@@ -31,13 +33,23 @@ _BLOB_OR_END = re.compile(rb'\s*\{\s*"(blob|end)"\s*:')
 FileId = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
 
+class GivenType(BaseModel):
+    """Media type and file name that the blob was uploaded with."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    content_type: str = Field(pattern=CONTENT_TYPE_PATTERN)
+    filename: str | None = Field(None, pattern=FILENAME_PATTERN)
+
+
 class GivenBlob(BaseModel):
-    """Blob that a piece belongs to."""
+    """Blob that a piece belongs to, with all its types. Without types, they are not known."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     file_id: FileId
     size: int = Field(ge=0)
+    types: tuple[GivenType, ...] = ()
 
 
 class Piece(BaseModel):
@@ -95,12 +107,13 @@ async def split(body: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes |
 _PIECE = TypeAdapter(Piece)
 
 
-def line_adapter(spec: ModelSpec[Any]) -> TypeAdapter[Any]:
-    """Return an adapter that validates a line of one model in one pass. Unknown parts are found later.
+def line_adapter(spec: ModelSpec[Any]) -> ExactValidator:
+    """Return a validator of a line of one model in one pass. Unknown parts are found later.
 
     Data whose names differ from those of the validator is validated after it was renamed.
     """
-    return _line_adapter(Any if spec.names.rewrites_input else spec.model)
+    adapter = _line_adapter(Any if spec.names.rewrites_input else spec.model)
+    return ExactValidator(adapter.validate_json, adapter.core_schema)
 
 
 def _line_adapter(data: Any) -> TypeAdapter[Any]:
@@ -124,12 +137,12 @@ class LineReader:
     """Parses the lines of one model.
 
     Args:
-        adapter: adapter of the model's lines, from `line_adapter`.
+        adapter: validator of the model's lines, from `line_adapter`.
         limit: maximum length of a line in bytes.
         renames: True if the encoder must rename the data; see `line_adapter`.
     """
 
-    def __init__(self, adapter: TypeAdapter[Any], encoder: Encoder[Any], limit: int, *, renames: bool) -> None:
+    def __init__(self, adapter: ExactValidator, encoder: Encoder[Any], limit: int, *, renames: bool) -> None:
         self.limit = limit
         self._renames = renames
         self._encoder = encoder
@@ -166,7 +179,7 @@ class LineReader:
         elif line.resource_id is not None:
             check_resource_id(line.resource_id)
         if "data" in names:
-            line.encoded = encoded or await self._encoder.encode(self._by_hand(found.data))
+            line.encoded = encoded or await self._encoder.encode(self._by_hand(found.data, content))
         return line
 
     async def _encode_exported(self, content: bytes) -> Encoded | None:
@@ -180,9 +193,11 @@ class LineReader:
             return None
         return await self._encoder.encode_stored(data)
 
-    def _by_hand(self, data: Any) -> Any:
+    def _by_hand(self, data: Any, content: bytes) -> Any:
         """Return data for the encoder, which validates it like the body of a POST."""
-        return to_json(data, inf_nan_mode="constants") if self._renames else Parsed(data)
+        if not self._renames:
+            return Parsed(data)
+        return dump_json(load_json(content)["data"] if has_inexact_numbers(content) else data)
 
 
 def _find_faults(line: Line, names: set[str]) -> list[FieldError]:
@@ -208,7 +223,7 @@ def _find_faults(line: Line, names: set[str]) -> list[FieldError]:
     return errors
 
 
-def _parse(adapter: TypeAdapter[Any], content: bytes) -> Any:
+def _parse(adapter: TypeAdapter[Any] | ExactValidator, content: bytes) -> Any:
     try:
         # By alias and by name, because stored data may use other names than the model takes from clients.
         return adapter.validate_json(content, by_alias=True, by_name=True)

@@ -5,8 +5,6 @@ from contextlib import aclosing
 from functools import cached_property, partial
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from autocrud.manager.mutation_runner import MutationRunner
 from autocrud.manager.queries import ModelQueries, Where
 from autocrud.manager.transfer.blob_receiver import ArrivingBlobs
@@ -16,6 +14,7 @@ from autocrud.manager.transfer.importer import Importer, Progress, Refusal
 from autocrud.manager.transfer.line_format import MIN_LINE_LIMIT, LineReader, line_adapter
 from autocrud.query.conditions import Query
 from autocrud.references.integrity import ReferenceIntegrity
+from autocrud.schema.exact_numbers import ExactValidator
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Head, Outcome, Write
@@ -132,5 +131,5 @@ class Transfer:
         return await self._runner.run(resource_id, self._mutations.replace(encoded), by=by)
 
     @cached_property
-    def _adapter(self) -> TypeAdapter[Any]:
+    def _adapter(self) -> ExactValidator:
         return line_adapter(self._spec)

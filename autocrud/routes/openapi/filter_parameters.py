@@ -18,7 +18,8 @@ from autocrud.routes.openapi.components import Components, with_components
 from autocrud.routes.openapi.list_schemas import list_schema
 from autocrud.routes.request.filters import LIST_VALUED, RESERVED
 from autocrud.schema.column_types import MAX_TEXT_BYTES
-from autocrud.schema.index_field import FilterBounds, IndexField, non_null
+from autocrud.schema.index_field import FilterBounds, IndexField
+from autocrud.schema.scalar_types import non_null
 
 _TEXT: dict[str, Any] = {"type": "string", "maxLength": MAX_TEXT_BYTES, "pattern": r"^[^\x00]*$"}
 _INTEGER: dict[str, Any] = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}

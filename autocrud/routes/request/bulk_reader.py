@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import SchemaValidator, core_schema, from_json, to_json
+from pydantic_core import SchemaValidator, core_schema, from_json
 
 from autocrud.errors import (
     AutoCRUDError,
@@ -16,6 +16,7 @@ from autocrud.errors import (
 )
 from autocrud.manager.bulk.operation import BulkOp, BulkOperation
 from autocrud.routes.request.etag import parse_tags
+from autocrud.schema.exact_numbers import ExactValidator, dump_json, has_inexact_numbers, load_json
 from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.versioning.json_patch import MergePatch, OperationsPatch, Patch
@@ -38,7 +39,8 @@ class OperationReader:
         # Data whose names differ from those of the validator is validated after it was renamed.
         self._renames = spec.names.rewrites_input
         self._spec = spec
-        self._validator = _validator(spec)
+        validator, schema = _validator(spec)
+        self._validator = ExactValidator(validator.validate_json, schema)
         self._name = spec.name
         self._limit = limit
         self._needs_if_match = needs_if_match
@@ -51,23 +53,28 @@ class OperationReader:
             values: dict[str, Any] = self._validator.validate_json(line, by_alias=True, by_name=True)
             op = values["op"]
             if "data" in values:
-                values["data"] = self._parsed(values["data"])
+                values["data"] = self._parsed(values["data"], line)
             # The common case of large loads.
             if op == "create" and "if_none_match" not in values:
                 return BulkOperation(BulkOp.create, values.get("id"), values["data"])
+            if op == "patch" and has_inexact_numbers(line):
+                values |= load_json(line)
             return self._build_operation(BulkOp(op), values)
         except ValidationError as error:
             return _invalid_operation(line, _error_of(error, self._name))
         except AutoCRUDError as error:
             return _invalid_operation(line, error)
 
-    def _parsed(self, data: Any) -> Parsed[Any]:
+    def _parsed(self, data: Any, line: bytes) -> Parsed[Any]:
         """Return validated data.
 
         Raises:
             InvalidData: the model does not accept renamed data.
         """
-        return Parsed(self._spec.parse(to_json(data, inf_nan_mode="constants")) if self._renames else data)
+        if not self._renames:
+            return Parsed(data)
+        exact = load_json(line)["data"] if has_inexact_numbers(line) else data
+        return Parsed(self._spec.parse(dump_json(exact)))
 
     async def read_lines(self, stream: AsyncIterator[bytes]) -> AsyncIterator[Sequence[BulkOperation]]:
         """Yield the operations of an NDJSON body, as many at a time as have arrived.
@@ -100,7 +107,7 @@ class OperationReader:
             InvalidData: the body is not an array of objects.
         """
         try:
-            content = from_json(body)
+            content = load_json(body)
         except ValueError as error:
             raise MalformedBody(f"The body is not JSON: {error}.") from error
         if isinstance(content, dict) and content.keys() == {"operations"}:
@@ -113,7 +120,7 @@ class OperationReader:
         if errors:
             raise InvalidData("Some operations are not objects.", errors[:_MAX_NAMES_IN_MESSAGE])
         # The validator reads JSON, so that data means the same as in a POST: strict types differ for Python objects.
-        return [self.read(to_json(item, inf_nan_mode="constants")) for item in content]
+        return [self.read(dump_json(item)) for item in content]
 
     def _build_operation(self, op: BulkOp, values: dict[str, Any]) -> BulkOperation:
         """Return the operation of validated values.
@@ -146,8 +153,8 @@ def _patch(values: dict[str, Any]) -> Patch:
     if ("patch" in values) == ("merge" in values):
         raise _invalid("patch", "exactly one of patch (RFC 6902) and merge (RFC 7396) is required")
     if "patch" in values:
-        return OperationsPatch(to_json(values["patch"], inf_nan_mode="constants"))
-    return MergePatch(to_json(values["merge"], inf_nan_mode="constants"))
+        return OperationsPatch(dump_json(values["patch"]))
+    return MergePatch(dump_json(values["merge"]))
 
 
 def _invalid(field: str, message: str) -> InvalidData:
@@ -180,8 +187,8 @@ def _error_of(error: ValidationError, model: str) -> AutoCRUDError:
     return InvalidData("The operation is not valid.", errors)
 
 
-def _validator(spec: ModelSpec[Any]) -> SchemaValidator:
-    """Return a validator of a JSON operation that validates the data as the model's adapter does.
+def _validator(spec: ModelSpec[Any]) -> tuple[SchemaValidator, Any]:
+    """Return a validator of a JSON operation that validates the data as the model's adapter does, and its core schema.
 
     The schema is built by hand because the config of an enclosing Pydantic model would also apply to TypedDicts.
     """
@@ -212,4 +219,5 @@ def _validator(spec: ModelSpec[Any]) -> SchemaValidator:
         "restore": operation_schema("restore", {"id": text}, precondition),
     }
     union = core_schema.tagged_union_schema(choices, "op")
-    return SchemaValidator(core_schema.definitions_schema(union, definitions))
+    schema = core_schema.definitions_schema(union, definitions)
+    return SchemaValidator(schema), schema

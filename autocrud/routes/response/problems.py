@@ -40,6 +40,7 @@ from autocrud.errors import (
     UploadNotFound,
     ValidatorNotIdempotent,
 )
+from autocrud.routes.missing_routes import RouteNotFound
 from autocrud.storage.ports.not_open import StorageNotOpen
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ RETRY_AFTER = "1"  # seconds
 STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     InvalidParameter: (400, "Invalid parameter"),
     MalformedBody: (400, "Malformed body"),
+    RouteNotFound: (404, "Route not found"),
     NotFound: (404, "Resource not found"),
     RevisionNotFound: (404, "Revision not found"),
     BlobNotFound: (404, "Blob not found"),
@@ -109,6 +111,18 @@ def problem_response(
     # Without a URI of its own, a type says no more than the status (RFC 9457, 4.2.1); clients branch on `code`.
     body = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail, **members}
     return Response(to_json(body), status, headers, MEDIA_TYPE)
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the problems of an operation in the form of OpenAPI, with the default problem."""
+    titles: dict[int, list[str]] = {}
+    for kind, (status, title) in STATUSES.items():
+        titles.setdefault(status, []).append(f"{title} (`{kind.code}`)")
+    content: dict[str, Any] = {MEDIA_TYPE: {}}  # the schema is a component, which the completed document adds
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {"description": "; ".join(titles[status]) + ".", "content": content} for status in statuses
+    }
+    return {**responses, "default": {"description": "Any other problem.", "content": content}}
 
 
 def problem_of(error: AutoCRUDError) -> Response:

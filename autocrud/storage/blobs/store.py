@@ -1,6 +1,6 @@
 """Blobs: bytes of any size, known by their SHA-256, stored once, and verified when they are read whole."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -8,9 +8,11 @@ from autocrud.errors import AlreadyExists, DataCorrupted, PayloadTooLarge
 from autocrud.resource import timestamp
 from autocrud.storage.blobs.hashing import Digest, new_key
 from autocrud.storage.blobs.upload_sessions import ObjectUploadSessions
+from autocrud.storage.blobs.uploaded_types import UploadedTypeStore
 from autocrud.storage.ports.blobs import BlobStore
-from autocrud.storage.ports.objects import ObjectStore
+from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
 from autocrud.storage.ports.types import Blob, Outcome
+from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
 
 
 class ObjectBlobStore(BlobStore):
@@ -35,27 +37,52 @@ class ObjectBlobStore(BlobStore):
         self._folder = folder
         self._find = find
         self._register = register
+        self._types = UploadedTypeStore(objects, folder)
         self.uploads = self._sessions = ObjectUploadSessions(objects, folder, self)
 
     async def find(self, file_id: str) -> Blob | None:
         return await self._find(file_id)
 
-    async def put(self, pieces: AsyncIterator[bytes], *, limit: int | None = None) -> Blob:
+    async def put(
+        self, pieces: AsyncIterator[bytes], *, limit: int | None = None, types: Sequence[UploadedType] = ()
+    ) -> Blob:
         digest = Digest()
         key = new_key()
         await self._objects.put_stream(f"{self._folder}/{key}", digest.hash_stream(_enforce_limit(pieces, limit)))
-        return await self.register(key, digest)
+        return await self.register(key, digest, types)
 
-    async def put_bytes(self, content: bytes) -> Blob:
+    async def put_bytes(self, content: bytes, *, types: Sequence[UploadedType] = ()) -> Blob:
         existing = await self.find(sha256(content).hexdigest())
-        return existing or await self.put(_single_piece(content))
+        if existing is None:
+            return await self.put(_single_piece(content), types=types)
+        await self.add_types(existing, types)
+        return existing
+
+    async def types_of(self, blob: Blob) -> UploadedTypes:
+        return await self._types.get(blob.key)
+
+    async def add_types(self, blob: Blob, types: Sequence[UploadedType]) -> None:
+        try:
+            await self._types.add(blob.key, types, is_new=False)
+        except ObjectMissing:
+            return  # the blob was purged meanwhile, and its types with it
+        if await self.find(blob.file_id) is None:
+            await self.drop_types(blob.key)
+
+    async def drop_types(self, key: str) -> None:
+        """Erase the types of an object that is no blob, or no longer."""
+        await self._types.delete(key)
 
     async def drop_expired_uploads(self) -> None:
         """Erase the upload sessions that have expired."""
         await self._sessions.drop_expired()
 
-    async def register(self, key: str, digest: Digest) -> Blob:
-        """Make a blob of an object that is there. Where there is one of this content already, the object goes."""
+    async def register(self, key: str, digest: Digest, types: Sequence[UploadedType]) -> Blob:
+        """Make a blob of an object that is there. Where there is one of this content already, the object goes.
+
+        The types are stored first, so that no blob can be seen without its types.
+        """
+        await self._types.add(key, types, is_new=True)
         blob = Blob(digest.file_id, digest.size, key, timestamp(datetime.now(UTC)))
         while True:
             error = await self._register(blob)
@@ -66,6 +93,8 @@ class ObjectBlobStore(BlobStore):
             existing = await self.find(blob.file_id)
             if existing is not None:
                 if existing.key != key:
+                    await self.add_types(existing, types)
+                    await self.drop_types(key)
                     await self._objects.delete(f"{self._folder}/{key}")
                 return existing
 

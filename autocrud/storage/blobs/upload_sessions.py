@@ -1,7 +1,7 @@
 """Upload sessions: blobs that come in parts, in any order and over any number of connections and nodes."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -15,6 +15,7 @@ from autocrud.storage.blobs.hashing import Digest, new_key
 from autocrud.storage.ports.blobs import UploadSessions
 from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
 from autocrud.storage.ports.types import Blob, Upload
+from autocrud.storage.ports.uploaded_types import UploadedType
 
 _UPLOAD_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MIN_PART_BYTES = 8 * 1024 * 1024
@@ -27,7 +28,9 @@ class BlobRegistry(Protocol):
 
     async def find(self, file_id: str) -> Blob | None: ...
 
-    async def register(self, key: str, digest: Digest) -> Blob: ...
+    async def register(self, key: str, digest: Digest, types: Sequence[UploadedType]) -> Blob: ...
+
+    async def drop_types(self, key: str) -> None: ...
 
 
 class ObjectUploadSessions(UploadSessions):
@@ -86,13 +89,14 @@ class ObjectUploadSessions(UploadSessions):
         digest = await self._hash_object(upload)
         # Before it is registered: of an upload that says nothing, nobody refers to what it became.
         await self._save(replace(upload, file_id=digest.file_id))
-        return await self._blobs.register(upload.key, digest)
+        return await self._blobs.register(upload.key, digest, [UploadedType(upload.content_type, upload.filename)])
 
     async def abort(self, upload: Upload) -> None:
         key = self._object_key(upload)
         await self._objects.drop_parts(key, upload.undertaking)
         blob = None if upload.file_id is None else await self._blobs.find(upload.file_id)
         if blob is None or blob.key != upload.key:
+            await self._blobs.drop_types(upload.key)
             await self._objects.delete(key)
         await self._objects.delete(self._session_key(upload.upload_id))
 

@@ -4,10 +4,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
+from autocrud.schema.column_types import ColumnKind
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 
 Place = TypeVar("Place")
+
+# Versions of the conversion of a kind's values. Raise a version with each change, so that columns are filled again.
+_CONVERSIONS = {ColumnKind.time: 2, ColumnKind.date: 2, ColumnKind.uuid: 2}
 
 POINT_IN_TIME_COLUMN = "states"  # stands in place of a column for the states of a temporal model
 
@@ -31,7 +35,7 @@ class FieldState(Generic[Place]):
 
 def signature(field: IndexField) -> str:
     """Tells fields apart, and what their columns hold; hexadecimal digits, which can stand in a statement."""
-    kind = f"{field.kind}{'[]' if field.is_list else ''}"
+    kind = f"{field.kind}{_CONVERSIONS.get(field.kind, '')}{'[]' if field.is_list else ''}"
     return sha256(f"{field.column} {field.path} {kind}".encode()).hexdigest()[:32]
 
 

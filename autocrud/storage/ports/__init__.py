@@ -22,6 +22,7 @@ from autocrud.storage.ports.types import (
     Upload,
     Write,
 )
+from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
 
 __all__ = [
     "Blob",
@@ -50,5 +51,7 @@ __all__ = [
     "UnknownBlob",
     "Upload",
     "UploadSessions",
+    "UploadedType",
+    "UploadedTypes",
     "Write",
 ]

@@ -1,10 +1,11 @@
 """Port of blob stores: bytes of any size, named by their SHA-256 and read in pieces."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 
 from autocrud.storage.ports.types import Blob, Upload
+from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
 
 
 class UploadSessions(ABC):
@@ -71,21 +72,32 @@ class BlobStore(ABC):
         """Return the registered blob of this SHA-256 (hexadecimal), or None. The answer is never stale."""
 
     @abstractmethod
-    async def put(self, pieces: AsyncIterator[bytes], *, limit: int | None = None) -> Blob:
+    async def put(
+        self, pieces: AsyncIterator[bytes], *, limit: int | None = None, types: Sequence[UploadedType] = ()
+    ) -> Blob:
         """Store the pieces as one blob and return it. The blob is durable and registered when the call returns.
 
         An error of the iterator is raised, and nothing is registered. A cancelled call may have registered the blob.
 
         Args:
             limit: most bytes to accept; None for no limit.
+            types: types of the upload. They are added to those of a blob with the same content.
 
         Raises:
             PayloadTooLarge: the content is longer than `limit`; the rest is not read.
         """
 
     @abstractmethod
-    async def put_bytes(self, content: bytes) -> Blob:
-        """Return the blob of the content; store the content first unless the blob exists."""
+    async def put_bytes(self, content: bytes, *, types: Sequence[UploadedType] = ()) -> Blob:
+        """Return the blob of the content; store the content first unless the blob exists. Add the types to the blob."""
+
+    @abstractmethod
+    async def types_of(self, blob: Blob) -> UploadedTypes:
+        """Return the types that a blob was uploaded with."""
+
+    @abstractmethod
+    async def add_types(self, blob: Blob, types: Sequence[UploadedType]) -> None:
+        """Add types to those of a registered blob. A purge of the blob erases them, too."""
 
     @abstractmethod
     def stream(self, blob: Blob, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:

@@ -10,6 +10,7 @@ import pytest
 from autocrud.errors import PayloadTooLarge, UploadIncomplete, UploadNotFound
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Blob, UnknownBlob, Upload
+from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
 from autocrud.testing.conformance.base import StorageTests, present
 from autocrud.testing.sample_writes import (
     create_write,
@@ -57,6 +58,28 @@ class BlobTests(StorageTests):
         rivals = await asyncio.gather(*(storage.blobs.put(_pieces(b"new")) for _ in range(8)))
         assert len({blob.key for blob in rivals}) == 1
         assert await _content(storage, rivals[0]) == b"new"
+
+    async def test_types_of_all_uploads_are_kept(self, storage: IStorage) -> None:
+        """Check uploads of one content with several types, at the same moment, too."""
+        text, page, image = [UploadedType(kind, "a") for kind in ("text/plain", "text/html", "image/png")]
+        blob = await storage.blobs.put(_pieces(b"typed"), types=[text])
+        assert await storage.blobs.types_of(blob) == UploadedTypes((text,), is_complete=True)
+        await asyncio.gather(
+            storage.blobs.put(_pieces(b"typed"), types=[page]), storage.blobs.put_bytes(b"typed", types=[image])
+        )
+        types = await storage.blobs.types_of(blob)
+        assert (set(types.types), types.is_complete) == ({text, page, image}, True)
+        assert types.accepts("Text/HTML; charset=utf-8")
+        assert not types.accepts("application/pdf")
+
+    async def test_blob_without_types_accepts_any_type(self, storage: IStorage) -> None:
+        """Check a blob that was stored before types were kept."""
+        blob = await storage.blobs.put_bytes(b"untyped")
+        assert await storage.blobs.types_of(blob) == UploadedTypes((), is_complete=False)
+        await storage.blobs.add_types(blob, [UploadedType("text/plain")])
+        types = await storage.blobs.types_of(blob)
+        assert types == UploadedTypes((UploadedType("text/plain"),), is_complete=False)
+        assert types.accepts("image/png")
 
     async def test_interrupted_put_stores_nothing(self, storage: IStorage) -> None:
         """Interrupt uploads at the size limit and by a failing source."""

@@ -1,28 +1,19 @@
 """Index fields: column values of stored JSON and of filters, and the schema of filters."""
 
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
-from enum import Enum, IntEnum
-from typing import Annotated, Any, Literal, NewType
+from enum import IntEnum
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field, TypeAdapter
-from typing_extensions import TypeAliasType
 
 from autocrud.schema.column_types import ColumnKind
-from autocrud.schema.index_field import FilterBounds, IndexField, column_kind, non_null
-
-UserId = NewType("UserId", int)
-Alias = TypeAliasType("Alias", str | None)
+from autocrud.schema.index_field import FilterBounds, IndexField
 
 
 class Level(IntEnum):
     low = 1
-
-
-class Mixed(Enum):
-    text = "a"
-    number = 1
 
 
 def build_field(
@@ -32,31 +23,6 @@ def build_field(
     return IndexField(
         ".".join(path), kind, False, annotation, TypeAdapter(annotation), is_list=is_list, path=path, is_meta=is_meta
     )
-
-
-@pytest.mark.parametrize(
-    ("annotation", "kind"),
-    [
-        (bool, ColumnKind.boolean),
-        (int | None, ColumnKind.integer),
-        (Annotated[Decimal, Field(gt=0)], ColumnKind.decimal),
-        (datetime, ColumnKind.datetime),
-        (date, ColumnKind.date),
-        (UserId, ColumnKind.integer),
-        (Alias, ColumnKind.text),
-        (Literal["a", "b", None], ColumnKind.text),
-        (Level, ColumnKind.integer),
-        (int | bool, None),
-        (Literal["a", 1], None),
-        (Mixed, None),
-        (bytes, None),
-        (None, None),
-    ],
-    ids=repr,
-)
-def test_column_kind_follows_the_scalar_type(annotation: Any, kind: ColumnKind | None) -> None:
-    """bool is not an integer and datetime is not a date; two kinds in one annotation have no column."""
-    assert column_kind(annotation) is kind
 
 
 def test_column_of_a_model_field_has_a_prefix() -> None:
@@ -101,15 +67,6 @@ def test_filter_value_outside_the_type_is_refused() -> None:
     """The message lists the allowed values of an enum."""
     with pytest.raises(ValueError, match="'a' or 'b'"):
         build_field(Literal["a", "b"], ColumnKind.text, "name").filter_value("c")
-
-
-def test_non_null_removes_none_and_keeps_constraints() -> None:
-    """`Annotated` metadata survives the removal."""
-    adapter = TypeAdapter(non_null(Annotated[int | None, Field(ge=3)]))
-    assert adapter.validate_python(3) == 3
-    for value in (None, 2):
-        with pytest.raises(ValueError, match="validation error"):
-            adapter.validate_python(value)
 
 
 def test_filter_bounds_apply_unless_the_type_has_limits() -> None:

@@ -15,6 +15,7 @@ from autocrud.query.evaluate import holds, sort_key
 from autocrud.resource import CommitKind, revision_number, timestamp
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.blobs.uploaded_types import types_key
 from autocrud.storage.metadata.memory.aggregate import aggregate
 from autocrud.storage.metadata.memory.point_in_time import CREATING_KINDS, head_at, revision_at
 from autocrud.storage.metadata.memory.rows import Claim, Place, Row, row_after
@@ -78,7 +79,9 @@ class MemoryMetaStore(MetaStore):
             vars(self).update(before)
             return abort_unless_all_accepted(outcomes)
         while self._orphans:
-            await self._objects.delete(f"{self._folder}/{self._orphans.pop()}")
+            key = self._orphans.pop()
+            await self._objects.delete(f"{self._folder}/{types_key(key)}")
+            await self._objects.delete(f"{self._folder}/{key}")
         return outcomes
 
     async def get(self, resource_id: str, current: bool) -> Head | None:

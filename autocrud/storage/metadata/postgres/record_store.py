@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 
 from autocrud.errors import StorageUnavailable
+from autocrud.storage.blobs.uploaded_types import types_key
 from autocrud.storage.commit_log.locator import blank, parse_locator, read_located
 from autocrud.storage.ports.objects import ObjectStore
 
@@ -47,6 +48,7 @@ class PostgresRecords:
         """
         for place, step in erasures:
             if step == 1:
+                await self._objects.delete(f"{self._prefix}/{types_key(place)}")
                 await self._objects.delete(f"{self._prefix}/{place}")
         for current_step in (2, 3):
             spans: dict[str, list[tuple[int, int]]] = {}

@@ -11,6 +11,7 @@ from autocrud.errors import DataCorrupted
 from autocrud.resource import CommitKind
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.blobs.uploaded_types import types_key
 from autocrud.storage.commit_log.locator import parse_locator
 from autocrud.storage.commit_log.log import EMPTY, Entry, Log, Tail
 from autocrud.storage.commit_log.record_codec import data_span, decode_record
@@ -140,6 +141,7 @@ class LogReplayer:
         """Step by step: whatever a crash leaves is replayed to the same end."""
         for erasure in pending:
             if erasure.step == 1:
+                await self._log.remove(types_key(erasure.place))
                 await self._log.remove(erasure.place)
         for step in (2, 3):
             places = [parse_locator(erasure.place) for erasure in pending if erasure.step == step]
