@@ -213,7 +213,7 @@ def _needs_check(node: Node) -> bool:
     kind = node["type"]
     if kind in ("union", "is-instance", "callable") or has_user_serializer(node):
         return True
-    if node.get("serialization_exclude_if"):
+    if node.get("serialization_exclude_if") or callable(node.get("discriminator")):
         return True
     rule = node.get("extra_behavior") or (node.get("config") or {}).get("extra_fields_behavior")
     return rule == "allow" or (kind == "default" and not _has_natural_default(node))
