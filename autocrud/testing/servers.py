@@ -8,6 +8,7 @@ import ctypes
 import json
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -28,12 +29,19 @@ class ServerFailed(RuntimeError):
     """A server did not start. The message has the end of its log."""
 
 
+# Below the ports that the system gives to outgoing connections. A connection could take the port of a server that a
+# test has stopped and starts again.
+_PORTS = range(10_000, 32_000)
+_RANDOM = random.SystemRandom()  # test tools seed the module's own generator, alike in each process
+
+
 def free_port() -> int:
     """Return a free port of 127.0.0.1."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+    while True:
+        port = _RANDOM.choice(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Server:
