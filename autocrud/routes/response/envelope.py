@@ -44,8 +44,12 @@ def envelope(resource: Resource[Any], returns: AbstractSet[str], fields: Tree) -
     if head.data is None:  # the data of this point in time has been pruned
         returns, data = returns - {"data"}, b""
     else:
-        data = resource.shown_json if "data" in returns else head.data
-        data = field_mask(data, fields) if fields else data
+        data = head.data
+        # Most models show what is stored. A list of those copies bytes.
+        if not resource.spec.stored_form.is_shown and "data" in returns:
+            data = resource.shown_json
+        if fields:
+            data = field_mask(data, fields)
     if len(returns) == len(PARTS):
         return b'{"data":%s,"meta":%s,"revision_info":%s}' % (data, head.meta, head.revision_info)
     parts = {"data": data, "meta": head.meta, "revision_info": head.revision_info}
