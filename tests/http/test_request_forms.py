@@ -97,7 +97,17 @@ async def test_extended_file_name_of_a_form_is_read(disposition: str, expected: 
         assert response.json()["filename"] == expected
 
 
-@pytest.mark.parametrize("disposition", ["filename*=UTF-8", "filename*=UTF-8''%FF", "filename*=no-such''a.txt"])
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        "filename*=UTF-8",
+        "filename*=UTF-8''%FF",
+        "filename*=no-such''a.txt",
+        "filename*=\x00''a.txt",
+        "filename*=idna''a%2Etxt",
+        "filename*=base64''YQ%3D%3D",
+    ],
+)
 async def test_malformed_extended_file_name_is_400(disposition: str) -> None:
     """The answer tells the form of the parameter."""
     body = f'--x\r\nContent-Disposition: form-data; name="file"; {disposition}\r\n\r\nhello\r\n--x--\r\n'
