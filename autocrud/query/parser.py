@@ -10,6 +10,7 @@ from autocrud.errors import InvalidParameter
 from autocrud.query.builder import QB, FieldBuilder
 from autocrud.query.conditions import And, Condition, Or
 from autocrud.query.operators import Operator
+from autocrud.schema.exact_numbers import parse_decimal
 
 MAX_LENGTH = 4000
 _MAX_DEPTH = 32
@@ -170,7 +171,9 @@ class _Converter:
 
     def _number(self, node: ast.expr, number: float) -> float | Decimal:
         """Return the number that a literal means: a decimal if a float does not hold all its digits."""
-        exact = Decimal(self._lines.source(node).replace("_", ""))
+        exact = parse_decimal(self._lines.source(node).replace("_", ""))
+        if exact is None:
+            raise _error(node, "has a number whose exponent is too large")
         return number if exact == Decimal(repr(number)) else exact
 
 

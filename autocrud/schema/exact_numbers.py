@@ -110,7 +110,15 @@ def has_inexact_numbers(data: bytes) -> bool:
 
 def _parse_marked(text: str) -> float | str:
     number = float(text)
-    return number if Decimal(repr(number)) == Decimal(text) else f"{_MARK}:{text}"
+    return number if Decimal(repr(number)) == parse_decimal(text) else f"{_MARK}:{text}"
+
+
+def parse_decimal(text: str) -> Decimal | None:
+    """Return the decimal of a JSON number; None if its exponent has more digits than a decimal can hold."""
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        return None
 
 
 def _inexact_decimals(data: bytes) -> _Decimals:
@@ -122,7 +130,7 @@ def _inexact_decimals(data: bytes) -> _Decimals:
 
     def note(text: str) -> float:
         nonlocal is_exact
-        number, decimal = float(text), Decimal(text)
+        number, decimal = float(text), parse_decimal(text)
         key = repr(number)
         is_exact = is_exact and Decimal(key) == decimal
         decimals[key] = decimal if decimals.get(key, decimal) == decimal else None

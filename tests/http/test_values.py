@@ -178,6 +178,35 @@ async def test_where_value_that_is_not_finite_is_refused() -> None:
                 await crud.manager(Reading).search(where=where)
 
 
+@pytest.mark.parametrize("number", ["1e999999999999999999999", "0.1e-99999999999999999999999"])
+async def test_number_with_an_exponent_beyond_decimals_is_refused(number: str) -> None:
+    """In each way of writing a decimal, and in `qb=`; nothing is stored, and no request fails inside."""
+    crud, app = AutoCRUD(storage_factory=MemoryStorageFactory()), FastAPI()
+    crud.add_model(Reading)
+    crud.apply(app)
+    async with serving(app) as http:
+        await put(http, "/reading/a", {"price": 0.1})
+        data = f'{{"exact": {number}}}'
+        operations = f'[{{"op": "add", "path": "/exact", "value": {number}}}]'
+        for method, path, content, headers in (
+            ("POST", "/reading", data, JSON),
+            ("PATCH", "/reading/a", data, MERGE),
+            ("PATCH", "/reading/a", operations, PATCH),
+        ):
+            response = await http.request(method, path, content=content, headers=headers)
+            assert (response.status_code, fields_of(response)) == (422, ["exact"]), response.text
+        create = f'{{"op": "create", "data": {data}}}'
+        array = await http.post("/reading/bulk", content=f"[{create}]", headers=JSON)
+        assert array.json()["items"][0]["status"] == 422
+        lines = await http.post("/reading/bulk", content=create, headers=NDJSON)
+        assert lines.json()["status"] == 422
+        imported = await http.post("/reading/import", content=f'{{"data": {data}}}', headers=NDJSON)
+        assert json.loads(imported.text.splitlines()[-1])["failed"] == 1
+        query = await http.get("/reading", params={"qb": f'QB["exact"] == {number}'})
+        assert (query.status_code, "exponent" in query.json()["detail"]) == (400, True)
+        assert (await http.get("/reading/count")).json() == {"count": 1}
+
+
 async def test_decimal_sent_as_a_number_is_exact(serve: Serve) -> None:
     """In each way of writing, and in filters."""
     number = "99999999999999.999"
