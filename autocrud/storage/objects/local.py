@@ -1,6 +1,7 @@
 """Objects as files under one folder, durable before a call returns."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import sys
@@ -21,6 +22,7 @@ R = TypeVar("R")
 
 _TEMPORARY = ".tmp"
 _PARTS = ".parts"
+_REWRITE_LOCK = ".rewrite-lock"
 _THREADS = 4  # files that are worked on at once
 _PIECE_BYTES = 1024 * 1024
 _ABANDONED_AFTER_S = 3600.0  # seconds; no put takes that long, so its process is gone
@@ -108,8 +110,7 @@ class LocalObjectStore(ObjectStore):
         return os.access(f"{self._root}/{key}", os.F_OK)  # a Path would cost more than the call, on every read
 
     async def rewrite(self, key: str, edit: Callable[[bytes], bytes]) -> None:
-        # Who rewrites holds the metadata's write lock, so that no other change can come between.
-        await self._run(lambda: self._put(key, edit(self._get(key, 0, None)), False))
+        await self._run(lambda: self._rewrite(key, edit))
 
     async def _run(self, work: Callable[[], R]) -> R:
         if self._executor is None:
@@ -151,6 +152,13 @@ class LocalObjectStore(ObjectStore):
         except (OSError, ObjectExists):
             _abandon(file, temporary)
             raise
+
+    def _rewrite(self, key: str, edit: Callable[[bytes], bytes]) -> None:
+        # Without the lock, the last of two rewrites would undo the first. Threads open the file each for itself,
+        # so that the lock holds between them, too.
+        with (self._root / _REWRITE_LOCK).open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._put(key, edit(self._get(key, 0, None)), False)
 
     def _publish(self, file: BinaryIO, temporary: Path, key: str, if_absent: bool = False) -> None:
         """Make the file durable, and then the object."""

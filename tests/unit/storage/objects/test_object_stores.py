@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,12 @@ async def test_concurrent_conditional_puts_accept_exactly_one(objects: ObjectSto
     losers = [result for result in results if result is not winner]
     assert winner is None or isinstance(winner, StorageUnavailable)
     assert all(isinstance(result, ObjectExists | StorageUnavailable) for result in losers)
+
+
+async def test_rewrites_at_the_same_moment_are_all_kept(objects: ObjectStore) -> None:
+    await objects.put("key", b"")
+    await asyncio.gather(*(objects.rewrite("key", partial(_append, number)) for number in range(32)))
+    assert sorted(await objects.get("key")) == list(range(32))
 
 
 async def test_put_and_rewrite_replace_all_bytes(objects: ObjectStore) -> None:
@@ -213,3 +220,7 @@ async def test_dropped_parts_are_erased(objects: ObjectStore) -> None:
         assert await objects.get("whole") == b"trap"
     else:  # SeaweedFS keeps both
         assert await objects.get("whole") == b"part"
+
+
+def _append(number: int, content: bytes) -> bytes:
+    return content + bytes([number])
