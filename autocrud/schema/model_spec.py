@@ -35,6 +35,8 @@ from autocrud.schema.unstorable_values import (
     non_finite_paths,
     surrogate_paths,
 )
+from autocrud.schema.versions.schema import Schema, as_schema
+from autocrud.schema.versions.upgrade import Upgrader
 
 T = TypeVar("T")
 
@@ -58,9 +60,11 @@ class ModelSpec(Generic[T]):
         temporal: keep the index values of every commit, so that lists of the past can be filtered and sorted.
         unique_together: sets of fields that are unique as a set, in addition to the groups of `Unique`. Each field
             becomes an index field.
+        schema: the schema version, with the steps from older versions.
 
     Attributes:
-        unique_sets: the unique constraints in the order of declaration.
+        unique_constraints: the unique constraints in the order of declaration.
+        upgrader: brings stored data of other schema versions to this one.
 
     Raises:
         ConfigurationError: the model cannot be stored without loss, or a field cannot be indexed or be unique.
@@ -76,6 +80,7 @@ class ModelSpec(Generic[T]):
         retention: Retention | None = None,
         temporal: bool = False,
         unique_together: Sequence[Sequence[str]] = (),
+        schema: Schema | int = 1,
     ) -> None:
         self.model = model
         self.temporal = temporal
@@ -93,7 +98,7 @@ class ModelSpec(Generic[T]):
             )
         try:
             self.adapter: TypeAdapter[T] = TypeAdapter(model)
-            schema = self.adapter.json_schema(mode="serialization")
+            json_schema = self.adapter.json_schema(mode="serialization")
         except (PydanticUserError, PydanticSchemaGenerationError) as error:
             raise ConfigurationError(f"{self.type_name} cannot be a model: {error}") from error
         core_schema: Any = self.adapter.core_schema
@@ -104,11 +109,13 @@ class ModelSpec(Generic[T]):
         unique_names = constraint_field_names(self.type_name, unique_together)
         self.index_fields = index_fields(model, [*indexed_fields, *unique_names])
         self.unique_constraints = unique_constraints(self.type_name, self.index_fields, unique_together)
-        self.has_blobs = has_binaries(schema)
+        self.has_blobs = has_binaries(json_schema)
         self.largest_blob = largest_limit(self.adapter.json_schema()) if self.has_blobs else None
         core_schema = self.adapter.core_schema
-        self._may_hold_floats = may_hold_floats(schema) or contains_part(core_schema, may_be_infinite)
+        self._may_hold_floats = may_hold_floats(json_schema) or contains_part(core_schema, may_be_infinite)
         self._read_json = ExactValidator(self.adapter.validate_json, core_schema).validate_json
+        self.schema = as_schema(self.type_name, schema)
+        self.upgrader = Upgrader(self, self.schema)
 
     def parse(self, body: bytes) -> T:
         """Validate a JSON body. Fields may have their aliases, their names in answers, or their own names.

@@ -1,0 +1,137 @@
+"""Upgrader: brings stored documents of any schema version to the version of the model."""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, from_json
+
+from autocrud.errors import InvalidData
+from autocrud.schema.exact_numbers import dump_json
+from autocrud.schema.versions.schema import Schema
+from autocrud.schema.versions.steps import Document, Function, ReadyStep, StepError
+from autocrud.schema.versions.time_limit import TimeUp, call_with_limit
+
+if TYPE_CHECKING:  # the spec has an upgrader
+    from autocrud.schema.model_spec import ModelSpec
+
+STEP_SECONDS = 1.0  # a step changes one document, which takes microseconds
+_MAX_ENDLESS = 1000  # documents
+
+
+class UpgradeError(Exception):
+    """A stored document cannot be upgraded.
+
+    Attributes:
+        step: the step at fault, as text.
+        field: path of the field at fault, in stored names; None if it is not known.
+    """
+
+    def __init__(self, step: str, field: str | None, reason: str) -> None:
+        super().__init__(reason)
+        self.step = step
+        self.field = field
+
+
+class NewerVersion(Exception):
+    """A document has a newer schema version than the model, and no known downgrade."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(version)
+        self.version = version
+
+
+class Upgrader:
+    """Upgrades the documents of one model.
+
+    Attributes:
+        version: schema version of the model.
+        downgrades: steps to this version, by newer version. Processes that know the newer version provide them.
+
+    Raises:
+        ConfigurationError: the schema has a gap or an ambiguity.
+    """
+
+    def __init__(self, spec: "ModelSpec[Any]", schema: Schema) -> None:
+        self.version = schema.version
+        self.downgrades: dict[int, Sequence[ReadyStep]] = {}
+        self._spec = spec
+        self._oldest = schema.oldest
+        self._paths = schema.paths(spec.type_name)
+        # Documents whose step did not end. Each read of one would stop the service for the time limit.
+        self._endless: OrderedDict[tuple[int, bytes], UpgradeError] = OrderedDict()
+
+    def upgrade(self, data: bytes, version: int) -> bytes:
+        """Return a stored document in the version of the model, as the model writes it.
+
+        Args:
+            version: schema version of the document.
+
+        Raises:
+            UpgradeError: a step fails, or the model does not accept the result.
+            NewerVersion: the version is newer than the model, and no downgrade is known.
+        """
+        if version == self.version:
+            return data
+        if error := self._endless.get((version, data)):
+            raise error
+        document, last_step = from_json(data), ""
+        for last_step, function in self._functions(version):
+            document = self._run(last_step, function, document, (version, data))
+        return self._fit(document, last_step)
+
+    def _functions(self, version: int) -> Iterator[tuple[str, Function]]:
+        """Yield the functions that lead from a version to the model's version, each with the name of its step."""
+        if version > self.version:
+            if version not in self.downgrades:
+                raise NewerVersion(version)
+            yield from ((f"downgrade from {version} to {self.version}", step) for step in self.downgrades[version])
+            return
+        if version < self._oldest:
+            raise UpgradeError("", None, f"schema version {version} is older than the oldest known, {self._oldest}")
+        for step in self._paths[version]:
+            yield from ((f"{step}, {_name(function)}", function) for function in step.functions)
+
+    def _run(self, name: str, function: Function, document: Document, key: tuple[int, bytes]) -> Document:
+        try:
+            changed = call_with_limit(function, document, seconds=STEP_SECONDS)
+        except StepError as error:
+            raise UpgradeError(name, error.field, str(error)) from error
+        except TimeUp:
+            self._endless[key] = UpgradeError(name, None, f"did not end within {STEP_SECONDS:g} s")
+            if len(self._endless) > _MAX_ENDLESS:
+                self._endless.popitem(last=False)
+            raise self._endless[key] from None
+        except Exception as error:  # a user's function; the error names the step
+            raise UpgradeError(name, None, f"{type(error).__name__}: {error}") from error
+        if not isinstance(changed, dict):
+            raise UpgradeError(
+                name, None, f"returned {type(changed).__name__}; a step must return the document, a dict"
+            )
+        return changed
+
+    def _fit(self, document: Document, step: str) -> bytes:
+        """Return the stored form of a document. A document that the model does not accept is refused."""
+        spec = self._spec
+        try:
+            value = spec.stored_form.read(dump_json(document))
+            return spec.check(value, spec.dump(value))
+        except ValidationError as error:
+            (fault, *_) = error.errors(include_url=False, include_context=False, include_input=False)
+            raise UpgradeError(
+                step, ".".join(map(str, fault["loc"])) or None, f"{fault['msg']} in the result"
+            ) from error
+        except InvalidData as error:
+            fault_of_value = error.errors[0] if error.errors else None
+            field, reason = (fault_of_value.field, fault_of_value.message) if fault_of_value else (None, str(error))
+            raise UpgradeError(step, field, f"{reason} in the result") from error
+        except (PydanticSerializationError, ValueError, TypeError) as error:
+            raise UpgradeError(step, None, f"the result cannot be JSON: {error}") from error
+
+
+def _name(function: Function) -> str:
+    """Return a function as text for messages, without the values in it."""
+    if isinstance(function, ReadyStep):
+        return str(function)
+    return str(getattr(function, "__qualname__", type(function).__name__))
