@@ -7,6 +7,7 @@ from autocrud.query.builder import QB
 from autocrud.resource import ResourceMeta, Retention, RevisionInfo, RevisionStatus
 from autocrud.schema.binary import Binary
 from autocrud.schema.markers import Index, OnDelete, Ref, Unique
+from autocrud.schema.versions.schema import Schema
 from autocrud.versioning.json_patch import MergePatch, OperationsPatch
 from autocrud.versioning.stored_resource import Resource, ResourcePage, RevisionPage
 
@@ -28,5 +29,6 @@ __all__ = [
     "RevisionInfo",
     "RevisionPage",
     "RevisionStatus",
+    "Schema",
     "Unique",
 ]

@@ -26,6 +26,7 @@ from autocrud.routes.response.problems import answer_problem
 from autocrud.routes.route_table import check_families, operations
 from autocrud.schema.markers import Ref
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.versions.schema import Schema
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 
 T = TypeVar("T")
@@ -124,6 +125,7 @@ class AutoCRUD:
         retention: Retention | None = None,
         unique_together: Sequence[Sequence[str]] = (),
         temporal: bool = False,
+        schema: Schema | int = 1,
         require_if_match: bool = False,
         routes: Collection[str] | None = None,
         dependencies: Sequence[Depends] = (),
@@ -138,16 +140,23 @@ class AutoCRUD:
             retention: rule for the revisions to keep; None keeps all revisions.
             unique_together: unique constraints over several index fields, as in `[("title", "year")]`.
             temporal: keep the index values of every commit, so that lists with `at` can be filtered and sorted.
+            schema: schema version of the model, with the steps from older versions, as in
+                `Schema(2).step(1, 2, rename("title", "headline"))`.
             require_if_match: refuse writes without `If-Match` (or `If-None-Match: *`) with 428.
             routes: route families of the model, from `autocrud.routes.FAMILIES`; all families by default.
             dependencies: FastAPI dependencies that guard every route of the model.
 
         Raises:
             ConfigurationError: the model cannot be stored, the name is taken, a field cannot be indexed or be unique,
-                or a route family does not exist.
+                a schema version has no steps or ambiguous ones, or a route family does not exist.
         """
         self._refuse_after_apply("add_model")
-        options: Any = {"default_status": default_status, "retention": retention, "temporal": temporal}
+        options: Any = {
+            "default_status": default_status,
+            "retention": retention,
+            "temporal": temporal,
+            "schema": schema,
+        }
         spec: ModelSpec[Any] = ModelSpec(
             model, name=name, indexed_fields=indexed_fields, unique_together=unique_together, **options
         )

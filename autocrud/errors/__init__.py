@@ -41,6 +41,10 @@ from autocrud.errors.resources import (
     RevisionNotFound,
     UniqueViolation,
 )
+from autocrud.errors.schema_versions import (
+    NewerSchema,
+    Unreadable,
+)
 from autocrud.errors.storage import (
     DataCorrupted,
     IndexNotReady,
@@ -65,6 +69,7 @@ __all__ = [
     "InvalidPatch",
     "KeyReused",
     "MalformedBody",
+    "NewerSchema",
     "NotDraft",
     "NotFound",
     "PatchFailed",
@@ -77,6 +82,7 @@ __all__ = [
     "RevisionNotFound",
     "StorageUnavailable",
     "UniqueViolation",
+    "Unreadable",
     "UnsupportedMediaType",
     "UploadIncomplete",
     "UploadNotFound",

@@ -86,7 +86,7 @@ class ResourceReader(Generic[T]):
         cursor: str | None = None,
         data: bool = False,
         include_deleted: bool = False,
-    ) -> RevisionPage:
+    ) -> RevisionPage[T]:
         """Return one page of a resource's revisions, newest first.
 
         Args:
@@ -94,7 +94,7 @@ class ResourceReader(Generic[T]):
             chain_only: return only the current revision, or `first`, and its ancestors.
             since: return only revisions that were created at or after this time.
             until: return only revisions that were created at or before this time.
-            data: return the stored JSON of each revision, too.
+            data: return the data of each revision, too.
 
         Raises:
             InvalidParameter, NotFound, RevisionNotFound, Deleted: as `get`.

@@ -71,13 +71,15 @@ class Compensator:
         if before is None or before.is_deleted:
             deletion = next_meta(meta, writer, is_deleted=True)
             return Write(CommitKind.delete, meta.version, deletion, has_task=self._on_delete.has_actions(self._node))
-        old = before.data or b""
+        if before.data is None or head.data is None:
+            raise before.fault or head.fault or LookupError("a storage hands out heads with their data")
         if not is_last:
-            return await self._restore_references(meta, head.data or b"", old, references, write.meta.updated_by)
-        revision, blobs = RevisionInfo.model_validate_json(before.revision_info), self._blobs(old)
+            return await self._restore_references(meta, head.data, before.data, references, write.meta.updated_by)
+        revision = RevisionInfo.model_validate_json(before.revision_info)
+        encoded = Encoded(before.data, self._blobs(before.data), before.stored)
         if write.kind is CommitKind.modify:
-            return modify_write(spec, meta, revision, Encoded(old, blobs), writer, revision.status)
-        return switch_write(spec, meta, revision, old, blobs, writer)
+            return modify_write(spec, meta, revision, encoded, writer, revision.status)
+        return switch_write(spec, meta, revision, encoded, writer)
 
     async def _restore_references(
         self, meta: ResourceMeta, data: bytes, old: bytes, references: Sequence[Reference], by: str | None

@@ -85,7 +85,7 @@ async def find_referrers(
 
 def _target_ids(references: Sequence[Reference], resource: Resource[Any]) -> dict[str, tuple[str, ...]]:
     # A pruned revision has no data, so its references are unknown.
-    index = () if resource.head.data is None else resource.spec.stored_values(resource.head.data)[0]
+    index = resource.spec.stored_values(resource.head.data)[0]
     return {reference.field.name: reference.ids(index) for reference in references}
 
 

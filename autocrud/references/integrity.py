@@ -115,7 +115,7 @@ class ReferenceIntegrity:
         ]
 
     def _index(self, head: Head | None) -> tuple[Any, ...]:
-        return () if head is None else self._node.spec.stored_values(head.data or b"")[0]
+        return () if head is None else self._node.spec.stored_values(head.data)[0]
 
     async def _run_to_end(self, work: Coroutine[Any, Any, None]) -> None:
         """Run the work to its end even if the caller is cancelled, because a commit needs its recheck."""

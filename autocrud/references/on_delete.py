@@ -35,7 +35,7 @@ class _DeletedPage:
 
     def deleted_by(self, reference: Reference, head: Head) -> str | None:
         """Return the user who deleted the target of a resource."""
-        referred = reference.ids(reference.source.spec.stored_values(head.data or b"")[0])
+        referred = reference.ids(reference.source.spec.stored_values(head.data)[0])
         return next((item.by for item in self.items if item.resource_id in referred), None)
 
 
@@ -163,7 +163,10 @@ class OnDeleteRunner:
         ]
         current: Head | None = head
         while current is not None and not current.is_deleted:
-            data = from_json(current.data or b"")
+            if current.data is None:
+                logger.warning("%s keeps its reference: %s", reference.source.name, current.fault)
+                return
+            data = from_json(current.data)
             released = data
             for each in references:
                 released = each.remove_ids(released, frozenset(deleted))
@@ -185,7 +188,7 @@ class OnDeleteRunner:
             deleted = [task.resource_id for task in tasks]
             page = await reference.find_referrers(deleted, _PAGE) if deleted else None
             for head in page.items if page is not None else ():
-                for resource_id in reference.ids(reference.source.spec.stored_values(head.data or b"")[0]):
+                for resource_id in reference.ids(reference.source.spec.stored_values(head.data)[0]):
                     if resource_id not in by_id or _is_same(reference, head, resource_id):
                         continue
                     restricted = await node.storage.get(resource_id, current=True)
@@ -195,7 +198,7 @@ class OnDeleteRunner:
 
     async def _has_targets(self, node: ModelNode, head: Head) -> bool:
         """Return True if the targets of a resource exist. A cascaded resource is not restored without its target."""
-        index = node.spec.stored_values(head.data or b"")[0]
+        index = node.spec.stored_values(head.data)[0]
         pairs = [(reference, name) for reference in self._graph.outgoing(node.name) for name in reference.ids(index)]
         kinds = (OnDelete.restrict, OnDelete.cascade)
         return not await find_missing(
@@ -256,7 +259,7 @@ class OnDeleteRunner:
             await reference.source.storage.get(ids[0], current=True)
             found = (await reference.source.storage.search(Query(where, limit=_MAX_NAMES_IN_MESSAGE))).items
             if found:
-                referred = reference.ids(reference.source.spec.stored_values(found[0].data or b"")[0])
+                referred = reference.ids(reference.source.spec.stored_values(found[0].data)[0])
                 restricting = next(name for name in referred if name in ids)
                 names = [head.resource_id for head in found]
                 raise Referenced((node.name, restricting), reference.source.name, reference.field.name, names)

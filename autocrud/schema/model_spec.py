@@ -232,11 +232,14 @@ class ModelSpec(Generic[T]):
             raise InvalidData(f"The {self.name} is not valid.", errors)
         return index
 
-    def stored_values(self, data: bytes) -> tuple[tuple[IndexValue, ...], list[IndexField]]:
+    def stored_values(self, data: bytes | None) -> tuple[tuple[IndexValue, ...], list[IndexField]]:
         """Return the column values for stored JSON, and the fields with a conversion error, whose values are None.
 
-        Stored JSON may be older than an index field, so a value need not fit the column.
+        Stored JSON may be older than an index field, so a value need not fit the column. Data that was pruned, or
+        cannot be read, is None and has no values.
         """
+        if data is None:
+            return (None,) * len(self.index_fields), []
         with suppress(InvalidData):
             return self.index_values(data), []
         value, unfit_fields, index = from_json(data), list[IndexField](), list[IndexValue]()

@@ -31,7 +31,9 @@ from autocrud.storage.ports.types import (
     ScanItem,
     Write,
     WriteGroup,
+    abort_unless_all_accepted,
 )
+from autocrud.storage.ports.versions import VersionReader
 from autocrud.storage.row_view import position_of
 
 R = TypeVar("R")
@@ -64,6 +66,7 @@ class Storage(IStorage):
     def __init__(self, spec: ModelSpec[Any], meta: MetaStore, objects: ObjectStore, folder: str) -> None:
         self._spec = spec
         self._meta = meta
+        self.versions = VersionReader(spec)
         self._call_timeout = _CALL_TIMEOUT_S
         self._writer: GroupCommit[WriteGroup, list[Outcome]] = GroupCommit(
             self._commit_groups,
@@ -82,21 +85,30 @@ class Storage(IStorage):
         await self._meta.close()
 
     async def commit(self, write: Write) -> None:
+        if refusal := self.versions.refuse(write):
+            raise refusal
         (error,) = await self._with_timeout(self._writer.submit(WriteGroup((write,))))
         if error is not None:
             raise error
 
     async def commit_all(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
+        refused: list[Outcome] = [self.versions.refuse(write) for write in writes]
+        if any(refused):
+            if atomic:
+                return abort_unless_all_accepted(refused)
+            accepted = [write for write, error in zip(writes, refused, strict=True) if error is None]
+            outcomes = iter(await self.commit_all(accepted))
+            return [next(outcomes) if error is None else error for error in refused]
         groups = [WriteGroup(writes, True)] if atomic and writes else list(_split_into_groups(writes))
         extra_seconds = sum(map(_group_bytes, groups)) / _BYTES_PER_SECOND
-        outcomes = await asyncio.gather(*(self._submit(group, extra_seconds) for group in groups))
-        return list(chain.from_iterable(outcomes))
+        found = await asyncio.gather(*(self._submit(group, extra_seconds) for group in groups))
+        return list(chain.from_iterable(found))
 
     async def get(self, resource_id: str, *, current: bool = False) -> Head | None:
         while True:
             found = await self._with_timeout(self._meta.get(resource_id, current))
             if found is None or found.data is not None or (found := await self._load_data(found)) is not None:
-                return found
+                return found if found is None or self.versions.is_current(found) else await self.versions.head(found)
 
     async def get_many(self, resource_ids: Sequence[str], *, current: bool = False) -> dict[str, Head]:
         # The metadata store answers those that are asked for together in one go.
@@ -110,6 +122,7 @@ class Storage(IStorage):
             items = await self._load_page_data(heads[: query.limit], 1 if query.at is None else _READ_CONCURRENCY)
             complete = [head for head in items if head is not None]
             if len(complete) == len(items):
+                complete = await self.versions.heads(complete)
                 return Page(complete, position_of(self._spec, query, complete[-1]) if has_next else None)
 
     async def count(self, query: Query) -> int:
@@ -121,6 +134,8 @@ class Storage(IStorage):
             async for page in pages:
                 for item in page:
                     complete = await self._load_data(item) if isinstance(item, Head) else item
+                    if isinstance(complete, Head):
+                        complete = await self.versions.head(complete)
                     if complete is not None:
                         yield complete
 

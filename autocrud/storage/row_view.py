@@ -27,7 +27,5 @@ def position_of(spec: ModelSpec[Any], query: Query, head: Head) -> Position:
     if _HEAD_COLUMNS.issuperset(columns):
         row: dict[str, Any] = {"created_time": head.created_time, "resource_id": head.resource_id}
     else:
-        # What has been pruned has no values left.
-        index = spec.stored_values(head.data)[0] if head.data else (None,) * len(spec.index_fields)
-        row = row_of(spec, head.meta, index)
+        row = row_of(spec, head.meta, spec.stored_values(head.data)[0])
     return Position(tuple(value_in(row, key.field) for key in query.order))

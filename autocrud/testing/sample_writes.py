@@ -86,7 +86,8 @@ def switch_write(before: Write, to: Write, *, time: datetime | None = None, spec
     """Return a write that makes the revision of another write the current one."""
     assert to.revision is not None
     assert to.data is not None
-    return write_builder.switch_write(spec, before.meta, to.revision, to.data, to.blobs, _after(before, time))
+    encoded = Encoded(to.data, to.blobs)
+    return write_builder.switch_write(spec, before.meta, to.revision, encoded, _after(before, time))
 
 
 def prune_write(before: Write, prunes: int) -> Write:

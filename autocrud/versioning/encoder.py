@@ -7,6 +7,7 @@ from autocrud.errors import FieldError, InvalidData
 from autocrud.schema.binary import OCTETS, Binary, binaries
 from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.versions.upgrade import NewerVersion, UpgradeError
 from autocrud.storage.ports.blobs import BlobStore
 from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
 from autocrud.versioning.write_builder import Encoded
@@ -58,6 +59,22 @@ class Encoder(Generic[T]):
             return None
         blobs = await self._resolve_blobs(value.value) if self._spec.has_blobs else ()
         return Encoded(data, blobs)
+
+    async def encode_older(self, data: bytes, version: int) -> Encoded:
+        """Return data of an older schema version, to be stored as it is, with its upgraded form.
+
+        Raises:
+            InvalidData: the data cannot be upgraded, or a blob is missing.
+        """
+        spec = self._spec
+        try:
+            upgraded = spec.upgrader.upgrade(data, version)
+        except (UpgradeError, NewerVersion) as error:
+            step, field = (error.step, error.field) if isinstance(error, UpgradeError) else ("", None)
+            reason = f"cannot be upgraded from schema version {version}: {step and f'{step}: '}{error}"
+            raise InvalidData(f"The {spec.name} is not valid.", [FieldError(field or "data", reason)]) from error
+        blobs = await self._resolve_blobs(spec.decode(upgraded)) if spec.has_blobs else ()
+        return Encoded(upgraded, blobs, data)
 
     async def _encode_validated(self, value: T, *, is_trusted: bool) -> Encoded:
         """Encode a value that the model's validator has made.

@@ -40,9 +40,7 @@ class History:
 
     async def at_revision(self, head: Head, number: int) -> Resource[Any]:
         """Return a resource with another of its revisions instead of the current one."""
-        revision = await self.revision(head.resource_id, number)
-        data = await self._storage.data(revision)
-        return Resource(self._spec, replace(head, revision_info=_json(revision.info), data=data), number)
+        return await self._resource(head, await self.revision(head.resource_id, number))
 
     async def at_time(self, head: Head, time: datetime, include_deleted: bool) -> Resource[Any]:
         """Return a resource as a reader would have seen it at a time.
@@ -67,11 +65,11 @@ class History:
             raise RevisionNotFound(commit.revision_id)
         data = await self._storage.data(revision)
         born = ResourceMeta.model_validate_json(head.meta)
-        return Resource(self._spec, resource_at(commit, born, revision.info, data))
+        return Resource(self._spec, await self._storage.versions.head(resource_at(commit, born, revision.info, data)))
 
     async def page(
         self, head: Head, *, first: int | None, chain_only: bool, span: RevisionSpan, cursor: str | None, data: bool
-    ) -> RevisionPage:
+    ) -> RevisionPage[Any]:
         """Return a page of revisions, newest first.
 
         Args:
@@ -79,7 +77,7 @@ class History:
             chain_only: only the ancestors of the first revision.
             span: time span and limit.
             cursor: cursor of the previous page of the same query.
-            data: read the stored JSON, too.
+            data: read the data, too.
 
         Raises:
             RevisionNotFound: the `first` revision does not exist.
@@ -102,19 +100,32 @@ class History:
             following = _write_cursor(query, number if chain_only else last.version)
         items = found[: span.limit]
         try:
-            contents = [await self._storage.data(item) for item in items] if data else []
+            resources = [await self._resource(head, item) for item in items] if data else []
         except RevisionNotFound:  # one of them was given up after they were listed
             return await self.page(head, first=first, chain_only=chain_only, span=span, cursor=cursor, data=data)
-        return RevisionPage([item.info for item in items], contents, following)
+        return RevisionPage([item.info for item in items], resources, following)
 
     async def difference(self, resource_id: str, first: int, second: int) -> list[dict[str, Any]]:
         """Return a JSON Patch (RFC 6902) that turns the data of one revision into the data of another."""
-        documents = [self._spec.show(await self._data(resource_id, number)) for number in (first, second)]
-        before, after = map(from_json, documents)
+        revisions = [await self.revision(resource_id, number) for number in (first, second)]
+        before, after = [from_json(self._spec.show(await self.data(revision))) for revision in revisions]
         return difference(before, after)
 
-    async def _data(self, resource_id: str, number: int) -> bytes:
-        return await self._storage.data(await self.revision(resource_id, number))
+    async def data(self, revision: Revision) -> bytes:
+        """Return the data of a revision, in the schema version of the model.
+
+        Raises:
+            Unreadable, NewerSchema: the data cannot be read.
+        """
+        data = await self._storage.data(revision)
+        return await self._storage.versions.data(data, revision.info.schema_version, revision.revision_id)
+
+    async def _resource(self, head: Head, revision: Revision) -> Resource[Any]:
+        """Return a resource with the data of one of its revisions."""
+        data = await self._storage.data(revision)
+        stored = replace(head, revision_info=_json(revision.info), data=data, stored=None, fault=None)
+        number = revision_number(head.resource_id, revision.revision_id)
+        return Resource(self._spec, await self._storage.versions.head(stored), number)
 
     async def _chain(self, resource_id: str, start: int, span: RevisionSpan) -> AsyncIterator[Revision]:
         """Return a revision and its ancestors, one more than a page."""

@@ -1,12 +1,13 @@
 """Mutations: rules that turn an operation on a resource into a write."""
 
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from pydantic_core import from_json
 
-from autocrud.errors import NotDraft, PayloadTooLarge, PreconditionFailed
+from autocrud.errors import NewerSchema, NotDraft, PayloadTooLarge, PreconditionFailed
 from autocrud.resource import CommitKind, RevisionStatus, revision_number, timestamp
 from autocrud.schema.exact_numbers import dump_json
 from autocrud.schema.model_spec import ModelSpec
@@ -49,11 +50,15 @@ async def plan_write(current: Resource[T], if_match: Tags | None, by: str | None
 
     Raises:
         PreconditionFailed: the resource's tag is not among the given tags.
+        NewerSchema: the resource has a newer schema version than the model.
     """
     if if_match is not None:
         _check_tags(current, if_match)
+    own_version, meta = current.spec.schema.version, current.meta
+    if meta.schema_version > own_version:
+        raise NewerSchema(current.spec.name, current.resource_id, meta.schema_version, own_version)
     # A clock may lag behind the one that wrote before; times follow the order of the commits.
-    return await change(current, Author(by, max(datetime.now(UTC), current.meta.updated_time)))
+    return await change(current, Author(by, max(datetime.now(UTC), meta.updated_time)))
 
 
 def _check_tags(current: Resource[Any], if_match: Tags) -> None:
@@ -79,9 +84,24 @@ def apply_to(spec: ModelSpec[T], write: Write, before: Resource[T] | None) -> Re
     """Return the resource as the write left it."""
     meta, old = write.meta, None if before is None else before.head
     revision_json = write.revision_json or (old.revision_info if old else b"")
-    data = write.data if old is None or write.data is not None else old.data
+    data, stored, fault = (None, None, None) if old is None else (old.data, old.stored, old.fault)
+    if write.data is not None:
+        data, stored, fault = write.data, None, None
+        if write.revision is not None and write.revision.schema_version != spec.schema.version:
+            data, stored = spec.upgrader.upgrade(data, write.revision.schema_version), data
     created_time = timestamp(meta.created_time)
-    head = Head(meta.resource_id, meta.version, meta.is_deleted, created_time, write.meta_json, revision_json, data, "")
+    head = Head(
+        meta.resource_id,
+        meta.version,
+        meta.is_deleted,
+        created_time,
+        write.meta_json,
+        revision_json,
+        data,
+        "",
+        stored,
+        fault,
+    )
     return Resource(spec, head)
 
 
@@ -135,9 +155,11 @@ class Mutations(Generic[T]):
             if meta.current_revision_id == f"{current.resource_id}:{number}":
                 return None
             revision = await self._history.revision(current.resource_id, number)
-            data = await self._storage.data(revision)
+            stored = await self._storage.data(revision)
+            data = await self._storage.versions.data(stored, revision.info.schema_version, revision.revision_id)
             blobs = await self._storage.blobs_of(current.resource_id, revision.data_version)
-            return switch_write(self._spec, meta, revision.info, data, blobs, author)
+            encoded = Encoded(data, tuple(blobs), None if data is stored else stored)
+            return switch_write(self._spec, meta, revision.info, encoded, author)
 
         return switch
 
@@ -169,13 +191,17 @@ class Mutations(Generic[T]):
     async def _rewritten(
         self, current: Resource[T], encoded: Encoded, author: Author, modify: bool, status: RevisionStatus | None
     ) -> Write | None:
-        meta, same = current.meta, current.data_json == encoded.data
+        meta = current.meta
+        # Data that cannot be read can be replaced. The unreadable revision stays in the history.
+        same = current.head.fault is None and current.data_json == encoded.data
         if modify and not same and meta.status is not RevisionStatus.draft:
             raise NotDraft(meta.current_revision_id)
         if modify or same:
             status_after = status or meta.status
             if same and status_after is meta.status:
                 return None
+            if same:  # only the status changes: the bytes of the revision stay
+                encoded = replace(encoded, stored=current.head.stored)
             return modify_write(self._spec, meta, current.revision_info, encoded, author, status_after)
         number = meta.total_revision_count + 1
         prunes = await next_prune_count(self._storage, self._spec.retention, meta, number, author.now)

@@ -34,10 +34,22 @@ class Resource(Generic[T]):
 
     @property
     def data_json(self) -> bytes:
-        """Stored JSON of the data."""
+        """Stored form of the data, in the schema version of the model.
+
+        Raises:
+            Unreadable: the stored data cannot be upgraded.
+            NewerSchema: the stored data has a newer version, which has no downgrade.
+        """
+        if self.head.fault is not None:
+            raise self.head.fault
         if self.head.data is None:
             raise LookupError("a storage hands out heads with their data")
         return self.head.data
+
+    @property
+    def stored_json(self) -> bytes:
+        """Data as it is stored, in the schema version that it was written with."""
+        return self.data_json if self.head.stored is None else self.head.stored
 
     @property
     def shown_json(self) -> bytes:
@@ -77,7 +89,8 @@ class Resource(Generic[T]):
 
         A later precondition compares the part of the version only.
         """
-        if self.spec.stored_form.is_shown or self.head.data is None:
+        is_copied = self.spec.stored_form.is_shown and self.head.stored is None
+        if is_copied or self.head.data is None:
             return self.tag
         return f"{self.tag}{TAG_SEPARATOR}{sha256(self.shown_json).hexdigest()[:_DIGITS]}"
 
@@ -91,9 +104,18 @@ class ResourcePage(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class RevisionPage:
-    """A page of a resource's revisions, newest first. `data` has their stored JSON if it was requested."""
+class RevisionPage(Generic[T]):
+    """A page of a resource's revisions, newest first. `resources` has each with its data if it was requested."""
 
     items: list[RevisionInfo]
-    data: list[bytes]
+    resources: list[Resource[T]]
     next_cursor: str | None
+
+    @property
+    def data(self) -> list[bytes]:
+        """Stored form of each revision's data, in the schema version of the model.
+
+        Raises:
+            Unreadable, NewerSchema: the data of a revision cannot be read.
+        """
+        return [resource.data_json for resource in self.resources]

@@ -6,22 +6,32 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from autocrud.errors import InvalidParameter
+from autocrud.errors import InvalidParameter, NewerSchema
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus, timestamp
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.types import RequestKey, Write
 
-SCHEMA_VERSION = 1
 _MAX_KEY = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A value in stored form: its JSON and the blobs that it refers to."""
+    """A value in stored form, in the schema version of the model.
+
+    Attributes:
+        blobs: `file_id` of each blob that the value refers to.
+        stored: bytes to store instead, if they are those of another schema version. The revision has that version.
+    """
 
     data: bytes
     blobs: tuple[str, ...] = ()
+    stored: bytes | None = None
+
+    @property
+    def content(self) -> bytes:
+        """Bytes to store."""
+        return self.data if self.stored is None else self.stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,8 @@ def create_write(
     key: RequestKey | None,
 ) -> Write:
     """Return the write of a new resource with its first revision."""
-    revision = _revision(resource_id, 1, None, author, status, encoded.data)
+    version = spec.schema.version
+    revision = _revision(resource_id, 1, None, author, status, encoded.data, version)
     meta = ResourceMeta.trusted(
         resource_id=resource_id,
         version=1,
@@ -52,7 +63,7 @@ def create_write(
         updated_time=author.now,
         created_by=author.by,
         updated_by=author.by,
-        schema_version=SCHEMA_VERSION,
+        schema_version=version,
         status=status,
     )
     index = spec.index_values(encoded.data)
@@ -72,11 +83,20 @@ def update_write(
 
     Args:
         index: index values of the data; computed and checked if None.
+
+    Raises:
+        NewerSchema: the resource has a newer schema version than the model.
     """
+    version = _own_version(spec, meta)
     number = meta.total_revision_count + 1
-    revision = _revision(meta.resource_id, number, meta.current_revision_id, author, status, encoded.data)
+    revision = _revision(meta.resource_id, number, meta.current_revision_id, author, status, encoded.data, version)
     changed = next_meta(
-        meta, author, current_revision_id=revision.revision_id, total_revision_count=number, status=status
+        meta,
+        author,
+        current_revision_id=revision.revision_id,
+        total_revision_count=number,
+        status=status,
+        schema_version=version,
     )
     index = spec.index_values(encoded.data) if index is None else index
     return Write(CommitKind.update, meta.version, changed, index, revision, encoded.data, prunes, blobs=encoded.blobs)
@@ -90,23 +110,39 @@ def modify_write(
     author: Author,
     status: RevisionStatus,
 ) -> Write:
-    """Return the write that edits the data or the status of the current revision."""
-    data = encoded.data
+    """Return the write that edits the data or the status of the current revision.
+
+    Raises:
+        NewerSchema: the resource has a newer schema version than the model.
+    """
+    data, version = encoded.content, _own_version(spec, meta)
+    if encoded.stored is not None:
+        version = revision.schema_version
     edited = revision.model_copy(
-        update={"status": status, "data_hash": _hash(data), "size": len(data), "schema_version": SCHEMA_VERSION}
+        update={"status": status, "data_hash": _hash(data), "size": len(data), "schema_version": version}
     )
-    changed = next_meta(meta, author, status=status)
-    index = spec.index_values(data)
+    changed = next_meta(meta, author, status=status, schema_version=version)
+    index = spec.index_values(encoded.data)
     return Write(CommitKind.modify, meta.version, changed, index, edited, data, blobs=encoded.blobs)
 
 
 def switch_write(
-    spec: ModelSpec[Any], meta: ResourceMeta, revision: RevisionInfo, data: bytes, blobs: Sequence[str], author: Author
+    spec: ModelSpec[Any], meta: ResourceMeta, revision: RevisionInfo, encoded: Encoded, author: Author
 ) -> Write:
-    """Return the write that makes another revision the current one."""
-    changed = next_meta(meta, author, current_revision_id=revision.revision_id, status=revision.status)
-    index = spec.index_values(data)
-    return Write(CommitKind.switch, meta.version, changed, index, revision, data, blobs=tuple(blobs))
+    """Return the write that makes another revision the current one.
+
+    Args:
+        encoded: data of the revision, with its stored bytes if their schema version is older.
+    """
+    changed = next_meta(
+        meta,
+        author,
+        current_revision_id=revision.revision_id,
+        status=revision.status,
+        schema_version=revision.schema_version,
+    )
+    index = spec.index_values(encoded.data)
+    return Write(CommitKind.switch, meta.version, changed, index, revision, encoded.content, blobs=encoded.blobs)
 
 
 def import_writes(spec: ModelSpec[Any], meta: ResourceMeta, revision: RevisionInfo, encoded: Encoded) -> list[Write]:
@@ -141,9 +177,9 @@ def replay_write(
         return Write(kind, follows, meta)
     if encoded is None:
         return Write(kind, follows, meta, (None,) * len(spec.index_fields), revision)
-    data = encoded.data
+    data = encoded.content
     stored = revision.model_copy(update={"data_hash": _hash(data), "size": len(data)})
-    return Write(kind, follows, meta, spec.index_values(data), stored, data, blobs=encoded.blobs)
+    return Write(kind, follows, meta, spec.index_values(encoded.data), stored, data, blobs=encoded.blobs)
 
 
 def purge_write(meta: ResourceMeta, author: Author, spared_blobs: Sequence[str]) -> Write:
@@ -181,18 +217,36 @@ def next_meta(meta: ResourceMeta, author: Author, **changes: Any) -> ResourceMet
 
 
 def _revision(
-    resource_id: str, number: int, parent: str | None, author: Author, status: RevisionStatus, data: bytes
+    resource_id: str,
+    number: int,
+    parent: str | None,
+    author: Author,
+    status: RevisionStatus,
+    data: bytes,
+    schema_version: int,
 ) -> RevisionInfo:
     return RevisionInfo.trusted(
         revision_id=f"{resource_id}:{number}",
         parent_revision_id=parent,
         created_time=author.now,
         created_by=author.by,
-        schema_version=SCHEMA_VERSION,
+        schema_version=schema_version,
         status=status,
         data_hash=_hash(data),
         size=len(data),
     )
+
+
+def _own_version(spec: ModelSpec[Any], meta: ResourceMeta) -> int:
+    """Return the schema version of the model.
+
+    Raises:
+        NewerSchema: the resource has a newer version, whose data this process would damage.
+    """
+    version = spec.schema.version
+    if meta.schema_version > version:
+        raise NewerSchema(spec.name, meta.resource_id, meta.schema_version, version)
+    return version
 
 
 def _hash(data: bytes) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from autocrud.errors import DataCorrupted, RevisionNotFound
+from autocrud.errors import DataCorrupted, NewerSchema, RevisionNotFound, Unreadable
+from autocrud.manager.transfer.exported_versions import exported_parts, upgraded_revision
 from autocrud.query.conditions import Query
 from autocrud.resource import ResourceMeta, RevisionInfo
 from autocrud.schema.binary import blob_file_ids
@@ -33,16 +34,23 @@ class Exporter:
     Args:
         history: write every commit of a resource instead of its current state.
         blobs: write the bytes of referred blobs, too.
+        raw: write data as it is stored, in the schema version that it was written with. Otherwise data is upgraded;
+            data that cannot be upgraded is written as it is stored.
+        version: schema version of the model.
     """
 
-    def __init__(self, storage: IStorage, *, history: bool, blobs: bool) -> None:
+    def __init__(self, storage: IStorage, *, history: bool, blobs: bool, raw: bool, version: int) -> None:
         self._storage = storage
         self._history = history
         self._blobs = blobs
+        self._raw = raw
+        self._version = version
         self._sent: dict[bytes, None] = {}
         self._resource_id = ""
         # Creation time and author of each revision of the current resource: later commits repeat them.
         self._revision_origins: dict[str, tuple[datetime, str | None]] = {}
+        # Schema version of each revision of the current resource, as exported.
+        self._revision_versions: dict[str, int] = {}
         self._resources = self._lines = 0
 
     async def export(self, query: Query) -> AsyncIterator[bytes]:
@@ -89,25 +97,32 @@ class Exporter:
 
     async def _commit_lines(self, entries: Sequence[CommitEntry]) -> list[_Line]:
         contents = await asyncio.gather(*(self._read_data(entry.commit) for entry in entries))
-        return [self._commit_line(entry, data) for entry, data in zip(entries, contents, strict=True)]
+        return [self._commit_line(entry, *content) for entry, content in zip(entries, contents, strict=True)]
 
     def _state_line(self, head: Head) -> _Line:
         self._resources += 1
-        data = head.data
-        return b'{"meta":%s,"revision_info":%s,"data":%s}\n' % (head.meta, head.revision_info, data), data
+        meta, revision_info, data = head.meta, head.revision_info, head.stored or head.data
+        if not self._raw:
+            meta, revision_info, data = exported_parts(head, self._version)
+        return b'{"meta":%s,"revision_info":%s,"data":%s}\n' % (meta, revision_info, data), data
 
-    def _commit_line(self, entry: CommitEntry, data: bytes | None) -> _Line:
+    def _commit_line(self, entry: CommitEntry, data: bytes | None, version: int) -> _Line:
         commit = entry.commit
         if commit.resource_id != self._resource_id:
-            self._resource_id, self._revision_origins = commit.resource_id, {}
+            self._resource_id, self._revision_origins, self._revision_versions = commit.resource_id, {}, {}
             self._resources += 1
-        start = b'{"kind":"%s","meta":%s' % (commit.kind.encode(), _meta(entry))
         if commit.data_hash is None:
-            return start + b"}\n", None
-        info = _json(self._revision(commit, commit.data_hash))
+            # A commit without data leaves the revision as it was exported.
+            version = self._revision_versions.get(commit.revision_id, commit.schema_version)
+            return b'{"kind":"%s","meta":%s}\n' % (commit.kind.encode(), _meta(entry, version)), None
+        self._revision_versions[commit.revision_id] = version
+        start = b'{"kind":"%s","meta":%s' % (commit.kind.encode(), _meta(entry, version))
+        revision = self._revision(commit, commit.data_hash)
         if data is None:
-            return b'%s,"revision_info":%s}\n' % (start, info), None
-        return b'%s,"revision_info":%s,"data":%s}\n' % (start, info, data), data
+            return b'%s,"revision_info":%s}\n' % (start, _json(revision)), None
+        if version != commit.schema_version:
+            revision = upgraded_revision(revision, data, version)
+        return b'%s,"revision_info":%s,"data":%s}\n' % (start, _json(revision), data), data
 
     def _revision(self, commit: Commit, data_hash: str) -> RevisionInfo:
         time, by = self._revision_origins.setdefault(commit.revision_id, (commit.time, commit.by))
@@ -122,12 +137,19 @@ class Exporter:
             size=commit.size or 0,
         )
 
-    async def _read_data(self, commit: Commit) -> bytes | None:
-        """Return the data that a commit wrote, or None if the data was pruned or purged."""
+    async def _read_data(self, commit: Commit) -> tuple[bytes | None, int]:
+        """Return the data that a commit wrote, or None if the data was pruned or purged, and its schema version."""
         try:
-            return None if commit.locator is None else await self._storage.data(commit)
+            data = None if commit.locator is None else await self._storage.data(commit)
         except RevisionNotFound:
-            return None
+            data = None
+        if data is None or self._raw:
+            return data, commit.schema_version
+        try:
+            upgraded = await self._storage.versions.data(data, commit.schema_version, commit.revision_id)
+        except (Unreadable, NewerSchema):
+            return data, commit.schema_version
+        return upgraded, self._version
 
     async def _blob_lines(self, data: bytes) -> AsyncIterator[bytes]:
         """Yield lines for the blobs that the data refers to, except blobs that were sent already."""
@@ -166,8 +188,8 @@ async def _pieces(blob: Blob, types: UploadedTypes, stream: AsyncIterator[bytes]
     yield b'%s%d,"data":"%s"}\n' % (start, offset, b64encode(buffer))
 
 
-def _meta(entry: CommitEntry) -> bytes:
-    """Return the metadata that a commit left, as JSON."""
+def _meta(entry: CommitEntry, version: int) -> bytes:
+    """Return the metadata that a commit left, as JSON, with the schema version of the exported data."""
     commit = entry.commit
     return _json(
         ResourceMeta(
@@ -180,7 +202,7 @@ def _meta(entry: CommitEntry) -> bytes:
             updated_time=commit.time,
             created_by=entry.created_by,
             updated_by=commit.by,
-            schema_version=commit.schema_version,
+            schema_version=version,
             status=commit.status,
         )
     )

@@ -2,14 +2,25 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 
 from uuid_utils import uuid7
 
-from autocrud.errors import AlreadyExists, AutoCRUDError, FieldError, InvalidData, InvalidInput, InvalidParameter
+from autocrud.errors import (
+    AlreadyExists,
+    AutoCRUDError,
+    FieldError,
+    InvalidData,
+    InvalidInput,
+    InvalidParameter,
+    RevisionNotFound,
+    Unreadable,
+)
+from autocrud.manager.transfer.exported_versions import exported_parts
 from autocrud.manager.transfer.line_format import Line
 from autocrud.manager.transfer.metadata_checks import faults_of_step
 from autocrud.resource import CommitKind, ResourceMeta, revision_number
@@ -124,7 +135,9 @@ class Planner:
         if line.meta is None:
             same = not head.is_deleted and head.data == writes[0].data
         else:
-            same = (head.meta, head.revision_info) == (writes[-1].meta_json, writes[0].revision_json)
+            parts = (writes[-1].meta_json, writes[0].revision_json)
+            # The line may have the data as stored, or as an export upgrades it.
+            same = parts in ((head.meta, head.revision_info), exported_parts(head, self._spec.schema.version)[:2])
         if same:
             return Plan(settled=Counter({Fate.unchanged: 1}))
         if (head.meta, head.revision_info) == (writes[0].meta_json, writes[0].revision_json):
@@ -194,7 +207,32 @@ class Planner:
         last = steps[-1].writes[0].meta.version
         found = await self._storage.commits(head.resource_id, before=last + 1, limit=len(steps))
         stored_commits = {commit.version: commit for commit in found}
-        return all(_is_same(step, head, stored_commits) for step in steps)
+        return all([await self._is_same(step, head, stored_commits) for step in steps])
+
+    async def _is_same(self, step: Step, head: Head, stored_commits: dict[int, Commit]) -> bool:
+        """Return True if the step's commit is stored as its line says, or as an export upgrades it."""
+        write = step.writes[0]
+        commit = stored_commits.get(write.meta.version)
+        if commit is None:
+            return False
+        if commit.schema_version < write.meta.schema_version:
+            commit = await self._upgraded(commit)
+        meta = ResourceMeta.model_validate_json(head.meta)
+        has_same_origin = (write.meta.created_time, write.meta.created_by) == (meta.created_time, meta.created_by)
+        return has_same_origin and commit_of(write, commit.locator) == commit
+
+    async def _upgraded(self, commit: Commit) -> Commit:
+        """Return a commit as an export of upgraded data describes it."""
+        version = self._spec.schema.version
+        if commit.data_hash is None or commit.locator is None:
+            return replace(commit, schema_version=version)
+        try:
+            data = await self._storage.data(commit)
+            data = await self._storage.versions.data(data, commit.schema_version, commit.revision_id)
+        except (RevisionNotFound, Unreadable):
+            return commit
+        data_hash = f"sha256:{sha256(data).hexdigest()}"
+        return replace(commit, schema_version=version, data_hash=data_hash, size=len(data))
 
     async def _check_sequence(self, plan: Plan, head: Head | None) -> None:
         """Refuse a commit that cannot follow the commit before it, and all later commits."""
@@ -243,14 +281,3 @@ def _replay(spec: ModelSpec[Any], line: Line) -> Write:
     encoded: Encoded | None = line.encoded
     follows = 0 if line.kind is CommitKind.create else line.meta.version - 1
     return replay_write(spec, line.kind, follows, line.meta, line.revision, encoded)
-
-
-def _is_same(step: Step, head: Head, stored_commits: dict[int, Commit]) -> bool:
-    """Return True if the step's commit is stored exactly as its line says."""
-    write = step.writes[0]
-    commit = stored_commits.get(write.meta.version)
-    if commit is None:
-        return False
-    meta = ResourceMeta.model_validate_json(head.meta)
-    has_same_origin = (write.meta.created_time, write.meta.created_by) == (meta.created_time, meta.created_by)
-    return has_same_origin and commit_of(write, commit.locator) == commit

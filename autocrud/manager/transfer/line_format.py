@@ -22,6 +22,7 @@ from autocrud.schema.binary import CONTENT_TYPE_PATTERN, FILENAME_PATTERN
 from autocrud.schema.exact_numbers import ExactValidator, dump_json, has_inexact_numbers, load_json
 from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.versions.schema import Schema
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.write_builder import Encoded
 
@@ -139,11 +140,15 @@ class LineReader:
     Args:
         adapter: validator of the model's lines, from `line_adapter`.
         limit: maximum length of a line in bytes.
+        schema: versions that the model can read.
         renames: True if the encoder must rename the data; see `line_adapter`.
     """
 
-    def __init__(self, adapter: ExactValidator, encoder: Encoder[Any], limit: int, *, renames: bool) -> None:
+    def __init__(
+        self, adapter: ExactValidator, encoder: Encoder[Any], limit: int, *, schema: Schema, renames: bool
+    ) -> None:
         self.limit = limit
+        self._schema = schema
         self._renames = renames
         self._encoder = encoder
         self._line = adapter
@@ -166,12 +171,14 @@ class LineReader:
         return None if special[1] == b"end" else _parse(_PIECE, content)
 
     async def _read_resource(self, number: int, content: bytes) -> Line:
-        encoded = await self._encode_exported(content)
-        found = _parse(_EXPORTED if encoded else self._line, content)
+        version = self._version_of(content)
+        encoded = await self._encode_exported(content, version)
+        is_older = version != self._schema.version
+        found = _parse(_EXPORTED if encoded or is_older else self._line, content)
         names = from_json(content).keys()
         errors = [FieldError(name, "is not a part of a line") for name in sorted(names - _PARTS)]
         line = Line(number, len(content), found.id, found.kind, found.meta, found.revision_info, None)
-        errors += _find_faults(line, names)
+        errors += _find_faults(line, names, self._schema)
         if errors:
             raise InvalidData("The line is not valid.", errors)
         if line.meta is not None:
@@ -179,10 +186,24 @@ class LineReader:
         elif line.resource_id is not None:
             check_resource_id(line.resource_id)
         if "data" in names:
-            line.encoded = encoded or await self._encoder.encode(self._by_hand(found.data, content))
+            line.encoded = encoded or await self._encode_by_hand(found.data, content, version)
         return line
 
-    async def _encode_exported(self, content: bytes) -> Encoded | None:
+    def _version_of(self, content: bytes) -> int:
+        """Return the schema version of a line's data; the model's version if the line has no metadata."""
+        if self._schema.version == 1 or b'"schema_version"' not in content:
+            return self._schema.version
+        meta = _parse(_EXPORTED, content).meta
+        return self._schema.version if meta is None else meta.schema_version
+
+    async def _encode_by_hand(self, data: Any, content: bytes, version: int) -> Encoded:
+        """Encode data without a hash. Data of an older version is upgraded, and stored as it is."""
+        if version == self._schema.version:
+            return await self._encoder.encode(self._by_hand(data, content))
+        stored = dump_json(load_json(content)["data"] if has_inexact_numbers(content) else data)
+        return await self._encoder.encode_older(stored, version)
+
+    async def _encode_exported(self, content: bytes, version: int) -> Encoded | None:
         """Return the data of an exported line unchanged; None if its hash does not fit, or the line has no hash."""
         exported = _EXPORTED_DATA.search(content)
         if exported is None:
@@ -191,6 +212,8 @@ class LineReader:
         data = content.rstrip()[-size - 1 : -1]
         if len(data) != size or sha256(data).hexdigest() != exported["hash"].decode():
             return None
+        if version != self._schema.version:
+            return await self._encoder.encode_older(data, version)
         return await self._encoder.encode_stored(data)
 
     def _by_hand(self, data: Any, content: bytes) -> Any:
@@ -200,7 +223,7 @@ class LineReader:
         return dump_json(load_json(content)["data"] if has_inexact_numbers(content) else data)
 
 
-def _find_faults(line: Line, names: set[str]) -> list[FieldError]:
+def _find_faults(line: Line, names: set[str], schema: Schema) -> list[FieldError]:
     """Return the faults of a line whose parts have these names."""
     meta, revision, kind = line.meta, line.revision, line.kind
     if meta is None:
@@ -208,7 +231,7 @@ def _find_faults(line: Line, names: set[str]) -> list[FieldError]:
         return extra if "data" in names else [*extra, FieldError("data", "is required")]
     if line.resource_id not in (None, meta.resource_id):
         return [FieldError("id", "must equal meta.resource_id")]
-    errors = list(faults_of_meta(meta, revision))
+    errors = list(faults_of_meta(meta, revision, schema))
     if kind is not None:
         errors += faults_of_commit(kind, meta, revision)
         if revision is None and "data" in names:

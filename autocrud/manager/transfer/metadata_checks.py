@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 from autocrud.errors import FieldError, InvalidParameter
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, check_resource_id
 from autocrud.schema.column_types import MAX_TEXT_BYTES
-from autocrud.versioning.write_builder import SCHEMA_VERSION
+from autocrud.schema.versions.schema import Schema
 
 _MAX_VERSION = 2**53  # the largest integer that every JSON parser reads exactly (RFC 8259, 6)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,8 +34,12 @@ class GivenRevision(RevisionInfo):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
-def faults_of_meta(meta: ResourceMeta, revision: RevisionInfo | None) -> Iterator[FieldError]:
-    """Yield the faults of a line's metadata and revision."""
+def faults_of_meta(meta: ResourceMeta, revision: RevisionInfo | None, schema: Schema) -> Iterator[FieldError]:
+    """Yield the faults of a line's metadata and revision.
+
+    Args:
+        schema: versions that the model can read.
+    """
     try:
         check_resource_id(meta.resource_id)
     except InvalidParameter as error:
@@ -48,8 +52,9 @@ def faults_of_meta(meta: ResourceMeta, revision: RevisionInfo | None) -> Iterato
         yield FieldError("meta.total_revision_count", "must be from 1 to the version")
     if not 1 <= current <= meta.total_revision_count:
         yield FieldError("meta.current_revision_id", "must be the resource's id, ':' and the number of a revision")
-    if meta.schema_version != SCHEMA_VERSION:
-        yield FieldError("meta.schema_version", f"must be {SCHEMA_VERSION}")
+    if not schema.oldest <= meta.schema_version <= schema.version:
+        versions = f"from {schema.oldest} to {schema.version}" if schema.oldest < schema.version else schema.version
+        yield FieldError("meta.schema_version", f"must be {versions}, the versions that this service knows")
     yield from _faults_of_times("meta", {"created_time": meta.created_time, "updated_time": meta.updated_time})
     yield from _faults_of_names("meta", {"created_by": meta.created_by, "updated_by": meta.updated_by})
     if revision is not None:
@@ -97,6 +102,8 @@ def faults_of_step(kind: CommitKind, before: ResourceMeta, meta: ResourceMeta) -
         yield FieldError("meta.is_deleted", f"must be {str(deleted).lower()}")
     if kind not in KINDS_WITH_DATA and meta.status is not before.status:
         yield FieldError("meta.status", f"must be {before.status}")
+    if kind not in KINDS_WITH_DATA and meta.schema_version != before.schema_version:
+        yield FieldError("meta.schema_version", f"must be {before.schema_version}")
 
 
 def _is_revision_commit(meta: ResourceMeta, revision: RevisionInfo) -> bool:

@@ -52,7 +52,13 @@ class Transfer:
         self._max_blob_bytes = max_blob_bytes
 
     def export(
-        self, where: Where = None, *, include_deleted: bool = False, history: bool = False, blobs: bool = False
+        self,
+        where: Where = None,
+        *,
+        include_deleted: bool = False,
+        history: bool = False,
+        blobs: bool = False,
+        raw: bool = False,
     ) -> AsyncIterator[bytes]:
         """Yield all resources that match a condition, in order of id, as of one moment, as chunks of lines.
 
@@ -63,12 +69,14 @@ class Transfer:
             include_deleted: include soft-deleted resources.
             history: yield a line per commit instead of the current state; includes soft-deleted resources.
             blobs: yield the bytes of a blob before the first line that refers to the blob.
+            raw: yield data as it is stored, in the schema version that it was written with, instead of upgraded.
 
         Raises:
             InvalidParameter: the condition is not valid; raised by the call itself.
         """
         query = self._queries.build(where, include_deleted or history)
-        return self._export(query, Exporter(self._storage, history=history, blobs=blobs))
+        version = self._spec.schema.version
+        return self._export(query, Exporter(self._storage, history=history, blobs=blobs, raw=raw, version=version))
 
     def heads(self, where: Where = None, *, include_deleted: bool = False) -> AsyncIterator[Head]:
         """Yield the heads of all resources that match a condition, in order of id, as of one moment.
@@ -105,6 +113,7 @@ class Transfer:
                 self._adapter,
                 self._encoder,
                 max(max_line_bytes, MIN_LINE_LIMIT),
+                schema=self._spec.schema,
                 renames=self._spec.names.rewrites_input,
             ),
             Planner(self._spec, self._storage, on_duplicate, by),

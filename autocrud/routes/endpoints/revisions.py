@@ -79,7 +79,7 @@ def _list(routes: ModelRoutes) -> Operation:
     manager = routes.manager
     query = routes.query([LIMIT, CURSOR, _FROM, _CHAIN_ONLY, _SINCE, _UNTIL, _PARTS, INCLUDE_DELETED])
 
-    async def fetch(request: Request) -> tuple[dict[str, Any], RevisionPage]:
+    async def fetch(request: Request) -> tuple[dict[str, Any], RevisionPage[Any]]:
         values = query.read(request)[0]
         page = await manager.revisions(
             request.path_params["resource_id"],
@@ -222,7 +222,7 @@ def _switch(routes: ModelRoutes) -> Operation:
     )
 
 
-def _render_page(spec: ModelSpec[Any], page: RevisionPage, parts: frozenset[str]) -> bytes:
+def _render_page(spec: ModelSpec[Any], page: RevisionPage[Any], parts: frozenset[str]) -> bytes:
     items = []
     for number, info in enumerate(page.items):
         members = [b'"data":%s' % spec.show(page.data[number])] if page.data else []

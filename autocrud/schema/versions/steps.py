@@ -56,9 +56,7 @@ class Rename(ReadyStep):
             if field not in parent:
                 continue
             if self.name in parent:
-                raise StepError(
-                    _text((*self.path[:-1], self.name)), f"exists already; {_text(self.path)} cannot become it"
-                )
+                raise StepError(_text((*self.path[:-1], self.name)), f"exists already, so {_text(self.path)} stays")
             # In place of the old name, so that the order of the fields stays.
             items = [(self.name if key == field else key, value) for key, value in parent.items()]
             parent.clear()
@@ -135,7 +133,7 @@ class Move(ReadyStep):
         value = parent.pop(self.source[-1])
         new_parent = _only_parent(document, self.target, create=True)
         if new_parent is None or self.target[-1] in new_parent:
-            raise StepError(_text(self.target), f"exists already; {_text(self.source)} cannot become it")
+            raise StepError(_text(self.target), f"exists already, so {_text(self.source)} stays")
         new_parent[self.target[-1]] = value
         return document
 
@@ -217,7 +215,7 @@ def parse_path(path: Path) -> tuple[str, ...]:
         ValueError: the path is empty, or a name is.
     """
     names = tuple(path.split(".")) if isinstance(path, str) else tuple(path)
-    if not names or not all(isinstance(name, str) and name for name in names):
+    if not names or not all(names):
         raise ValueError(f"{path!r} is not the path of a field")
     return names
 

@@ -38,7 +38,7 @@ class NewerVersion(Exception):
     """A document has a newer schema version than the model, and no known downgrade."""
 
     def __init__(self, version: int) -> None:
-        super().__init__(version)
+        super().__init__(f"version {version} is newer than the model")
         self.version = version
 
 
@@ -104,11 +104,10 @@ class Upgrader:
                 self._endless.popitem(last=False)
             raise self._endless[key] from None
         except Exception as error:  # a user's function; the error names the step
-            raise UpgradeError(name, None, f"{type(error).__name__}: {error}") from error
+            field = str(error.args[0]) if isinstance(error, KeyError) and error.args else None
+            raise UpgradeError(name, field, f"{type(error).__name__}: {error}") from error
         if not isinstance(changed, dict):
-            raise UpgradeError(
-                name, None, f"returned {type(changed).__name__}; a step must return the document, a dict"
-            )
+            raise UpgradeError(name, None, f"returned {type(changed).__name__}; a step must return a dict")
         return changed
 
     def _fit(self, document: Document, step: str) -> bytes:
@@ -119,13 +118,12 @@ class Upgrader:
             return spec.check(value, spec.dump(value))
         except ValidationError as error:
             (fault, *_) = error.errors(include_url=False, include_context=False, include_input=False)
-            raise UpgradeError(
-                step, ".".join(map(str, fault["loc"])) or None, f"{fault['msg']} in the result"
-            ) from error
+            field = ".".join(map(str, fault["loc"])) or None
+            raise UpgradeError(step, field, f"does not fit the model afterwards: {fault['msg']}") from error
         except InvalidData as error:
             fault_of_value = error.errors[0] if error.errors else None
             field, reason = (fault_of_value.field, fault_of_value.message) if fault_of_value else (None, str(error))
-            raise UpgradeError(step, field, f"{reason} in the result") from error
+            raise UpgradeError(step, field, f"does not fit the model afterwards: {reason}") from error
         except (PydanticSerializationError, ValueError, TypeError) as error:
             raise UpgradeError(step, None, f"the result cannot be JSON: {error}") from error
 

@@ -20,6 +20,7 @@ from autocrud.storage.ports.types import (
     ScanItem,
     Write,
 )
+from autocrud.storage.ports.versions import VersionReader
 
 Check = Callable[[], Awaitable[None]]
 
@@ -35,9 +36,11 @@ class IStorage(ABC):
 
     Attributes:
         blobs: blob store of the model.
+        versions: reader of data of other schema versions. Heads are handed out in the model's version.
     """
 
     blobs: BlobStore
+    versions: VersionReader
 
     @abstractmethod
     async def open(self) -> None:

@@ -118,8 +118,11 @@ class Head:
     """The current state of a resource: metadata, current revision and data, each as stored JSON.
 
     Attributes:
-        data: None in the answer of a metadata store if the data must be read from `locator`.
+        data: None in the answer of a metadata store if the data must be read from `locator`. A storage hands out the
+            data in the model's schema version.
         locator: address of the data. "" if `data` is None because the data was pruned (past states only).
+        stored: data of another schema version, as it is stored.
+        fault: reason why `data` is None, if data of another schema version cannot be read.
     """
 
     resource_id: str
@@ -130,6 +133,8 @@ class Head:
     revision_info: bytes
     data: bytes | None
     locator: str
+    stored: bytes | None = None
+    fault: AutoCRUDError | None = None
 
     @property
     def tag(self) -> str:

@@ -1,0 +1,42 @@
+"""Errors of stored data whose schema version differs from the model's."""
+
+from autocrud.errors.base import AutoCRUDError
+
+
+class NewerSchema(AutoCRUDError):
+    """The resource was written with a newer schema version: send the request to a process of the newer version.
+
+    Args:
+        version: schema version of the resource.
+        own_version: schema version of this process.
+    """
+
+    code = "newer_schema"
+
+    def __init__(self, model: str, resource_id: str, version: int, own_version: int) -> None:
+        super().__init__(
+            f"The {model} {resource_id!r} has schema version {version}, and this process knows version {own_version}."
+            " Deploy the newer version of the service."
+        )
+        self.version = version
+
+
+class Unreadable(AutoCRUDError):
+    """The stored data cannot be upgraded to the model's schema version: read it raw, and correct the step.
+
+    Args:
+        step: the step at fault; empty if no step was run.
+        field: the field at fault, or None.
+    """
+
+    code = "unreadable"
+
+    def __init__(self, model: str, revision_id: str, step: str, field: str | None, reason: str) -> None:
+        place = ": ".join(part for part in (step, field) if part)
+        super().__init__(
+            f"The revision {revision_id!r} of {model} cannot be upgraded: {place and f'{place}: '}{reason.rstrip('.')}."
+            " `raw=true` returns the data as stored."
+        )
+        self.revision_id = revision_id
+        self.step = step
+        self.field = field

@@ -1,0 +1,94 @@
+"""VersionReader: hands out stored data of any schema version in the model's version."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from autocrud.errors import NewerSchema, Unreadable
+from autocrud.resource import RevisionInfo
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.versions.upgrade import NewerVersion, UpgradeError
+from autocrud.storage.ports.types import Head, Write
+
+# In JSON text a quote is escaped, so this stands in metadata only as the name of the member.
+_VERSION = re.compile(rb'"schema_version":(\d+)')
+
+
+class VersionReader:
+    """Upgrades the data that one model's storage reads. The stored bytes stay.
+
+    Args:
+        learn: tells the spec's upgrader how data of a newer version is read, if the store knows it.
+    """
+
+    def __init__(self, spec: ModelSpec[Any], learn: Callable[[int], Awaitable[None]] | None = None) -> None:
+        self._spec = spec
+        self._learn = learn
+        self._own_version = b'"schema_version":%d,' % spec.schema.version
+
+    def is_current(self, head: Head) -> bool:
+        """Return True if the data of a head needs no upgrade."""
+        return self._own_version in head.revision_info or head.data is None
+
+    async def head(self, head: Head) -> Head:
+        """Return a head with its data in the model's version.
+
+        If the data cannot be upgraded, `data` is None and `fault` is the reason.
+        """
+        data = head.data
+        if data is None or self.is_current(head):
+            return head
+        try:
+            return replace(head, data=await self._upgrade(data, head_version(head), head.resource_id), stored=data)
+        except UpgradeError as error:
+            revision_id = RevisionInfo.model_validate_json(head.revision_info).revision_id
+            return replace(head, data=None, stored=data, fault=self._as_unreadable(error, revision_id))
+        except NewerSchema as error:
+            return replace(head, data=None, stored=data, fault=error)
+
+    async def heads(self, heads: Sequence[Head]) -> list[Head]:
+        """Return heads as `head` does."""
+        return [head if self.is_current(head) else await self.head(head) for head in heads]
+
+    def refuse(self, write: Write) -> NewerSchema | None:
+        """Return the refusal of a write to a resource of a newer version; None if the write may go on."""
+        meta, own_version = write.meta, self._spec.schema.version
+        if meta.schema_version <= own_version:
+            return None
+        return NewerSchema(self._spec.name, meta.resource_id, meta.schema_version, own_version)
+
+    async def data(self, data: bytes, version: int, revision_id: str) -> bytes:
+        """Return the data of a revision in the model's version.
+
+        Raises:
+            Unreadable: the data cannot be upgraded.
+            NewerSchema: the data has a newer version, which has no downgrade.
+        """
+        try:
+            return await self._upgrade(data, version, revision_id.rpartition(":")[0])
+        except UpgradeError as error:
+            raise self._as_unreadable(error, revision_id) from error
+
+    async def _upgrade(self, data: bytes, version: int, resource_id: str) -> bytes:
+        upgrader = self._spec.upgrader
+        try:
+            return upgrader.upgrade(data, version)
+        except NewerVersion:
+            if self._learn is not None:
+                await self._learn(version)
+        try:
+            return upgrader.upgrade(data, version)
+        except NewerVersion as error:
+            raise NewerSchema(self._spec.name, resource_id, version, upgrader.version) from error
+
+    def _as_unreadable(self, error: UpgradeError, revision_id: str) -> Unreadable:
+        return Unreadable(self._spec.name, revision_id, error.step, error.field, str(error))
+
+
+def head_version(head: Head) -> int:
+    """Return the schema version that the data of a head was stored with."""
+    found = _VERSION.search(head.revision_info)
+    if found is None:
+        raise LookupError("a head has the information about its revision")
+    return int(found[1])
