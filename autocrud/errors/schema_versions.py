@@ -22,7 +22,7 @@ class NewerSchema(AutoCRUDError):
 
 
 class Unreadable(AutoCRUDError):
-    """The stored data cannot be upgraded to the model's schema version: read it raw, and correct the step.
+    """The stored data cannot be upgraded, or does not fit the model: read it raw, and correct the step or the model.
 
     Args:
         step: the step at fault; empty if no step was run.
@@ -34,7 +34,7 @@ class Unreadable(AutoCRUDError):
     def __init__(self, model: str, revision_id: str, step: str, field: str | None, reason: str) -> None:
         place = ": ".join(part for part in (step, field) if part)
         super().__init__(
-            f"The revision {revision_id!r} of {model} cannot be upgraded: {place and f'{place}: '}{reason.rstrip('.')}."
+            f"The revision {revision_id!r} of {model} cannot be read: {place and f'{place}: '}{reason.rstrip('.')}."
             " `raw=true` returns the data as stored."
         )
         self.revision_id = revision_id

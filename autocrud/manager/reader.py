@@ -9,6 +9,7 @@ from autocrud.errors import InvalidParameter
 from autocrud.manager.aggregate import GroupPage, aggregate
 from autocrud.manager.heads import read_head
 from autocrud.manager.queries import ModelQueries, Where, check_aware, check_limit
+from autocrud.manager.unreadable import find_unreadable
 from autocrud.query.cursor import decode_cursor, encode_cursor
 from autocrud.query.resolver import Resolver
 from autocrud.references.expand import Expanded, ReferrerPage, expand_references, find_referrers
@@ -142,6 +143,7 @@ class ResourceReader(Generic[T]):
         cursor: str | None = None,
         include_deleted: bool = False,
         at: datetime | None = None,
+        unreadable: bool = False,
     ) -> ResourcePage[T]:
         """Return one page of the resources that match a condition.
 
@@ -153,6 +155,8 @@ class ResourceReader(Generic[T]):
             include_deleted: include soft-deleted resources. A condition on `is_deleted` overrides this argument.
             at: return the resources as of this time; data that was pruned since is missing. Conditions, and sort keys
                 other than creation time and id, need a model that is `temporal`.
+            unreadable: return only resources whose stored data cannot be read; `head.fault` has the reason. The search
+                reads the data of a limited number of resources, so that a page may be short and have a next page.
 
         Raises:
             InvalidParameter: a field is not indexed, a value does not fit its field, `limit` is not within 1 and
@@ -161,7 +165,11 @@ class ResourceReader(Generic[T]):
         query = self._queries.build(where, include_deleted, at, sort, check_limit(limit), text)
         if cursor is not None:
             query = replace(query, after=decode_cursor(query, cursor, self.spec.name))
-        page = await self._storage.search(await self._queries.resolve_reference_filters(query))
+        resolved = await self._queries.resolve_reference_filters(query)
+        if unreadable:
+            page = await find_unreadable(self.spec, self._storage.search, resolved)
+        else:
+            page = await self._storage.search(resolved)
         next_cursor = None if page.next is None else encode_cursor(query, page.next, self.spec.name)
         return ResourcePage([Resource(self.spec, head) for head in page.items], next_cursor)
 

@@ -78,7 +78,8 @@ class Expansion:
     async def build_envelopes(self, resources: Sequence[Resource[Any]], values: dict[str, Any]) -> list[bytes]:
         """Return the JSON envelopes of resources, with the parts, fields and references that the parameters select."""
         returns, fields, names = values["returns"], values["fields"], values.get("expand")
-        plain = [envelope(resource, returns, fields) for resource in resources]
+        raw = values.get("raw", False)
+        plain = [envelope(resource, returns, fields, raw=raw) for resource in resources]
         if not names:
             return plain
         expanded = await self._manager.expanded(resources, names)
@@ -89,6 +90,8 @@ class Expansion:
 
         The entity tag covers the resource and its expanded resources.
         """
+        if resource.head.fault is not None:
+            raise resource.head.fault
         (expanded,) = await self._manager.expanded([resource], values["expand"])
         # A strong tag must change with any byte of the representation (RFC 9110, 8.8.1).
         items = [resource, *(item for target in expanded.values() for item in _as_list(target))]

@@ -94,6 +94,11 @@ class Resource(Generic[T]):
             return self.tag
         return f"{self.tag}{TAG_SEPARATOR}{sha256(self.shown_json).hexdigest()[:_DIGITS]}"
 
+    @property
+    def raw_etag(self) -> str:
+        """Opaque tag of the version with its data as stored. A later precondition compares the version only."""
+        return f"{self.tag}{TAG_SEPARATOR}raw"
+
 
 @dataclass(frozen=True, slots=True)
 class ResourcePage(Generic[T]):

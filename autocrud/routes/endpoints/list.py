@@ -25,6 +25,7 @@ from autocrud.routes.request.query_parameters import (
     FIELDS,
     INCLUDE_DELETED,
     LIMIT,
+    RAW,
     RETURNS,
     Parameter,
     QueryReader,
@@ -46,6 +47,12 @@ class TotalCount(StrEnum):
 _TOTAL = Parameter("count", TotalCount, TotalCount.none, "`exact` adds `total`, the number of items on all pages.")
 
 
+_UNREADABLE = Parameter(
+    "unreadable",
+    bool,
+    False,
+    "List only resources whose stored data cannot be read. A page may be short, and have a next page.",
+)
 _TEXT = Parameter(
     "q",
     Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH, pattern=r"^[^\x00]*$")],
@@ -85,7 +92,17 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
 
 def _list(routes: ModelRoutes) -> Operation:
     manager, expansion = routes.manager, Expansion(routes)
-    parameters = [LIMIT, CURSOR, *text_parameters(manager.fields), sort_parameter(manager.fields), QB, AT, _TOTAL]
+    parameters = [
+        LIMIT,
+        CURSOR,
+        *text_parameters(manager.fields),
+        sort_parameter(manager.fields),
+        QB,
+        AT,
+        _TOTAL,
+        RAW,
+        _UNREADABLE,
+    ]
     query = routes.query([*parameters, RETURNS, FIELDS, INCLUDE_DELETED, *expansion.parameters], filters=True)
 
     async def list_(request: Request) -> Response:
@@ -93,7 +110,8 @@ def _list(routes: ModelRoutes) -> Operation:
 
         With `q` and without `sort` the best matches come first. `next_cursor` leads to the next page; concurrent writes
         neither hide nor repeat a resource. With `at` the list is the one of that time; pruned revisions are listed
-        without their data. `Accept: text/csv` returns the page as CSV.
+        without their data. Data of an older schema version is upgraded; an item whose data cannot be read has a
+        `problem` in its place. `Accept: text/csv` returns the page as CSV.
         """
         listing = await _fetch(manager, query, request)
         values, next_cursor = listing.values, listing.page.next_cursor
@@ -110,7 +128,7 @@ def _list(routes: ModelRoutes) -> Operation:
     summary = f"List {routes.nouns}"
     total = (int, optional_part(description="Number of items on all pages; present only with `count=exact`."))
     doc = f"A page of {routes.nouns}, newest first unless `sort` is given."
-    model = page_models(f"{routes.spec.label}Page", doc, expansion.models, total=total).either
+    model = page_models(f"{routes.spec.label}Page", doc, expansion.models, raw=True, total=total).either
     return Operation(
         family="list",
         method="GET",
@@ -133,18 +151,32 @@ async def _fetch(manager: ResourceManager[Any], query: QueryReader, request: Req
     """Read the page that a request asks for."""
     values, where = query.read(request)
     options = {"include_deleted": values["include_deleted"], "text": values.get("q"), "at": values["at"]}
-    page = await manager.search(where, sort=values["sort"], limit=values["limit"], cursor=values["cursor"], **options)
-    return Listing(values, page, await manager.count(where, **options) if values["count"] == "exact" else None)
+    unreadable, with_total = values["unreadable"], values["count"] == "exact"
+    if unreadable and with_total:
+        raise InvalidParameter("count", "is not available with unreadable")
+    page = await manager.search(
+        where,
+        sort=values["sort"],
+        limit=values["limit"],
+        cursor=values["cursor"],
+        unreadable=unreadable,
+        **options,
+    )
+    return Listing(values, page, await manager.count(where, **options) if with_total else None)
 
 
 def _csv_response(request: Request, routes: ModelRoutes, listing: Listing) -> Response:
     """Return a page as CSV. The `Link` header leads to the next page.
 
     Raises:
-        InvalidParameter: the request expands references or asks for the total, which a table cannot show.
+        InvalidParameter: the request expands references, asks for the total or for raw data, which a table cannot show.
     """
     values, page = listing.values, listing.page
-    for name, is_given in (("expand", values.get("expand")), ("count", listing.total is not None)):
+    for name, is_given in (
+        ("expand", values.get("expand")),
+        ("count", listing.total is not None),
+        ("raw", values["raw"]),
+    ):
         if is_given:
             raise InvalidParameter(name, "is not available as CSV")
     table = CsvTable(routes.shown_schema, values["returns"], values["fields"], routes.spec.show)

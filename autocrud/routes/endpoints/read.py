@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response
 
+from autocrud.errors import InvalidParameter
 from autocrud.routes.expand import Expansion
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.request.query_parameters import (
@@ -13,6 +14,7 @@ from autocrud.routes.request.query_parameters import (
     FIELDS,
     IF_NONE_MATCH,
     INCLUDE_DELETED,
+    RAW,
     RESOURCE_ID,
     RETURNS,
     REVISION,
@@ -24,7 +26,7 @@ from autocrud.versioning.stored_resource import Resource
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
     """Yield the operation of the family `read`."""
     manager, expansion = routes.manager, Expansion(routes)
-    query = routes.query([RETURNS, FIELDS, REVISION, AT, INCLUDE_DELETED, *expansion.parameters])
+    query = routes.query([RETURNS, FIELDS, REVISION, AT, INCLUDE_DELETED, RAW, *expansion.parameters])
 
     async def fetch(request: Request) -> tuple[dict[str, Any], Resource[Any]]:
         values = query.read(request)[0]
@@ -39,10 +41,13 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
     async def read(request: Request) -> Response:
         """Return the current revision of a resource, another revision, or the state at a time.
 
-        A deleted resource is 410 unless `include_deleted` is set.
+        A deleted resource is 410 unless `include_deleted` is set. Data of an older schema version is upgraded; data
+        that cannot be upgraded is 409, and `raw=true` returns it as it is stored.
         """
         values, resource = await fetch(request)
         if values.get("expand"):
+            if values["raw"]:
+                raise InvalidParameter("raw", "excludes expand")
             return await expansion.response(request, resource, values)
         return read_response(request, resource, values)
 
@@ -53,10 +58,10 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         handler=read,
         parameters=[RESOURCE_ID, *query.to_openapi(), IF_NONE_MATCH],
         summary=f"Get {routes.noun}",
-        model=expansion.models.either,
+        model=expansion.models.with_raw,
         headers=("ETag",),
         example=routes.envelope_example,
         other_statuses=(304,),
-        refusals=(400, 404, 410),
+        refusals=(400, 404, 409, 410),
         fetch=fetch,
     )

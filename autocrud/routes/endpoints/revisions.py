@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Any
 
 from fastapi import Path, Request
@@ -23,6 +24,7 @@ from autocrud.routes.request.query_parameters import (
     INCLUDE_DELETED,
     LIMIT,
     PREFER,
+    RAW,
     RESOURCE_ID,
     RETURNS,
     REVISION_PATTERN,
@@ -35,11 +37,11 @@ from autocrud.routes.response.envelope import (
     AnswerModels,
     JsonResponse,
     answer_models,
+    envelope,
     page_models,
     read_response,
     written_response,
 )
-from autocrud.schema.model_spec import ModelSpec
 from autocrud.versioning.stored_resource import Resource, RevisionPage
 
 _FROM = revision_parameter("from", "Begin with this revision instead of the newest, by id or number.")
@@ -77,7 +79,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
 
 def _list(routes: ModelRoutes) -> Operation:
     manager = routes.manager
-    query = routes.query([LIMIT, CURSOR, _FROM, _CHAIN_ONLY, _SINCE, _UNTIL, _PARTS, INCLUDE_DELETED])
+    query = routes.query([LIMIT, CURSOR, _FROM, _CHAIN_ONLY, _SINCE, _UNTIL, _PARTS, INCLUDE_DELETED, RAW])
 
     async def fetch(request: Request) -> tuple[dict[str, Any], RevisionPage[Any]]:
         values = query.read(request)[0]
@@ -101,7 +103,8 @@ def _list(routes: ModelRoutes) -> Operation:
         if page.next_cursor is not None:
             path = f"{routes.path}/{request.path_params['resource_id']}/revisions"
             headers["link"] = f'<{next_page(request, path, page.next_cursor)}>; rel="next"'
-        return JsonResponse(_render_page(routes.spec, page, values["returns"]), 200, headers)
+        parts = values["returns"] & {"data", "revision_info"}
+        return JsonResponse(_render_page(page, parts, raw=values["raw"]), 200, headers)
 
     item = {key: routes.envelope_example[key] for key in ("revision_info",)}
     example = {"items": [item], "next_cursor": None}
@@ -123,7 +126,7 @@ def _list(routes: ModelRoutes) -> Operation:
 
 
 def _revision(routes: ModelRoutes) -> Operation:
-    manager, query = routes.manager, routes.query([RETURNS, FIELDS, INCLUDE_DELETED])
+    manager, query = routes.manager, routes.query([RETURNS, FIELDS, INCLUDE_DELETED, RAW])
 
     async def fetch(request: Request) -> tuple[dict[str, Any], Resource[Any]]:
         values = query.read(request)[0]
@@ -147,11 +150,11 @@ def _revision(routes: ModelRoutes) -> Operation:
         handler=revision,
         parameters=parameters,
         summary=f"Get a revision of {routes.noun}",
-        model=routes.envelopes.either,
+        model=routes.envelopes.with_raw,
         headers=("ETag",),
         example=routes.envelope_example,
         other_statuses=(304,),
-        refusals=(400, 404, 410),
+        refusals=(400, 404, 409, 410),
         fetch=fetch,
     )
 
@@ -187,7 +190,7 @@ def _diff(routes: ModelRoutes) -> Operation:
         summary=f"Compare two revisions of {routes.noun}",
         content={JSON_PATCH: {"example": example}},
         complete=complete_answer,
-        refusals=(400, 404, 410),
+        refusals=(400, 404, 409, 410),
         fetch=fetch,
     )
 
@@ -222,13 +225,11 @@ def _switch(routes: ModelRoutes) -> Operation:
     )
 
 
-def _render_page(spec: ModelSpec[Any], page: RevisionPage[Any], parts: frozenset[str]) -> bytes:
-    items = []
-    for number, info in enumerate(page.items):
-        members = [b'"data":%s' % spec.show(page.data[number])] if page.data else []
-        if "revision_info" in parts:
-            members.append(b'"revision_info":%s' % info.model_dump_json().encode())
-        items.append(b"{%s}" % b",".join(members))
+def _render_page(page: RevisionPage[Any], parts: AbstractSet[str], *, raw: bool) -> bytes:
+    if page.resources:
+        items = [envelope(resource, parts, {}, raw=raw) for resource in page.resources]
+    else:
+        items = [b'{"revision_info":%s}' % info.to_json() for info in page.items if "revision_info" in parts]
     return b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), to_json(page.next_cursor))
 
 
@@ -237,4 +238,4 @@ def _build_page_models(routes: ModelRoutes) -> AnswerModels:
     item_doc, page_doc = f"A revision of {routes.noun}.", f"A page of the revisions of {routes.noun}, newest first."
     data = {"data": routes.spec.model}
     item = answer_models(f"{label}Revision", item_doc, {"revision_info": RevisionInfo}, data)
-    return page_models(f"{label}RevisionPage", page_doc, item)
+    return page_models(f"{label}RevisionPage", page_doc, item, raw=True)

@@ -23,7 +23,7 @@ from autocrud.routes.request.body import body_stream, media_type_of, skip_bom
 from autocrud.routes.request.current_user import user_of
 from autocrud.routes.request.filters import QB
 from autocrud.routes.request.negotiation import CSV, preferred_type
-from autocrud.routes.request.query_parameters import INCLUDE_DELETED, Parameter
+from autocrud.routes.request.query_parameters import INCLUDE_DELETED, RAW, Parameter
 from autocrud.routes.response.csv_table import MEDIA_TYPE as CSV_HEADER
 from autocrud.routes.response.csv_table import CsvTable
 from autocrud.routes.response.problems import problem_of
@@ -139,7 +139,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
 
 def _export(routes: ModelRoutes) -> Operation:
     transfer = routes.manager.transfer
-    query = routes.query([QB, INCLUDE_DELETED, _HISTORY, _BLOBS], filters=True)
+    query = routes.query([QB, INCLUDE_DELETED, _HISTORY, _BLOBS, RAW], filters=True)
 
     async def export(request: Request) -> Response:
         """Export all resources that match the filters, in order of id, as of one moment, as NDJSON.
@@ -148,13 +148,15 @@ def _export(routes: ModelRoutes) -> Operation:
         the first line that refers to them, in pieces. The last line is `{"end":true,…}`; an export without it is
         incomplete. A resource that is purged meanwhile may be absent.
 
-        `Accept: text/csv` returns CSV with a row per resource, without `history` and `blobs`.
+        Data of an older schema version is upgraded, but for data that cannot be: a line names the version of its data.
+
+        `Accept: text/csv` returns CSV with a row per resource, without `history`, `blobs` and `raw`.
         """
         values, where = query.read(request)
         if preferred_type(request, (NDJSON, CSV)) == CSV:
             lines, media_type = _csv_lines(routes, values, where), CSV_HEADER
         else:
-            options = {name: values[name] for name in ("include_deleted", "history", "blobs")}
+            options = {name: values[name] for name in ("include_deleted", "history", "blobs", "raw")}
             lines, media_type = transfer.export(where, **options), NDJSON
         # The body of a HEAD response is not sent, so the export does not run.
         if HEAD_ONLY in request.scope:
@@ -182,9 +184,9 @@ def _csv_lines(routes: ModelRoutes, values: dict[str, Any], where: Condition | N
     """Return the chunks of an export as CSV.
 
     Raises:
-        InvalidParameter: the request asks for a history or for blobs, for which a table has no rows.
+        InvalidParameter: the request asks for a history, blobs or raw data, for which a table has no rows.
     """
-    for name in ("history", "blobs"):
+    for name in ("history", "blobs", "raw"):
         if values[name]:
             raise InvalidParameter(name, "is not available as CSV")
     table = CsvTable(routes.shown_schema, {"meta", "data"}, {}, routes.spec.show)

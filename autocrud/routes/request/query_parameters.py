@@ -101,6 +101,12 @@ RETURNS = Parameter(
     lambda value: frozenset(value.split(",")),
 )
 INCLUDE_DELETED = Parameter("include_deleted", bool, False, "Include soft-deleted resources.")
+RAW = Parameter(
+    "raw",
+    bool,
+    False,
+    "Return data as it is stored, with the names and the schema version that it was written with.",
+)
 LIMIT = Parameter(
     "limit",
     Annotated[int, Query(ge=1, le=MAX_LIMIT)],

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from fastapi import Request
@@ -33,14 +33,56 @@ class JsonResponse(Response):
             self.raw_headers += [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
 
 
-def envelope(resource: Resource[Any], returns: AbstractSet[str], fields: Tree) -> bytes:
-    """Return the JSON envelope of a resource.
+def optional_part(*, cut: bool = False, **options: Any) -> Any:
+    """Return the field of a part that is present or absent, and never null.
+
+    Args:
+        cut: True if `fields` selects members of the part.
+    """
+    return Field(default=None, json_schema_extra=_mark_cut if cut else _without_default, **options)
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+def _mark_cut(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+    schema[CUT] = True
+
+
+class StoredDataProblem(BaseModel):
+    """Reason why the stored data of a resource cannot be shown. `raw=true` returns the data as it is stored."""
+
+    code: str = Field(examples=["unreadable"])
+    detail: str
+
+
+class RawEnvelope(BaseModel):
+    """A resource with its data as it is stored, for `raw=true`. Only parts in `returns`."""
+
+    raw: Literal[True]
+    data: Any = optional_part()
+    meta: ResourceMeta = optional_part()
+    revision_info: RevisionInfo = optional_part()
+
+
+def envelope(resource: Resource[Any], returns: AbstractSet[str], fields: Tree, *, raw: bool = False) -> bytes:
+    """Return the JSON envelope of a resource. A problem stands in place of data that cannot be read.
 
     Args:
         returns: parts of the envelope.
         fields: field mask of the data; empty for all data.
+        raw: return the data as it is stored.
     """
     head = resource.head
+    if raw:
+        stored = head.data if head.stored is None else head.stored
+        masked = field_mask(stored, fields) if stored is not None and fields else stored
+        return _join_parts(b'"raw":true', resource, returns, masked)
+    if head.fault is not None and "data" in returns:
+        problem = StoredDataProblem(code=head.fault.code, detail=str(head.fault))
+        return _join_parts(b'"problem":%s' % problem.model_dump_json().encode(), resource, returns, None)
     if head.data is None:  # the data of this point in time has been pruned
         returns, data = returns - {"data"}, b""
     else:
@@ -56,13 +98,27 @@ def envelope(resource: Resource[Any], returns: AbstractSet[str], fields: Tree) -
     return b"{%s}" % b",".join(b'"%s":%s' % (name.encode(), parts[name]) for name in PARTS if name in returns)
 
 
+def _join_parts(first: bytes, resource: Resource[Any], returns: AbstractSet[str], data: bytes | None) -> bytes:
+    """Return an envelope that begins with a member, and has the parts in `returns`. Missing data is left out."""
+    parts = {"data": data, "meta": resource.head.meta, "revision_info": resource.head.revision_info}
+    found = [(name, part) for name, part in parts.items() if name in returns and part is not None]
+    return b"{%s}" % b",".join([first, *(b'"%s":%s' % (name.encode(), part) for name, part in found)])
+
+
 def read_response(request: Request, resource: Resource[Any], values: Mapping[str, Any]) -> Response:
-    """Return a response with one resource and its ETag; 304 if the client has this state already (RFC 9110, 15.4.5)."""
-    tag = resource.etag
+    """Return a response with one resource and its ETag; 304 if the client has this state already (RFC 9110, 15.4.5).
+
+    Raises:
+        Unreadable, NewerSchema: the stored data cannot be shown, and the request does not ask for it raw.
+    """
+    raw = values.get("raw", False)
+    if resource.head.fault is not None and not raw:
+        raise resource.head.fault
+    tag = resource.raw_etag if raw else resource.etag
     headers = {"etag": etag(tag)}
     if matches_if_none_match(request, tag):
         return Response(status_code=304, headers=headers)
-    return JsonResponse(envelope(resource, values["returns"], values["fields"]), 200, headers)
+    return JsonResponse(envelope(resource, values["returns"], values["fields"], raw=raw), 200, headers)
 
 
 def written_response(
@@ -94,6 +150,11 @@ class AnswerModels:
     def either(self) -> Any:
         """The union of both. Clients try the full model first."""
         return self.full | self.partial
+
+    @property
+    def with_raw(self) -> Any:
+        """The union of both and of the envelope with raw data."""
+        return self.full | self.partial | RawEnvelope
 
 
 # One pair of classes for each model, because FastAPI renames schemas of two classes with one name.
@@ -127,6 +188,8 @@ def answer_models(
     extras: dict[str, Any] = {part: (kind, optional_part()) for part, kind in (optional or {}).items()}
     cut: dict[str, Any] = {part: (kind, optional_part(cut=part == "data")) for part, kind in parts.items()}
     required: dict[str, Any] = {part: (kind, ...) for part, kind in parts.items()}
+    if "data" in {**parts, **(optional or {})}:
+        cut["problem"] = (StoredDataProblem, optional_part())
     partial_doc = f"{doc} Only parts in `returns` and members in `fields`."
     return AnswerModels(
         create_model(name, __doc__=doc, **members, **required, **extras),
@@ -134,30 +197,17 @@ def answer_models(
     )
 
 
-def page_models(name: str, doc: str, items: AnswerModels, **members: Any) -> AnswerModels:
-    """Return the models of a page of such items, for OpenAPI."""
-    cursor = Field(description="Send it as `cursor` to get the next page; null on the last page.")
-
-    def create(name: str, item: type[BaseModel]) -> type[BaseModel]:
-        fields: dict[str, Any] = {"items": (list[item], ...), "next_cursor": (str | None, cursor), **members}  # type: ignore[valid-type]  # the model is made at run time
-        return create_model(name, __doc__=doc, **fields)
-
-    return AnswerModels(create(name, items.full), create(f"Partial{name}", items.partial))
-
-
-def optional_part(*, cut: bool = False, **options: Any) -> Any:
-    """Return the field of a part that is present or absent, and never null.
+def page_models(name: str, doc: str, items: AnswerModels, *, raw: bool = False, **members: Any) -> AnswerModels:
+    """Return the models of a page of such items, for OpenAPI.
 
     Args:
-        cut: True if `fields` selects members of the part.
+        raw: True if the items may have raw data.
     """
-    return Field(default=None, json_schema_extra=_mark_cut if cut else _without_default, **options)
+    cursor = Field(description="Send it as `cursor` to get the next page; null on the last page.")
 
+    def create(name: str, item: Any) -> type[BaseModel]:
+        fields: dict[str, Any] = {"items": (list[item], ...), "next_cursor": (str | None, cursor), **members}
+        return create_model(name, __doc__=doc, **fields)
 
-def _without_default(schema: dict[str, Any]) -> None:
-    schema.pop("default", None)
-
-
-def _mark_cut(schema: dict[str, Any]) -> None:
-    schema.pop("default", None)
-    schema[CUT] = True
+    partial = items.partial | RawEnvelope if raw else items.partial
+    return AnswerModels(create(name, items.full), create(f"Partial{name}", partial))
