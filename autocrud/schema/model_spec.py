@@ -107,14 +107,14 @@ class ModelSpec(Generic[T]):
         self.stored_form: StoredForm[T] = StoredForm(self.adapter)
         refuse_marked_computed_fields(model)
         unique_names = constraint_field_names(self.type_name, unique_together)
-        self.index_fields = index_fields(model, [*indexed_fields, *unique_names])
+        self.schema = as_schema(self.type_name, schema)
+        self.index_fields = index_fields(model, [*indexed_fields, *unique_names], self.schema.version)
         self.unique_constraints = unique_constraints(self.type_name, self.index_fields, unique_together)
         self.has_blobs = has_binaries(json_schema)
         self.largest_blob = largest_limit(self.adapter.json_schema()) if self.has_blobs else None
         core_schema = self.adapter.core_schema
         self._may_hold_floats = may_hold_floats(json_schema) or contains_part(core_schema, may_be_infinite)
         self._read_json = ExactValidator(self.adapter.validate_json, core_schema).validate_json
-        self.schema = as_schema(self.type_name, schema)
         self.upgrader = Upgrader(self, self.schema)
 
     def parse(self, body: bytes) -> T:

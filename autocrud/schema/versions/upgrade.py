@@ -1,7 +1,7 @@
 """Upgrader: brings stored documents of any schema version to the version of the model."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -48,6 +48,7 @@ class Upgrader:
     Attributes:
         version: schema version of the model.
         downgrades: steps to this version, by newer version. Processes that know the newer version provide them.
+        learn: adds the downgrade of a newer version, if the store knows it; None without a store that can.
 
     Raises:
         ConfigurationError: the schema has a gap or an ambiguity.
@@ -56,6 +57,7 @@ class Upgrader:
     def __init__(self, spec: "ModelSpec[Any]", schema: Schema) -> None:
         self.version = schema.version
         self.downgrades: dict[int, Sequence[ReadyStep]] = {}
+        self.learn: Callable[[int], Awaitable[None]] | None = None
         self._spec = spec
         self._oldest = schema.oldest
         self._paths = schema.paths(spec.type_name)

@@ -24,7 +24,7 @@ class VersionReader:
 
     def __init__(self, spec: ModelSpec[Any], learn: Callable[[int], Awaitable[None]] | None = None) -> None:
         self._spec = spec
-        self._learn = learn
+        self._learn = spec.upgrader.learn = learn
         self._own_version = b'"schema_version":%d,' % spec.schema.version
 
     def is_current(self, head: Head) -> bool:

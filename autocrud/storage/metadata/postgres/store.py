@@ -26,6 +26,7 @@ from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 from autocrud.storage.metadata.postgres.schema import prepare
 from autocrud.storage.metadata.postgres.snapshot_scan import snapshot_scan
 from autocrud.storage.metadata.postgres.tables import PostgresTables, columns_of, head_of
+from autocrud.storage.metadata.postgres.versions.claims import give_up_claims_of_other_version
 from autocrud.storage.metadata.sql.revisions import revision_of
 from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.types import (
@@ -38,6 +39,7 @@ from autocrud.storage.ports.types import (
     Revision,
     RevisionSpan,
     ScanItem,
+    Write,
 )
 
 logger = logging.getLogger(__name__)
@@ -92,6 +94,8 @@ class PostgresMetaStore(MetaStore):
                 return await self._commit(batch, atomic)
             except WriteRace as error:
                 logger.info("%s: a batch begins again: %s", self._spec.name, error)
+                if error.constraint is not None:
+                    await self._give_up_claims(error.constraint, batch)
             except ConnectionLost:
                 # Nothing is committed; after a restart of the server all of its connections are found dead.
                 if was_lost:
@@ -201,6 +205,11 @@ class PostgresMetaStore(MetaStore):
         """Reads by id that arrived together, in one statement."""
         heads = {row[0]: head_of(row) for row in await self._pool.fetch(self._tables.get, list(set(resource_ids)))}
         return [heads.get(resource_id) for resource_id in resource_ids]
+
+    async def _give_up_claims(self, constraint: str, batch: Sequence[Item]) -> None:
+        resource_ids = [item.meta.resource_id for item in batch if isinstance(item, Write)]
+        async with self._pool.connection() as connection, connection.transaction():
+            await give_up_claims_of_other_version(connection, self._tables, constraint, resource_ids)
 
     async def _commit_alone(self, write: Item) -> Outcome:
         try:
