@@ -172,7 +172,8 @@ class LineReader:
 
     async def _read_resource(self, number: int, content: bytes) -> Line:
         version = self._version_of(content)
-        encoded = await self._encode_exported(content, version)
+        is_known = self._schema.oldest <= version <= self._schema.version
+        encoded = await self._encode_exported(content, version) if is_known else None
         is_older = version != self._schema.version
         found = _parse(_EXPORTED if encoded or is_older else self._line, content)
         names = from_json(content).keys()
