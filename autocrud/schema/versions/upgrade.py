@@ -106,7 +106,8 @@ class Upgrader:
         except Exception as error:  # a user's function; the error names the step
             field = str(error.args[0]) if isinstance(error, KeyError) and error.args else None
             raise UpgradeError(name, field, f"{type(error).__name__}: {error}") from error
-        if not isinstance(changed, dict):
+        # The document of a RootModel need not be an object.
+        if changed is None or (isinstance(document, dict) and not isinstance(changed, dict)):
             raise UpgradeError(name, None, f"returned {type(changed).__name__}; a step must return a dict")
         return changed
 
