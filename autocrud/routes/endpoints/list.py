@@ -92,18 +92,9 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
 
 def _list(routes: ModelRoutes) -> Operation:
     manager, expansion = routes.manager, Expansion(routes)
-    parameters = [
-        LIMIT,
-        CURSOR,
-        *text_parameters(manager.fields),
-        sort_parameter(manager.fields),
-        QB,
-        AT,
-        _TOTAL,
-        RAW,
-        _UNREADABLE,
-    ]
-    query = routes.query([*parameters, RETURNS, FIELDS, INCLUDE_DELETED, *expansion.parameters], filters=True)
+    parameters = [LIMIT, CURSOR, *text_parameters(manager.fields), sort_parameter(manager.fields), QB, AT, _TOTAL]
+    parts = [RETURNS, FIELDS, RAW, _UNREADABLE, INCLUDE_DELETED, *expansion.parameters]
+    query = routes.query([*parameters, *parts], filters=True)
 
     async def list_(request: Request) -> Response:
         """Return a page of resources that match all filters: newest first, or the best matches of `q` first.
