@@ -200,6 +200,7 @@ async def test_process_of_an_older_version_never_writes_over_newer_data(version:
             "/article/n", json={"headline": "h", "language": "en", "tags": []}, headers={"if-none-match": "*"}
         )
         before = (await new.get("/article/n")).json()
+        export = (await new.get("/article/export")).content
     async with version(OldArticle) as old:
         merge = {"content-type": "application/merge-patch+json"}
         answers = [
@@ -214,6 +215,9 @@ async def test_process_of_an_older_version_never_writes_over_newer_data(version:
         assert "newer_schema" in bulk.text
         assert (await old.get("/article")).json()["items"][0]["problem"]["code"] == "newer_schema"
         assert (await old.get("/article/n?raw=true")).json()["data"] == {"headline": "h", "language": "en", "tags": []}
+        lines = {"content-type": "application/x-ndjson"}
+        refused = await old.post("/article/import?on_duplicate=overwrite", content=export, headers=lines)
+        assert "must be 1, the versions that this service knows" in refused.text
         await old.put("/article/o", json={"title": "old"}, headers={"if-none-match": "*"})
     async with version(Article, SCHEMA) as new:
         assert (await new.get("/article/n")).json() == before
