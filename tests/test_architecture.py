@@ -23,6 +23,7 @@ LAYERS = (
     "autocrud.manager",
     "autocrud.routes",
     "autocrud.pages",
+    "autocrud.registration",
     "autocrud.crud",
     "autocrud",
     "autocrud.service",
