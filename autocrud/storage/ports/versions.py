@@ -51,6 +51,8 @@ class VersionReader:
 
     async def heads(self, heads: Sequence[Head]) -> list[Head]:
         """Return heads as `head` does. Upgrades of many heads give other tasks their turns."""
+        if all(map(self.is_current, heads)):
+            return list(heads)
         found, time_slice = list[Head](), TimeSlice()
         for head in heads:
             if not self.is_current(head):
