@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, overload
 
 from fastapi import FastAPI
@@ -15,7 +14,7 @@ from autocrud.manager.health import check_backends
 from autocrud.manager.maintenance import maintain
 from autocrud.manager.manager import KEY_SECONDS, ResourceManager
 from autocrud.pages.data_view import add_pages
-from autocrud.references.graph import Graph, ModelNode
+from autocrud.registration.registry import Registry
 from autocrud.resource import Retention, RevisionStatus
 from autocrud.routes.apply_checks import check_application, check_prefix
 from autocrud.routes.mount import Mount
@@ -23,8 +22,7 @@ from autocrud.routes.openapi.filter_parameters import check_filter_style
 from autocrud.routes.operation import ModelRoutes
 from autocrud.routes.request.current_user import UserDependency, anonymous
 from autocrud.routes.response.problems import answer_problem
-from autocrud.routes.route_table import check_families, operations
-from autocrud.schema.markers import Ref
+from autocrud.routes.route_table import operations
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.schema import Schema
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
@@ -33,18 +31,6 @@ T = TypeVar("T")
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 HOUSEKEEPING_SECONDS = 600.0
-
-
-@dataclass
-class _Registration:
-    """A registered model. Its manager is None until the storage factory is known."""
-
-    spec: ModelSpec[Any]
-    storage: IStorageFactory | IStorage | None
-    families: frozenset[str]
-    dependencies: Sequence[Depends]
-    require_if_match: bool
-    manager: ResourceManager[Any] | None = None
 
 
 class AutoCRUD:
@@ -81,20 +67,18 @@ class AutoCRUD:
         openapi_filters: Literal["compact", "full", "none"] = "compact",
         data_view: bool = True,
     ) -> None:
-        self._storage_factory = storage_factory
         self._max_body_bytes = max_body_bytes
         self._current_user = current_user
         self._redirect_seconds = redirect_seconds
         self._filter_style = check_filter_style(openapi_filters)
         self._data_view = data_view
-        self._limits: dict[str, Any] = {
-            "key_seconds": idempotency_seconds,
-            "max_blob_bytes": max_blob_bytes,
-            "upload_seconds": upload_seconds,
-        }
+        self._registry = Registry(
+            storage_factory,
+            key_seconds=idempotency_seconds,
+            max_blob_bytes=max_blob_bytes,
+            upload_seconds=upload_seconds,
+        )
         self._housekeeping_seconds = housekeeping_seconds
-        self._models: dict[str, _Registration] = {}
-        self._graph = Graph(is_visible=self._is_visible)
         self._applied = False
 
     def configure(
@@ -110,7 +94,7 @@ class AutoCRUD:
             ConfigurationError: `apply` was called before.
         """
         self._refuse_after_apply("configure")
-        self._storage_factory = storage_factory or self._storage_factory
+        self._registry.storage_factory = storage_factory or self._registry.storage_factory
         self._max_body_bytes = self._max_body_bytes if max_body_bytes is None else max_body_bytes
         self._current_user = current_user or self._current_user
 
@@ -140,29 +124,35 @@ class AutoCRUD:
             retention: rule for the revisions to keep; None keeps all revisions.
             unique_together: unique constraints over several index fields, as in `[("title", "year")]`.
             temporal: keep the index values of every commit, so that lists with `at` can be filtered and sorted.
-            schema: schema version of the model, with the steps from older versions, as in
-                `Schema(2).step(1, 2, rename("title", "headline"))`.
+            schema: schema version, with steps from older ones, as in `Schema(2).step(1, 2, rename("title", "name"))`.
             require_if_match: refuse writes without `If-Match` (or `If-None-Match: *`) with 428.
             routes: route families of the model, from `autocrud.routes.FAMILIES`; all families by default.
             dependencies: FastAPI dependencies that guard every route of the model.
 
         Raises:
-            ConfigurationError: the model cannot be stored, the name is taken, a field cannot be indexed or be unique,
-                a schema version has no steps or ambiguous ones, or a route family does not exist.
+            ConfigurationError: the model cannot be stored, the name is taken, a schema version has no steps or
+                ambiguous ones, or another argument is wrong.
         """
         self._refuse_after_apply("add_model")
-        options: Any = {
-            "default_status": default_status,
-            "retention": retention,
-            "temporal": temporal,
-            "schema": schema,
-        }
-        spec: ModelSpec[Any] = ModelSpec(
-            model, name=name, indexed_fields=indexed_fields, unique_together=unique_together, **options
-        )
-        self._refuse_taken_name(spec)
-        families = check_families(spec.type_name, routes)
-        self._models[spec.name] = _Registration(spec, storage, families, tuple(dependencies), require_if_match)
+        fields: Any = {"indexed_fields": indexed_fields, "unique_together": unique_together, "schema": schema}
+        options: Any = {"default_status": default_status, "retention": retention, "temporal": temporal}
+        spec: ModelSpec[Any] = ModelSpec(model, name=name, **fields, **options)
+        self._registry.add(spec, storage, routes, dependencies, require_if_match)
+
+    def include(self, other: "AutoCRUD") -> bool:
+        """Register the models of another registry with their options. Its other settings are not taken over.
+
+        A model without a storage of its own gets the storage factory of `other`, or of this registry if `other` has
+        none.
+
+        Returns:
+            True if a model has the storage that `other` names.
+
+        Raises:
+            ConfigurationError: a name is taken, or `apply` was called before.
+        """
+        self._refuse_after_apply("include")
+        return self._registry.include(other._registry)
 
     def apply(self, app: FastAPI, *, prefix: str = "") -> None:
         """Add the routes to the application. The application's lifespan opens and closes the storages.
@@ -179,10 +169,10 @@ class AutoCRUD:
         self._refuse_after_apply("apply")
         check_application(app)
         check_prefix(prefix)
-        managers = self._build_all_managers()
+        managers = self._registry.all_managers()
         self._applied = True
         mount = Mount(app, prefix)
-        for registration, manager in zip(self._models.values(), managers, strict=True):
+        for registration, manager in zip(self._registry.models.values(), managers, strict=True):
             spec = registration.spec
             routes = ModelRoutes(
                 manager=manager,
@@ -213,7 +203,7 @@ class AutoCRUD:
     @property
     def model_names(self) -> tuple[str, ...]:
         """Names of the registered models, in order of registration."""
-        return tuple(self._models)
+        return tuple(self._registry.models)
 
     @overload
     def manager(self, model: type[T]) -> ResourceManager[T]: ...
@@ -230,10 +220,7 @@ class AutoCRUD:
             LookupError: the model is not registered.
             ConfigurationError: a registered model has no storage yet, or a field cannot be a reference.
         """
-        for registration in self._models.values():
-            if model in (registration.spec.model, registration.spec.name):
-                return registration.manager or self._build_managers()[registration.spec.name]
-        raise LookupError(f"{model!r} is not a registered model")
+        return self._registry.manager(model)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -242,9 +229,9 @@ class AutoCRUD:
         Raises:
             ConfigurationError: a storage cannot be used with its settings, or a reference names an unknown model.
         """
-        managers = self._build_all_managers()
+        managers = self._registry.all_managers()
         async with AsyncExitStack() as stack:
-            for factory in self._factories():
+            for factory in self._registry.factories():
                 stack.push_async_callback(factory.close)
                 await factory.open()
             for manager in managers:
@@ -264,59 +251,8 @@ class AutoCRUD:
         Args:
             patience: time limit for the answer of a backend, in seconds.
         """
-        return await check_backends(self._factories(), patience)
-
-    def _build_all_managers(self) -> list[ResourceManager[Any]]:
-        """Return the managers of all models, in order of registration. No model may be added afterwards.
-
-        Raises:
-            ConfigurationError: a model has no storage, or a reference names an unknown model.
-        """
-        managers = self._build_managers()
-        if self._graph.unknown_models:
-            raise ConfigurationError(self._graph.unknown_models[0])
-        return list(managers.values())
-
-    def _build_managers(self) -> dict[str, ResourceManager[Any]]:
-        """Build the managers of newly registered models, and return all managers by the names of the models.
-
-        Every storage and the graph are complete before the first manager is built.
-        """
-        new = [registration for registration in self._models.values() if registration.manager is None]
-        nodes = [ModelNode(registration.spec, self._build_storage(registration)) for registration in new]
-        self._graph.add(nodes)
-        for registration, node in zip(new, nodes, strict=True):
-            registration.manager = ResourceManager(registration.spec, node.storage, graph=self._graph, **self._limits)
-        return {name: item.manager for name, item in self._models.items() if item.manager is not None}
-
-    def _build_storage(self, registration: _Registration) -> IStorage:
-        """Return the storage of a model. A model without a storage gets one from the default factory."""
-        storage = registration.storage or self._storage_factory
-        if storage is None:
-            name = registration.spec.type_name
-            raise ConfigurationError(f"{name} has no storage: give AutoCRUD a factory, or the model a storage")
-        return storage if isinstance(storage, IStorage) else storage.build(registration.spec)
-
-    def _is_visible(self, ref: Ref, reader: str, target: str) -> bool:
-        """Return True if every dependency that guards `target` also guards `reader`, or the reference sets `expand`."""
-        reading, seen_model = self._models[reader], self._models[target]
-        guarded = all(dependency in reading.dependencies for dependency in seen_model.dependencies)
-        return ref.expand or (guarded and "read" in seen_model.families)
-
-    def _factories(self) -> list[IStorageFactory]:
-        """Return each factory in use once."""
-        used = [registration.storage or self._storage_factory for registration in self._models.values()]
-        return list(dict.fromkeys(factory for factory in used if isinstance(factory, IStorageFactory)))
-
-    def _refuse_taken_name(self, spec: ModelSpec[Any]) -> None:
-        # Names become tables and folders, where "-" equals "_" and case does not count.
-        if any(_fold_name(spec.name) == _fold_name(name) for name in self._models):
-            raise ConfigurationError(f"{spec.type_name}: the name {spec.name!r} is taken by another model")
+        return await check_backends(self._registry.factories(), patience)
 
     def _refuse_after_apply(self, method: str) -> None:
         if self._applied:
             raise ConfigurationError(f"{method} was called after apply, when the routes exist already")
-
-
-def _fold_name(name: str) -> str:
-    return name.lower().replace("-", "_")

@@ -43,6 +43,13 @@ T = TypeVar("T")
 _NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
 
 
+def _name_and_label(type_name: str, name: str | None) -> tuple[str, str]:
+    """Return the name of a model, and its label in OpenAPI. A name tells two models with one class name apart."""
+    if name is not None:
+        return name, re.sub(r"\W", "", "".join(re.split("[-_]", name.title())))
+    return kebab_case(type_name).strip("_").replace("_-", "-"), re.sub(r"\W", "", type_name)
+
+
 def kebab_case(class_name: str) -> str:
     """Convert a class name such as `HTTPRequestLog` to `http-request-log`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", class_name).lower()
@@ -87,10 +94,7 @@ class ModelSpec(Generic[T]):
         self.default_status = default_status
         self.retention = retention
         self.type_name = class_name(model)
-        self.name = kebab_case(self.type_name).strip("_").replace("_-", "-") if name is None else name
-        # The label appears in OpenAPI. An explicit name tells two models with the same class name apart.
-        words = self.type_name if name is None else "".join(re.split("[-_]", name.title()))
-        self.label = re.sub(r"\W", "", words)
+        self.name, self.label = _name_and_label(self.type_name, name)
         if not _NAME.fullmatch(self.name) or len(self.name) > 48:
             raise ConfigurationError(
                 f"{self.type_name}: the name {self.name!r} must be at most 48 lower-case letters and digits,"

@@ -40,5 +40,5 @@ def position_of(spec: ModelSpec[Any], query: Query, head: Head) -> Position:
 
 def _is_behind(query: Query, place: Sequence[Any], after: Sequence[Any]) -> bool:
     columns = [key.field.column for key in query.order]
-    one, other = (sort_key(query.order, dict(zip(columns, values, strict=True))) for values in (place, after))
-    return one > other
+    key, after_key = (sort_key(query.order, dict(zip(columns, values, strict=True))) for values in (place, after))
+    return key > after_key

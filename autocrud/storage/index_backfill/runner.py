@@ -7,7 +7,7 @@ is then, so it never brings back what is older.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -17,10 +17,12 @@ from autocrud.query.conditions import Query, leaves
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.index_backfill.engine import BackfillEngine, ConversionError, NotUnique, Progress
+from autocrud.storage.ports.types import IndexProgress
 
 logger = logging.getLogger(__name__)
 
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.05, 5.0  # seconds, between two looks at what another node does
+_REPORT_S = 0.5  # seconds between two reports of progress
 _LOOK_SHARE, _LONGEST_LOOK_PAUSE_S = 4, 60.0  # the pause between two looks is so many times as long as a look took
 
 
@@ -71,6 +73,21 @@ class IndexBackfill:
             await self._refresh_progress()
             self._start_task()
         await self._refresh()
+
+    async def run(self) -> AsyncGenerator[IndexProgress, None]:
+        """Fill all columns in the background. Yield the progress until they are filled, or cannot be."""
+        await self.resume()
+        while self._pending:
+            slowest = min(self._pending.values(), key=lambda progress: progress.percent)
+            failed = {
+                field.name: self._failed[field.column]
+                for field in self._spec.index_fields
+                if field.column in self._failed
+            }
+            yield IndexProgress(slowest.done, slowest.total, failed)
+            if self._task is None or self._task.done():
+                return
+            await asyncio.wait([self._task], timeout=_REPORT_S)
 
     async def close(self) -> None:
         """Stop between two batches. May be called twice."""

@@ -49,11 +49,11 @@ class PostgresIndexStates:
         self._strangers = f"signature NOT IN ({known_signatures})" if known_signatures else "true"
         version = spec.schema.version
         self.missing_column = f"{_MISSING}{version}"
-        others = f"signature LIKE '{_MISSING}%' AND signature <> '{self.missing_column}'"
+        missing_states = f"signature LIKE '{_MISSING}%' AND signature <> '{self.missing_column}'"
         stale = f"({self._strangers} AND {same_version_condition(version)} AND signature NOT LIKE '{_MISSING}%')"
         # Part of a statement that every write makes, so that it costs no more than a look at a few rows.
         self.mark_stale = (
-            f"passed AS (UPDATE {table} SET passed_by = true WHERE NOT passed_by AND ({stale} OR ({others})))"
+            f"passed AS (UPDATE {table} SET passed_by = true WHERE NOT passed_by AND ({stale} OR ({missing_states})))"
         )
         self.mark_missing = f"UPDATE {table} SET passed_by = true WHERE signature = '{self.missing_column}'"
         self.has_other_versions = (

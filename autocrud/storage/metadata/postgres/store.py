@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,13 +33,13 @@ from autocrud.storage.ports.types import (
     Blob,
     Commit,
     Head,
+    IndexProgress,
     Item,
     OnDeleteTask,
     Outcome,
     Revision,
     RevisionSpan,
     ScanItem,
-    Write,
 )
 
 logger = logging.getLogger(__name__)
@@ -94,8 +94,7 @@ class PostgresMetaStore(MetaStore):
                 return await self._commit(batch, atomic)
             except WriteRace as error:
                 logger.info("%s: a batch begins again: %s", self._spec.name, error)
-                if error.constraint is not None:
-                    await self._give_up_claims(error.constraint, batch)
+                await give_up_claims_of_other_version(self._pool, self._tables, error, batch)
             except ConnectionLost:
                 # Nothing is committed; after a restart of the server all of its connections are found dead.
                 if was_lost:
@@ -184,6 +183,9 @@ class PostgresMetaStore(MetaStore):
             if rows:
                 await connection.execute(self._tables.side_tables.on_delete_tasks.complete, *columns_of(rows))
 
+    def fill_indexes(self) -> AsyncGenerator[IndexProgress, None]:
+        return self._backfill.run()
+
     async def vacuum(self) -> None:
         await self._erase(deferred=True)
         async with self._pool.connection() as connection:
@@ -205,11 +207,6 @@ class PostgresMetaStore(MetaStore):
         """Reads by id that arrived together, in one statement."""
         heads = {row[0]: head_of(row) for row in await self._pool.fetch(self._tables.get, list(set(resource_ids)))}
         return [heads.get(resource_id) for resource_id in resource_ids]
-
-    async def _give_up_claims(self, constraint: str, batch: Sequence[Item]) -> None:
-        resource_ids = [item.meta.resource_id for item in batch if isinstance(item, Write)]
-        async with self._pool.connection() as connection, connection.transaction():
-            await give_up_claims_of_other_version(connection, self._tables, constraint, resource_ids)
 
     async def _commit_alone(self, write: Item) -> Outcome:
         try:

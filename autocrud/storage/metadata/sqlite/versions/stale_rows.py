@@ -71,14 +71,14 @@ def store_stale_rows(
     """Set the columns of these rows, unless a row was written since it was read."""
     for row, index in rows:
         values = list(index)
-        while (taken := _store(spec, tables, row, values, db)) is not None:
+        while (violated := _store(spec, tables, row, values, db)) is not None:
             # Each version has a rule of its own for unique values, and holds its own writes to it alone.
-            fields = spec.unique_constraints[taken].fields
+            fields = spec.unique_constraints[violated].fields
             logger.warning(
                 "%s: %r has unique values that another resource holds, and filters do not find it by them: %s",
                 spec.name, row.resource_id, ", ".join(field.name for field in fields),
             )  # fmt: skip
-            for position in spec.unique_constraints[taken].positions:
+            for position in spec.unique_constraints[violated].positions:
                 values[position] = None
 
 
