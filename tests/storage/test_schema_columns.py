@@ -305,3 +305,17 @@ async def versions_of_columns(backend: str, path: Path) -> set[int]:
     names = [part for (row,) in rows for part in row.split()]
     found_versions = (re.findall(r"(?:^|_)(?:ix|cf|document|indexed|states|un)(\d*)(?=_|$)", name) for name in names)
     return {int(version or 1) for versions in found_versions for version in versions}
+
+
+async def test_replay_takes_values_that_are_duplicates_of_another_version(tmp_path: Path) -> None:
+    """A node of the new version follows a log that the old version writes, and that its own rule would refuse."""
+    async with (
+        opened(s3_factory(tmp_path, cache_dir=tmp_path / "old"), 1) as old,
+        opened(s3_factory(tmp_path, cache_dir=tmp_path / "new"), 2) as new,
+    ):
+        await old.create(article(1, code="same"), resource_id="one")
+        assert await found(new, {"code": "SAME"}) == ["one"]
+        await old.create(article(2, code="Same"), resource_id="two")
+        assert await found(new, {"headline": "Text 2 number2"}) == ["two"]
+        assert await found(new, {"code": "SAME"}) == ["one"]
+        assert sorted(await found(new)) == ["one", "two"]

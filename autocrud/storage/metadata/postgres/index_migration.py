@@ -118,9 +118,15 @@ class PostgresBackfillEngine(BackfillEngine):
         return True
 
     async def refresh(self) -> bool:
-        if await self._refresher.is_index_missing():
-            # Columns of other versions came after the start of this process.
+        found = await self._refresher.refresh()
+        if not self._refresher.needs_index:
+            return found
+        # Columns of other versions came after the start of this process.
+        try:
             await self.index({progress.column for progress in await self.progress()})
+        except WriteRace as error:  # a process that starts adds columns
+            logger.info("%s: an index is built at the next look: %s", self._spec.name, error)
+            return False
         return await self._refresher.refresh()
 
     async def restart_newer(self) -> None:

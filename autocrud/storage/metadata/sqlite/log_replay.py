@@ -51,6 +51,7 @@ class LogReplayer:
         tables: SqliteTables,
         log: Log,
         writer: SqliteConnection,
+        stored_index: StoredIndex,
         snapshots: "Snapshots | None",
     ) -> None:
         self._spec = spec
@@ -59,7 +60,7 @@ class LogReplayer:
         self._path = Path()
         self._writer = writer
         self._snapshots = snapshots
-        self._stored_index = StoredIndex(spec)
+        self._stored_index = stored_index
         self.tail = EMPTY
         self.open_scans = 0
         self._blanked_erasures: set[Erasure] = set()

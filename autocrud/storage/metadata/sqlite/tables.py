@@ -84,6 +84,7 @@ class SqliteTables:
         data_columns = [*DATA_COLUMNS, *map(quote, self.index_columns)]
         columns = ["resource_id", *META_COLUMNS, *data_columns]
         self.insert = f"INSERT INTO {self.heads} ({', '.join(columns)}) VALUES ({_placeholders(columns)})"
+        self._set_marker = f"UPDATE {self.heads} SET {self.marker} = version WHERE resource_id = ?"
         self._update = self._update_statement([*META_COLUMNS, *data_columns])
         self._update_meta = self._update_statement(META_COLUMNS)
 
@@ -134,6 +135,9 @@ class SqliteTables:
                 changed = db.execute(self._update, row).rowcount
         except IntegrityError as error:
             return self._settle_claims(db, write, accepted, str(error))
+        if accepted and self.index_columns and write.revision and write.meta.schema_version != self._schema_version:
+            # The values come from upgraded data, and need no refresh.
+            db.execute(self._set_marker, (resource_id,))
         return None if changed else Conflict(resource_id, write.follows)
 
     def _settle_claims(self, db: Connection, write: Write, accepted: bool, message: str) -> Outcome:

@@ -9,6 +9,7 @@ from autocrud.schema.versions.stored_index import StoredIndex
 from autocrud.storage.metadata.postgres.history_tables import commit_of_row
 from autocrud.storage.metadata.postgres.point_in_time_backfill import rows_of_states
 from autocrud.storage.metadata.postgres.record_store import PostgresRecords
+from autocrud.storage.metadata.postgres.schema import BUILD_TIMEOUT_S
 from autocrud.storage.metadata.postgres.tables import PostgresTables, columns_of
 from autocrud.storage.point_in_time import read_index_values, states_of
 
@@ -48,7 +49,8 @@ class MissingStates:
             self._begun_at = await connection.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
         # A commit that was under way at the beginning may have found the mark set, and then set none.
         oldest = await connection.fetchval("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-        resource_ids = [resource_id for (resource_id,) in await connection.fetch(self._find, _RESOURCES)]
+        missing = await connection.fetch(self._find, _RESOURCES, timeout=BUILD_TIMEOUT_S)
+        resource_ids = [resource_id for (resource_id,) in missing]
         if resource_ids:
             await self._fill(connection, resource_ids)
             return True

@@ -23,7 +23,11 @@ _ROWS = 100  # of one transaction
 
 
 class PostgresRefresher:
-    """Fills stale rows and missing states. Rows are locked only while their columns are set."""
+    """Fills stale rows and missing states. Rows are locked only while their columns are set.
+
+    Attributes:
+        needs_index: other versions have columns, and the index of the stale rows does not exist.
+    """
 
     def __init__(
         self,
@@ -39,33 +43,29 @@ class PostgresRefresher:
         self._records = records
         self._stored_index = stored_index
         self._missing = MissingStates(spec, tables, records)
-
-    async def is_index_missing(self) -> bool:
-        """Return True if other versions have columns, and the index of the stale rows does not exist."""
-        if not self._spec.index_fields:
-            return False
-        async with self._pool.connection() as connection:
-            has_index, has_others = await self._look(connection)
-        return not has_index and (has_others or self._tables.schema_version > 1)
+        self.needs_index = False
 
     async def refresh(self) -> bool:
         """Fill some rows and states. Return False if none is left, or another node fills them."""
         try:
             async with self._pool.connection() as connection:
-                has_index, _ = await self._look(connection) if self._spec.index_fields else (False, False)
-                found_rows = has_index and await self._refresh_rows(connection)
+                found_rows = await self._has_index(connection) and await self._refresh_rows(connection)
                 found_states = self._spec.temporal and await self._missing.fill(connection)
         except WriteRace as error:
-            logger.info("%s: filling begins again: %s", self._spec.name, error)
-            return True
+            logger.info("%s: filling begins again at the next look: %s", self._spec.name, error)
+            return False
         return found_rows or found_states
 
-    async def _look(self, connection: Any) -> tuple[bool, bool]:
-        row = await connection.fetchrow(
-            f"SELECT to_regclass($1) IS NOT NULL, {self._tables.index_states.has_other_versions}",
+    async def _has_index(self, connection: Any) -> bool:
+        if not self._spec.index_fields:
+            return False
+        has_index, has_others = await connection.fetchrow(
+            "SELECT EXISTS (SELECT 1 FROM pg_index WHERE indexrelid = to_regclass($1) AND indisvalid),"
+            f" {self._tables.index_states.has_other_versions}",
             f'{self._tables.heads.partition(".")[0]}."{stale_index_name(self._tables)}"',
         )
-        return row[0], row[1]
+        self.needs_index = not has_index and (has_others or self._tables.schema_version > 1)
+        return bool(has_index)
 
     async def _refresh_rows(self, connection: Any) -> bool:
         async with connection.transaction():

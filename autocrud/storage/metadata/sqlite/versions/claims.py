@@ -1,5 +1,6 @@
 """Unique values in SQLite that schema versions dispute: each version holds its own writes to its own rules."""
 
+import logging
 from collections.abc import Sequence
 from sqlite3 import Connection
 
@@ -8,11 +9,23 @@ from autocrud.schema.versions.column_names import version_of_name
 from autocrud.storage.metadata.sqlite.compiler import quote
 from autocrud.storage.ports.types import Write
 
+logger = logging.getLogger(__name__)
+
 
 def give_up_claim(db: Connection, heads: str, write: Write, unique: UniqueConstraint) -> None:
     """Leave a logged write of another version without its values of a unique constraint, which a resource holds."""
     write.index = tuple(None if position in unique.positions else value for position, value in enumerate(write.index))
     _clear(db, heads, write.meta.resource_id, [field.column for field in unique.fields])
+    warn_of_dispute(heads, write.meta.resource_id, unique)
+
+
+def warn_of_dispute(table: str, resource_id: str, unique: UniqueConstraint) -> None:
+    """Log that a resource has no index values for a unique constraint."""
+    # Each version has a rule of its own for unique values, and holds its own writes to it alone.
+    logger.warning(
+        "%s: %r has unique values that another resource holds, and filters do not find it by them: %s",
+        table, resource_id, ", ".join(unique.names),
+    )  # fmt: skip
 
 
 def give_up_claim_of_other_version(

@@ -1,6 +1,5 @@
 """Rows in SQLite that processes of other schema versions wrote past the columns of this version."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from sqlite3 import Connection, IntegrityError
@@ -11,8 +10,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.index_backfill.column_state import stale_row_condition
 from autocrud.storage.metadata.sqlite.compiler import quote, stored_value
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
-
-logger = logging.getLogger(__name__)
+from autocrud.storage.metadata.sqlite.versions.claims import warn_of_dispute
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +70,7 @@ def store_stale_rows(
     for row, index in rows:
         values = list(index)
         while (violated := _store(spec, tables, row, values, db)) is not None:
-            # Each version has a rule of its own for unique values, and holds its own writes to it alone.
-            fields = spec.unique_constraints[violated].fields
-            logger.warning(
-                "%s: %r has unique values that another resource holds, and filters do not find it by them: %s",
-                spec.name, row.resource_id, ", ".join(field.name for field in fields),
-            )  # fmt: skip
+            warn_of_dispute(tables.heads, row.resource_id, spec.unique_constraints[violated])
             for position in spec.unique_constraints[violated].positions:
                 values[position] = None
 
