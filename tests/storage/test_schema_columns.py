@@ -271,6 +271,17 @@ async def test_running_process_finds_writes_of_another_version_by_itself(
 
 
 @pytest.mark.parametrize("backend", SHARED)
+async def test_later_field_leaves_writes_of_another_version_to_be_found(backend: str, tmp_path: Path) -> None:
+    """Its backfill fills one column of a row whose other columns are stale."""
+    async with opened(SHARED[backend](tmp_path), 1) as old:
+        async with opened(SHARED[backend](tmp_path), 2):
+            await old.create(article(1, body="text"), resource_id="one")
+        async with opened(SHARED[backend](tmp_path), 2, indexed_fields=["body"]) as new:
+            await refresh(new)
+            assert await found(new, {"body": "text", "headline": "Text 1 number1"}) == ["one"]
+
+
+@pytest.mark.parametrize("backend", SHARED)
 async def test_start_drops_columns_of_versions_below_the_next_lower_one(backend: str, tmp_path: Path) -> None:
     """Those of the next lower version and of higher versions stay."""
 

@@ -63,6 +63,8 @@ class StoredIndex:
         Raises:
             InvalidData: a value does not fit its column.
         """
+        if version == self._spec.schema.version:
+            return self._spec.index_values(data, fields)
         upgraded = self.data(resource_id, data, version)
         if upgraded is None:
             return (None,) * len(self._spec.index_fields if fields is None else fields)

@@ -44,6 +44,7 @@ class IndexBackfill:
         self._failed: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._refreshing = asyncio.Lock()
         self._readable_versions: set[int] = set()  # newer ones
 
     async def open(self) -> None:
@@ -53,11 +54,10 @@ class IndexBackfill:
             ConfigurationError: a field is to be unique, and cannot be.
         """
         self._failed = {}
-        unique = {field for unique_set in self._spec.unique_constraints for field in unique_set.fields}
         await self._engine.begin()
         await self._refresh_progress()
         try:
-            await self._fill(lambda: [field for field in self._unfilled_fields() if field in unique])
+            await self._fill_unique()
             await self._create_indexes()
         except ConversionError as error:
             raise ConfigurationError(f"{self._spec.type_name} {error}") from error
@@ -167,6 +167,26 @@ class IndexBackfill:
                 break
         self._engine.stored_index.report()
 
+    async def _fill_unique(self) -> None:
+        """Fill the fields that must be unique; in later schema versions all fields, so that data is upgraded once."""
+        unique = {field for constraint in self._spec.unique_constraints for field in constraint.fields}
+        is_first_version = self._spec.schema.version == 1
+
+        def select_fields() -> list[IndexField]:
+            unfilled = self._unfilled_fields()
+            if is_first_version or unique.isdisjoint(unfilled):
+                return [field for field in unfilled if field in unique]
+            return unfilled
+
+        while select_fields():
+            try:
+                await self._fill(select_fields)
+                return
+            except ConversionError as error:
+                if error.field in unique:
+                    raise
+                self._fail(error.field.name, str(error))
+
     async def _watch(self) -> None:
         """Look for writes of other schema versions again and again, so that queries find them after some seconds."""
         while True:
@@ -181,13 +201,14 @@ class IndexBackfill:
             await asyncio.sleep(max(self.look_seconds, pause))
 
     async def _refresh(self) -> None:
-        is_complete = False
-        while not is_complete:
-            while await self._engine.refresh():
-                pass
-            is_complete = not await self._learn_downgrades()
-            if not is_complete:
-                await self._engine.restart_newer()
+        async with self._refreshing:
+            is_complete = False
+            while not is_complete:
+                while await self._engine.refresh():
+                    pass
+                is_complete = not await self._learn_downgrades()
+                if not is_complete:
+                    await self._engine.restart_newer()
         self._engine.stored_index.report()
 
     async def _learn_downgrades(self) -> bool:

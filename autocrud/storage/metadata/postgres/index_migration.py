@@ -159,7 +159,7 @@ class PostgresBackfillEngine(BackfillEngine):
             after,
             rows,
         )
-        stored_rows = [StaleRow(*row) for row in found]
+        stored_rows = [StaleRow._make(row) for row in found]
         places = {(row.resource_id, row.locator): row.schema_version for row in stored_rows if row.data is None}
         large = await read_large_values(self.stored_index, pending_fields, places, self._records.data)
         # Steps may be slow, and the event loop must not wait for them.
@@ -194,11 +194,12 @@ class PostgresBackfillEngine(BackfillEngine):
             for number, (name, kind) in enumerate(columns.items(), 3)
         ]
         assignments = ", ".join(f"{name} = {value}" for name, value in pairs)
-        version, marker = self._tables.schema_version, quote(self._tables.marker)
-        assignments += f", {marker} = CASE WHEN schema_version <> {version} THEN version ELSE {marker} END"
         # Rows that have these values already, most of them where it begins again, are not written.
         differs = " OR ".join(f"{name} IS DISTINCT FROM {value}" for name, value in pairs)
-        differs += f" OR ({stale_row_condition(version)})"
+        if len(fields) == len(self._spec.index_fields):  # or the other columns would seem to be filled
+            version, marker = self._tables.schema_version, quote(self._tables.marker)
+            differs += f" OR ({stale_row_condition(version)})"
+            assignments += f", {marker} = CASE WHEN schema_version <> {version} THEN version ELSE {marker} END"
         update = (
             f"UPDATE {self._tables.heads} SET {assignments} WHERE resource_id = $1 AND version = $2 AND ({differs})"
         )

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from sqlite3 import Connection, IntegrityError
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.index_field import IndexField
@@ -24,7 +24,6 @@ from autocrud.storage.metadata.sqlite.tables import SqliteTables
 from autocrud.storage.metadata.sqlite.versions.refresh import SqliteRefresher
 from autocrud.storage.metadata.sqlite.versions.retirement import drop_retired_versions, index_targets
 from autocrud.storage.metadata.sqlite.versions.stale_rows import (
-    StaleRow,
     restart_newer,
     stale_index,
     violated_constraint,
@@ -34,6 +33,16 @@ _LOCK_SECONDS = 0.025  # of a batch, while writers wait
 
 # For data in the log: the values by column, or the conversion error; by resource and locator.
 _LargeValues = dict[tuple[str, str], dict[str, IndexValue] | Exception]
+
+
+class _StoredRow(NamedTuple):
+    """A row of the heads, with its data, or with the locator of the data."""
+
+    row: int
+    resource_id: str
+    schema_version: int
+    data: bytes | None
+    locator: str
 
 
 class SqliteBackfillEngine(BackfillEngine):
@@ -133,20 +142,23 @@ class SqliteBackfillEngine(BackfillEngine):
                     raise logged_values
                 row_values = tuple(logged_values[field.column] for field in pending_fields)
             values.append((*map(stored_value, row_values), row.row))
-        self._update_rows(db, pending_fields, values)
+        has_others = any(row.schema_version != self._spec.schema.version for row in found)
+        self._update_rows(db, pending_fields, values, has_others=has_others)
         at_end = len(found) < rows and len(values) == len(found)
         position = values[-1][-1] if values else after
         self._tables.index_states.advance(db, pending_fields, None if at_end else position, len(values))
 
-    def _update_rows(self, db: Connection, fields: Sequence[IndexField], values: Sequence[tuple[Any, ...]]) -> None:
+    def _update_rows(
+        self, db: Connection, fields: Sequence[IndexField], values: Sequence[tuple[Any, ...]], *, has_others: bool
+    ) -> None:
         columns = [quote(field.column) for field in fields]
         assignments = ", ".join(f"{column} = ?{place}" for place, column in enumerate(columns, 1))
         # Rows that have these values already, most of them where it begins again, are not written.
         differs = " OR ".join(f"{column} IS NOT ?{place}" for place, column in enumerate(columns, 1))
-        version = self._spec.schema.version
-        differs += f" OR ({stale_row_condition(version)})"
-        marker = self._tables.marker
-        assignments += f", {marker} = CASE WHEN schema_version <> {version} THEN version ELSE {marker} END"
+        if has_others and len(fields) == len(self._spec.index_fields):  # or the other columns would seem to be filled
+            version, marker = self._spec.schema.version, self._tables.marker
+            differs += f" OR ({stale_row_condition(version)})"
+            assignments += f", {marker} = CASE WHEN schema_version <> {version} THEN version ELSE {marker} END"
         update = f"UPDATE {self._tables.heads} SET {assignments} WHERE row = ?{len(columns) + 1} AND ({differs})"
         try:
             db.executemany(update, values)
@@ -207,13 +219,11 @@ def match_indexes(
             raise _as_not_unique(spec, tables, error) from error
 
 
-def _rows(db: Connection, tables: SqliteTables, after: int, limit: int) -> list[StaleRow]:
+def _rows(db: Connection, tables: SqliteTables, after: int, limit: int) -> list[_StoredRow]:
     """Rows with their data or its locator."""
-    sql = (
-        "SELECT row, resource_id, version, created_time, schema_version, head, head_locator"
-        f" FROM {tables.heads} WHERE row > ? ORDER BY row LIMIT ?"
-    )
-    return [StaleRow(*row) for row in db.execute(sql, (after, limit))]
+    columns = "row, resource_id, schema_version, head, head_locator"
+    sql = f"SELECT {columns} FROM {tables.heads} WHERE row > ? ORDER BY row LIMIT ?"
+    return list(map(_StoredRow._make, db.execute(sql, (after, limit))))
 
 
 def _replace_column(db: Connection, tables: SqliteTables, field: IndexField, kind: str, *, exists: bool) -> None:

@@ -69,7 +69,7 @@ class PostgresRefresher:
 
     async def _refresh_rows(self, connection: Any) -> bool:
         async with connection.transaction():
-            lock = key_of(f"{self._tables.heads}:fill")
+            lock = key_of(f"{self._tables.heads}:refresh:{self._tables.schema_version}")
             if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", lock):
                 return False
             rows = await find_stale_rows(connection, self._tables, _ROWS)

@@ -2,9 +2,8 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -21,8 +20,7 @@ logger = logging.getLogger(__name__)
 STALE_ROW = "resource_id, version, created_time, schema_version, head, head_locator"
 
 
-@dataclass(frozen=True, slots=True)
-class StaleRow:
+class StaleRow(NamedTuple):
     """A row whose index columns hold older values, or none.
 
     Attributes:
@@ -42,7 +40,7 @@ async def find_stale_rows(connection: Any, tables: PostgresTables, limit: int) -
     """Return some stale rows, by the index of the stale rows."""
     condition = stale_row_condition(tables.schema_version)
     sql = f"SELECT {STALE_ROW} FROM {tables.heads} WHERE {condition} ORDER BY resource_id LIMIT $1"
-    return [StaleRow(*row) for row in await connection.fetch(sql, limit)]
+    return [StaleRow._make(row) for row in await connection.fetch(sql, limit)]
 
 
 async def restart_newer(connection: Any, spec: ModelSpec[Any], tables: PostgresTables) -> None:

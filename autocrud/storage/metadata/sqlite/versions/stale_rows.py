@@ -1,9 +1,8 @@
 """Rows in SQLite that processes of other schema versions wrote past the columns of this version."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from sqlite3 import Connection, IntegrityError
-from typing import Any
+from typing import Any, NamedTuple
 
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
@@ -13,8 +12,7 @@ from autocrud.storage.metadata.sqlite.tables import SqliteTables
 from autocrud.storage.metadata.sqlite.versions.claims import warn_of_dispute
 
 
-@dataclass(frozen=True, slots=True)
-class StaleRow:
+class StaleRow(NamedTuple):
     """A row whose index columns hold older values, or none.
 
     Attributes:
@@ -51,7 +49,7 @@ def find_stale_rows(tables: SqliteTables, version: int, limit: int, db: Connecti
         f" WHERE {stale_row_condition(version)} ORDER BY resource_id LIMIT ?",
         (limit,),
     )
-    return [StaleRow(*row) for row in rows]
+    return [StaleRow._make(row) for row in rows]
 
 
 def restart_newer(tables: SqliteTables, version: int, db: Connection) -> None:
