@@ -108,7 +108,9 @@ class ModelSpec(Generic[T]):
         self.largest_blob = largest_limit(self.adapter.json_schema()) if self.has_blobs else None
         core_schema = self.adapter.core_schema
         self._may_hold_floats = may_hold_floats(schema) or contains_part(core_schema, may_be_infinite)
-        self._read_json = ExactValidator(self.adapter.validate_json, core_schema).validate_json
+        exact = ExactValidator(self.adapter.validate_json, core_schema)
+        self._read_json = exact.validate_json
+        self._read_python: Any = exact.validate_python if exact.has_json_decimals else self.adapter.validate_python
 
     def parse(self, body: bytes) -> T:
         """Validate a JSON body. Fields may have their aliases, their names in answers, or their own names.
@@ -146,9 +148,10 @@ class ModelSpec(Generic[T]):
         try:
             if self.names.rewrites_input:
                 value = self.names.to_stored(value)
-            return self.adapter.validate_python(value, by_alias=True, by_name=True)
+            result: T = self._read_python(value, by_alias=True, by_name=True)
         except ValidationError as error:
             raise invalid_data(self.name, error) from error
+        return result
 
     def check(self, value: T, data: bytes) -> bytes:
         """Return the stored form of a value after a check that it reads back as an equal value.

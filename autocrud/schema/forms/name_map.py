@@ -9,6 +9,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from autocrud.errors import FieldError
+from autocrud.schema.exact_numbers import restore_numbers
 from autocrud.schema.forms.core_schemas import Node
 from autocrud.schema.forms.field_names import ABSENT, FieldName, Path, Record, Shape, ShapeBuilder, value_at
 
@@ -220,7 +221,7 @@ def _convert_json(shape: Shape, document: Any, convert: Any) -> Any:
 def _json_text(value: Any) -> Any:
     """Return a value as JSON text, or unchanged if JSON cannot represent the value."""
     try:
-        return to_json(value).decode()
+        return restore_numbers(to_json(value)).decode()
     except PydanticSerializationError:
         return value
 
@@ -234,7 +235,7 @@ def _open(text: Any) -> Any:
 
 
 def _close(value: Any) -> Any:
-    return value if value is None or isinstance(value, JsonText) else to_json(value).decode()
+    return value if value is None or isinstance(value, JsonText) else restore_numbers(to_json(value)).decode()
 
 
 def _collisions(shape: Shape, document: Any, path: Path) -> Iterator[list[int | str]]:
