@@ -23,6 +23,7 @@ from autocrud.schema.computed_fields import refuse_marked_computed_fields
 from autocrud.schema.exact_numbers import ExactValidator, contains_part, dump_json, load_json, may_be_infinite
 from autocrud.schema.forms.model_checks import check_model, class_name
 from autocrud.schema.forms.name_map import NameMap
+from autocrud.schema.forms.shown_values import ShownValues
 from autocrud.schema.forms.stored_form import NotReadable, StoredForm
 from autocrud.schema.forms.validation_errors import invalid_data, raise_if_malformed
 from autocrud.schema.index_discovery import index_fields
@@ -203,6 +204,21 @@ class ModelSpec(Generic[T]):
             return data
         answer = self.stored_form.show(data)
         return to_json(self.names.to_shown(from_json(data))) if answer is None else answer
+
+    def shown_values(self, data: bytes) -> ShownValues:
+        """Return the values of stored JSON as answers show them."""
+        return ShownValues(self.name, self.names, data, self.show(data))
+
+    def check_unchanged(self, data: bytes, part: Any) -> None:
+        """Refuse to validate stored JSON again if the validators would change a part that must stay.
+
+        Raises:
+            ValidatorNotIdempotent: a validator would change a value of the part; the error names the field.
+        """
+        with suppress(ValidationError):
+            place = self.stored_form.changed_by_validators(data, part)
+            if place is not None:
+                raise ValidatorNotIdempotent(self.name, self.field_name(place))
 
     def field_name(self, place: Sequence[int | str]) -> str:
         """Return the name of a field for messages, in the names that clients know."""

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from autocrud.errors import FieldError, InvalidData, InvalidPatch, MalformedBody, PatchFailed, PayloadTooLarge
 from autocrud.schema.exact_numbers import has_inexact_numbers, load_json
-from autocrud.schema.forms.name_map import NameMap
+from autocrud.schema.forms.name_map import PatchNames
 
 MAX_OPERATIONS = 1000
 
@@ -75,7 +75,7 @@ class Patch(ABC):
     """A change that applies to the newest state of a document."""
 
     @abstractmethod
-    def apply(self, document: Any, limit: int, names: NameMap | None = None) -> Any:
+    def apply(self, document: Any, limit: int, names: PatchNames | None = None) -> Any:
         """Return the changed document. The given document may be modified.
 
         Args:
@@ -118,7 +118,7 @@ class OperationsPatch(Patch):
             raise InvalidPatch("The body is not a JSON Patch (RFC 6902).", fields) from error
         self._operations: list[dict[str, Any]] = [item.model_dump(by_alias=True) for item in operations]
 
-    def apply(self, document: Any, limit: int, names: NameMap | None = None) -> Any:
+    def apply(self, document: Any, limit: int, names: PatchNames | None = None) -> Any:
         copied = 0
         for number, operation in enumerate(self._operations):
             operation = operation if names is None else _renamed(operation, document, names)
@@ -155,7 +155,7 @@ class MergePatch(Patch):
         except ValueError as error:
             raise MalformedBody(f"The body is not JSON: {error}.") from error
 
-    def apply(self, document: Any, limit: int, names: NameMap | None = None) -> Any:
+    def apply(self, document: Any, limit: int, names: PatchNames | None = None) -> Any:
         errors: list[FieldError] = []
         patch = self._patch if names is None else names.to_stored_patch(self._patch, document, errors)
         _raise_unknown_names(errors)
@@ -179,7 +179,7 @@ def difference(before: Any, after: Any) -> list[dict[str, Any]]:
     return operations
 
 
-def _renamed(operation: dict[str, Any], document: Any, names: NameMap) -> dict[str, Any]:
+def _renamed(operation: dict[str, Any], document: Any, names: PatchNames) -> dict[str, Any]:
     """Return an operation with the names of the stored form.
 
     Raises:

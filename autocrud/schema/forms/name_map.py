@@ -4,7 +4,7 @@ A client may name a field by its alias, by the name that answers have, or by its
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
@@ -18,6 +18,19 @@ class JsonText(str):
     """A text that holds JSON, and stays a text while a patch is applied."""
 
 
+class PatchNames(Protocol):
+    """Translates the names of a patch to the names of the document that the patch changes."""
+
+    def to_stored_patch(self, patch: Any, target: Any, errors: list[FieldError]) -> Any:
+        """Return the members of a merge patch in the names of the stored form."""
+
+    def to_stored_path(self, path: list[str], document: Any, errors: list[FieldError]) -> tuple[list[str], Any]:
+        """Return the tokens of a JSON pointer in the names of the stored form, and the place for `to_stored_value`."""
+
+    def to_stored_value(self, value: Any, place: Any, errors: list[FieldError], /) -> Any:
+        """Return a value of a JSON Patch for a place."""
+
+
 class NameMap:
     """Translates the names of one model.
 
@@ -26,6 +39,7 @@ class NameMap:
 
     Attributes:
         records: all records of the model.
+        root: the names of the whole document.
         rewrites_input: True if clients may send names or values that the model's validator does not read: names of
             answers, computed fields, and parsed JSON.
     """
@@ -33,14 +47,14 @@ class NameMap:
     def __init__(self, schema: Node) -> None:
         builder = ShapeBuilder(schema)
         self.records = builder.records
-        self._root = builder.root
+        self.root = builder.root
         self._has_json = builder.has_json
         self.rewrites_input = builder.has_json or any(map(_rewrites_input, builder.records))
         self.allows_extras = any(record.extra == "allow" for record in builder.records)
 
     def shown_path(self, path: Sequence[int | str]) -> list[int | str]:
         """Return a path of names of any sort in the names that answers have. Unknown steps stay."""
-        shape, result = self._root, list[int | str]()
+        shape, result = self.root, list[int | str]()
         for step in path:
             found = next((item for record in shape.records if (item := record.field_of(step))), None)
             result.append(step if found is None else found.shown_name)
@@ -52,11 +66,15 @@ class NameMap:
 
     def to_shown(self, document: Any) -> Any:
         """Return a stored document with the names that answers have."""
-        return _rename_for_answer(self._root, document)
+        return _rename_for_answer(self.root, document)
 
     def to_stored(self, document: Any) -> Any:
         """Return a client's document in the names of the stored form. The validator judges unknown names."""
-        return _Renamer(None).rename(self._root, document, None, ())
+        return _Renamer(None).rename(self.root, document, None, ())
+
+    def to_stored_names(self, document: Any) -> Any:
+        """Return a client's document in the names of the stored form, with all other values as the client sent them."""
+        return _Renamer(None, converts_json=False).rename(self.root, document, None, ())
 
     def to_stored_patch(self, patch: Any, target: Any, errors: list[FieldError]) -> Any:
         """Return the members of a merge patch in the names of the stored form.
@@ -65,11 +83,11 @@ class NameMap:
             target: the stored document that the patch applies to.
             errors: receives an error for each name that is neither a field nor an alias.
         """
-        return _Renamer(errors).rename(self._root, patch, target, ())
+        return _Renamer(errors).rename(self.root, patch, target, ())
 
     def to_stored_path(self, path: Sequence[str], document: Any, errors: list[FieldError]) -> tuple[list[str], Shape]:
         """Return the tokens of a JSON pointer in the names of the stored form, and the shape of the value there."""
-        shape, result, number = self._root, list[str](), 0
+        shape, result, number = self.root, list[str](), 0
         while number < len(path):
             token, record = path[number], shape.record_for(document)
             if record is None or isinstance(document, list):
@@ -94,15 +112,15 @@ class NameMap:
 
     def open_json(self, document: Any) -> Any:
         """Return a stored document with parsed values in place of JSON texts."""
-        return _convert_json(self._root, document, _open) if self._has_json else document
+        return _convert_json(self.root, document, _open) if self._has_json else document
 
     def close_json(self, document: Any) -> Any:
         """Undo `open_json`."""
-        return _convert_json(self._root, document, _close) if self._has_json else document
+        return _convert_json(self.root, document, _close) if self._has_json else document
 
     def colliding_extra(self, document: Any) -> list[int | str] | None:
         """Return the path of an extra value whose name belongs to a field or a computed field; None without one."""
-        return next(_collisions(self._root, document, ()), None)
+        return next(_collisions(self.root, document, ()), None)
 
 
 class _Renamer:
@@ -110,15 +128,17 @@ class _Renamer:
 
     Args:
         errors: receives an error for each unknown name; None for a whole document, whose names the validator judges.
+        converts_json: parse JSON texts for a patch, and write parsed JSON as text for a whole document.
     """
 
-    def __init__(self, errors: list[FieldError] | None) -> None:
+    def __init__(self, errors: list[FieldError] | None, *, converts_json: bool = True) -> None:
         self._errors = errors
+        self._converts_json = converts_json
 
     def rename(self, shape: Shape, document: Any, target: Any, path: Path) -> Any:
         """Return the document, or a part of it, in the names of the stored form."""
         if shape.is_json and document is not None:
-            return self._rename_json(document, path)
+            return self._rename_json(document, path) if self._converts_json else document
         if isinstance(document, Mapping):
             record = shape.record_for(target, document)
             if record is not None:

@@ -4,6 +4,7 @@ The shown form is the JSON that the model's own serializer writes. Both are equa
 """
 
 import dataclasses
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
@@ -31,6 +32,7 @@ _DEFAULT_TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "list": (list,), "dict": (dict,),
     "set": (set,), "tuple": (tuple,), "bytes": (bytes,), "decimal": (Decimal,), "none": (object,), "any": (object,),
 }  # fmt: skip
+_TIME_FORMS = ("ser_json_timedelta", "ser_json_temporal")
 _NATURAL_FACTORIES = (list, dict, set, tuple, str, int)
 
 
@@ -60,6 +62,7 @@ class StoredForm(Generic[T]):
             checked one by one.
         has_validators: True if functions of the user take part in the validation.
         is_shown: True if the shown form equals the stored form.
+        reads_shown: True if the model reads each shown value as the stored value, apart from validators of the user.
     """
 
     def __init__(self, adapter: TypeAdapter[T]) -> None:
@@ -74,7 +77,13 @@ class StoredForm(Generic[T]):
         self.has_validators = any(has_user_validator(node) or has_user_post_init(node) for node in nodes)
         self.is_plain = not self.has_validators and not any(map(_needs_check, nodes))
         self.is_shown = not any(map(_differs, nodes))
+        self.reads_shown = not any(map(_is_shown_otherwise, nodes))
         self._reader = SchemaValidator(reading_schema(schema), _use_prebuilt=False)
+
+    @property
+    def needs_current(self) -> bool:
+        """True if the meaning of a PUT depends on the current data, because a client may send back shown values."""
+        return self.has_validators or not self.reads_shown
 
     def dump(self, value: T) -> bytes:
         """Return the stored form of a value.
@@ -144,8 +153,11 @@ class StoredForm(Generic[T]):
                 failure = failure or error
         raise failure or NotReadable([], "has no stored form")
 
-    def changed_by_validators(self, data: bytes) -> Place | None:
+    def changed_by_validators(self, data: bytes, part: Any = None) -> Place | None:
         """Return the place of the first value that the model's validators would change; None without one.
+
+        Args:
+            part: the part of the document to look at; by default the whole document.
 
         Raises:
             ValidationError: the model does not accept the stored form.
@@ -154,7 +166,7 @@ class StoredForm(Generic[T]):
             return None
         value: T = self._validator.validate_json(data, by_alias=False, by_name=True)
         dumped = self.dump(value)
-        return None if dumped == data else first_change(from_json(data), from_json(dumped))
+        return None if dumped == data else first_change(from_json(data) if part is None else part, from_json(dumped))
 
     def _checked(self, value: T, data: bytes) -> bytes:
         """Return the stored form that a value reads back from: the data, or the data in the form of the read value."""
@@ -236,6 +248,18 @@ def _has_natural_default(node: Node) -> bool:
     return default is not None if types is None else isinstance(default, types)
 
 
+def _is_shown_otherwise(node: Node) -> bool:
+    """Return True if the model may read the shown value of a node as another value, or not at all."""
+    config = node.get("config") or {}
+    if has_user_serializer(node) or node["type"] == "json":
+        return True
+    return any(config.get(name, "iso8601") != "iso8601" for name in _TIME_FORMS) or _encodes_bytes_otherwise(config)
+
+
+def _encodes_bytes_otherwise(config: Mapping[str, Any]) -> bool:
+    return bool(config.get("ser_json_bytes", "utf8") != config.get("val_json_bytes", "utf8"))
+
+
 def _differs(node: Node) -> bool:
     """Return True if the shown form of a node may differ from its stored form."""
     kind, config = node["type"], node.get("config") or {}
@@ -243,6 +267,6 @@ def _differs(node: Node) -> bool:
         return True
     if kind in FIELD_TYPES and (node.get("serialization_alias") or node.get("serialization_exclude_if")):
         return True
-    if any(config.get(name, "iso8601") != "iso8601" for name in ("ser_json_timedelta", "ser_json_temporal")):
+    if any(config.get(name, "iso8601") != "iso8601" for name in _TIME_FORMS):
         return True
-    return bool(config.get("ser_json_bytes", "utf8") != config.get("val_json_bytes", "utf8"))
+    return _encodes_bytes_otherwise(config)
