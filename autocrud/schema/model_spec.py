@@ -94,20 +94,19 @@ class ModelSpec(Generic[T]):
             )
         try:
             self.adapter: TypeAdapter[T] = TypeAdapter(model)
+            core_schema: Any = self.adapter.core_schema
+            self.names = NameMap(core_schema)
+            check_model(self.type_name, core_schema, self.names.records)
             schema = self.adapter.json_schema(mode="serialization")
         except (PydanticUserError, PydanticSchemaGenerationError) as error:
             raise ConfigurationError(f"{self.type_name} cannot be a model: {error}") from error
-        core_schema: Any = self.adapter.core_schema
-        self.names = NameMap(core_schema)
-        check_model(self.type_name, core_schema, self.names.records)
-        self.stored_form: StoredForm[T] = StoredForm(self.adapter)
+        self.stored_form: StoredForm[T] = StoredForm(core_schema, self.adapter.validator)
         refuse_marked_computed_fields(model)
         unique_names = constraint_field_names(self.type_name, unique_together)
         self.index_fields = index_fields(model, [*indexed_fields, *unique_names])
         self.unique_constraints = unique_constraints(self.type_name, self.index_fields, unique_together)
         self.has_blobs = has_binaries(schema)
         self.largest_blob = largest_limit(self.adapter.json_schema()) if self.has_blobs else None
-        core_schema = self.adapter.core_schema
         self._may_hold_floats = may_hold_floats(schema) or contains_part(core_schema, may_be_infinite)
         exact = ExactValidator(self.adapter.validate_json, core_schema)
         self._read_json = exact.validate_json

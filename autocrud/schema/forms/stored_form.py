@@ -4,7 +4,7 @@ The shown form is the JSON that the model's own serializer writes. Both are equa
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
@@ -55,7 +55,8 @@ class StoredForm(Generic[T]):
     """Writes, reads and shows the values of one model.
 
     Args:
-        adapter: the model's type adapter.
+        schema: the core schema of the model.
+        validator: the model's validator.
 
     Attributes:
         is_plain: True if every value that the model's validator makes from JSON can be read back. Other values are
@@ -65,10 +66,9 @@ class StoredForm(Generic[T]):
         reads_shown: True if the model reads each shown value as the stored value, apart from validators of the user.
     """
 
-    def __init__(self, adapter: TypeAdapter[T]) -> None:
-        schema: Any = adapter.core_schema
+    def __init__(self, schema: Any, validator: Any) -> None:
         nodes = list(walk(schema))
-        self._validator: Any = adapter.validator
+        self._validator = validator
         self._serializer = SchemaSerializer(stored_schema(schema), _use_prebuilt=False)
         # Custom types may need their serializer, because Pydantic has none for their values.
         self._type_serializer = SchemaSerializer(stored_schema(schema, keep_types=True), _use_prebuilt=False)
@@ -76,14 +76,15 @@ class StoredForm(Generic[T]):
         self._hides_values = any(node.get("serialization_exclude_if") for node in nodes)
         self.has_validators = any(has_user_validator(node) or has_user_post_init(node) for node in nodes)
         self.is_plain = not self.has_validators and not any(map(_needs_check, nodes))
-        self.is_shown = not any(map(_differs, nodes))
-        self.reads_shown = not any(map(_is_shown_otherwise, nodes))
+        has_encodings = _has_encodings_in_typed_dicts(nodes)
+        self.is_shown = not (has_encodings or any(map(_differs, nodes)))
+        self.reads_shown = not (has_encodings or any(map(_is_shown_otherwise, nodes)))
         self._reader = SchemaValidator(reading_schema(schema), _use_prebuilt=False)
 
     @property
     def needs_current(self) -> bool:
-        """True if the meaning of a PUT depends on the current data, because a client may send back shown values."""
-        return self.has_validators or not self.reads_shown
+        """True if the meaning of a PUT depends on the current data, because a client sends back the shown values."""
+        return self.has_validators or self._hides_values or not self.reads_shown
 
     def dump(self, value: T) -> bytes:
         """Return the stored form of a value.
@@ -228,10 +229,10 @@ def _needs_check(node: Node) -> bool:
     if node.get("serialization_exclude_if") or callable(node.get("discriminator")):
         return True
     rule = node.get("extra_behavior") or (node.get("config") or {}).get("extra_fields_behavior")
-    return rule == "allow" or (kind == "default" and not _has_natural_default(node))
+    return rule == "allow" or (kind == "default" and not has_natural_default(node))
 
 
-def _has_natural_default(node: Node) -> bool:
+def has_natural_default(node: Node) -> bool:
     """Return True if a default is a value that the validator could have made."""
     if node.get("validate_default"):
         return True
@@ -254,6 +255,13 @@ def _is_shown_otherwise(node: Node) -> bool:
     if has_user_serializer(node) or node["type"] == "json":
         return True
     return any(config.get(name, "iso8601") != "iso8601" for name in _TIME_FORMS) or _encodes_bytes_otherwise(config)
+
+
+def _has_encodings_in_typed_dicts(nodes: Sequence[Node]) -> bool:
+    """Return True if a TypedDict with a config may have bytes in another encoding than the answer shows."""
+    configs = [node["config"] for node in nodes if "config" in node]
+    encodings = {config.get(name, "utf8") for config in configs for name in ("ser_json_bytes", "val_json_bytes")}
+    return not encodings <= {"utf8"} and any(node["type"] == "typed-dict" and "config" in node for node in nodes)
 
 
 def _encodes_bytes_otherwise(config: Mapping[str, Any]) -> bool:
