@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -10,12 +11,14 @@ from fastapi import FastAPI
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     Json,
     field_serializer,
     field_validator,
     model_serializer,
     model_validator,
 )
+from typing_extensions import TypedDict
 
 from autocrud import AutoCRUD
 from autocrud.storage.memory import MemoryStorageFactory
@@ -101,7 +104,7 @@ class Account(BaseModel):
         return self
 
 
-def crud_of(*models: type[BaseModel]) -> AutoCRUD:
+def crud_of(*models: type[Any]) -> AutoCRUD:
     """Return a registry of models in memory."""
     crud = AutoCRUD(storage_factory=MemoryStorageFactory())
     for model in models:
@@ -232,3 +235,34 @@ async def test_put_never_validates_a_returned_value_once_more() -> None:
         assert [fault["field"] for fault in answer.json()["errors"]] == ["password"]
         await put(http, "/account/x", {**shown, "name": "Eve", "password": "b"})
         assert await stored(http, "account") == {"name": "Eve", "slug": "eve", "password": "hash(b)"}
+
+
+class Row(TypedDict):
+    """A TypedDict with an encoding of its own, which Pydantic reads and does not write."""
+
+    __pydantic_config__ = ConfigDict(val_json_bytes="base64")  # type: ignore[misc]
+
+    content: bytes
+
+
+class Table(BaseModel):
+    """A model around the TypedDict, with a value that answers leave out."""
+
+    row: Row
+    price: Decimal = Field(Decimal(0), exclude_if=lambda value: value == 0)
+
+
+async def test_bytes_of_a_typed_dict_are_stored_as_the_typed_dict_reads_them() -> None:
+    """A PUT of the answer keeps them, and digits of a hidden value, too."""
+    data = {"row": {"content": "YWJj"}, "price": "0.00"}
+    crud = crud_of(Table, Row)
+    async with crud.running():
+        created = await crud.manager(Table).create(json.dumps(data).encode())
+        assert json.loads(created.data_json) == data
+        assert json.loads(created.shown_json) == {"row": {"content": "abc"}}
+        assert (await crud.manager(Table).get(created.resource_id)).data.row["content"] == b"abc"
+        replaced = await crud.manager(Table).replace(created.resource_id, created.shown_json)
+        assert (replaced.meta.version, replaced.data_json) == (1, created.data_json)
+        row = await crud.manager("row").create(b'{"content":"_-8="}')
+        assert row.data == {"content": b"\xff\xef"}
+        assert (await crud.manager("row").replace(row.resource_id, row.shown_json)).meta.version == 1
