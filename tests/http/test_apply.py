@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from autocrud import AutoCRUD, Binary
 from autocrud.errors import ConfigurationError, StorageUnavailable
@@ -39,9 +39,11 @@ def crud_on(factory: Any) -> AutoCRUD:
         ("/of/{tenant}", "must not have path parameters"),
         ("/a b", "must be a path such as /v1"),
         ("//v1", "must be a path such as /v1"),
+        ("/v1/..", "must not have a segment of dots"),
+        (None, "must be a text such as '/v1'"),
     ],
 )
-def test_prefix_that_cannot_work_is_refused(prefix: str, reason: str) -> None:
+def test_prefix_that_cannot_work_is_refused(prefix: Any, reason: str) -> None:
     """The registry can be applied afterwards with a correct prefix."""
     crud = crud_on(MemoryStorageFactory())
     with pytest.raises(ConfigurationError, match=f"the prefix {prefix!r} {reason}"):
@@ -60,7 +62,13 @@ def test_apply_to_no_application_is_refused(app: Any, kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("model", "kind"),
-    [(int, "int"), (BaseModel, "BaseModel"), (Book(title="x"), "an instance of Book"), ("Book", "an instance of str")],
+    [
+        (int, "int"),
+        (BaseModel, "BaseModel"),
+        (RootModel, "RootModel"),
+        (Book(title="x"), "an instance of Book"),
+        ("Book", "an instance of str"),
+    ],
 )
 def test_model_that_is_no_model_class_is_refused(model: Any, kind: str) -> None:
     """The message names the object."""

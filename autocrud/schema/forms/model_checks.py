@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from autocrud.errors import ConfigurationError
 from autocrud.schema.forms.core_schemas import FIELD_TYPES, Node, children, has_user_serializer, is_secret, walk
@@ -51,7 +51,7 @@ def class_name(model: Any) -> str:
     Raises:
         ConfigurationError: the object is no model class.
     """
-    if is_record(get_origin(model) or model) and model is not BaseModel:
+    if is_record(get_origin(model) or model) and model not in (BaseModel, RootModel):
         return str(model.__name__)
     kind = model.__name__ if isinstance(model, type) else f"an instance of {type(model).__name__}"
     raise ConfigurationError(

@@ -13,6 +13,8 @@ from autocrud.schema.exact_numbers import restore_numbers
 from autocrud.schema.forms.core_schemas import Node
 from autocrud.schema.forms.field_names import ABSENT, FieldName, Path, Record, Shape, ShapeBuilder, value_at
 
+_COMPUTED = "is computed, and cannot be changed"
+
 
 class JsonText(str):
     """A text that holds JSON, and stays a text while a patch is applied."""
@@ -98,8 +100,9 @@ class NameMap:
                 continue
             item, length = _pointed_field(record, path[number:])
             # A pointer through a member that does not exist is a conflict with the data, as any other missing path is.
-            if item is None and record.extra != "allow" and number + 1 == len(path):
-                errors.append(FieldError("/" + "/".join(path), f"{token!r} is neither a field nor an alias"))
+            if item is None and number + 1 == len(path) and (token in record.computed or record.extra != "allow"):
+                fault = _COMPUTED if token in record.computed else "is neither a field nor an alias"
+                errors.append(FieldError("/" + "/".join(path), f"{token!r} {fault}"))
             name = token if item is None else item.name
             shape = Shape() if item is None else item.shape
             result.append(name)
@@ -182,7 +185,7 @@ class _Renamer:
     def _refuse(self, record: Record, name: Any, path: Path) -> None:
         place = ".".join(map(str, (*path, name)))
         if name in record.computed and self._errors is not None:
-            self._errors.append(FieldError(place, "is computed, and cannot be changed"))
+            self._errors.append(FieldError(place, _COMPUTED))
         elif record.extra != "allow" and self._errors is not None:
             self._errors.append(FieldError(place, "is neither a field nor an alias"))
 
