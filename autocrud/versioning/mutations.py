@@ -124,7 +124,9 @@ class Mutations(Generic[T]):
         """Return the change to another value, as `Replacements.encode` returns it."""
 
         async def replace(current: Resource[T], author: Author) -> Write | None:
-            encoded = await self.replacements.encode_for(current.data_json, value)
+            # Data that cannot be read has no value that the client could have sent back.
+            data = None if current.head.fault is not None else current.data_json
+            encoded = await self.replacements.encode_for(data, value)
             return await self._rewritten(current, encoded, author, modify, status)
 
         return replace

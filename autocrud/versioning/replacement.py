@@ -33,8 +33,8 @@ class Replacements(Generic[T]):
             return await self._encoder.encode(value)
         return value
 
-    async def encode_for(self, data: bytes, value: Any) -> Encoded:
-        """Return the encoded value for a resource with this data.
+    async def encode_for(self, data: bytes | None, value: Any) -> Encoded:
+        """Return the encoded value for a resource with this data; None if the data cannot be read.
 
         Raises:
             MalformedBody, InvalidData: as `Encoder.encode`.
@@ -42,6 +42,8 @@ class Replacements(Generic[T]):
         """
         if isinstance(value, Encoded):
             return value
+        if data is None:
+            return await self._encoder.encode(value)
         try:
             body = load_json(value) if isinstance(value, bytes) else value
         except ValueError:
