@@ -44,6 +44,8 @@ class IndexBackfill:
         self._failed: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
+        # Filled again, they go on answering: stale rows are found by their old values for some seconds.
+        self._filled_once: set[str] = set()
         self._refreshing = asyncio.Lock()
         self._readable_versions: set[int] = set()  # newer ones
 
@@ -56,6 +58,7 @@ class IndexBackfill:
         self._failed = {}
         await self._engine.begin()
         await self._refresh_progress()
+        self._filled_once = {field.column for field in self._spec.index_fields} - self._pending.keys()
         try:
             await self._fill_unique()
             await self._create_indexes()
@@ -108,14 +111,16 @@ class IndexBackfill:
             self.require([*(leaf.field for leaf in leaves(query.where)), *(key.field for key in query.sort)])
 
     def require(self, fields: Iterable[Any]) -> None:
-        """Make sure that these index fields are filled.
+        """Make sure that these index fields were filled, if not with the newest values.
 
         Raises:
-            IndexNotReady: one is not.
+            IndexNotReady: a field was never filled since the start, or cannot be.
         """
         for field in fields:
             if isinstance(field, IndexField) and not field.is_meta and field.column in self._pending:
                 failed = field.column in self._failed
+                if not failed and field.column in self._filled_once:
+                    continue
                 percent = self._pending[field.column].percent
                 raise IndexNotReady(self._spec.name, field.name, None if failed else percent)
 
@@ -230,6 +235,7 @@ class IndexBackfill:
             await asyncio.sleep(delay)
             delay = min(delay * 2, _LONGEST_DELAY_S)
         ready = self._pending.keys() - unfilled
+        self._filled_once |= ready
         if ready:
             names = ", ".join(field.name for field in self._spec.index_fields if field.column in ready)
             logger.info("%s: index fields are filled: %s", self._spec.name, names)
