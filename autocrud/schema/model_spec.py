@@ -27,6 +27,7 @@ from autocrud.schema.forms.stored_form import NotReadable, StoredForm
 from autocrud.schema.forms.validation_errors import invalid_data, raise_if_malformed
 from autocrud.schema.index_discovery import index_fields
 from autocrud.schema.index_field import IndexField
+from autocrud.schema.model_names import check_former_names, check_name, kebab_case
 from autocrud.schema.unique_constraints import constraint_field_names, unique_constraints
 from autocrud.schema.unstorable_values import (
     SURROGATE_MESSAGE,
@@ -39,13 +40,6 @@ from autocrud.schema.versions.schema import Schema, as_schema
 from autocrud.schema.versions.upgrade import Upgrader
 
 T = TypeVar("T")
-
-_NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
-
-
-def kebab_case(class_name: str) -> str:
-    """Convert a class name such as `HTTPRequestLog` to `http-request-log`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", class_name).lower()
 
 
 class ModelSpec(Generic[T]):
@@ -61,8 +55,10 @@ class ModelSpec(Generic[T]):
         unique_together: sets of fields that are unique as a set, in addition to the groups of `Unique`. Each field
             becomes an index field.
         schema: the schema version, with the steps from older versions.
+        formerly: former names of the model, whose data it takes over.
 
     Attributes:
+        folder: name under which a storage keeps the data: `name`, or the former name that had the data first.
         unique_constraints: the unique constraints in the order of declaration.
         upgrader: brings stored data of other schema versions to this one.
 
@@ -81,6 +77,7 @@ class ModelSpec(Generic[T]):
         temporal: bool = False,
         unique_together: Sequence[Sequence[str]] = (),
         schema: Schema | int = 1,
+        formerly: Sequence[str] = (),
     ) -> None:
         self.model = model
         self.temporal = temporal
@@ -91,11 +88,9 @@ class ModelSpec(Generic[T]):
         # The label appears in OpenAPI. An explicit name tells two models with the same class name apart.
         words = self.type_name if name is None else "".join(re.split("[-_]", name.title()))
         self.label = re.sub(r"\W", "", words)
-        if not _NAME.fullmatch(self.name) or len(self.name) > 48:
-            raise ConfigurationError(
-                f"{self.type_name}: the name {self.name!r} must be at most 48 lower-case letters and digits,"
-                " in words joined by '-' or '_'; pass a valid name with name="
-            )
+        check_name(self.type_name, self.name, "pass a valid name with name=")
+        self.formerly = check_former_names(self.type_name, self.name, formerly)
+        self.folder = self.name
         try:
             self.adapter: TypeAdapter[T] = TypeAdapter(model)
             json_schema = self.adapter.json_schema(mode="serialization")

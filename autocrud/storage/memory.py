@@ -19,7 +19,7 @@ class MemoryStorageFactory(IStorageFactory):
 
     def build(self, spec: ModelSpec[Any]) -> IStorage:
         objects = MemoryObjectStore()
-        return Storage(spec, MemoryMetaStore(spec, objects, spec.name), objects, spec.name)
+        return Storage(spec, lambda: MemoryMetaStore(spec, objects, spec.folder), objects)
 
     async def open(self) -> None:
         return
