@@ -37,12 +37,14 @@ async def opened(registry: Registry, reaction: OnSchemaChange) -> AsyncIterator[
         checks = [StartCheck(manager.spec, manager.node.storage, reaction) for manager in managers]
         for check in checks:
             await check.run()
-        background = asyncio.create_task(finish_in_background(checks))
-        try:
-            yield managers
-        finally:
-            background.cancel()
-            await asyncio.wait([background])
+        if unfinished := [check for check in checks if check.is_unfinished]:
+            stack.push_async_callback(_cancel, asyncio.create_task(finish_in_background(unfinished)))
+        yield managers
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def _refuse_shared_folders(specs: Iterable[ModelSpec[Any]]) -> None:

@@ -78,10 +78,10 @@ async def test_changed_model_without_a_new_version_is_named_at_each_start(
         async with started(store(), NEW):
             message = (await message_with(caplog, "differs from the schema version 1")).getMessage()
             assert "field title was removed; field headline was added and is required; field language" in message
-            assert "Of the newest 3 resources 3 cannot be read, such as 'a2', 'a1', 'a0'" in message
+            assert "Of the newest 3 resources, 3 cannot be read, such as 'a2', 'a1', 'a0'" in message
             step = '.step(1, 2, rename("title", "headline"), fill("language", ""))'
             assert f"add_model(Article, schema=Schema(2){step}" in message
-            assert "3 cannot be read" in (await message_with(caplog, "check of all 3 stored")).getMessage()
+            assert "3 cannot be read" in (await message_with(caplog, "of all 3 stored")).getMessage()
     with pytest.raises(ConfigurationError, match="differs from the schema version 1"):
         async with started(store(), NEW, on_change="refuse"):
             pass
@@ -131,7 +131,7 @@ async def test_changed_type_is_named_with_both_types(
     async with started(disk(), article(year=(int, ...))):
         message = (await message_with(caplog, "differs")).getMessage()
     assert "field year changed from string to integer" in message
-    assert "Of the newest 2 resources 1 cannot be read, such as 'bad' (year:" in message
+    assert "Of the newest 2 resources, 1 cannot be read, such as 'bad' (year:" in message
     assert '.step(1, 2, convert("year", int))' in message
 
 

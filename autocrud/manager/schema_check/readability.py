@@ -57,7 +57,7 @@ class Readability:
 
     def __str__(self) -> str:
         if not self.unreadable:
-            return "can all be read"
+            return "all can be read"
         ids = ", ".join(map(repr, self.ids))
         return f"{self.unreadable} cannot be read, such as {ids} ({self.reason})"
 

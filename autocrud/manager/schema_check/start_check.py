@@ -1,6 +1,5 @@
 """Start check: compares each model with the record of its schema version, and publishes the record."""
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -77,7 +76,8 @@ class StartCheck:
                 await self._report_gap()
             if self._has_warned:
                 result = await read_all(self._spec, self._storage)
-                logger.warning("%s: check of all %d stored resources: %s", self._spec.name, result.total, result)
+                level = logging.WARNING if result.unreadable else logging.INFO
+                logger.log(level, "%s: of all %d stored resources, %s", self._spec.name, result.total, result)
         except Exception:  # the task's boundary: the service goes on
             logger.exception("%s: the check of stored resources failed", self._spec.name)
 
@@ -101,10 +101,11 @@ class StartCheck:
     def _message(self, stored: VersionRecord, changes: Sequence[FieldChange], sample: Readability) -> str:
         spec = self._spec
         version = spec.schema.version
+        result = f"Of the newest {sample.total} resources, {sample}" if sample.total else "No resource was read in time"
         return (
             f"{spec.name}: the model differs from the schema version {version} of {stored.first_seen}:"
-            f" {'; '.join(map(str, changes))}. Of the newest {sample.total} resources {sample}."
-            f" Raise the version, and add a step for older data: {suggested_code(spec.type_name, spec.schema, changes)}"
+            f" {'; '.join(map(str, changes))}. {result}. Raise the version, and add a step for older data:"
+            f" {suggested_code(spec.type_name, spec.schema, changes)}"
         )
 
     def _report_other_versions(self, record: SchemaRecord) -> None:
@@ -145,9 +146,7 @@ class StartCheck:
 async def finish_in_background(checks: Sequence[StartCheck]) -> None:
     """Finish the checks one after another."""
     for check in checks:
-        if check.is_unfinished:
-            await asyncio.sleep(0)
-            await check.run_in_background()
+        await check.run_in_background()
 
 
 def _downgrades_json(spec: ModelSpec[Any]) -> Mapping[int, Sequence[Any]]:

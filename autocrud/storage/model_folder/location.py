@@ -11,7 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from autocrud.errors import ConfigurationError, DataCorrupted
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore
+from autocrud.storage.model_folder.creation import create_object
+from autocrud.storage.model_folder.schema_records import record_key
+from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
 
 # A log begins with its first entry, which is never removed. PostgreSQL has records instead of a log.
 _DATA_PREFIXES = ("log/000000/", "records/")
@@ -41,13 +43,13 @@ async def find_folder(objects: ObjectStore, spec: ModelSpec[Any]) -> str:
             f"{spec.type_name}: there are data of {names}, and one model cannot have both. Remove formerly=, register"
             " both models, and move the resources of one to the other by an export and an import"
         )
-    if not found or found == [spec.name]:
+    # Without data, the folder of processes that may still run with a former name, and write soon.
+    found = found or [candidate for candidate in candidates if await _has_record(objects, candidate)]
+    if not found or found[0] == spec.name:
         return spec.name
-    try:
-        await objects.put(_alias_key(spec.name), _Alias(folder=found[0]).model_dump_json().encode(), if_absent=True)
-    except ObjectExists:  # another process started at the same time
-        return await _folder_of(objects, spec.name)
-    return found[0]
+    alias = _Alias(folder=found[0]).model_dump_json().encode()
+    is_created = await create_object(objects, _alias_key(spec.name), alias)
+    return found[0] if is_created else await _folder_of(objects, spec.name)
 
 
 async def has_data(objects: ObjectStore, folder: str) -> bool:
@@ -62,6 +64,14 @@ async def stored_folders(objects: ObjectStore) -> set[str]:
     """Return the folders of all models with data."""
     folders = [folder for folder in await objects.folders() if _FOLDER.fullmatch(folder)]
     return {folder for folder in folders if await has_data(objects, folder)}
+
+
+async def _has_record(objects: ObjectStore, folder: str) -> bool:
+    """Return True if a process has started with the model of a folder."""
+    try:
+        return await objects.size(record_key(folder)) > 0
+    except ObjectMissing:
+        return False
 
 
 async def _folder_of(objects: ObjectStore, name: str) -> str:

@@ -8,7 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from autocrud.errors import DataCorrupted
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore
+from autocrud.storage.model_folder.creation import create_object
+from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
 from autocrud.storage.ports.schema_records import SchemaRecord, SchemaRecords, VersionRecord
 
 _RECORD = TypeAdapter(SchemaRecord)
@@ -35,14 +36,17 @@ class ObjectSchemaRecords(SchemaRecords):
             if edit(before) != before:
                 await self._objects.rewrite(self._key, edit)
             return
-        try:
-            await self._objects.put(self._key, _RECORD.dump_json(SchemaRecord({version: record})), if_absent=True)
-        except ObjectExists:
+        if not await create_object(self._objects, self._key, _RECORD.dump_json(SchemaRecord({version: record}))):
             await self._objects.rewrite(self._key, edit)
 
     @property
     def _key(self) -> str:
-        return f"{self._spec.folder}/schema.json"
+        return record_key(self._spec.folder)
+
+
+def record_key(folder: str) -> str:
+    """Return the key of the schema record in a model's folder."""
+    return f"{folder}/schema.json"
 
 
 def _merge(key: str, version: int, record: VersionRecord, replaces_fingerprint: bool, content: bytes) -> bytes:
