@@ -135,7 +135,8 @@ def _row(
         "id": item.resource_id,
         "cells": cells,
         "is_deleted": item.head.is_deleted,
-        "is_pruned": item.head.data is None,
+        "is_pruned": item.head.data is None and item.head.fault is None,
+        "is_unreadable": item.head.fault is not None,
     }
 
 

@@ -64,6 +64,7 @@ async def _render(pages: ModelPages, request: Request, values: Mapping[str, Any]
         resource_id=resource_id,
         title=_title(pages, data) or resource_id,
         data=None if data is None else node_of(data, _links(pages, request, path)),
+        problem=None if resource.head.fault is None else str(resource.head.fault),
         meta=meta,
         revision_info=from_json(resource.head.revision_info),
         is_current=at is None and resource.revision is None,

@@ -106,7 +106,7 @@ class Expansion:
 
 def _target_model(reference: Reference) -> Any:
     """Return the type of an expanded reference, for OpenAPI; a list field has one item for each id."""
-    target: Any = envelope_models(reference.target.spec).full
+    target: Any = envelope_models(reference.target.spec).either  # a target may have a problem in place of its data
     return list[target | None] if reference.field.is_list else target | None
 
 

@@ -9,6 +9,13 @@ from autocrud.errors import ConfigurationError
 _NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
 
 
+def name_and_label(type_name: str, name: str | None) -> tuple[str, str]:
+    """Return the name of a model, and its label in OpenAPI. A name tells two models with one class name apart."""
+    if name is not None:
+        return name, re.sub(r"\W", "", "".join(re.split("[-_]", name.title())))
+    return kebab_case(type_name).strip("_").replace("_-", "-"), re.sub(r"\W", "", type_name)
+
+
 def kebab_case(class_name: str) -> str:
     """Convert a class name such as `HTTPRequestLog` to `http-request-log`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", class_name).lower()

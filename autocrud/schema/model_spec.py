@@ -1,6 +1,5 @@
 """ModelSpec: the name, the JSON codec, the index fields and the constraints of one registered model."""
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
@@ -27,7 +26,7 @@ from autocrud.schema.forms.stored_form import NotReadable, StoredForm
 from autocrud.schema.forms.validation_errors import invalid_data, raise_if_malformed
 from autocrud.schema.index_discovery import index_fields
 from autocrud.schema.index_field import IndexField
-from autocrud.schema.model_names import check_former_names, check_name, kebab_case
+from autocrud.schema.model_names import check_former_names, check_name, name_and_label
 from autocrud.schema.unique_constraints import constraint_field_names, unique_constraints
 from autocrud.schema.unstorable_values import (
     SURROGATE_MESSAGE,
@@ -84,10 +83,7 @@ class ModelSpec(Generic[T]):
         self.default_status = default_status
         self.retention = retention
         self.type_name = class_name(model)
-        self.name = kebab_case(self.type_name).strip("_").replace("_-", "-") if name is None else name
-        # The label appears in OpenAPI. An explicit name tells two models with the same class name apart.
-        words = self.type_name if name is None else "".join(re.split("[-_]", name.title()))
-        self.label = re.sub(r"\W", "", words)
+        self.name, self.label = name_and_label(self.type_name, name)
         check_name(self.type_name, self.name, "pass a valid name with name=")
         self.formerly = check_former_names(self.type_name, self.name, formerly)
         self.folder = self.name

@@ -237,6 +237,7 @@ def test_default_answer_requires_all_parts(app: FastAPI) -> None:
     assert answer["content"]["application/json"]["schema"]["anyOf"] == [
         {"$ref": "#/components/schemas/MovieResource"},
         {"$ref": "#/components/schemas/PartialMovieResource"},
+        {"$ref": "#/components/schemas/RawEnvelope"},
     ]
     assert schemas["MovieResource"]["required"] == ["data", "meta", "revision_info"]
     assert "required" not in schemas["PartialMovieResource"]

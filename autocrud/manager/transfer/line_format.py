@@ -30,6 +30,7 @@ MIN_LINE_LIMIT = 2 * 1024 * 1024  # a line with a piece of a blob needs this man
 _PARTS = {"id", "kind", "meta", "revision_info", "data"}
 # The hash and the size of the data in a line as an export writes it; the data comes last.
 _EXPORTED_DATA = re.compile(rb'"data_hash":"sha256:(?P<hash>[0-9a-f]{64})","size":(?P<size>\d{1,12})\},"data":')
+_VERSION = re.compile(rb'"schema_version":\s*(\d+)')
 _BLOB_OR_END = re.compile(rb'\s*\{\s*"(blob|end)"\s*:')
 FileId = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
@@ -172,7 +173,8 @@ class LineReader:
 
     async def _read_resource(self, number: int, content: bytes) -> Line:
         version = self._version_of(content)
-        encoded = await self._encode_exported(content, version)
+        is_known = self._schema.oldest <= version <= self._schema.version
+        encoded = await self._encode_exported(content, version) if is_known else None
         is_older = version != self._schema.version
         found = _parse(_EXPORTED if encoded or is_older else self._line, content)
         names = from_json(content).keys()
@@ -191,8 +193,10 @@ class LineReader:
 
     def _version_of(self, content: bytes) -> int:
         """Return the schema version of a line's data; the model's version if the line has no metadata."""
-        if self._schema.version == 1 or b'"schema_version"' not in content:
+        found = _VERSION.search(content)
+        if found is None or found[1] == b"%d" % self._schema.version:
             return self._schema.version
+        # The name may also stand in the data.
         meta = _parse(_EXPORTED, content).meta
         return self._schema.version if meta is None else meta.schema_version
 

@@ -39,7 +39,7 @@ class AggregatedGroups(BaseModel):
     """Page of groups, in the order of their keys or of a metric."""
 
     groups: list[AggregatedGroup]
-    next_cursor: str | None = Field(description="Send it as `cursor` to get the next page; null on the last page.")
+    next_cursor: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:

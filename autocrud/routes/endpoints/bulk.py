@@ -114,9 +114,9 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
     async def bulk(request: Request) -> Response:
         """Create, update, patch, delete and restore resources: one operation per line of NDJSON, or a JSON array.
 
-        Operations are carried out in order. Each has its own result, with the status that it would have alone. NDJSON
-        is answered while it is read, without a limit. `Prefer: return=minimal` returns only failures and the totals.
-        With `atomic=true` either all operations take effect, or none; a refusal is then 409 and lists the results.
+        Operations are carried out in order. Each has its own result, with the status that it would have alone.
+        `Prefer: return=minimal` returns only failures and the totals. With `atomic=true` either all operations take
+        effect, or none; a refusal is then 409 and lists the results.
         """
         atomic, is_lines = query.read(request)[0]["atomic"], _is_lines(request)
         if is_lines and not atomic:

@@ -45,8 +45,8 @@ def _delete_many(routes: ModelRoutes) -> Operation:
     async def delete_many(request: Request) -> Response:
         """Delete all resources that match the filters, softly. At least one filter is required.
 
-        The delete works page by page. If it fails in between, repeat the request to delete the rest. Each resource is
-        deleted only in a state that matches the filters, as if with `If-Match`.
+        The delete works page by page. After a failure, repeat the request. A resource is deleted only in a state that
+        matches the filters.
         """
         values, where = query.read(request)
         dry_run = values["dry_run"]

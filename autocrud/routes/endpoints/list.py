@@ -92,26 +92,15 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
 
 def _list(routes: ModelRoutes) -> Operation:
     manager, expansion = routes.manager, Expansion(routes)
-    parameters = [
-        LIMIT,
-        CURSOR,
-        *text_parameters(manager.fields),
-        sort_parameter(manager.fields),
-        QB,
-        AT,
-        _TOTAL,
-        RAW,
-        _UNREADABLE,
-    ]
-    query = routes.query([*parameters, RETURNS, FIELDS, INCLUDE_DELETED, *expansion.parameters], filters=True)
+    parameters = [LIMIT, CURSOR, *text_parameters(manager.fields), sort_parameter(manager.fields), QB, AT, _TOTAL]
+    parts = [RETURNS, FIELDS, RAW, _UNREADABLE, INCLUDE_DELETED, *expansion.parameters]
+    query = routes.query([*parameters, *parts], filters=True)
 
     async def list_(request: Request) -> Response:
-        """Return a page of resources that match all filters, newest first unless `sort` is given.
+        """Return a page of resources that match all filters: newest first, or the best matches of `q` first.
 
-        With `q` and without `sort` the best matches come first. `next_cursor` leads to the next page; concurrent writes
-        neither hide nor repeat a resource. With `at` the list is the one of that time; pruned revisions are listed
-        without their data. Data of an older schema version is upgraded; an item whose data cannot be read has a
-        `problem` in its place. `Accept: text/csv` returns the page as CSV.
+        Concurrent writes neither hide nor repeat a resource on the pages. With `at` the list is the one of that time.
+        Pruned data is left out; data that cannot be read has a `problem`. `Accept: text/csv` returns CSV.
         """
         listing = await _fetch(manager, query, request)
         values, next_cursor = listing.values, listing.page.next_cursor

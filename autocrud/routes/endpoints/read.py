@@ -41,8 +41,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
     async def read(request: Request) -> Response:
         """Return the current revision of a resource, another revision, or the state at a time.
 
-        A deleted resource is 410 unless `include_deleted` is set. Data of an older schema version is upgraded; data
-        that cannot be upgraded is 409, and `raw=true` returns it as it is stored.
+        A deleted resource is 410 unless `include_deleted` is set. Stored data that cannot be read is 409.
         """
         values, resource = await fetch(request)
         if values.get("expand"):

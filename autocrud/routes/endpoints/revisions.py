@@ -103,8 +103,7 @@ def _list(routes: ModelRoutes) -> Operation:
         if page.next_cursor is not None:
             path = f"{routes.path}/{request.path_params['resource_id']}/revisions"
             headers["link"] = f'<{next_page(request, path, page.next_cursor)}>; rel="next"'
-        parts = values["returns"] & {"data", "revision_info"}
-        return JsonResponse(_render_page(page, parts, raw=values["raw"]), 200, headers)
+        return JsonResponse(_render_page(page, values["returns"], raw=values["raw"]), 200, headers)
 
     item = {key: routes.envelope_example[key] for key in ("revision_info",)}
     example = {"items": [item], "next_cursor": None}

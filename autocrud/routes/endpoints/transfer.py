@@ -144,13 +144,8 @@ def _export(routes: ModelRoutes) -> Operation:
     async def export(request: Request) -> Response:
         """Export all resources that match the filters, in order of id, as of one moment, as NDJSON.
 
-        A line has `meta`, `revision_info` and `data`; with `history` also `kind`, one line per commit. Blobs precede
-        the first line that refers to them, in pieces. The last line is `{"end":true,…}`; an export without it is
-        incomplete. A resource that is purged meanwhile may be absent.
-
-        Data of an older schema version is upgraded, but for data that cannot be: a line names the version of its data.
-
-        `Accept: text/csv` returns CSV with a row per resource, without `history`, `blobs` and `raw`.
+        A line has `meta`, `revision_info` and `data`. Blobs precede the first line that refers to them. An export
+        without the last line, `{"end":true,…}`, is incomplete. `Accept: text/csv` returns a row per resource.
         """
         values, where = query.read(request)
         if preferred_type(request, (NDJSON, CSV)) == CSV:
@@ -212,15 +207,13 @@ def _import(routes: ModelRoutes) -> Operation:
     query = routes.query([_ON_DUPLICATE, _START])
 
     async def import_(request: Request) -> Response:
-        """Import lines as an export writes them: current states or histories, with or without blobs.
+        """Import lines as an export writes them: states or histories, with or without blobs.
 
-        A resource is restored with its id, versions, times and authors. A line `{"data": …}` or `{"id": …, "data": …}`
-        creates a resource. A line that equals the stored state is unchanged, whatever `on_duplicate` says, so an import
-        may be repeated.
+        A resource is restored with its id, versions, times and authors. A line `{"data": …}`, also with `id`, creates a
+        resource. A line that equals the stored state changes nothing, so an import may be repeated.
 
-        The answer has a line for each refused line, `{"line": 7, "error": …}`, and progress lines with counts for each
-        durable part of the body. The last line has `end`: true if the body was read to its end, false after an outage.
-        Continue then with `start` as that line says.
+        The answer has a line for each refused line, `{"line": 7, "error": …}`, and progress lines with counts: lines up
+        to `line` are durable. The last line has `end`; after an outage it is false. Continue then with its `start`.
         """
         values = query.read(request)[0]
         media_type = media_type_of(request)

@@ -59,7 +59,7 @@ class StoredDataProblem(BaseModel):
 
 
 class RawEnvelope(BaseModel):
-    """A resource with its data as it is stored, for `raw=true`. Only parts in `returns`."""
+    """A resource with its data as it is stored. Only parts in `returns`."""
 
     raw: Literal[True]
     data: Any = optional_part()
@@ -203,11 +203,11 @@ def page_models(name: str, doc: str, items: AnswerModels, *, raw: bool = False, 
     Args:
         raw: True if the items may have raw data.
     """
-    cursor = Field(description="Send it as `cursor` to get the next page; null on the last page.")
+    cursor = Field(description="Value of `cursor` for the next page; null on the last page.")
 
-    def create(name: str, item: Any) -> type[BaseModel]:
+    def create(name: str, item: Any, cursor: Any = ...) -> type[BaseModel]:
         fields: dict[str, Any] = {"items": (list[item], ...), "next_cursor": (str | None, cursor), **members}
         return create_model(name, __doc__=doc, **fields)
 
     partial = items.partial | RawEnvelope if raw else items.partial
-    return AnswerModels(create(name, items.full), create(f"Partial{name}", partial))
+    return AnswerModels(create(name, items.full, cursor), create(f"Partial{name}", partial))

@@ -10,7 +10,7 @@ from pydantic_core import PydanticSerializationError, from_json
 from autocrud.errors import InvalidData
 from autocrud.schema.exact_numbers import dump_json
 from autocrud.schema.versions.schema import Schema
-from autocrud.schema.versions.steps import Document, Function, ReadyStep, StepError
+from autocrud.schema.versions.steps import Function, ReadyStep, StepError
 from autocrud.schema.versions.time_limit import TimeUp, call_with_limit
 
 if TYPE_CHECKING:  # the spec has an upgrader
@@ -93,7 +93,7 @@ class Upgrader:
         for step in self._paths[version]:
             yield from ((f"{step}, {_name(function)}", function) for function in step.functions)
 
-    def _run(self, name: str, function: Function, document: Document, key: tuple[int, bytes]) -> Document:
+    def _run(self, name: str, function: Function, document: Any, key: tuple[int, bytes]) -> Any:
         try:
             changed = call_with_limit(function, document, seconds=STEP_SECONDS)
         except StepError as error:
@@ -106,11 +106,12 @@ class Upgrader:
         except Exception as error:  # a user's function; the error names the step
             field = str(error.args[0]) if isinstance(error, KeyError) and error.args else None
             raise UpgradeError(name, field, f"{type(error).__name__}: {error}") from error
-        if not isinstance(changed, dict):
+        # The document of a RootModel need not be an object.
+        if changed is None or (isinstance(document, dict) and not isinstance(changed, dict)):
             raise UpgradeError(name, None, f"returned {type(changed).__name__}; a step must return a dict")
         return changed
 
-    def _fit(self, document: Document, step: str) -> bytes:
+    def _fit(self, document: Any, step: str) -> bytes:
         """Return the stored form of a document. A document that the model does not accept is refused."""
         spec = self._spec
         try:
