@@ -5,9 +5,9 @@ processes with the old name go on with the same data.
 """
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from autocrud.errors import ConfigurationError, DataCorrupted
 from autocrud.schema.model_spec import ModelSpec
@@ -23,7 +23,7 @@ _FOLDER = re.compile(r"[a-z][a-z0-9_-]*")
 class _Alias(BaseModel):
     """Content of `folder.json`."""
 
-    folder: str
+    folder: Annotated[str, Field(pattern=f"^{_FOLDER.pattern}$")]
 
 
 async def find_folder(objects: ObjectStore, spec: ModelSpec[Any]) -> str:
