@@ -147,6 +147,21 @@ class AutoCRUD:
         spec: ModelSpec[Any] = ModelSpec(model, name=name, formerly=formerly, **fields, **options)
         self._registry.add(spec, storage, routes, dependencies, require_if_match)
 
+    def include(self, other: "AutoCRUD") -> bool:
+        """Register the models of another registry with their options. Its other settings are not taken over.
+
+        A model without a storage of its own gets the storage factory of `other`, or of this registry if `other` has
+        none.
+
+        Returns:
+            True if a model has the storage that `other` names.
+
+        Raises:
+            ConfigurationError: a name is taken, or `apply` was called before.
+        """
+        self._refuse_after_apply("include")
+        return self._registry.include(other._registry)
+
     def apply(self, app: FastAPI, *, prefix: str = "") -> None:
         """Add the routes to the application. The application's lifespan opens and closes the storages.
 

@@ -28,6 +28,7 @@ LAYERS = (
     "autocrud",
     "autocrud.service",
     "autocrud.__main__",
+    "autocrud.migrate",
     "app",
 )
 # Inside storage, the modules of one row may import each other.
@@ -202,9 +203,9 @@ def test_folders_hold_few_modules() -> None:
 
 
 def test_package_root_holds_few_files() -> None:
-    """Everything else has a folder per subject. Users import `migrations`."""
+    """Everything else has a folder per subject. Users import `migrations`, and run `migrate`."""
     names = {path.name for path in (ROOT / "autocrud").glob("*.py")}
-    assert names == {"__init__.py", "__main__.py", "crud.py", "migrations.py", "resource.py"}
+    assert names == {"__init__.py", "__main__.py", "crud.py", "migrate.py", "migrations.py", "resource.py"}
 
 
 @pytest.mark.parametrize("module", PUBLIC)

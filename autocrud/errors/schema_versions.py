@@ -27,6 +27,7 @@ class Unreadable(AutoCRUDError):
     Args:
         step: the step at fault; empty if no step was run.
         field: the field at fault, or None.
+        reason: the fault, without the names of the revision, the step and the field.
     """
 
     code = "unreadable"
@@ -40,3 +41,4 @@ class Unreadable(AutoCRUDError):
         self.revision_id = revision_id
         self.step = step
         self.field = field
+        self.reason = reason.rstrip(".")

@@ -1,6 +1,6 @@
 """ResourceManager: all operations on the resources of one model, independent of HTTP and of storage formats."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from autocrud.manager.bulk.by_query import ByQueryResult, ByQueryWriter
 from autocrud.manager.bulk.operation import BulkOp
 from autocrud.manager.bulk.writer import BulkWriter
 from autocrud.manager.heads import read_head
+from autocrud.manager.migration import BATCH, Migration, MigrationProgress
 from autocrud.manager.mutation_runner import MutationRunner
 from autocrud.manager.queries import Where
 from autocrud.manager.reader import ResourceReader
@@ -231,6 +232,28 @@ class ResourceManager(ResourceReader[T]):
             StorageUnavailable: an outage. Possibly the resource is purged, and its bytes are yet to be erased.
         """
         await self._runner.run(resource_id, self._mutations.purge, if_match=if_match, by=by, include_deleted=True)
+
+    def migrate(
+        self, *, dry_run: bool = False, index_only: bool = False, by: str | None = None, batch: int = BATCH
+    ) -> AsyncGenerator[MigrationProgress, None]:
+        """Rewrite the resources of older schema versions to the version of the model, each as a new revision.
+
+        The service may run meanwhile. The status of a resource stays, and soft-deleted resources stay deleted. A
+        resource that cannot be upgraded stays as it is. A stopped migration goes on with the next call.
+
+        Args:
+            dry_run: run the steps on all of these resources, and write nothing.
+            index_only: write no revisions; only fill the index columns of the model.
+            batch: number of resources per commit, from 1 to 1000; a batch has about 1 MiB of data at most.
+
+        Yields:
+            The progress at the beginning and after each batch, with the failures of the batch.
+
+        Raises:
+            InvalidParameter: `batch` is out of range, or `dry_run` and `index_only` are given.
+            StorageUnavailable: an outage. Some resources of the batch may be migrated.
+        """
+        return Migration(self.node).run(dry_run=dry_run, index_only=index_only, by=by, batch=batch)
 
     async def run_maintenance(self) -> None:
         """Finish pending on-delete tasks, prune old revisions, and remove expired data."""

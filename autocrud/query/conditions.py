@@ -129,6 +129,8 @@ class Query:
         after: the position to continue after; None starts with the first resource.
         at: the point in time to read; None reads the current state.
         count_limit: number at which a count may stop; None counts all resources.
+        max_bytes: size of the stored data at which a page ends, so that its memory is bounded. A page has at least one
+            item. None sets no limit.
     """
 
     where: Condition | None = None
@@ -138,6 +140,7 @@ class Query:
     after: Position | None = None
     at: datetime | None = None
     count_limit: int | None = None
+    max_bytes: int | None = None
 
     @property
     def order(self) -> tuple[Sort, ...]:

@@ -1,7 +1,7 @@
 """Registry: the registered models of a service, with their storages and managers."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from autocrud.errors import ConfigurationError
@@ -65,6 +65,20 @@ class Registry:
         self._refuse_taken_names(spec)
         families = check_families(spec.type_name, routes)
         self.models[spec.name] = Registration(spec, storage, families, tuple(dependencies), require_if_match)
+
+    def include(self, other: "Registry") -> bool:
+        """Register the models of another registry. Return True if a model has a storage that `other` names.
+
+        Raises:
+            ConfigurationError: a name is taken.
+        """
+        has_storage = False
+        for registration in other.models.values():
+            self._refuse_taken_names(registration.spec)
+            storage = registration.storage or other.storage_factory
+            has_storage = has_storage or storage is not None
+            self.models[registration.spec.name] = replace(registration, storage=storage, manager=None)
+        return has_storage
 
     def manager(self, model: type[Any] | str) -> ResourceManager[Any]:
         """Return the manager of a model, which is given by its class or its name.

@@ -8,11 +8,12 @@ from autocrud.service.settings import Settings, StorageKind
 _ALL_INTERFACES = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # and the address at which this machine reaches itself
 
 
-def startup_lines(settings: Settings, models: Sequence[str]) -> tuple[str, str, str]:
+def startup_lines(settings: Settings, models: Sequence[str], own_storage: str | None = None) -> tuple[str, str, str]:
     """Return the lines: the address with the models, the documentation, and the storage.
 
     Args:
         models: names of the models.
+        own_storage: module or file that names the storage itself, or None.
     """
     names = ", ".join(models) or "no models"
     address = _url(_ALL_INTERFACES.get(settings.host, settings.host), settings.port)
@@ -20,7 +21,7 @@ def startup_lines(settings: Settings, models: Sequence[str]) -> tuple[str, str, 
     return (
         f"Serving {names} on {address}{settings.prefix}{scope}",
         f"Documentation: {address}/docs",
-        f"Storage: {_storage_text(settings)}",
+        f"Storage: {_storage_text(settings) if own_storage is None else f'that of {own_storage}'}",
     )
 
 

@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -28,18 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: arguments of the command line; those of the process by default.
     """
     options = parse_options(sys.argv[1:] if arguments is None else arguments)
-    # Workers and reloaded processes inherit the environment.
-    os.environ.update(options.variables)
-    folder = str(Path.cwd())
-    if folder not in sys.path:  # a console script does not search the working directory
-        sys.path.insert(0, folder)
+    prepare_process(options.variables)
     try:
         settings = load_settings()
         _check_reload(options, settings)
         lines = asyncio.run(_preflight(settings))
         _check_port(settings)
     except AutoCRUDError as error:
-        sys.exit(_report_failure(error, options))
+        sys.exit(report_failure(error, options.names))
     for line in lines:
         logger.info(line)
     uvicorn.run(
@@ -64,8 +60,9 @@ async def _preflight(settings: Settings) -> Sequence[str]:
     """
     app = create_app(settings)
     async with app.state.crud.running():
-        lines = startup_lines(settings, app.state.crud.model_names)
-    without_routes = "; ".join(app.state.models_without_routes)
+        own_storage = settings.models if app.state.models.has_storage else None
+        lines = startup_lines(settings, app.state.crud.model_names, own_storage)
+    without_routes = "; ".join(app.state.models.without_routes)
     hint = f"No routes: {without_routes}. A function register(crud) in the models' file can add them."
     return (hint, *lines) if without_routes else lines
 
@@ -91,11 +88,24 @@ def _folder_of(models: str) -> str:
     return str(Path(models).expanduser().parent) if is_path(models) else str(Path.cwd())
 
 
-def _report_failure(error: AutoCRUDError, options: Options) -> int:
-    """Print the error with the option or setting at fault, and return the exit status."""
+def prepare_process(variables: Mapping[str, str]) -> None:
+    """Set environment variables, and make the modules of the working directory importable."""
+    # Workers and reloaded processes inherit the environment.
+    os.environ.update(variables)
+    folder = str(Path.cwd())
+    if folder not in sys.path:  # a console script does not search the working directory
+        sys.path.insert(0, folder)
+
+
+def report_failure(error: AutoCRUDError, names: Mapping[str, str]) -> int:
+    """Print the error with the option or setting at fault, and return the exit status.
+
+    Args:
+        names: name of the option of each environment variable that an option stands for.
+    """
     message = describe_error(error)
     variable, separator, reason = message.partition(": ")
-    print(f"{options.names.get(variable, variable)}{separator}{reason}", file=sys.stderr)
+    print(f"{names.get(variable, variable)}{separator}{reason}", file=sys.stderr)
     return 2
 
 

@@ -8,15 +8,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from autocrud import AutoCRUD
 from autocrud.errors import ConfigurationError
 from autocrud.pages import add_docs, add_home
 from autocrud.routes.response.problems import problem_response
 from autocrud.service.access_log import AccessLog
-from autocrud.service.current_user import user_from
 from autocrud.service.health import health_router
 from autocrud.service.logging_setup import configure_logging
-from autocrud.service.model_loader import register_models
+from autocrud.service.registry import build_registry
 from autocrud.service.settings import Settings, describe_error, load_settings
 
 VERSION = "0.1.0"
@@ -53,21 +51,8 @@ _YOUNG = 250_000  # objects that have been made, and not freed, before a collect
 
 def _create(settings: Settings) -> FastAPI:
     configure_logging(settings)
-    crud = AutoCRUD(
-        storage_factory=settings.storage_factory(),
-        max_body_bytes=settings.max_body_bytes,
-        idempotency_seconds=settings.idempotency_seconds,
-        housekeeping_seconds=settings.housekeeping_seconds,
-        max_blob_bytes=settings.max_blob_bytes,
-        upload_seconds=settings.upload_seconds,
-        redirect_seconds=settings.blob_redirect_seconds,
-        openapi_filters=settings.openapi_filters.value,
-        data_view=settings.data_view,
-        on_schema_change=settings.on_schema_change.value,
-    )
-    if settings.user_header is not None:
-        crud.configure(current_user=user_from(settings.user_header))
-    models_without_routes = register_models(crud, settings.models)
+    registry = build_registry(settings)
+    crud = registry.crud
     app = FastAPI(
         title=settings.title,
         version=VERSION,
@@ -77,7 +62,7 @@ def _create(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.crud = crud
-    app.state.models_without_routes = models_without_routes
+    app.state.models = registry.models
     crud.apply(app, prefix=settings.prefix)
     app.include_router(health_router(crud))
     add_docs(app)

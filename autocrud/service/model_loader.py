@@ -4,6 +4,8 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -12,28 +14,66 @@ from autocrud.service.model_selection import select_models
 from autocrud.service.settings import PREFIX, SettingsError
 
 
-def register_models(crud: AutoCRUD, source: str) -> list[str]:
-    """Register the models of a module or file: by its `register(crud)`, or its public Pydantic models.
+@dataclass(frozen=True)
+class LoadedModels:
+    """The models of a module or file.
 
-    Without `register(crud)`, base classes of other models and parts of other models get no routes.
+    Attributes:
+        without_routes: the models without routes, each with the reason.
+        has_storage: True if the module names the storage of a model.
+    """
 
-    Returns:
-        The models without routes, each with the reason.
+    without_routes: Sequence[str] = ()
+    has_storage: bool = False
+
+
+def register_models(crud: AutoCRUD, source: str) -> LoadedModels:
+    """Register the models of a module or file.
+
+    They are those of its `register(crud)`, of its `AutoCRUD` object with models, or its public Pydantic models. Of
+    these, base classes of other models and parts of other models get no routes. `module:name` names the object.
 
     Raises:
         SettingsError: the module or file does not exist, cannot be imported, or has no models.
     """
-    module = load_module(source)
+    place, name = _split_source(source)
+    module = load_module(place)
     register = getattr(module, "register", None)
-    if callable(register):
+    if name is None and callable(register):
         register(crud)
-        return []
+        return LoadedModels()
+    registry = _find_registry(module, source, name)
+    if registry is not None:
+        return LoadedModels(has_storage=crud.include(registry))
     models, reasons = select_models(module)
     if not models:
-        raise SettingsError(f"{PREFIX}MODELS: {source!r} has neither register(crud) nor a Pydantic model.")
+        raise SettingsError(
+            f"{PREFIX}MODELS: {source!r} has neither register(crud), an AutoCRUD object nor a Pydantic model."
+        )
     for model in models:
         crud.add_model(model)
-    return [f"{model.__name__} {reason}" for model, reason in reasons.items()]
+    return LoadedModels([f"{model.__name__} {reason}" for model, reason in reasons.items()])
+
+
+def _find_registry(module: ModuleType, source: str, name: str | None) -> AutoCRUD | None:
+    """Return the named `AutoCRUD` object of a module, or the only object with models; None if there is none.
+
+    Raises:
+        SettingsError: the module has no such object, or several.
+    """
+    if name is not None:
+        candidate = getattr(module, name, None)
+        if not isinstance(candidate, AutoCRUD):
+            raise SettingsError(f"{PREFIX}MODELS: {source!r}: {name} is not an AutoCRUD object of the module.")
+        return candidate
+    found = {name: value for name, value in vars(module).items() if isinstance(value, AutoCRUD) and value.model_names}
+    if len(set(found.values())) > 1:
+        names = ", ".join(found)
+        raise SettingsError(
+            f"{PREFIX}MODELS: {source!r} has several AutoCRUD objects: {names}; choose one, as in"
+            f" {source}:{next(iter(found))}."
+        )
+    return next(iter(found.values()), None)
 
 
 def load_module(source: str) -> ModuleType:
@@ -57,7 +97,14 @@ def load_module(source: str) -> ModuleType:
 
 def is_path(source: str) -> bool:
     """Return True if the text is the path of a file, and False if it is the name of a module."""
-    return source.endswith(".py") or "/" in source or os.sep in source
+    place, _ = _split_source(source)
+    return place.endswith(".py") or "/" in place or os.sep in place
+
+
+def _split_source(source: str) -> tuple[str, str | None]:
+    """Return the module or file of a text such as `shop.py:crud`, and the name of the object, or None."""
+    place, separator, name = source.rpartition(":")
+    return (place, name) if separator and name.isidentifier() else (source, None)
 
 
 def _load_file(path: Path) -> ModuleType:

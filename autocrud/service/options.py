@@ -4,11 +4,13 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from autocrud.service.model_loader import is_path
 from autocrud.service.settings import PREFIX, StorageKind
 
-_EPILOG = "All other settings are environment variables or lines of a file .env: see docs/settings.md."
+MODELS_HELP = "file or module with the models, such as models.py, shop.models or shop.main:crud"
+EPILOG = "All other settings are environment variables or lines of a file .env: see docs/settings.md."
 
 
 @dataclass(frozen=True)
@@ -32,30 +34,40 @@ def parse_options(arguments: Sequence[str]) -> Options:
     Raises:
         SystemExit: an argument is wrong, or is `--help`.
     """
-    parser = _parser()
-    values = vars(parser.parse_args(arguments))
+    values = vars(_parser().parse_args(arguments))
+    variables, names = variables_of(values)
+    return Options(variables, names, bool(values.get("reload")))
+
+
+def variables_of(values: Mapping[str, Any]) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Return the environment variables that parsed options stand for, and the name of the option of each variable."""
     variables, names = dict[str, str](), dict[str, str]()
     for name in ("models", "host", "port", "storage", "data_dir", "workers"):
         if values.get(name) is not None:
             variable = f"{PREFIX}{name.upper()}"
             variables[variable] = _absolute(values[name]) if name == "models" else values[name]
             names[variable] = "models" if name == "models" else f"--{name.replace('_', '-')}"
-    return Options(variables, names, bool(values.get("reload")))
+    return variables, names
+
+
+def add_storage_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the storage to a command."""
+    parser.add_argument("--storage", metavar="KIND", help=f"{', '.join(StorageKind)} (disk)")
+    parser.add_argument("--data-dir", metavar="DIR", help="directory of the data on disk (data)")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "autocrud", description="Serve Pydantic models as a REST API over versioned resources.", epilog=_EPILOG
+        "autocrud", description="Serve Pydantic models as a REST API over versioned resources.", epilog=EPILOG
     )
     commands = parser.add_subparsers(title="commands", metavar="serve")
     serve = commands.add_parser(
-        "serve", help="serve the models of a file or module", description="Serve models.", epilog=_EPILOG
+        "serve", help="serve the models of a file or module", description="Serve models.", epilog=EPILOG
     )
-    serve.add_argument("models", nargs="?", help="file or module with the models, such as models.py or shop.models")
+    serve.add_argument("models", nargs="?", help=MODELS_HELP)
     serve.add_argument("--host", help="address to listen on (127.0.0.1)")
     serve.add_argument("--port", help="port to listen on (8000)")
-    serve.add_argument("--storage", metavar="KIND", help=f"{', '.join(StorageKind)} (disk)")
-    serve.add_argument("--data-dir", metavar="DIR", help="directory of the data on disk (data)")
+    add_storage_options(serve)
     serve.add_argument("--workers", help="number of processes (1)")
     serve.add_argument("--reload", action="store_true", help="start again if a file changes; for development")
     return parser

@@ -1,11 +1,11 @@
 """Storage: what every backend is made of, a metadata store behind a group commit."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from typing import Any, TypeVar
 
 from autocrud.errors import AutoCRUDError, DataCorrupted, RevisionNotFound, StorageUnavailable
@@ -25,6 +25,7 @@ from autocrud.storage.ports.types import (
     Blob,
     Commit,
     Head,
+    IndexProgress,
     Item,
     OnDeleteTask,
     Outcome,
@@ -36,7 +37,7 @@ from autocrud.storage.ports.types import (
     WriteGroup,
     abort_unless_all_accepted,
 )
-from autocrud.storage.ports.versions import VersionReader
+from autocrud.storage.ports.versions import VersionReader, head_size
 from autocrud.storage.row_view import position_of
 
 R = TypeVar("R")
@@ -130,8 +131,9 @@ class Storage(IStorage):
     async def search(self, query: Query) -> Page:
         while True:
             heads = await self._with_timeout(self._meta.search(query))
-            has_next = len(heads) > query.limit
-            items = await self._load_page_data(heads[: query.limit], 1 if query.at is None else _READ_CONCURRENCY)
+            page = _cut_to_size(heads[: query.limit], query.max_bytes)
+            has_next = len(heads) > len(page)
+            items = await self._load_page_data(page, 1 if query.at is None else _READ_CONCURRENCY)
             complete = [head for head in items if head is not None]
             if len(complete) == len(items):
                 complete = await self.versions.heads(complete)
@@ -193,6 +195,9 @@ class Storage(IStorage):
 
     async def complete(self, tasks: Sequence[OnDeleteTask]) -> None:
         await self._with_timeout(self._meta.complete(tasks))
+
+    def fill_indexes(self) -> AsyncGenerator[IndexProgress, None]:
+        return self._meta.fill_indexes()
 
     async def vacuum(self) -> None:
         await self._meta.vacuum()
@@ -262,6 +267,14 @@ class Storage(IStorage):
         except TimeoutError as error:
             message = f"no answer within {call_timeout:g} s; whether a write was made, a read will tell."
             raise StorageUnavailable(message) from error
+
+
+def _cut_to_size(heads: Sequence[Head], max_bytes: int | None) -> Sequence[Head]:
+    """Return the first heads, up to the head whose data reaches the size."""
+    if max_bytes is None:
+        return heads
+    sizes = accumulate(map(head_size, heads))
+    return heads[: next((number for number, size in enumerate(sizes, 1) if size >= max_bytes), len(heads))]
 
 
 def _split_into_groups(writes: Sequence[Write]) -> Iterator[WriteGroup]:

@@ -112,7 +112,10 @@ def test_wrong_models_are_one_sentence(folder: Path) -> None:
     for file, sentence in (
         ("none.py", f"models: no such file: {folder}/none.py."),
         ("bad.py", "models: bad.py, line 2: invalid syntax."),
-        ("empty.py", f"models: '{folder}/empty.py' has neither register(crud) nor a Pydantic model."),
+        (
+            "empty.py",
+            f"models: '{folder}/empty.py' has neither register(crud), an AutoCRUD object nor a Pydantic model.",
+        ),
         (
             "no.module",
             "models: cannot import 'no.module': No module named 'no'; set it to a module or a file with models.",

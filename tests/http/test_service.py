@@ -234,6 +234,7 @@ def test_lines_at_the_start_have_no_secrets() -> None:
         "Documentation: http://[::1]:8000/docs",
         "Storage: postgres, postgresql://ada:***@db/app and bucket films at http://ada:***@s3:8333",
     )
+    assert startup_lines(settings, ["movie"], "shop:crud")[2] == "Storage: that of shop:crud"
     assert (
         startup_lines(settings_of(storage="s3", s3_bucket="films"), ["movie"])[2] == "Storage: s3, bucket films at AWS"
     )

@@ -111,6 +111,23 @@ async def test_change_that_no_data_notices_is_told_once_as_information(
     assert not no_messages
 
 
+async def test_new_version_that_nothing_was_written_with_may_change_again(
+    disk: Callable[[], IStorageFactory], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A developer changes the model and its step between two starts. The first write ends that."""
+    async with started(disk(), OLD) as manager:
+        await manager.create({"title": "Emma"}, resource_id="a")
+    first = Schema(2).step(1, 2, rename("title", "headline"))
+    async with started(disk(), article(headline=(str, ...)), schema=first, on_change="refuse"):
+        pass
+    second = Schema(2).step(1, 2, rename("title", "name"))
+    async with started(disk(), article(name=(str, ...)), schema=second, on_change="refuse") as manager:
+        await manager.replace("a", {"name": "Persuasion"})
+    with pytest.raises(ConfigurationError, match="field name was removed"):
+        async with started(disk(), article(headline=(str, ...)), schema=first, on_change="refuse"):
+            pass
+
+
 @pytest.mark.parametrize("factory", [MemoryStorageFactory(), None], ids=["memory", "disk without resources"])
 async def test_changed_model_without_stored_resources_starts_silently(
     factory: IStorageFactory | None, disk: Callable[[], IStorageFactory], caplog: pytest.LogCaptureFixture

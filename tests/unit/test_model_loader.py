@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from autocrud.service.model_loader import load_module
+from autocrud import AutoCRUD
+from autocrud.errors import ConfigurationError
+from autocrud.service.model_loader import load_module, register_models
 from autocrud.service.settings import SettingsError
+from autocrud.storage.memory import MemoryStorageFactory
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +71,43 @@ def test_file_that_failed_can_be_imported_when_it_is_correct(tmp_path: Path) -> 
         load_module(str(path))
     write(path, "answer = 43")
     assert load_module(str(path)).answer == 43
+
+
+REGISTRIES = """
+from pydantic import BaseModel
+from autocrud import AutoCRUD, Schema
+from autocrud.storage.memory import MemoryStorageFactory
+
+class Note(BaseModel):
+    text: str
+
+first, empty, _alias = AutoCRUD(), AutoCRUD(), None
+first.add_model(Note, schema=Schema(2).step(1, 2))
+"""
+SECOND = """
+second = AutoCRUD(storage_factory=MemoryStorageFactory())
+second.add_model(Note, name="memo")
+"""
+
+
+def test_registry_of_the_module_gives_the_options_of_its_models(tmp_path: Path) -> None:
+    """Without a storage of its own, the models get the storage of the service."""
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    loaded = register_models(crud, str(write(tmp_path / "loader_registry.py", REGISTRIES)))
+    assert (crud.model_names, loaded.without_routes, loaded.has_storage) == (("note",), (), False)
+    assert crud.manager("note").spec.schema.version == 2
+
+
+def test_one_of_several_registries_must_be_named(tmp_path: Path) -> None:
+    """Its storage factory is used."""
+    path = str(write(tmp_path / "loader_registries.py", REGISTRIES + SECOND))
+    with pytest.raises(SettingsError, match=r"several AutoCRUD objects: first, second; choose one, as in .*\.py:first"):
+        register_models(AutoCRUD(), path)
+    for name in ("Note", "other"):
+        with pytest.raises(SettingsError, match=f"{name} is not an AutoCRUD object of the module"):
+            register_models(AutoCRUD(), f"{path}:{name}")
+    crud = AutoCRUD()
+    assert register_models(crud, f"{path}:second").has_storage
+    assert crud.manager("memo").spec.name == "memo"
+    with pytest.raises(ConfigurationError, match="'memo' is taken"):
+        register_models(crud, f"{path}:second")

@@ -1,5 +1,6 @@
 """Start check: compares each model with the record of its schema version, and publishes the record."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
-from autocrud.manager.schema_check.readability import MAX_IDS, Readability, read_all, read_sample
+from autocrud.manager.schema_check.readability import MAX_IDS, SAMPLE_SECONDS, Readability, read_all, read_sample
 from autocrud.query.conditions import Query, Term
 from autocrud.query.metadata_fields import META_FIELDS
 from autocrud.query.operators import Operator
@@ -89,7 +90,8 @@ class StartCheck:
     async def _report(self, stored: VersionRecord, changes: Sequence[FieldChange]) -> None:
         sample = await read_sample(self._spec, self._storage)
         text = "; ".join(map(str, changes))
-        if not sample.unreadable and (sample.is_empty or not any(change.is_noticed for change in changes)):
+        is_noticed = any(change.is_noticed for change in changes) and not sample.is_empty
+        if not sample.unreadable and not (is_noticed and await self._has_resources_of_version()):
             logger.info("%s: the model has changed, and all stored data fit: %s", self._spec.name, text)
             return
         message = self._message(stored, changes, sample)
@@ -97,6 +99,15 @@ class StartCheck:
             raise ConfigurationError(message)
         self._has_warned = True
         logger.warning(message)
+
+    async def _has_resources_of_version(self) -> bool:
+        """Return False if all resources are of other versions, so that only the steps meet them."""
+        query = Query(Term(_SCHEMA_VERSION, Operator.eq, self._spec.schema.version), include_deleted=True, limit=1)
+        try:
+            async with asyncio.timeout(SAMPLE_SECONDS):
+                return bool((await self._storage.search(query)).items)
+        except TimeoutError:
+            return True
 
     def _message(self, stored: VersionRecord, changes: Sequence[FieldChange], sample: Readability) -> str:
         spec = self._spec

@@ -16,7 +16,7 @@ from autocrud.routes.request.query_parameters import Parameter
 RESERVED = frozenset(
     {
         "at", "blobs", "count", "cursor", "dry_run", "expand", "fields", "group_by", "history", "include_deleted",
-        "limit", "metrics", "q", "qb", "returns", "sort",
+        "limit", "metrics", "q", "qb", "raw", "returns", "sort", "unreadable",
     }
 )  # fmt: skip
 LIST_VALUED = {Operand.values, Operand.items, Operand.pair}

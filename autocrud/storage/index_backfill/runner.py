@@ -8,7 +8,7 @@ is then, so it never brings back what is older.
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +19,13 @@ from autocrud.schema.column_types import IndexValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.unique_constraints import UniqueConstraint
+from autocrud.storage.ports.types import IndexProgress
 
 logger = logging.getLogger(__name__)
 
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.05, 5.0  # seconds, between two looks at what another node does
 _READ_CONCURRENCY = 8
+_REPORT_S = 0.5  # seconds between two reports of progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,21 @@ class IndexBackfill:
             await self._engine.restart_stale()
             await self._refresh_progress()
             self._start_task()
+
+    async def run(self) -> AsyncGenerator[IndexProgress, None]:
+        """Fill all columns in the background. Yield the progress until they are filled, or cannot be."""
+        await self.resume()
+        while self._pending:
+            slowest = min(self._pending.values(), key=lambda progress: progress.percent)
+            failed = {
+                field.name: self._failed[field.column]
+                for field in self._spec.index_fields
+                if field.column in self._failed
+            }
+            yield IndexProgress(slowest.done, slowest.total, failed)
+            if self._task is None or self._task.done():
+                return
+            await asyncio.wait([self._task], timeout=_REPORT_S)
 
     async def close(self) -> None:
         """Stop between two batches. May be called twice."""

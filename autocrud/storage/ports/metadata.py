@@ -1,7 +1,7 @@
 """Port of metadata stores: heads, commits and index columns of one model."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import datetime
 
 from autocrud.query.aggregation import Aggregation, GroupRow
@@ -10,6 +10,7 @@ from autocrud.storage.ports.types import (
     Blob,
     Commit,
     Head,
+    IndexProgress,
     Item,
     OnDeleteTask,
     Outcome,
@@ -111,6 +112,10 @@ class MetaStore(ABC):
     @abstractmethod
     async def complete(self, tasks: Sequence[OnDeleteTask]) -> None:
         """Remove on-delete tasks. Unknown tasks are ignored."""
+
+    @abstractmethod
+    def fill_indexes(self) -> AsyncGenerator[IndexProgress, None]:
+        """Fill index columns, as `IStorage.fill_indexes` does."""
 
     @abstractmethod
     async def vacuum(self) -> None:

@@ -1,7 +1,7 @@
 """Ports of a storage and of a storage factory: the interface between managers and backends."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from autocrud.storage.ports.schema_records import SchemaRecords
 from autocrud.storage.ports.types import (
     Commit,
     Head,
+    IndexProgress,
     OnDeleteTask,
     Outcome,
     Page,
@@ -187,6 +188,13 @@ class IStorage(ABC):
     @abstractmethod
     async def complete(self, tasks: Sequence[OnDeleteTask]) -> None:
         """Remove on-delete tasks. If each node has its own metadata, this affects the calling node only."""
+
+    @abstractmethod
+    def fill_indexes(self) -> AsyncGenerator[IndexProgress, None]:
+        """Fill the index columns that lack values of the model. Yield the progress until they are filled, or cannot be.
+
+        The backfill goes on in the background if the caller stops. Without such columns, nothing is yielded.
+        """
 
     @abstractmethod
     async def vacuum(self) -> None:

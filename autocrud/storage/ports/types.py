@@ -1,6 +1,6 @@
 """Types of the arguments and results of the storage ports."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -284,6 +284,20 @@ class CommitEntry:
     commit: Commit
     created_time: datetime
     created_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexProgress:
+    """Progress of the backfill of a model's index columns.
+
+    Attributes:
+        done: number of resources read for the slowest column, of `total`.
+        failed: reason for each index field that cannot be filled, by its name.
+    """
+
+    done: int
+    total: int
+    failed: Mapping[str, str]
 
 
 ScanItem = Head | CommitEntry

@@ -9,10 +9,12 @@ from autocrud.errors import NewerSchema, Unreadable
 from autocrud.resource import RevisionInfo
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.upgrade import NewerVersion, UpgradeError
+from autocrud.storage.ports.time_slice import TimeSlice
 from autocrud.storage.ports.types import Head, Write
 
 # In JSON text a quote is escaped, so this stands in metadata only as the name of the member.
 _VERSION = re.compile(rb'"schema_version":(\d+)')
+_SIZE = re.compile(rb'"size":(\d+)')
 
 
 class VersionReader:
@@ -48,8 +50,16 @@ class VersionReader:
             return replace(head, data=None, stored=data, fault=error)
 
     async def heads(self, heads: Sequence[Head]) -> list[Head]:
-        """Return heads as `head` does."""
-        return [head if self.is_current(head) else await self.head(head) for head in heads]
+        """Return heads as `head` does. Upgrades of many heads give other tasks their turns."""
+        if all(map(self.is_current, heads)):
+            return list(heads)
+        found, time_slice = list[Head](), TimeSlice()
+        for head in heads:
+            if not self.is_current(head):
+                await time_slice.check()
+                head = await self.head(head)
+            found.append(head)
+        return found
 
     def refuse(self, write: Write) -> NewerSchema | None:
         """Return the refusal of a write to a resource of a newer version; None if the write may go on."""
@@ -88,7 +98,16 @@ class VersionReader:
 
 def head_version(head: Head) -> int:
     """Return the schema version that the data of a head was stored with."""
-    found = _VERSION.search(head.revision_info)
+    return _number(_VERSION, head)
+
+
+def head_size(head: Head) -> int:
+    """Return the size of the stored data of a head in bytes, also if the data is not loaded."""
+    return _number(_SIZE, head)
+
+
+def _number(member: re.Pattern[bytes], head: Head) -> int:
+    found = member.search(head.revision_info)
     if found is None:
         raise LookupError("a head has the information about its revision")
     return int(found[1])

@@ -9,11 +9,12 @@ from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
 from autocrud.query.cursor import decode_cursor, encode_cursor
 from autocrud.query.evaluate import Row, holds, sort_key
+from autocrud.query.resolver import Resolver
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from autocrud.storage.row_view import row_of
-from autocrud.testing.conformance.base import StorageTests, asking, ids, present
+from autocrud.testing.conformance.base import LARGE, StorageTests, asking, ids, present
 from autocrud.testing.random_queries import KINDS, random_condition, random_order, random_values
-from autocrud.testing.sample_writes import create_write, delete_write, restore_write, sample, update_write
+from autocrud.testing.sample_writes import SAMPLE, create_write, delete_write, restore_write, sample, update_write
 
 _RANDOM_QUERIES = 250
 
@@ -134,6 +135,20 @@ class QueryTests(StorageTests):
         assert page.next is not None
         page = await storage.search(Query(limit=2, after=page.next))
         assert (len(page.items), page.next) == (2, None)
+
+    async def test_page_ends_where_its_data_reaches_the_size(self, storage: IStorage) -> None:
+        """Large data counts, too. A page has at least one item."""
+        for number, payload in enumerate(("", LARGE, "", "")):
+            await storage.commit(create_write(f"r{number}", sample(payload=payload)))
+        query, sizes = Query(sort=Resolver(SAMPLE).sort("resource_id"), max_bytes=1000), list[int]()
+        while True:
+            page = await storage.search(query)
+            sizes.append(len(page.items))
+            if page.next is None:
+                break
+            query = replace(query, after=page.next)
+        assert sizes == [2, 2]
+        assert len((await storage.search(replace(query, after=None, max_bytes=1))).items) == 1
 
     async def test_acknowledged_write_is_seen_by_the_next_read(self, storage: IStorage) -> None:
         """Check reads by id, lists and counts under concurrent writes."""

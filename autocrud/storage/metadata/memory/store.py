@@ -1,7 +1,7 @@
 """Metadata store in dicts. It gives the same answers as the SQL engines, in the same order."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from autocrud.storage.ports.types import (
     Blob,
     Commit,
     Head,
+    IndexProgress,
     Item,
     OnDeleteTask,
     Outcome,
@@ -162,6 +163,11 @@ class MemoryMetaStore(MetaStore):
 
     async def complete(self, done: Sequence[OnDeleteTask]) -> None:
         self._pending = dict.fromkeys(self._pending.keys() - set(done))
+
+    async def fill_indexes(self) -> AsyncGenerator[IndexProgress, None]:
+        no_columns: tuple[IndexProgress, ...] = ()  # writes fill all columns, and the data ends with the process
+        for progress in no_columns:
+            yield progress
 
     async def vacuum(self) -> None:
         now = timestamp(datetime.now(UTC))

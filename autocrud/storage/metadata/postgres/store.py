@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ from autocrud.storage.ports.types import (
     Blob,
     Commit,
     Head,
+    IndexProgress,
     Item,
     OnDeleteTask,
     Outcome,
@@ -179,6 +180,9 @@ class PostgresMetaStore(MetaStore):
         async with self._pool.connection() as connection:
             if rows:
                 await connection.execute(self._tables.side_tables.on_delete_tasks.complete, *columns_of(rows))
+
+    def fill_indexes(self) -> AsyncGenerator[IndexProgress, None]:
+        return self._backfill.run()
 
     async def vacuum(self) -> None:
         await self._erase(deferred=True)

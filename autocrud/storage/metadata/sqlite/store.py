@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +33,7 @@ from autocrud.storage.ports.types import (
     Blob,
     Commit,
     Head,
+    IndexProgress,
     Item,
     OnDeleteTask,
     Outcome,
@@ -218,8 +219,10 @@ class SqliteMetaStore(MetaStore):
 
     async def complete(self, done: Sequence[OnDeleteTask]) -> None:
         async with self._lock:
-            complete = partial(self._tables.side_tables.complete, done=done)
-            await self._writer.run(partial(in_transaction, complete))
+            await self._writer.run(partial(in_transaction, partial(self._tables.side_tables.complete, done=done)))
+
+    def fill_indexes(self) -> AsyncGenerator[IndexProgress, None]:
+        return self._backfill.run()
 
     async def vacuum(self) -> None:
         async with self._lock:
@@ -233,8 +236,7 @@ class SqliteMetaStore(MetaStore):
 
     async def _get(self, requests: Sequence[tuple[str, bool]]) -> list[Head | None]:
         """Reads by id that arrived together, in one statement."""
-        resource_ids = [resource_id for resource_id, _ in requests]
-        current = any(current for _, current in requests)
+        resource_ids, current = [name for name, _ in requests], any(current for _, current in requests)
         heads = await self._read(self._readers[0], lambda db: self._tables.get(db, resource_ids), current=current)
         return [heads.get(resource_id) for resource_id in resource_ids]
 

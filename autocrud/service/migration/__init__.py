@@ -1,0 +1,1 @@
+"""Command `python -m autocrud.migrate`."""
