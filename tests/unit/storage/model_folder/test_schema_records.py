@@ -38,6 +38,14 @@ def spec() -> ModelSpec[Article]:
     return ModelSpec(Article)
 
 
+@pytest.fixture
+async def objects() -> MemoryObjectStore:
+    """Return an open object store."""
+    store = MemoryObjectStore()
+    await store.open()
+    return store
+
+
 def version(downgrades: dict[int, Any] | None = None, time: str = "2026") -> VersionRecord:
     """Return the record of a version."""
     return VersionRecord(time, NEW, downgrades or {})
@@ -54,9 +62,11 @@ async def test_processes_that_publish_at_once_lose_nothing(tmp_path: Path, spec:
     await objects.close()
 
 
-async def test_published_version_keeps_its_time_and_its_fingerprint(spec: ModelSpec[Article]) -> None:
+async def test_published_version_keeps_its_time_and_its_fingerprint(
+    objects: MemoryObjectStore, spec: ModelSpec[Article]
+) -> None:
     """Downgrades are replaced each time, the fingerprint on demand."""
-    records = ObjectSchemaRecords(MemoryObjectStore(), spec)
+    records = ObjectSchemaRecords(objects, spec)
     await records.publish(1, VersionRecord("2025", OLD), replaces_fingerprint=False)
     await records.publish(1, version({1: [STEP.to_json()]}), replaces_fingerprint=False)
     assert (await records.read()).versions[1] == VersionRecord("2025", OLD, {1: [["rename", ["headline"], "title"]]})
@@ -64,17 +74,18 @@ async def test_published_version_keeps_its_time_and_its_fingerprint(spec: ModelS
     assert (await records.read()).versions[1] == VersionRecord("2025", NEW)
 
 
-async def test_damaged_record_is_refused_with_its_key(spec: ModelSpec[Article]) -> None:
+async def test_damaged_record_is_refused_with_its_key(objects: MemoryObjectStore, spec: ModelSpec[Article]) -> None:
     """The message says what to do."""
-    objects = MemoryObjectStore()
     objects.objects["article/schema.json"] = b'{"versions": 1}'
     with pytest.raises(DataCorrupted, match=r"article/schema\.json is not a schema record"):
         await ObjectSchemaRecords(objects, spec).read()
 
 
-async def test_learner_joins_the_downgrades_of_several_versions(spec: ModelSpec[Article]) -> None:
+async def test_learner_joins_the_downgrades_of_several_versions(
+    objects: MemoryObjectStore, spec: ModelSpec[Article]
+) -> None:
     """The record of version 3 leads to 2, and that of version 2 leads to 1."""
-    records = ObjectSchemaRecords(MemoryObjectStore(), spec)
+    records = ObjectSchemaRecords(objects, spec)
     await records.publish(2, version({1: [rename("name", "title").to_json()]}), replaces_fingerprint=False)
     await records.publish(3, version({2: [rename("headline", "name").to_json()]}), replaces_fingerprint=False)
     learner = DowngradeLearner(spec, records)
@@ -83,11 +94,14 @@ async def test_learner_joins_the_downgrades_of_several_versions(spec: ModelSpec[
 
 
 async def test_learner_reports_a_step_of_a_newer_library_once(
-    spec: ModelSpec[Article], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    objects: MemoryObjectStore,
+    spec: ModelSpec[Article],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The version counts as one without a downgrade."""
     monkeypatch.setattr("autocrud.storage.model_folder.downgrades.LOOK_SECONDS", 0.0)
-    records = ObjectSchemaRecords(MemoryObjectStore(), spec)
+    records = ObjectSchemaRecords(objects, spec)
     await records.publish(2, version({1: [["transpose", ["title"]]]}), replaces_fingerprint=False)
     learner = DowngradeLearner(spec, records)
     for _ in range(3):
@@ -123,6 +137,7 @@ class _UndecidedStore(MemoryObjectStore):
 async def test_undecided_creation_is_repeated(store: Callable[[], _UndecidedStore], is_created: bool) -> None:
     """An attempt that took effect unnoticed counts as an object of another process."""
     objects = store()
+    await objects.open()
     assert await create_object(objects, "article/schema.json", b"{}") is is_created
     assert objects.objects == {"article/schema.json": b"{}"}
 
@@ -130,5 +145,6 @@ async def test_undecided_creation_is_repeated(store: Callable[[], _UndecidedStor
 async def test_creation_that_stays_undecided_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """After some attempts."""
     monkeypatch.setattr("autocrud.storage.model_folder.creation._FIRST_DELAY_S", 0.0)
+    objects = _UndecidedStore(99, 0)
     with pytest.raises(PutUndecided):
-        await create_object(_UndecidedStore(99, 0), "article/schema.json", b"{}")
+        await create_object(objects, "article/schema.json", b"{}")
