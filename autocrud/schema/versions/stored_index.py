@@ -76,6 +76,11 @@ class StoredIndex:
         self.unfit_fields.update(unfit)
         return index
 
+    def reset(self) -> None:
+        """Forget the data that could not be upgraded, because it is upgraded again."""
+        self._unreadable, self._count = {}, 0
+        self.newer_versions.clear()
+
     def report(self) -> None:
         """Log one warning about the data that could not be upgraded since the last report, at most once a minute."""
         now = monotonic()

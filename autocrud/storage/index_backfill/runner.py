@@ -213,6 +213,7 @@ class IndexBackfill:
                     pass
                 is_complete = not await self._learn_downgrades()
                 if not is_complete:
+                    self._engine.stored_index.reset()
                     await self._engine.restart_newer()
         self._engine.stored_index.report()
 

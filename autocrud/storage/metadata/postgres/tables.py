@@ -55,7 +55,7 @@ class PostgresTables:
         self.schema = schema
         self.schema_version = spec.schema.version
         self.marker = marker_name(self.schema_version)
-        base = spec.name.replace("-", "_")
+        base = spec.folder.replace("-", "_")
         self.heads_name = f"{base}_resources"
         self.names = names = TableNames(schema, base)
         self.heads = names.qualified("resources")

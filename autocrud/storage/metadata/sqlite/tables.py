@@ -71,7 +71,7 @@ class SqliteTables:
         self._inline_limit = inline_limit
         self._schema_version = spec.schema.version
         self._unique_constraints = spec.unique_constraints
-        self.base = base = spec.name.replace("-", "_")
+        self.base = base = spec.folder.replace("-", "_")
         self.marker = marker_name(spec.schema.version)
         self.history = SqliteHistoryTables(base)
         self.side_tables = SqliteSideTables(base)
