@@ -229,6 +229,14 @@ def as_json(value: Any) -> Any:
     return to_jsonable_python(value)
 
 
+def error_text(error: BaseException) -> str:
+    """Return the class and the text of an error that a user's function raised."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # the text of a user's class may fail, too
+        return type(error).__name__
+
+
 def _parents(document: Any, path: Sequence[str]) -> Iterator[tuple[Document, str]]:
     """Yield each object that may hold the last name of a path. Lists on the way stand for all of their items."""
     if isinstance(document, list):
@@ -265,7 +273,7 @@ def _call(path: tuple[str, ...], function: Callable[..., Any], *values: Any) -> 
     try:
         return function(*values)
     except Exception as error:  # a user's function; the error names the field
-        raise StepError(_text(path), f"{type(error).__name__}: {error}") from error
+        raise StepError(_text(path), error_text(error)) from error
 
 
 def _text(path: Sequence[str]) -> str:
