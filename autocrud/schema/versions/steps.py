@@ -184,11 +184,11 @@ class Merge(ReadyStep):
 
 
 _KINDS: dict[str, Callable[..., ReadyStep]] = {
-    "rename": lambda path, name: Rename(tuple(path), name),
-    "remove": lambda path: Remove(tuple(path)),
-    "fill": lambda path, value, nulls: Fill(tuple(path), value, nulls),
-    "convert": lambda path, name, nulls: Convert(tuple(path), _NAMED_FUNCTIONS[name], nulls),
-    "move": lambda source, target: Move(tuple(source), tuple(target)),
+    "rename": lambda path, name: Rename(_read_path(path), *_read_path([name])),
+    "remove": lambda path: Remove(_read_path(path)),
+    "fill": lambda path, value, nulls: Fill(_read_path(path), value, nulls),
+    "convert": lambda path, name, nulls: Convert(_read_path(path), _NAMED_FUNCTIONS[name], nulls),
+    "move": lambda source, target: Move(_read_path(source), _read_path(target)),
 }
 
 
@@ -203,6 +203,12 @@ def read_step(content: Any) -> ReadyStep:
         return _KINDS[name](*arguments)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"unknown step: {content!r}") from error
+
+
+def _read_path(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"{names!r} is not a list of names")
+    return tuple(names)
 
 
 def parse_path(path: Path) -> tuple[str, ...]:
