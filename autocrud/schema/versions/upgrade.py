@@ -103,6 +103,8 @@ class Upgrader:
             raise UpgradeError("", None, f"schema version {version} is older than the oldest known, {self._oldest}")
         for step in self._paths[version]:
             yield from ((f"{step}, {_name(function)}", function) for function in step.functions)
+            if not step.functions:
+                yield str(step), _keep
 
     def _fit(self, document: Any, step: str) -> bytes:
         """Return the stored form of a document. A document that the model does not accept is refused."""
@@ -147,6 +149,11 @@ def _run(name: str, function: Function, document: Any) -> Any:
     if changed is None or (isinstance(document, dict) and not isinstance(changed, dict)):
         raise UpgradeError(name, None, f"returned {type(changed).__name__}; a step must return a dict")
     return changed
+
+
+def _keep(document: Any) -> Any:
+    """Return the document of a step without functions."""
+    return document
 
 
 def _endless_error(step: str) -> UpgradeError:

@@ -112,6 +112,12 @@ def test_failing_step_names_itself_and_the_field(
         assert raised.value.field == field
 
 
+def test_step_without_functions_names_itself() -> None:
+    with pytest.raises(UpgradeError, match="Field required") as raised:
+        spec_of().upgrader.upgrade(b'{"secret":"x"}', 1)
+    assert (raised.value.step, raised.value.field) == ("step 1 to 2", "name")
+
+
 def test_document_outside_the_known_versions_is_refused() -> None:
     spec = spec_of(version=3, oldest=2)
     with pytest.raises(UpgradeError, match="older than the oldest known, 2"):
