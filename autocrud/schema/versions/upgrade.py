@@ -49,6 +49,7 @@ class Upgrader:
     Attributes:
         version: schema version of the model.
         downgrades: steps to this version, by newer version. Processes that know the newer version provide them.
+        newer_versions: newer versions that the store may have data of.
         learn: adds the downgrade of a newer version, if the store knows it; None without a store that can.
 
     Raises:
@@ -58,6 +59,7 @@ class Upgrader:
     def __init__(self, spec: "ModelSpec[Any]", schema: Schema) -> None:
         self.version = schema.version
         self.downgrades: dict[int, Sequence[ReadyStep]] = {}
+        self.newer_versions: set[int] = set()
         self.learn: Callable[[int], Awaitable[None]] | None = None
         self._spec = spec
         self._oldest = schema.oldest
@@ -95,6 +97,7 @@ class Upgrader:
     def _functions(self, version: int) -> Iterator[tuple[str, Function]]:
         """Yield the functions that lead from a version to the model's version, each with the name of its step."""
         if version > self.version:
+            self.newer_versions.add(version)
             if version not in self.downgrades:
                 raise NewerVersion(version)
             yield from ((f"downgrade from {version} to {self.version}", step) for step in self.downgrades[version])
