@@ -47,6 +47,6 @@ def test_version_of_an_index_is_that_of_its_columns(target: str, version: int | 
     ("version", "present", "retired"),
     [(1, [], set()), (2, [1], set()), (3, [1, 2, 3], set()), (5, [1, 2, 3, 4, 7], {1, 2}), (1, [2, 3], set())],
 )
-def test_retired_versions_are_below_the_two_next_lower_ones(version: int, present: list[int], retired: set[int]) -> None:
+def test_retired_versions_are_below_the_two_next_lower(version: int, present: list[int], retired: set[int]) -> None:
     """Higher versions and the two next lower ones may still run."""
     assert retired_versions(version, present) == retired
