@@ -24,12 +24,10 @@ class StoredIndex:
 
     Attributes:
         unfit_fields: fields with a conversion error, collected by `stored_values`. The caller clears them.
-        newer_versions: schema versions without a known downgrade whose data was met.
     """
 
     def __init__(self, spec: "ModelSpec[Any]") -> None:
         self.unfit_fields: set[IndexField] = set()
-        self.newer_versions: set[int] = set()
         self._spec = spec
         self._unreadable: dict[str, str] = {}  # the first one
         self._count = 0
@@ -47,7 +45,6 @@ class StoredIndex:
             reason = f"{error.step}: {error}" if error.step else str(error)
         except NewerVersion as error:
             reason = str(error)
-            self.newer_versions.add(version)
         self._unreadable = self._unreadable or {resource_id: reason}
         self._count += 1
         return None
@@ -79,7 +76,6 @@ class StoredIndex:
     def reset(self) -> None:
         """Forget the data that could not be upgraded, because it is upgraded again."""
         self._unreadable, self._count = {}, 0
-        self.newer_versions.clear()
 
     def report(self) -> None:
         """Log one warning about the data that could not be upgraded since the last report, at most once a minute."""

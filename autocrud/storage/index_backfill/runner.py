@@ -207,7 +207,9 @@ class IndexBackfill:
 
     async def index_other_versions(self) -> None:
         """Fill the columns of resources that processes of other schema versions have written, if there are any."""
-        if await self._engine.has_stale():
+        # Values of newer data that had no known downgrade are null, and these rows do not count as stale.
+        is_incomplete = not self._spec.upgrader.newer_versions <= self._readable_versions
+        if is_incomplete or await self._engine.has_stale():
             await self.refresh()
 
     async def refresh(self) -> None:
@@ -226,7 +228,7 @@ class IndexBackfill:
     async def _learn_downgrades(self) -> bool:
         """Return True if data of more newer schema versions can be read than at the last call."""
         upgrader = self._spec.upgrader
-        for version in sorted(self._engine.stored_index.newer_versions - upgrader.downgrades.keys()):
+        for version in sorted(upgrader.newer_versions - upgrader.downgrades.keys()):
             if upgrader.learn is not None:
                 await upgrader.learn(version)
         known_versions = set(upgrader.downgrades)

@@ -140,7 +140,9 @@ class PostgresBackfillEngine(BackfillEngine):
         if {field.column for field in self._spec.index_fields} <= set(postponed):
             return False  # while all columns are empty, nearly all rows would be in this index
         has_others = f"SELECT {self._tables.index_states.has_other_versions}"
-        return self._tables.schema_version > 1 or bool(await connection.fetchval(has_others))
+        if self._tables.schema_version > 1 or self._spec.upgrader.newer_versions:
+            return True
+        return bool(await connection.fetchval(has_others))
 
     async def _match_columns(self, connection: Any, *, last: bool) -> None:
         async with connection.transaction():

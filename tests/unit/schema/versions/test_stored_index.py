@@ -37,7 +37,7 @@ def test_data_that_cannot_be_upgraded_has_null_in_all_columns(caplog: pytest.Log
     assert stored_index.values("bad", b'{"title":"x","words":"many"}', 1) == (None, None)
     assert stored_index.values("newer", b'{"name":"x"}', 3, SPEC.index_fields[:1]) == (None,)
     assert stored_index.stored_values("newer", b'{"name":"x"}', 3) == (None, None)
-    assert stored_index.newer_versions == {3}
+    assert SPEC.upgrader.newer_versions == {3}
     for _ in range(2):
         stored_index.report()
     (line,) = caplog.messages

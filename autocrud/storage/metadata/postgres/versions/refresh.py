@@ -71,6 +71,7 @@ class PostgresRefresher:
             f" {self._tables.index_states.has_other_versions}",
             f'{self._tables.heads.partition(".")[0]}."{stale_index_name(self._tables)}"',
         )
+        has_others = has_others or bool(self._spec.upgrader.newer_versions)
         self.needs_index = not has_index and (has_others or self._tables.schema_version > 1)
         return bool(has_index)
 
