@@ -23,6 +23,7 @@ import httpx
 
 BODY = {"name": "a bolt", "price": 0.25, "quantity": 1200, "in_stock": True}
 LISTED = 20_000
+QUANTITIES = 80
 ROOT = Path(__file__).parent.parent
 
 
@@ -87,6 +88,27 @@ wrk.headers["Content-Type"] = "application/json"
 """
 
 
+# Creates resources of each quantity in turn, so that a filter selects one in QUANTITIES.
+FILL = f"""
+local count = 0
+local headers = {{["Content-Type"] = "application/json"}}
+function request()
+  count = count + 1
+  local body = '{json.dumps(BODY)}'
+  return wrk.format("POST", nil, headers, (body:gsub("{BODY["quantity"]}", tostring(count % {QUANTITIES}))))
+end
+"""
+
+# Requests pages of a quantity, for each quantity in turn.
+FILTER = f"""
+local count = 0
+function request()
+  count = count + 1
+  return wrk.format("GET", "/item?limit=20&quantity=" .. count % {QUANTITIES})
+end
+"""
+
+
 def unchanged(base: str, path: str) -> str:
     """Read with `If-None-Match` of the current state (304)."""
     tag = httpx.get(base + path).headers["etag"]
@@ -109,9 +131,9 @@ end
 
 def fill(base: str) -> str:
     """Create enough resources for lists. Return the id of a resource."""
-    wrk(base + "/item", seconds=1, clients=32, script=POST)
+    wrk(base + "/item", seconds=1, clients=32, script=FILL)
     while httpx.get(base + "/item/count").json()["count"] < LISTED:
-        wrk(base + "/item", seconds=2, clients=64, script=POST)
+        wrk(base + "/item", seconds=2, clients=64, script=FILL)
     page: dict[str, list[dict[str, dict[str, str]]]] = httpx.get(base + "/item", params={"limit": 1}).json()
     identity = page["items"][0]["meta"]["resource_id"]
     for quantity in range(1, 6):  # so that the first revision is an old one
@@ -128,6 +150,7 @@ def measure(bare: str, served: str, identity: str, options: argparse.Namespace) 
         "304": run(f"{served}/item/{identity}", script=unchanged(served, f"/item/{identity}")),
         "revision": run(f"{served}/item/{identity}?revision_id=1"),
         "list 20": run(f"{served}/item?limit=20"),
+        "filter 20": run(served, script=FILTER),
         "echo": run(f"{bare}/echo", script=POST),
         "create": run(f"{served}/item", script=POST),
         "patch": run(served, script=patches(served)),
