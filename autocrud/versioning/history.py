@@ -107,8 +107,8 @@ class History:
 
     async def difference(self, head: Head, first: int, second: int) -> list[dict[str, Any]]:
         """Return a JSON Patch (RFC 6902) that turns the data of one revision into the data of another."""
-        sides = [await self._resource(head, await self.revision(head.resource_id, number)) for number in (first, second)]
-        before, after = [from_json(side.shown_json) for side in sides]
+        revisions = [await self.revision(head.resource_id, number) for number in (first, second)]
+        before, after = [from_json((await self._resource(head, revision)).shown_json) for revision in revisions]
         return difference(before, after)
 
     async def _resource(self, head: Head, revision: Revision) -> Resource[Any]:
