@@ -63,7 +63,7 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     Conflict: (409, "Version conflict"),
     UniqueViolation: (409, "Unique constraint violated"),
     NewerSchema: (409, "Schema version is newer"),
-    Unreadable: (409, "Stored data cannot be upgraded"),
+    Unreadable: (409, "Stored data cannot be read"),
     NotDraft: (409, "Revision is not a draft"),
     Referenced: (409, "Resource is referenced"),
     PatchFailed: (409, "Patch failed"),
