@@ -77,7 +77,7 @@ def wrk(url: str, *, seconds: int, clients: int, script: str | None = None) -> t
     if "Non-2xx" in output:
         raise RuntimeError(output)
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])  # type: ignore[index]
-    tail = re.search(r"99%\s+([\d.]+\w+)\n", output)[1]  # type: ignore[index]
+    tail = re.search(r"99%\s+([\d.]+\w+)\s*\n", output)[1]  # type: ignore[index]
     return rate, tail
 
 
