@@ -13,6 +13,7 @@ from autocrud.storage.metadata.memory.indexes.value_index import ValueIndex
 from autocrud.storage.metadata.memory.rows import Place, Row
 
 creation_time_of = itemgetter(0)
+_id_of = itemgetter(1)
 
 
 class Partition:
@@ -50,9 +51,8 @@ class Partition:
                 index.add(after.columns[column], after.place)
 
     def rows_at(self, places: Iterable[Place]) -> Iterator[Row]:
-        """Yield the rows at these places."""
-        rows = self._rows
-        return (rows[resource_id] for _, resource_id in places)
+        """Return the rows at these places."""
+        return map(self._rows.__getitem__, map(_id_of, places))
 
     def index(self, field: IndexField) -> ValueIndex:
         """Return the index of a field's column."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from autocrud.query.conditions import And, Condition, Matches, Or, Term, leaves
+from autocrud.query.conditions import And, Condition, Matches, Or, Term
 from autocrud.query.evaluate import holds
 from autocrud.query.operators import Operator
 from autocrud.query.text_search import Clause
@@ -23,17 +23,18 @@ def find_candidates(partition: Partition, condition: Condition | None) -> Candid
 
     All resources are candidates of a condition that no index supports.
     """
-    if condition is None:
-        return partition.all(is_exact=True)
-    if all(isinstance(leaf, Term) and leaf.field.column == "is_deleted" for leaf in leaves(condition)):
-        is_held = holds(condition, {"is_deleted": int(partition.is_deleted)})
-        return partition.all(is_exact=True) if is_held else no_candidates()
     match condition:
+        case None:
+            return partition.all(is_exact=True)
         case And(parts):
-            return _most_selective([find_candidates(partition, part) for part in parts])
+            found = [find_candidates(partition, part) for part in parts]
+            return _most_selective(found) if found else partition.all(is_exact=True)
         case Or(parts):
             return _union(partition, [find_candidates(partition, part) for part in parts])
         case Term(field, operator, value):
+            if field.column == "is_deleted":
+                is_held = holds(condition, {"is_deleted": int(partition.is_deleted)})
+                return partition.all(is_exact=True) if is_held else no_candidates()
             return _find_by_term(partition, field, operator, value) or partition.all(is_exact=False)
         case Matches(field, text):
             index = partition.index(field)

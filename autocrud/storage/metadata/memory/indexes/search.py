@@ -43,7 +43,7 @@ def count_rows(partition: Partition, where: Condition | None, limit: int | None)
 def search_rows(partition: Partition, query: Query) -> Iterator[Row]:
     """Yield the rows after the cursor of a query, in the order of the query."""
     found = find_candidates(partition, query.where)
-    descending = creation_direction(query.order)
+    descending = creation_direction(query.order) if query.sort else True
     if descending is not None:
         return _search_by_creation(partition, query, found, descending)
     field = query.order[0].field
@@ -129,9 +129,9 @@ def _walk(places: Sequence[Place], after: Sequence[ColumnValue] | None, descendi
     """Yield sorted places in a direction, after the place of a cursor."""
     if descending:
         end = len(places) if after is None else bisect_left(places, tuple(after))
-        return (places[number] for number in range(end - 1, -1, -1))
+        return map(places.__getitem__, range(end - 1, -1, -1))
     start = 0 if after is None else bisect_right(places, tuple(after))
-    return (places[number] for number in range(start, len(places)))
+    return map(places.__getitem__, range(start, len(places)))
 
 
 def _filter(partition: Partition, places: Iterable[Place], where: Condition | None) -> Iterator[Row]:
