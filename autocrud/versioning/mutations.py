@@ -102,7 +102,7 @@ def apply_to(spec: ModelSpec[T], write: Write, before: Resource[T] | None) -> Re
         stored,
         fault,
     )
-    return Resource(spec, head)
+    return Resource(spec, head, is_new=before is None)
 
 
 class Mutations(Generic[T]):
