@@ -118,8 +118,8 @@ class ResourceManager(ResourceReader[T]):
             InvalidInput: the value, the id, the key or the choice is invalid.
             KeyReused: the key was used with another value.
             AlreadyExists: a resource, possibly a soft-deleted one, has this id.
-            UniqueViolation, DifferentHolders: one or several live resources have the same values under unique constraints.
-            Unreadable, NewerSchema, Conflict: the holder cannot be read, is newer than this process, or changes too often.
+            UniqueViolation, DifferentHolders: live resources have the same values under unique constraints.
+            Unreadable, NewerSchema, Conflict: the holder cannot be read, is newer than this process, or changes often.
         """
         choice = check_on_conflict(self.spec, on_conflict, resource_id)
         if choice.is_upsert:
