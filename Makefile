@@ -25,6 +25,7 @@ lint: .venv/.test  ## check style and format
 
 types: .venv/.test  ## check types
 	$(BIN)/mypy
+	$(BIN)/basedpyright
 
 format: .venv/.test  ## fix style and format
 	$(BIN)/ruff check --fix .

@@ -80,10 +80,10 @@ async def load(http: httpx.AsyncClient, rows: list[dict[str, Any]]) -> Loaded:
         async with request as response:
             response.raise_for_status()
             async for text in response.aiter_lines():
-                report = json.loads(text)
+                report: dict[str, Any] = json.loads(text)
                 bar.update(report["line"] - bar.n)
                 if "error" in report:
-                    _note_refusal(loaded, report["error"], rows[report["line"] - 1])
+                    _note_refusal(loaded, report["error"], rows[int(report["line"]) - 1])
                 else:
                     loaded.counts = {name: number for name, number in report.items() if name not in ("end", "line")}
         bar.update(len(rows) - bar.n)
@@ -106,7 +106,7 @@ def _note_refusal(loaded: Loaded, error: dict[str, Any], row: dict[str, Any]) ->
 def describe(loaded: Loaded) -> list[str]:
     """Return lines about the result of the import."""
     counts = loaded.counts
-    lines = []
+    lines: list[str] = []
     if created := counts.get("created"):
         lines.append(f"Stored: {created:,} films.")
     if unchanged := counts.get("unchanged"):

@@ -67,7 +67,7 @@ class ValidatorNotIdempotent(InvalidInput):
 
     def __init__(self, model: str, field: str) -> None:
         message = "is changed by its validator each time; a validator must leave its own result unchanged"
-        super().__init__(f"The {model} cannot be patched: {field} {message}.", [FieldError(field, message)])
+        super().__init__(f"The {model} cannot be changed: {field} {message}.", [FieldError(field, message)])
 
 
 class InvalidPatch(InvalidInput):

@@ -163,7 +163,8 @@ class ResourceManager(ResourceReader[T]):
             PreconditionFailed: `if_match` does not contain the tag of the resource.
             NotDraft: `modify` is set, and the current revision is stable.
         """
-        change = self._mutations.replace(await self._encoder.encode(value), modify=modify, status=status)
+        encoded = await self._mutations.replacements.encode(value)
+        change = self._mutations.replace(encoded, modify=modify, status=status)
         return await self._runner.run(resource_id, change, if_match=if_match, by=by)
 
     async def patch(

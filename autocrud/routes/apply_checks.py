@@ -23,15 +23,21 @@ def check_application(app: object) -> None:
     )
 
 
-def check_prefix(prefix: str) -> None:
+def check_prefix(prefix: object) -> None:
     """Refuse a prefix that cannot begin the path of a route.
 
     Raises:
-        ConfigurationError: the prefix does not begin with a slash, ends with one, or has a path parameter.
+        ConfigurationError: the prefix is no text, does not begin with a slash, ends with one, or has a path parameter
+            or a segment of dots.
     """
-    if _PREFIX.fullmatch(prefix):
+    if not isinstance(prefix, str):
+        raise ConfigurationError(f"the prefix {prefix!r} must be a text such as '/v1'", argument="prefix")
+    has_dots = not {".", ".."}.isdisjoint(prefix.split("/"))
+    if _PREFIX.fullmatch(prefix) and not has_dots:
         return
-    if "{" in prefix or "}" in prefix:
+    if has_dots:
+        reason = "must not have a segment of dots, because clients remove such segments"
+    elif "{" in prefix or "}" in prefix:
         reason = "must not have path parameters, because a model has one collection of resources"
     elif not prefix.startswith("/"):
         reason = "must begin with a slash"

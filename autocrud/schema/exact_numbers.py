@@ -55,13 +55,30 @@ class ExactValidator:
             ValidationError: the JSON is not valid, or a number for a decimal field cannot be kept exactly.
         """
         decimals = _inexact_decimals(data) if self._has_decimals else None
-        if not decimals:
+        if not decimals and not (self.has_json_decimals and _may_quote_decimals(data)):
             return self._validate(data, **options)
-        token = _decimals.set(decimals)
+        token = _decimals.set(decimals or {})
         try:
             return self._exact_validator.validate_json(data, **options)
         finally:
             _decimals.reset(token)
+
+    def validate_python(self, value: Any, **options: Any) -> Any:
+        """Return the value of Python data, in which a `Json` field is a text.
+
+        Raises:
+            ValidationError: the data is not valid, or a number for a decimal field cannot be kept exactly.
+        """
+        token = _decimals.set({})
+        try:
+            return self._exact_validator.validate_python(value, **options)
+        finally:
+            _decimals.reset(token)
+
+    @cached_property
+    def has_json_decimals(self) -> bool:
+        """True if a `Json` field holds decimals: JSON inside a text of the JSON."""
+        return self._has_decimals and contains_part(self._schema, _is_json_text)
 
     @cached_property
     def _has_decimals(self) -> bool:
@@ -121,7 +138,7 @@ def parse_decimal(text: str) -> Decimal | None:
         return None
 
 
-def _inexact_decimals(data: bytes) -> _Decimals:
+def _inexact_decimals(data: bytes | bytearray) -> _Decimals:
     """Return the decimals of JSON by the float that Pydantic reads, if any of them is inexact as a float."""
     if _CANDIDATE.search(data) is None:
         return {}
@@ -161,6 +178,15 @@ def may_be_infinite(schema: Mapping[str, Any]) -> bool:
     return schema.get("type") == "float" or (is_decimal(schema) and bool(schema.get("allow_inf_nan")))
 
 
+def _is_json_text(schema: Mapping[str, Any]) -> bool:
+    return schema.get("type") == "json"
+
+
+def _may_quote_decimals(data: bytes) -> bool:
+    """Return True if a text in JSON may hold JSON with inexact decimals. Escapes can hide the digits."""
+    return _CANDIDATE.search(data) is not None or b"\\u" in data
+
+
 def _with_exact_decimals(schema: Any, *, strict: bool) -> Any:
     """Return a core schema in which decimals take the digits of the JSON."""
     if isinstance(schema, list | tuple):
@@ -171,9 +197,21 @@ def _with_exact_decimals(schema: Any, *, strict: bool) -> Any:
     copy = {
         key: part if key in _OPAQUE_KEYS else _with_exact_decimals(part, strict=strict) for key, part in schema.items()
     }
+    if _is_json_text(schema):
+        return core_schema.no_info_wrap_validator_function(_exact_json, copy)
     if not is_decimal(schema):
         return copy
     return core_schema.no_info_before_validator_function(_strict_decimal if strict else _exact_decimal, copy)
+
+
+def _exact_json(text: Any, handler: Callable[[Any], Any]) -> Any:
+    """Return the value of JSON inside a text, with all digits of its own numbers."""
+    content = text.encode(errors="replace") if isinstance(text, str) else text
+    token = _decimals.set(_inexact_decimals(content) if isinstance(content, bytes | bytearray) else {})
+    try:
+        return handler(text)
+    finally:
+        _decimals.reset(token)
 
 
 def _exact_decimal(value: Any) -> Any:

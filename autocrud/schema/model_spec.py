@@ -23,6 +23,7 @@ from autocrud.schema.computed_fields import refuse_marked_computed_fields
 from autocrud.schema.exact_numbers import ExactValidator, contains_part, dump_json, load_json, may_be_infinite
 from autocrud.schema.forms.model_checks import check_model, class_name
 from autocrud.schema.forms.name_map import NameMap
+from autocrud.schema.forms.shown_values import ShownValues
 from autocrud.schema.forms.stored_form import NotReadable, StoredForm
 from autocrud.schema.forms.validation_errors import invalid_data, raise_if_malformed
 from autocrud.schema.index_discovery import index_fields
@@ -102,22 +103,23 @@ class ModelSpec(Generic[T]):
             )
         try:
             self.adapter: TypeAdapter[T] = TypeAdapter(model)
+            core_schema: Any = self.adapter.core_schema
+            self.names = NameMap(core_schema)
+            check_model(self.type_name, core_schema, self.names.records)
             json_schema = self.adapter.json_schema(mode="serialization")
         except (PydanticUserError, PydanticSchemaGenerationError) as error:
             raise ConfigurationError(f"{self.type_name} cannot be a model: {error}") from error
-        core_schema: Any = self.adapter.core_schema
-        self.names = NameMap(core_schema)
-        check_model(self.type_name, core_schema, self.names.records)
-        self.stored_form: StoredForm[T] = StoredForm(self.adapter)
+        self.stored_form: StoredForm[T] = StoredForm(core_schema, self.adapter.validator)
         refuse_marked_computed_fields(model)
         unique_names = constraint_field_names(self.type_name, unique_together)
         self.index_fields = index_fields(model, [*indexed_fields, *unique_names])
         self.unique_constraints = unique_constraints(self.type_name, self.index_fields, unique_together)
         self.has_blobs = has_binaries(json_schema)
         self.largest_blob = largest_limit(self.adapter.json_schema()) if self.has_blobs else None
-        core_schema = self.adapter.core_schema
         self._may_hold_floats = may_hold_floats(json_schema) or contains_part(core_schema, may_be_infinite)
-        self._read_json = ExactValidator(self.adapter.validate_json, core_schema).validate_json
+        exact = ExactValidator(self.adapter.validate_json, core_schema)
+        self._read_json = exact.validate_json
+        self._read_python: Any = exact.validate_python if exact.has_json_decimals else self.adapter.validate_python
         self.schema = as_schema(self.type_name, schema)
         self.upgrader = Upgrader(self, self.schema)
 
@@ -157,9 +159,10 @@ class ModelSpec(Generic[T]):
         try:
             if self.names.rewrites_input:
                 value = self.names.to_stored(value)
-            return self.adapter.validate_python(value, by_alias=True, by_name=True)
+            result: T = self._read_python(value, by_alias=True, by_name=True)
         except ValidationError as error:
             raise invalid_data(self.name, error) from error
+        return result
 
     def check(self, value: T, data: bytes) -> bytes:
         """Return the stored form of a value after a check that it reads back as an equal value.
@@ -211,6 +214,21 @@ class ModelSpec(Generic[T]):
             return data
         answer = self.stored_form.show(data)
         return to_json(self.names.to_shown(from_json(data))) if answer is None else answer
+
+    def shown_values(self, data: bytes) -> ShownValues:
+        """Return the values of stored JSON as answers show them."""
+        return ShownValues(self.name, self.names, data, self.show(data))
+
+    def check_unchanged(self, data: bytes, part: Any) -> None:
+        """Refuse to validate stored JSON again if the validators would change a part that must stay.
+
+        Raises:
+            ValidatorNotIdempotent: a validator would change a value of the part; the error names the field.
+        """
+        with suppress(ValidationError):
+            place = self.stored_form.changed_by_validators(data, part)
+            if place is not None:
+                raise ValidatorNotIdempotent(self.name, self.field_name(place))
 
     def field_name(self, place: Sequence[int | str]) -> str:
         """Return the name of a field for messages, in the names that clients know."""

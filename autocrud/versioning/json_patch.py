@@ -1,5 +1,6 @@
 """Patches of JSON documents (RFC 6902, RFC 7396), and the difference of two documents."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -11,9 +12,15 @@ from pydantic_core import to_json
 
 from autocrud.errors import FieldError, InvalidData, InvalidPatch, MalformedBody, PatchFailed, PayloadTooLarge
 from autocrud.schema.exact_numbers import has_inexact_numbers, load_json
-from autocrud.schema.forms.name_map import NameMap
+from autocrud.schema.forms.name_map import PatchNames
 
 MAX_OPERATIONS = 1000
+_MISSING: Any = object()
+# Messages of the library that hold nothing but tokens of the path. Other messages quote the document.
+_SAFE_REASON = re.compile(
+    r"(the )?index .{0,9} ?is (out of bounds|beyond the end of the list)|'[^']*' is not a valid sequence index"
+    r"|can't \w+ the whole document|the index is beyond the end of the list"
+)
 
 _Pointer = Annotated[str, Field(pattern=r"^(/([^~]|~[01])*)?$", examples=["/title"])]
 
@@ -75,7 +82,7 @@ class Patch(ABC):
     """A change that applies to the newest state of a document."""
 
     @abstractmethod
-    def apply(self, document: Any, limit: int, names: NameMap | None = None) -> Any:
+    def apply(self, document: Any, limit: int, names: PatchNames | None = None) -> Any:
         """Return the changed document. The given document may be modified.
 
         Args:
@@ -118,10 +125,10 @@ class OperationsPatch(Patch):
             raise InvalidPatch("The body is not a JSON Patch (RFC 6902).", fields) from error
         self._operations: list[dict[str, Any]] = [item.model_dump(by_alias=True) for item in operations]
 
-    def apply(self, document: Any, limit: int, names: NameMap | None = None) -> Any:
+    def apply(self, document: Any, limit: int, names: PatchNames | None = None) -> Any:
         copied = 0
-        for number, operation in enumerate(self._operations):
-            operation = operation if names is None else _renamed(operation, document, names)
+        for number, sent in enumerate(self._operations):
+            operation = sent if names is None else _renamed(sent, document, names)
             try:
                 if operation["op"] == "copy":
                     source = resolve_pointer(document, operation["from"])
@@ -133,9 +140,10 @@ class OperationsPatch(Patch):
                 document = JsonPatch([operation]).apply(document, in_place=True)
             except JsonPatchTestFailed as error:
                 reason = "the path has another value, or none"
-                raise PatchFailed(number, operation["op"], operation["path"], reason) from error
+                raise PatchFailed(number, sent["op"], sent["path"], reason) from error
             except (JsonPatchException, JsonPointerException) as error:
-                raise PatchFailed(number, operation["op"], operation["path"], str(error)) from error
+                reason = _reason(str(error), sent, operation, document)
+                raise PatchFailed(number, sent["op"], sent["path"], reason) from error
         return document
 
 
@@ -155,21 +163,25 @@ class MergePatch(Patch):
         except ValueError as error:
             raise MalformedBody(f"The body is not JSON: {error}.") from error
 
-    def apply(self, document: Any, limit: int, names: NameMap | None = None) -> Any:
+    def apply(self, document: Any, limit: int, names: PatchNames | None = None) -> Any:
         errors: list[FieldError] = []
         patch = self._patch if names is None else names.to_stored_patch(self._patch, document, errors)
         _raise_unknown_names(errors)
         return _merged(document, patch)
 
 
-def as_patch(patch: "Patch | Mapping[str, Any] | Sequence[Mapping[str, Any]]") -> Patch:
-    """Return a patch for members to merge, or for the operations of a JSON Patch.
+def as_patch(patch: Any) -> Patch:
+    """Return a patch for a patch, for members to merge, or for the operations of a JSON Patch.
 
     Raises:
-        InvalidPatch: the operations are not a JSON Patch.
+        InvalidPatch: the operations are not a JSON Patch, or the object is no patch.
     """
     if isinstance(patch, Patch):
         return patch
+    if isinstance(patch, str) or not isinstance(patch, Mapping | Sequence):
+        kind = type(patch).__name__
+        reason = "must be members to merge, a list of operations, a MergePatch or an OperationsPatch"
+        raise InvalidPatch(f"A patch {reason}, not {kind}.", [FieldError("patch", reason)])
     return MergePatch(patch) if isinstance(patch, Mapping) else OperationsPatch(patch)
 
 
@@ -179,13 +191,13 @@ def difference(before: Any, after: Any) -> list[dict[str, Any]]:
     return operations
 
 
-def _renamed(operation: dict[str, Any], document: Any, names: NameMap) -> dict[str, Any]:
+def _renamed(operation: dict[str, Any], document: Any, names: PatchNames) -> dict[str, Any]:
     """Return an operation with the names of the stored form.
 
     Raises:
         InvalidData: a name is neither a field nor an alias.
     """
-    errors: list[FieldError] = []
+    errors, value_errors = list[FieldError](), list[FieldError]()
     result = dict(operation)
     for key in ("path", "from"):
         if key in operation:
@@ -193,9 +205,21 @@ def _renamed(operation: dict[str, Any], document: Any, names: NameMap) -> dict[s
             stored_tokens, shape = names.to_stored_path(tokens, document, errors)
             result[key] = JsonPointer.from_parts(stored_tokens).path
             if key == "path" and "value" in operation:
-                result["value"] = names.to_stored_value(operation["value"], shape, errors)
+                result["value"] = names.to_stored_value(operation["value"], shape, value_errors)
+    for error in value_errors:
+        tokens = [token for token in error.field.split(".") if token]
+        errors.append(FieldError("/".join([operation["path"], *tokens]), error.message))
     _raise_unknown_names(errors)
     return result
+
+
+def _reason(message: str, sent: Mapping[str, Any], operation: Mapping[str, Any], document: Any) -> str:
+    """Return the reason of a failure in the names of the client, without values of the document."""
+    if _SAFE_REASON.fullmatch(message):
+        return message
+    if "from" in operation and resolve_pointer(document, operation["from"], _MISSING) is _MISSING:
+        return f"no value is at {sent['from']}"
+    return "the path leads to no value" if sent["op"] != "add" else "the path leads to no object or list"
 
 
 def _raise_unknown_names(errors: Sequence[FieldError]) -> None:

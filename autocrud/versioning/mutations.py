@@ -16,6 +16,7 @@ from autocrud.storage.ports.types import Head, Write
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.history import History
 from autocrud.versioning.json_patch import Patch
+from autocrud.versioning.replacement import Replacements
 from autocrud.versioning.retention import next_prune_count
 from autocrud.versioning.stored_resource import TAG_SEPARATOR, Resource
 from autocrud.versioning.write_builder import (
@@ -106,18 +107,26 @@ def apply_to(spec: ModelSpec[T], write: Write, before: Resource[T] | None) -> Re
 
 
 class Mutations(Generic[T]):
-    """Makes the changes of one model's resources."""
+    """Makes the changes of one model's resources.
+
+    Attributes:
+        replacements: encodes the values of `replace`.
+    """
 
     def __init__(self, spec: ModelSpec[T], storage: IStorage, encoder: Encoder[T], history: History) -> None:
         self._spec = spec
         self._storage = storage
         self._encoder = encoder
         self._history = history
+        self.replacements = Replacements(spec, encoder)
 
-    def replace(self, encoded: Encoded, *, modify: bool = False, status: RevisionStatus | None = None) -> Change[T]:
-        """Return the change to other data."""
+    def replace(self, value: Any, *, modify: bool = False, status: RevisionStatus | None = None) -> Change[T]:
+        """Return the change to another value, as `Replacements.encode` returns it."""
 
         async def replace(current: Resource[T], author: Author) -> Write | None:
+            # Data that cannot be read has no value that the client could have sent back.
+            data = None if current.head.fault is not None else current.data_json
+            encoded = await self.replacements.encode_for(data, value)
             return await self._rewritten(current, encoded, author, modify, status)
 
         return replace
@@ -135,7 +144,8 @@ class Mutations(Generic[T]):
         async def apply(current: Resource[T], author: Author) -> Write | None:
             names, data = self._spec.names, current.data_json
             is_checked = self._spec.check_idempotent(data)
-            document = patch.apply(names.open_json(from_json(data)), max_bytes, names)
+            patch_names = names if self._spec.stored_form.reads_shown else self._spec.shown_values(data)
+            document = patch.apply(names.open_json(from_json(data)), max_bytes, patch_names)
             # NaN, which JSON lacks, must not become null on the way to the validator that refuses it.
             patched = dump_json(names.close_json(document))
             if len(patched) > max_bytes:

@@ -20,6 +20,7 @@ from pydantic.alias_generators import to_camel
 
 from autocrud import AutoCRUD, Index, OnDelete, Ref
 from autocrud.schema.binary import Binary
+from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import Serve, serving
 from tests.storage.backends import BACKENDS
 
@@ -210,12 +211,70 @@ async def test_json_patch_path_accepts_each_name_of_a_field(serve: Serve, name: 
         assert answer.json()["data"] == {"name": "admin", "userRole": "owner", "mailTo": ""}
 
 
+class Shelf(BaseModel):
+    """A model with aliases in each of its records, and a value that answers hide."""
+
+    inner_list: list[User] = Field([], alias="innerList")
+    some_map: dict[str, str] = Field({}, alias="someMap")
+    secret: str = ""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def size(self) -> int:
+        """Number of items."""
+        return len(self.inner_list)
+
+    @field_serializer("secret")
+    def _hide(self, value: str) -> str:
+        return "***"
+
+
+@pytest.mark.parametrize(
+    ("operation", "status", "message"),
+    [
+        ({"op": "test", "path": "/innerList/0/userRole", "value": "x"}, 409, "test /innerList/0/userRole: "),
+        ({"op": "remove", "path": "/someMap/x"}, 409, "remove /someMap/x: the path leads to no value"),
+        ({"op": "add", "path": "/someMap/a/b/c", "value": 1}, 409, "add /someMap/a/b/c: the path leads to no object"),
+        ({"op": "add", "path": "/none/a/b", "value": 1}, 409, "add /none/a/b: the path leads to no object"),
+        ({"op": "move", "from": "/someMap/q", "path": "/someMap/r"}, 409, "no value is at /someMap/q"),
+        ({"op": "replace", "path": "/innerList/7/name", "value": "x"}, 409, "index '7' is out of bounds"),
+        ({"op": "add", "path": "/size", "value": 1}, 422, "is computed, and cannot be changed"),
+        ({"op": "add", "path": "/innerList/-", "value": {"bogus": 1}}, 422, "/innerList/-/bogus"),
+    ],
+)
+async def test_error_of_a_json_patch_has_names_of_the_client_and_no_data(
+    operation: Any, status: int, message: str
+) -> None:
+    """An error that quotes the stored document would show hidden values."""
+    app, crud = FastAPI(), AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(Shelf)
+    crud.apply(app)
+    async with serving(app) as http:
+        url = await post(http, "/shelf", innerList=[{"name": "Ann"}], someMap={"k": "v"}, secret="hidden value")
+        answer = await http.patch(url, json=[operation], headers=OPERATIONS)
+        assert answer.status_code == status
+        assert message in answer.text
+        for word in ("inner_list", "some_map", "hidden value", "Ann"):
+            assert word not in answer.text
+
+
 async def test_patch_accepts_the_names_that_post_accepts(serve: Serve) -> None:
     """Both accept the name of a field and its generated alias."""
     async with serve(Camel) as http:
         url = await post(http, "/camel", first_name="A", lastName="B")
         assert await merge(http, url, first_name="C") == {"firstName": "C", "lastName": "B"}
         assert await merge(http, url, lastName="D") == {"firstName": "C", "lastName": "D"}
+
+
+async def test_text_that_is_no_json_is_422_with_its_field() -> None:
+    """The body itself is JSON."""
+    app, crud = FastAPI(), AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(Settings)
+    crud.apply(app)
+    async with serving(app) as http:
+        answer = await http.post("/settings", json={"settings": "no json"})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_data")
+        assert [error["field"] for error in answer.json()["errors"]] == ["settings"]
 
 
 async def test_json_field_stays_readable(serve: Serve) -> None:

@@ -18,6 +18,7 @@ from pydantic import (
     EmailStr,
     HttpUrl,
     IPvAnyAddress,
+    Json,
     NaiveDatetime,
     PastDate,
     PositiveInt,
@@ -235,6 +236,53 @@ async def test_decimal_whose_digits_are_ambiguous_is_422_with_the_remedy(reading
     response = await readings.post("/reading", content=body, headers=JSON)
     assert (response.status_code, fields_of(response)) == (422, ["exact"])
     assert "as a text" in response.json()["errors"][0]["message"]
+
+
+JsonValue: Any = Json[Any]  # type: ignore[misc]  # a type for mypy, a generic class at run time
+
+
+class Offer(BaseModel):
+    """A model with JSON inside a text."""
+
+    prices: Json[dict[str, Decimal]]
+    anything: JsonValue = None
+
+
+@pytest.mark.parametrize("number", ["99999999999999.999", "0.12345678901234567890", "1e400"])
+async def test_decimal_inside_a_json_field_is_exact(number: str) -> None:
+    """A text of JSON, parsed JSON, both sorts of patches, and Python keep all digits."""
+    content = f'{{"a":{number}}}'
+    async with serving(memory(Offer)) as http:
+        for body in (f'{{"prices":{json.dumps(content)}}}', f'{{"prices":{content}}}'):
+            await put(http, f"/offer/{len(body)}", body)
+            data = (await http.get(f"/offer/{len(body)}")).json()["data"]
+            assert Decimal(data["prices"]["a"]) == Decimal(number)
+        await put(http, "/offer/x", {"prices": {"b": 1}})
+        merge = f'{{"prices":{content}}}'
+        assert (await http.patch("/offer/x", content=merge, headers=MERGE)).status_code == 200
+        add = f'[{{"op":"add","path":"/prices/c","value":{number}}}]'
+        data = (await http.patch("/offer/x", content=add, headers=PATCH)).json()["data"]
+        assert {name: Decimal(part) for name, part in data["prices"].items()} == {
+            "a": Decimal(number),
+            "b": 1,
+            "c": Decimal(number),
+        }
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(Offer)
+    async with crud.running():
+        created = await crud.manager(Offer).create({"prices": content})
+        assert created.data.prices == {"a": Decimal(number)}
+
+
+async def test_number_of_many_digits_inside_a_json_field_stays_a_number() -> None:
+    """No part of the service's own notation for such numbers gets into the data."""
+    async with serving(memory(Offer)) as http:
+        await put(http, "/offer/x", '{"prices":{},"anything":{"a":0.12345678901234567890}}')
+        merge = '{"anything":{"b":[0.12345678901234567890]}}'
+        data = (await http.patch("/offer/x", content=merge, headers=MERGE)).json()["data"]
+        assert data["anything"] == {"a": 0.12345678901234568, "b": [0.12345678901234568]}
+        refused = await http.patch("/offer/x", content='{"anything":{"b":1e400}}', headers=MERGE)
+        assert (refused.status_code, fields_of(refused)) == (422, ["anything.b"])
 
 
 async def test_numbers_of_other_fields_stay_numbers(readings: httpx.AsyncClient) -> None:

@@ -263,6 +263,7 @@ class Careless(MemoryObjectStore):
 ])  # fmt: skip
 async def test_store_without_reliable_conditional_put_is_refused(store: ObjectStore, reason: str) -> None:
     """The error says why. Nothing is left behind."""
+    await store.open()
     with pytest.raises(ConfigurationError, match=f"x cannot hold a log: .*{reason}"):
         await probe(store, "x")
     assert await keys(store) == []
@@ -275,8 +276,10 @@ async def test_store_that_decides_nothing_is_unavailable(monkeypatch: pytest.Mon
         raise PutUndecided("503")
 
     monkeypatch.setattr(MemoryObjectStore, "put", trouble)
+    store = MemoryObjectStore()
+    await store.open()
     with pytest.raises(StorageUnavailable, match="x did 0 of 32"):
-        await probe(MemoryObjectStore(), "x")
+        await probe(store, "x")
 
 
 async def test_probe_runs_at_start_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

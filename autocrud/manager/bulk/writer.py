@@ -39,6 +39,7 @@ from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Outcome, Write
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.mutations import MAX_PATCHED, Change, Mutations, apply_to, plan_write
+from autocrud.versioning.replacement import size_of
 from autocrud.versioning.stored_resource import Resource
 from autocrud.versioning.write_builder import Author, create_write
 
@@ -177,8 +178,8 @@ class BulkWriter(Generic[T]):
             elif resource_id is None:
                 raise InvalidParameter("id", f"must be given to {op}")
             elif op is BulkOp.update:
-                encoded = await self._encoder.encode(operation.value)
-                step.change, step.size = self._mutations.replace(encoded), len(encoded.data)
+                value = await self._mutations.replacements.encode(operation.value)
+                step.change, step.size = self._mutations.replace(value), size_of(value)
             elif op is BulkOp.patch and operation.patch is not None:
                 step.change = self._mutations.patch(operation.patch, max_bytes=max_bytes)
             else:

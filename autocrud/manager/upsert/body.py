@@ -13,6 +13,7 @@ from autocrud.schema.exact_numbers import dump_json, load_json
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.json_patch import MergePatch
+from autocrud.versioning.replacement import Replacements
 from autocrud.versioning.write_builder import Encoded
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ class UpsertBody:
         encoded: the value as a whole resource; None if it is a patch that lacks fields.
         claims: unique values that a create of the value would claim.
         patch: the value as a merge patch, if the upsert merges.
+        replacement: the value as the data of a replacement, if the upsert replaces; see `Replacements`.
         refusal: reason why the value is no whole resource.
     """
 
@@ -35,14 +37,16 @@ class UpsertBody:
     encoded: Encoded | None
     claims: tuple[Claim, ...]
     patch: MergePatch | None = None
+    replacement: Any = None
     refusal: InvalidData | None = None
 
 
 class BodyReader(Generic[T]):
     """Reads the values of one model's upserts."""
 
-    def __init__(self, spec: ModelSpec[T], encoder: Encoder[T], claims: Claims) -> None:
+    def __init__(self, spec: ModelSpec[T], encoder: Encoder[T], replacements: Replacements[T], claims: Claims) -> None:
         self._spec = spec
+        self._replacements = replacements
         self._encoder = encoder
         self._claims = claims
 
@@ -51,22 +55,33 @@ class BodyReader(Generic[T]):
 
         Raises:
             MalformedBody: the bytes are not JSON.
-            InvalidData: the model does not accept the value, and the upsert does not merge.
+            InvalidData: the model does not accept the value, also not as a change of a holder.
         """
-        if on_conflict is not OnConflict.merge:
-            encoded = await self._encoder.encode(value)
-            content = value if isinstance(value, bytes) else encoded.data
-            return UpsertBody(on_conflict, content, encoded, self._claims_of(encoded))
+        encoded: Encoded | None = None
+        refusal: InvalidData | None = None
         try:
             encoded = await self._encoder.encode(value)
         except InvalidData as error:
-            body = self._members(value, error)
-            claims = self._claims.of_document(load_json(body))
-            return UpsertBody(on_conflict, body, None, claims, MergePatch(body), error)
-        body = self._members(value, None)
-        return UpsertBody(on_conflict, body, encoded, self._claims_of(encoded), MergePatch(body))
+            # A patch may lack fields. A replacement may have values as answers show them, which only the holder tells.
+            if on_conflict is OnConflict.return_:
+                raise
+            refusal = error
+        if on_conflict is OnConflict.merge or encoded is None or isinstance(value, bytes):
+            content = self._members(value, refusal)
+        else:
+            content = encoded.data
+        claims = self._claims_of(encoded, content)
+        patch, replacement = None, None
+        if on_conflict is OnConflict.merge:
+            patch = MergePatch(content)
+        elif on_conflict is OnConflict.replace:
+            needs_holder = encoded is None or self._spec.stored_form.needs_current
+            replacement = await self._replacements.encode(value) if needs_holder else encoded
+        return UpsertBody(on_conflict, content, encoded, claims, patch, replacement, refusal)
 
-    def _claims_of(self, encoded: Encoded) -> tuple[Claim, ...]:
+    def _claims_of(self, encoded: Encoded | None, content: bytes) -> tuple[Claim, ...]:
+        if encoded is None:
+            return self._claims.of_document(load_json(content))
         return self._claims.of_index(self._spec.index_values(encoded.data))
 
     def _members(self, value: Any, refusal: InvalidData | None) -> bytes:

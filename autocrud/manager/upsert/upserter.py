@@ -79,7 +79,7 @@ class Upserter(Generic[T]):
         self._references = references
         self._repeated = repeated
         self._claims = Claims(spec, storage)
-        self._bodies: BodyReader[T] = BodyReader(spec, encoder, self._claims)
+        self._bodies: BodyReader[T] = BodyReader(spec, encoder, mutations.replacements, self._claims)
 
     async def read(self, value: Any, on_conflict: OnConflict) -> UpsertBody:
         """Return the value of an upsert, validated as far as possible without the holder.
@@ -176,9 +176,9 @@ class Upserter(Generic[T]):
         """Return the change of the holder; None if the holder is returned unchanged."""
         if body.patch is not None:
             return self._mutations.patch(body.patch, status=options.status, max_bytes=options.max_bytes)
-        if body.on_conflict is OnConflict.return_ or body.encoded is None:
+        if body.on_conflict is OnConflict.return_:
             return None
-        return self._mutations.replace(body.encoded, status=options.status)
+        return self._mutations.replace(body.replacement, status=options.status)
 
     def _guarded(self, change: Change[T], body: UpsertBody, key: RequestKey | None) -> Change[T]:
         """Return the change, made only to a resource that holds a claim, and with the request key."""

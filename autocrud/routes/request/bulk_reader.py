@@ -57,7 +57,8 @@ class OperationReader:
             values: dict[str, Any] = self._validator.validate_json(line, by_alias=True, by_name=True)
             op = values["op"]
             if "data" in values:
-                values["data"] = self._parsed(values["data"], line)
+                is_replacement = op == "update" and "if_none_match" not in values
+                values["data"] = self._parsed(op, values["data"], line, is_replacement)
             # The common case of large loads.
             if op == "create" and "if_none_match" not in values:
                 return BulkOperation(BulkOp.create, values.get("id"), values["data"])
@@ -95,16 +96,17 @@ class OperationReader:
             raise PreconditionRequired(self._needs_if_match)
         return BulkOperation(BulkOp.create, value=dump_json(values["data"]), on_conflict=on_conflict)
 
-    def _parsed(self, data: Any, line: bytes) -> Parsed[Any]:
-        """Return validated data.
+    def _parsed(self, op: str, data: Any, line: bytes, is_replacement: bool) -> Parsed[Any] | bytes:
+        """Return validated data, or JSON if the meaning of a replacement depends on the current data.
 
         Raises:
             InvalidData: the model does not accept renamed data.
         """
-        if not self._renames:
+        needs_current = self._spec.stored_form.needs_current
+        if not self._renames and not (op == "update" and needs_current):
             return Parsed(data)
-        exact = load_json(line)["data"] if has_inexact_numbers(line) else data
-        return Parsed(self._spec.parse(dump_json(exact)))
+        exact = dump_json(load_json(line)["data"] if has_inexact_numbers(line) else data)
+        return exact if is_replacement and needs_current else Parsed(self._spec.parse(exact))
 
     async def read_lines(self, stream: AsyncIterator[bytes]) -> AsyncIterator[Sequence[BulkOperation]]:
         """Yield the operations of an NDJSON body, as many at a time as have arrived.
@@ -240,10 +242,12 @@ def _validator(spec: ModelSpec[Any]) -> tuple[SchemaValidator, Any]:
             }
         return core_schema.typed_dict_schema(fields, extra_behavior="forbid")
 
+    # A replacement that depends on the current data is validated after the resource was read.
+    new_data = any_value if spec.stored_form.needs_current else data
     precondition = {"if_match": text}
     choices = {
         "create": operation_schema("create", {"data": data}, {"id": text, "if_none_match": star}),
-        "update": operation_schema("update", {"id": text, "data": data}, {**precondition, "if_none_match": star}),
+        "update": operation_schema("update", {"id": text, "data": new_data}, {**precondition, "if_none_match": star}),
         "patch": operation_schema("patch", {"id": text}, {**precondition, "patch": any_value, "merge": any_value}),
         "delete": operation_schema("delete", {"id": text}, precondition),
         "restore": operation_schema("restore", {"id": text}, precondition),

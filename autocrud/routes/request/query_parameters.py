@@ -145,7 +145,9 @@ def _parse_time(text: str | None) -> datetime | None:
         return None
     # `fromisoformat` also accepts dates, weeks and times without an offset, which are not RFC 3339.
     if not _TIME.fullmatch(text):
-        raise ValueError("must be a time with an offset from UTC, such as 2026-01-02T03:04:05Z")
+        raise ValueError(
+            "must be a time with an offset from UTC, such as 2026-01-02T03:04:05Z; write + as %2B in a URL"
+        )
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except OverflowError as error:

@@ -1,5 +1,6 @@
 """Core schemas: rewrite Pydantic's schema of a model for the stored form, for reading it, and for the shown form."""
 
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -17,6 +18,11 @@ _CHILD_KEYS = (
     "strict_schema", "json_schema", "python_schema", "return_schema", "choices", "steps", "definitions", "fields",
     "computed_fields",
 )  # fmt: skip
+_BYTES_WRITERS: dict[str, Callable[[bytes], str]] = {
+    "utf8": bytes.decode,
+    "base64": lambda value: urlsafe_b64encode(value).decode(),
+    "hex": bytes.hex,
+}
 # Functions of these modules are parts of a type. All other functions are the user's.
 _TYPE_MODULES = ("pydantic", "autocrud", "ipaddress", "pathlib")
 
@@ -89,6 +95,8 @@ def stored_schema(node: Node, *, keep_types: bool = False) -> Node:
     if is_secret(node):
         inner = stored_schema(node["json_schema"]["schema"], keep_types=keep_types)
         result["serialization"] = {"type": "function-plain", "function": _secret_value, "return_schema": inner}
+    if node["type"] == "typed-dict" and "config" in node:
+        result = _with_encoding(result, _BYTES_WRITERS[node["config"].get("val_json_bytes", "utf8")])
     return _sorted_set(result)
 
 
@@ -129,6 +137,21 @@ def _is_type_serializer(node: Node) -> bool:
     """Return True if a serializer is part of a custom type, and not of a field or a model."""
     is_type = node["type"] in FUNCTION_TYPES or node["type"] in ("is-instance", "any", "json-or-python", "chain")
     return is_type and not node["serialization"].get("is_field_serializer")
+
+
+def _with_encoding(node: Node, write: Callable[[bytes], str]) -> Node:
+    """Return a node in which bytes have a serializer of their own.
+
+    Pydantic reads bytes in a TypedDict by the config of the TypedDict, and writes them by the config around it.
+    """
+    if node["type"] == "bytes" and "serialization" not in node:
+        text = {"type": "str"}
+        return {**node, "serialization": {"type": "function-plain", "function": write, "return_schema": text}}
+
+    def convert(child: Node) -> Node:
+        return child if "config" in child else _with_encoding(child, write)
+
+    return _map_children(node, convert)
 
 
 def _stored_config(config: Mapping[str, Any]) -> dict[str, Any]:

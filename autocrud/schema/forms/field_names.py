@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from autocrud.schema.forms.core_schemas import FIELD_TYPES, Node
+from autocrud.schema.forms.core_schemas import FIELD_TYPES, Node, has_user_serializer
 
 Path = tuple[int | str, ...]
 ABSENT: Any = object()
@@ -88,6 +88,8 @@ class Shape:
         items: shape of a list's items or of a mapping's values.
         positions: shapes of a tuple's first items.
         is_json: the value is JSON inside a text.
+        is_set: the value is a set, whose items have another order in answers.
+        is_serialized: a serializer of the user writes the value.
         parts: the shapes of a union's variants, and of the value inside a wrapper.
     """
 
@@ -95,6 +97,8 @@ class Shape:
     items: "Shape | None" = None
     positions: list["Shape"] = field(default_factory=list)
     is_json: bool = False
+    is_set: bool = False
+    is_serialized: bool = False
     parts: list["Shape"] = field(default_factory=list)
 
     def record_for(self, *documents: Any) -> Record | None:
@@ -148,7 +152,7 @@ class ShapeBuilder:
         reference = node.get("ref")
         if reference in self._by_ref:
             return self._by_ref[reference]
-        shape = Shape()
+        shape = Shape(is_set=kind in ("set", "frozenset"), is_serialized=has_user_serializer(node))
         self._shapes.append(shape)
         if reference is not None:
             self._by_ref[reference] = shape  # a recursive record refers to its shape before it is complete
@@ -219,6 +223,8 @@ def _join_parts(shape: Shape) -> None:
         shape.items = shape.items or part.items
         shape.positions = shape.positions or part.positions
         shape.is_json = shape.is_json or part.is_json
+        shape.is_set = shape.is_set or part.is_set
+        shape.is_serialized = shape.is_serialized or part.is_serialized
         queue += part.parts
 
 

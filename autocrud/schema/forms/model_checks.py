@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from autocrud.errors import ConfigurationError
 from autocrud.schema.forms.core_schemas import FIELD_TYPES, Node, children, has_user_serializer, is_secret, walk
+from autocrud.schema.forms.default_checks import refuse_unfit_defaults
 from autocrud.schema.forms.field_names import Record, label_of
 from autocrud.schema.type_inspection import is_record
 
@@ -23,7 +24,7 @@ def check_model(type_name: str, schema: Node, records: list[Record]) -> None:
         records: all records of the model.
 
     Raises:
-        ConfigurationError: a field is excluded or a secret, or two fields share a name.
+        ConfigurationError: a field is excluded or a secret, two fields share a name, or a default does not fit.
     """
     for node in walk(schema):
         for name, item in _fields(node):
@@ -41,6 +42,7 @@ def check_model(type_name: str, schema: Node, records: list[Record]) -> None:
         )
     for record in records:
         _check_names(record)
+    refuse_unfit_defaults(type_name, schema)
 
 
 def class_name(model: Any) -> str:
@@ -49,7 +51,7 @@ def class_name(model: Any) -> str:
     Raises:
         ConfigurationError: the object is no model class.
     """
-    if is_record(get_origin(model) or model) and model is not BaseModel:
+    if is_record(get_origin(model) or model) and model not in (BaseModel, RootModel):
         return str(model.__name__)
     kind = model.__name__ if isinstance(model, type) else f"an instance of {type(model).__name__}"
     raise ConfigurationError(

@@ -4,17 +4,33 @@ A client may name a field by its alias, by the name that answers have, or by its
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from autocrud.errors import FieldError
+from autocrud.schema.exact_numbers import restore_numbers
 from autocrud.schema.forms.core_schemas import Node
 from autocrud.schema.forms.field_names import ABSENT, FieldName, Path, Record, Shape, ShapeBuilder, value_at
+
+_COMPUTED = "is computed, and cannot be changed"
 
 
 class JsonText(str):
     """A text that holds JSON, and stays a text while a patch is applied."""
+
+
+class PatchNames(Protocol):
+    """Translates the names of a patch to the names of the document that the patch changes."""
+
+    def to_stored_patch(self, patch: Any, target: Any, errors: list[FieldError]) -> Any:
+        """Return the members of a merge patch in the names of the stored form."""
+
+    def to_stored_path(self, path: list[str], document: Any, errors: list[FieldError]) -> tuple[list[str], Any]:
+        """Return the tokens of a JSON pointer in the names of the stored form, and the place for `to_stored_value`."""
+
+    def to_stored_value(self, value: Any, place: Any, errors: list[FieldError], /) -> Any:
+        """Return a value of a JSON Patch for a place."""
 
 
 class NameMap:
@@ -25,6 +41,7 @@ class NameMap:
 
     Attributes:
         records: all records of the model.
+        root: the names of the whole document.
         rewrites_input: True if clients may send names or values that the model's validator does not read: names of
             answers, computed fields, and parsed JSON.
     """
@@ -32,14 +49,14 @@ class NameMap:
     def __init__(self, schema: Node) -> None:
         builder = ShapeBuilder(schema)
         self.records = builder.records
-        self._root = builder.root
+        self.root = builder.root
         self._has_json = builder.has_json
         self.rewrites_input = builder.has_json or any(map(_rewrites_input, builder.records))
         self.allows_extras = any(record.extra == "allow" for record in builder.records)
 
     def shown_path(self, path: Sequence[int | str]) -> list[int | str]:
         """Return a path of names of any sort in the names that answers have. Unknown steps stay."""
-        shape, result = self._root, list[int | str]()
+        shape, result = self.root, list[int | str]()
         for step in path:
             found = next((item for record in shape.records if (item := record.field_of(step))), None)
             result.append(step if found is None else found.shown_name)
@@ -51,11 +68,15 @@ class NameMap:
 
     def to_shown(self, document: Any) -> Any:
         """Return a stored document with the names that answers have."""
-        return _rename_for_answer(self._root, document)
+        return _rename_for_answer(self.root, document)
 
     def to_stored(self, document: Any) -> Any:
         """Return a client's document in the names of the stored form. The validator judges unknown names."""
-        return _Renamer(None).rename(self._root, document, None, ())
+        return _Renamer(None).rename(self.root, document, None, ())
+
+    def to_stored_names(self, document: Any) -> Any:
+        """Return a client's document in the names of the stored form, with all other values as the client sent them."""
+        return _Renamer(None, converts_json=False).rename(self.root, document, None, ())
 
     def to_stored_patch(self, patch: Any, target: Any, errors: list[FieldError]) -> Any:
         """Return the members of a merge patch in the names of the stored form.
@@ -64,11 +85,11 @@ class NameMap:
             target: the stored document that the patch applies to.
             errors: receives an error for each name that is neither a field nor an alias.
         """
-        return _Renamer(errors).rename(self._root, patch, target, ())
+        return _Renamer(errors).rename(self.root, patch, target, ())
 
     def to_stored_path(self, path: Sequence[str], document: Any, errors: list[FieldError]) -> tuple[list[str], Shape]:
         """Return the tokens of a JSON pointer in the names of the stored form, and the shape of the value there."""
-        shape, result, number = self._root, list[str](), 0
+        shape, result, number = self.root, list[str](), 0
         while number < len(path):
             token, record = path[number], shape.record_for(document)
             if record is None or isinstance(document, list):
@@ -79,8 +100,9 @@ class NameMap:
                 continue
             item, length = _pointed_field(record, path[number:])
             # A pointer through a member that does not exist is a conflict with the data, as any other missing path is.
-            if item is None and record.extra != "allow" and number + 1 == len(path):
-                errors.append(FieldError("/" + "/".join(path), f"{token!r} is neither a field nor an alias"))
+            if item is None and number + 1 == len(path) and (token in record.computed or record.extra != "allow"):
+                fault = _COMPUTED if token in record.computed else "is neither a field nor an alias"
+                errors.append(FieldError("/" + "/".join(path), f"{token!r} {fault}"))
             name = token if item is None else item.name
             shape = Shape() if item is None else item.shape
             result.append(name)
@@ -93,15 +115,15 @@ class NameMap:
 
     def open_json(self, document: Any) -> Any:
         """Return a stored document with parsed values in place of JSON texts."""
-        return _convert_json(self._root, document, _open) if self._has_json else document
+        return _convert_json(self.root, document, _open) if self._has_json else document
 
     def close_json(self, document: Any) -> Any:
         """Undo `open_json`."""
-        return _convert_json(self._root, document, _close) if self._has_json else document
+        return _convert_json(self.root, document, _close) if self._has_json else document
 
     def colliding_extra(self, document: Any) -> list[int | str] | None:
         """Return the path of an extra value whose name belongs to a field or a computed field; None without one."""
-        return next(_collisions(self._root, document, ()), None)
+        return next(_collisions(self.root, document, ()), None)
 
 
 class _Renamer:
@@ -109,15 +131,17 @@ class _Renamer:
 
     Args:
         errors: receives an error for each unknown name; None for a whole document, whose names the validator judges.
+        converts_json: parse JSON texts for a patch, and write parsed JSON as text for a whole document.
     """
 
-    def __init__(self, errors: list[FieldError] | None) -> None:
+    def __init__(self, errors: list[FieldError] | None, *, converts_json: bool = True) -> None:
         self._errors = errors
+        self._converts_json = converts_json
 
     def rename(self, shape: Shape, document: Any, target: Any, path: Path) -> Any:
         """Return the document, or a part of it, in the names of the stored form."""
         if shape.is_json and document is not None:
-            return self._rename_json(document, path)
+            return self._rename_json(document, path) if self._converts_json else document
         if isinstance(document, Mapping):
             record = shape.record_for(target, document)
             if record is not None:
@@ -161,7 +185,7 @@ class _Renamer:
     def _refuse(self, record: Record, name: Any, path: Path) -> None:
         place = ".".join(map(str, (*path, name)))
         if name in record.computed and self._errors is not None:
-            self._errors.append(FieldError(place, "is computed, and cannot be changed"))
+            self._errors.append(FieldError(place, _COMPUTED))
         elif record.extra != "allow" and self._errors is not None:
             self._errors.append(FieldError(place, "is neither a field nor an alias"))
 
@@ -220,7 +244,7 @@ def _convert_json(shape: Shape, document: Any, convert: Any) -> Any:
 def _json_text(value: Any) -> Any:
     """Return a value as JSON text, or unchanged if JSON cannot represent the value."""
     try:
-        return to_json(value).decode()
+        return restore_numbers(to_json(value)).decode()
     except PydanticSerializationError:
         return value
 
@@ -234,7 +258,7 @@ def _open(text: Any) -> Any:
 
 
 def _close(value: Any) -> Any:
-    return value if value is None or isinstance(value, JsonText) else to_json(value).decode()
+    return value if value is None or isinstance(value, JsonText) else restore_numbers(to_json(value)).decode()
 
 
 def _collisions(shape: Shape, document: Any, path: Path) -> Iterator[list[int | str]]:

@@ -4,6 +4,7 @@ The shown form is the JSON that the model's own serializer writes. Both are equa
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
@@ -31,6 +32,7 @@ _DEFAULT_TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "list": (list,), "dict": (dict,),
     "set": (set,), "tuple": (tuple,), "bytes": (bytes,), "decimal": (Decimal,), "none": (object,), "any": (object,),
 }  # fmt: skip
+_TIME_FORMS = ("ser_json_timedelta", "ser_json_temporal")
 _NATURAL_FACTORIES = (list, dict, set, tuple, str, int)
 
 
@@ -53,19 +55,20 @@ class StoredForm(Generic[T]):
     """Writes, reads and shows the values of one model.
 
     Args:
-        adapter: the model's type adapter.
+        schema: the core schema of the model.
+        validator: the model's validator.
 
     Attributes:
         is_plain: True if every value that the model's validator makes from JSON can be read back. Other values are
             checked one by one.
         has_validators: True if functions of the user take part in the validation.
         is_shown: True if the shown form equals the stored form.
+        reads_shown: True if the model reads each shown value as the stored value, apart from validators of the user.
     """
 
-    def __init__(self, adapter: TypeAdapter[T]) -> None:
-        schema: Any = adapter.core_schema
+    def __init__(self, schema: Any, validator: Any) -> None:
         nodes = list(walk(schema))
-        self._validator: Any = adapter.validator
+        self._validator = validator
         self._serializer = SchemaSerializer(stored_schema(schema), _use_prebuilt=False)
         # Custom types may need their serializer, because Pydantic has none for their values.
         self._type_serializer = SchemaSerializer(stored_schema(schema, keep_types=True), _use_prebuilt=False)
@@ -73,8 +76,15 @@ class StoredForm(Generic[T]):
         self._hides_values = any(node.get("serialization_exclude_if") for node in nodes)
         self.has_validators = any(has_user_validator(node) or has_user_post_init(node) for node in nodes)
         self.is_plain = not self.has_validators and not any(map(_needs_check, nodes))
-        self.is_shown = not any(map(_differs, nodes))
+        has_encodings = _has_encodings_in_typed_dicts(nodes)
+        self.is_shown = not (has_encodings or any(map(_differs, nodes)))
+        self.reads_shown = not (has_encodings or any(map(_is_shown_otherwise, nodes)))
         self._reader = SchemaValidator(reading_schema(schema), _use_prebuilt=False)
+
+    @property
+    def needs_current(self) -> bool:
+        """True if the meaning of a PUT depends on the current data, because a client sends back the shown values."""
+        return self.has_validators or self._hides_values or not self.reads_shown
 
     def dump(self, value: T) -> bytes:
         """Return the stored form of a value.
@@ -144,8 +154,11 @@ class StoredForm(Generic[T]):
                 failure = failure or error
         raise failure or NotReadable([], "has no stored form")
 
-    def changed_by_validators(self, data: bytes) -> Place | None:
+    def changed_by_validators(self, data: bytes, part: Any = None) -> Place | None:
         """Return the place of the first value that the model's validators would change; None without one.
+
+        Args:
+            part: the part of the document to look at; by default the whole document.
 
         Raises:
             ValidationError: the model does not accept the stored form.
@@ -154,7 +167,7 @@ class StoredForm(Generic[T]):
             return None
         value: T = self._validator.validate_json(data, by_alias=False, by_name=True)
         dumped = self.dump(value)
-        return None if dumped == data else first_change(from_json(data), from_json(dumped))
+        return None if dumped == data else first_change(from_json(data) if part is None else part, from_json(dumped))
 
     def _checked(self, value: T, data: bytes) -> bytes:
         """Return the stored form that a value reads back from: the data, or the data in the form of the read value."""
@@ -216,10 +229,10 @@ def _needs_check(node: Node) -> bool:
     if node.get("serialization_exclude_if") or callable(node.get("discriminator")):
         return True
     rule = node.get("extra_behavior") or (node.get("config") or {}).get("extra_fields_behavior")
-    return rule == "allow" or (kind == "default" and not _has_natural_default(node))
+    return rule == "allow" or (kind == "default" and not has_natural_default(node))
 
 
-def _has_natural_default(node: Node) -> bool:
+def has_natural_default(node: Node) -> bool:
     """Return True if a default is a value that the validator could have made."""
     if node.get("validate_default"):
         return True
@@ -236,6 +249,25 @@ def _has_natural_default(node: Node) -> bool:
     return default is not None if types is None else isinstance(default, types)
 
 
+def _is_shown_otherwise(node: Node) -> bool:
+    """Return True if the model may read the shown value of a node as another value, or not at all."""
+    config = node.get("config") or {}
+    if has_user_serializer(node) or node["type"] == "json":
+        return True
+    return any(config.get(name, "iso8601") != "iso8601" for name in _TIME_FORMS) or _encodes_bytes_otherwise(config)
+
+
+def _has_encodings_in_typed_dicts(nodes: Sequence[Node]) -> bool:
+    """Return True if a TypedDict with a config may have bytes in another encoding than the answer shows."""
+    configs = [node["config"] for node in nodes if "config" in node]
+    encodings = {config.get(name, "utf8") for config in configs for name in ("ser_json_bytes", "val_json_bytes")}
+    return not encodings <= {"utf8"} and any(node["type"] == "typed-dict" and "config" in node for node in nodes)
+
+
+def _encodes_bytes_otherwise(config: Mapping[str, Any]) -> bool:
+    return bool(config.get("ser_json_bytes", "utf8") != config.get("val_json_bytes", "utf8"))
+
+
 def _differs(node: Node) -> bool:
     """Return True if the shown form of a node may differ from its stored form."""
     kind, config = node["type"], node.get("config") or {}
@@ -243,6 +275,6 @@ def _differs(node: Node) -> bool:
         return True
     if kind in FIELD_TYPES and (node.get("serialization_alias") or node.get("serialization_exclude_if")):
         return True
-    if any(config.get(name, "iso8601") != "iso8601" for name in ("ser_json_timedelta", "ser_json_temporal")):
+    if any(config.get(name, "iso8601") != "iso8601" for name in _TIME_FORMS):
         return True
-    return bool(config.get("ser_json_bytes", "utf8") != config.get("val_json_bytes", "utf8"))
+    return _encodes_bytes_otherwise(config)

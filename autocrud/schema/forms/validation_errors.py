@@ -31,5 +31,5 @@ def raise_if_malformed(error: ValidationError) -> None:
         MalformedBody: the body is not JSON.
     """
     first = error.errors(include_url=False, include_input=False)[0]
-    if first["type"] == "json_invalid":
+    if first["type"] == "json_invalid" and not first["loc"]:  # with a place, the text of a Json field is no JSON
         raise MalformedBody(f"The body is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}.") from error

@@ -4,23 +4,27 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from hashlib import sha256
 from uuid import uuid4
 
+from autocrud.storage.ports.not_open import refuse_unless_open
 from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, Part
 
 _PIECE_BYTES = 1024 * 1024
 
 
+@refuse_unless_open(ObjectStore)
 class MemoryObjectStore(ObjectStore):
-    """An object store that lasts as long as the object."""
+    """An object store that lasts as long as the object. Its content survives `close`."""
+
+    is_open = False
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self._parts: dict[str, dict[int, bytes]] = {}
 
     async def open(self) -> None:
-        return
+        self.is_open = True
 
     async def close(self) -> None:
-        return
+        self.is_open = False
 
     async def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
         if if_absent and key in self.objects:

@@ -109,9 +109,9 @@ class Loose(BaseModel):
 
 
 class Careless(BaseModel):
-    """A model whose default has another type."""
+    """A model with a factory of defaults of another type."""
 
-    name: str = None  # type: ignore[assignment]  # a common mistake
+    name: str = Field(default_factory=lambda: None)  # type: ignore[assignment]
 
 
 class Either(BaseModel):

@@ -11,6 +11,7 @@ from autocrud.schema.binary import OCTETS
 from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.ports.blobs import BlobStore
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.write_builder import Encoded
 
@@ -41,6 +42,13 @@ NOTES: ModelSpec[Any] = ModelSpec(Note)
 def encoder(spec: ModelSpec[Any] = NOTES) -> Encoder[Any]:
     """An encoder with an empty blob store in memory."""
     return Encoder(spec, MemoryStorageFactory().build(spec).blobs)
+
+
+async def open_blobs() -> BlobStore:
+    """Return an empty blob store in memory, open."""
+    storage = MemoryStorageFactory().build(NOTES)
+    await storage.open()
+    return storage.blobs
 
 
 async def test_encode_json_instance_mapping_and_parsed_value_gives_equal_json() -> None:
@@ -75,7 +83,7 @@ async def test_encode_instance_with_unreadable_json_is_refused() -> None:
 async def test_encode_inline_data_stores_one_blob_for_equal_bytes() -> None:
     """The stored JSON names the blob by its hash, and has no inline data."""
     binary = {"data": b"hello", "content_type": OCTETS}
-    encoded = await encoder().encode({"text": "a", "first": binary, "second": binary})
+    encoded = await Encoder(NOTES, await open_blobs()).encode({"text": "a", "first": binary, "second": binary})
     (file_id,) = encoded.blobs
     assert encoded.data.count(file_id.encode()) == 2
     assert b'"data"' not in encoded.data
@@ -83,7 +91,7 @@ async def test_encode_inline_data_stores_one_blob_for_equal_bytes() -> None:
 
 async def test_encode_known_blob_fills_in_its_size() -> None:
     """A client may refer to an uploaded blob by its hash alone."""
-    subject = encoder()
+    subject: Encoder[Any] = Encoder(NOTES, await open_blobs())
     (file_id,) = (await subject.encode({"text": "a", "first": {"data": b"hello"}})).blobs
     encoded = await subject.encode({"text": "a", "first": {"file_id": file_id}})
     assert b'"size":5' in encoded.data
@@ -94,7 +102,7 @@ async def test_encode_known_blob_fills_in_its_size() -> None:
 
 async def test_encode_unknown_blob_stores_no_other_blob() -> None:
     """A refused value leaves no blob behind."""
-    blobs = MemoryStorageFactory().build(NOTES).blobs
+    blobs = await open_blobs()
     subject: Encoder[Any] = Encoder(NOTES, blobs)
     with pytest.raises(InvalidData) as caught:
         await subject.encode({"text": "a", "first": {"data": b"hello"}, "second": {"file_id": UNKNOWN}})

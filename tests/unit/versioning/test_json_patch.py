@@ -3,12 +3,13 @@
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
-from autocrud.errors import PatchFailed
-from autocrud.versioning.json_patch import OperationsPatch, difference
+from autocrud.errors import InvalidPatch, PatchFailed
+from autocrud.versioning.json_patch import OperationsPatch, as_patch, difference
 
 SCALARS = (
     st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, 1.0, -0.5]) | st.sampled_from(["", "a"])
@@ -48,3 +49,10 @@ def _sorted(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _sorted(value[name]) for name in sorted(value)}
     return [_sorted(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("patch", [None, 5, "x", {1, 2}])
+def test_object_that_is_no_patch_is_refused(patch: Any) -> None:
+    """The error lists the accepted types."""
+    with pytest.raises(InvalidPatch, match=f"not {type(patch).__name__}"):
+        as_patch(patch)

@@ -21,6 +21,7 @@ from autocrud.storage.metadata.memory.point_in_time import CREATING_KINDS, head_
 from autocrud.storage.metadata.memory.rows import Claim, Place, Row, row_after
 from autocrud.storage.metadata.memory.snapshot_scan import snapshot_scan
 from autocrud.storage.ports.metadata import MetaStore
+from autocrud.storage.ports.not_open import refuse_unless_open
 from autocrud.storage.ports.objects import ObjectStore
 from autocrud.storage.ports.types import (
     Blob,
@@ -44,12 +45,15 @@ from autocrud.storage.ports.types import (
 from autocrud.storage.row_view import row_of
 
 
+@refuse_unless_open(MetaStore)
 class MemoryMetaStore(MetaStore):
-    """Metadata of one model in this process, lost when the process ends.
+    """Metadata of one model in this process, lost when the process ends. It survives `close`.
 
     Args:
-        objects: where the blobs are, under `folder`.
+        objects: where the blobs are, under `folder`. The metadata store opens and closes it.
     """
+
+    is_open = False
 
     def __init__(self, spec: ModelSpec[Any], objects: ObjectStore, folder: str) -> None:
         self._objects, self._folder = objects, folder
@@ -68,10 +72,12 @@ class MemoryMetaStore(MetaStore):
         self._holders: dict[Claim, str] = {}  # of unique values
 
     async def open(self) -> None:
-        return
+        await self._objects.open()
+        self.is_open = True
 
     async def close(self) -> None:
-        return
+        self.is_open = False
+        await self._objects.close()
 
     async def commit(self, batch: Sequence[Item], atomic: bool = False) -> list[Outcome]:
         before = self._copy_state(batch) if atomic else {}

@@ -10,9 +10,17 @@ from autocrud.storage.commit_log.log import EMPTY, Log, SlotTaken
 from autocrud.storage.objects.memory import MemoryObjectStore
 
 
-async def test_entry_names_the_entry_before_it() -> None:
+@pytest.fixture
+async def objects() -> MemoryObjectStore:
+    """Return an open object store."""
+    store = MemoryObjectStore()
+    await store.open()
+    return store
+
+
+async def test_entry_names_the_entry_before_it(objects: MemoryObjectStore) -> None:
     """Reading past the end returns None, and a locator finds its bytes."""
-    log = Log(MemoryObjectStore(), "movie")
+    log = Log(objects, "movie")
     first = log.entry(EMPTY, [b'{"a":1}', b'{"b":22}'])
     await log.append(first)
     second = log.entry(first.tail, [b"{}"])
@@ -38,9 +46,9 @@ async def test_keys_sort_like_their_entries() -> None:
     assert keys[4] == "m/log/000123/456789.ndjson"
 
 
-async def test_slot_is_taken_once() -> None:
+async def test_slot_is_taken_once(objects: MemoryObjectStore) -> None:
     """The second append is refused; the same entry again succeeds, as after a lost answer."""
-    log = Log(MemoryObjectStore(), "m")
+    log = Log(objects, "m")
     mine, theirs = log.entry(EMPTY, [b"{}"]), log.entry(EMPTY, [b"[]"])
     await log.append(mine)
     await log.append(mine)
@@ -56,16 +64,17 @@ async def test_repeated_append_settles_a_lost_answer() -> None:
             await super().put(key, data, if_absent=if_absent)
             raise StorageUnavailable("timed out")
 
-    log = Log(Losing(), "m")
+    store = Losing()
+    await store.open()
+    log = Log(store, "m")
     entry = log.entry(EMPTY, [b"{}"])
     with pytest.raises(StorageUnavailable):
         await log.append(entry)
     await log.append(entry)
 
 
-async def test_erased_line_differs_from_a_damaged_line() -> None:
+async def test_erased_line_differs_from_a_damaged_line(objects: MemoryObjectStore) -> None:
     """A blank line is erased. Any other mismatch is damage, and is named."""
-    objects = MemoryObjectStore()
     log = Log(objects, "m")
     entry = log.entry(EMPTY, [b'{"a":1}', b'{"b":2}'])
     await log.append(entry)
@@ -86,9 +95,8 @@ async def test_erased_line_differs_from_a_damaged_line() -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"\n", b"[]", b"{}", b'{"autocrud":2}', b"\xff", b'{"autocrud":1,"sequence":7}']
 )
-async def test_foreign_file_in_a_slot_is_refused(content: bytes) -> None:
+async def test_foreign_file_in_a_slot_is_refused(objects: MemoryObjectStore, content: bytes) -> None:
     """Put a foreign file in place of an entry."""
-    objects = MemoryObjectStore()
     objects.objects["m/log/000000/000001.ndjson"] = content
     with pytest.raises(DataCorrupted, match=r"000001\.ndjson"):
         await Log(objects, "m").read(1)
