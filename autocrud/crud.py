@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar, overload
 
 from fastapi import FastAPI
@@ -13,8 +13,10 @@ from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.health import check_backends
 from autocrud.manager.maintenance import maintain
 from autocrud.manager.manager import KEY_SECONDS, ResourceManager
+from autocrud.manager.schema_check.start_check import check_reaction
 from autocrud.pages.data_view import add_pages
 from autocrud.registration.registry import Registry
+from autocrud.registration.start import opened
 from autocrud.resource import Retention, RevisionStatus
 from autocrud.routes.apply_checks import check_application, check_prefix
 from autocrud.routes.mount import Mount
@@ -48,9 +50,11 @@ class AutoCRUD:
         openapi_filters: form of the filters in OpenAPI. `compact` has a parameter per index field and one object of
             all operators per model, `full` a parameter per operator, `none` no filters. Requests are not affected.
         data_view: answer browsers (`Accept: text/html`) with pages.
+        on_schema_change: `warn` logs at the start if a model no longer fits its stored data, and has no new schema
+            version. `refuse` raises instead.
 
     Raises:
-        ConfigurationError: `openapi_filters` has another value.
+        ConfigurationError: `openapi_filters` or `on_schema_change` has another value.
     """
 
     def __init__(
@@ -66,12 +70,14 @@ class AutoCRUD:
         redirect_seconds: int = 0,
         openapi_filters: Literal["compact", "full", "none"] = "compact",
         data_view: bool = True,
+        on_schema_change: Literal["warn", "refuse"] = "warn",
     ) -> None:
         self._max_body_bytes = max_body_bytes
         self._current_user = current_user
         self._redirect_seconds = redirect_seconds
         self._filter_style = check_filter_style(openapi_filters)
         self._data_view = data_view
+        self._on_schema_change = check_reaction(on_schema_change)
         self._registry = Registry(
             storage_factory,
             key_seconds=idempotency_seconds,
@@ -103,6 +109,7 @@ class AutoCRUD:
         model: type[Any],
         *,
         name: str | None = None,
+        formerly: Sequence[str] = (),
         storage: IStorageFactory | IStorage | None = None,
         indexed_fields: Sequence[str] = (),
         default_status: RevisionStatus = RevisionStatus.stable,
@@ -118,6 +125,7 @@ class AutoCRUD:
 
         Args:
             name: path segment of the routes; by default the class name in kebab case.
+            formerly: former names of the model. The model takes over their data, which stay where they are.
             storage: storage factory, or a storage, for this model alone.
             indexed_fields: index fields in addition to the fields annotated with `Index()` or `Unique()`.
             default_status: status of new revisions; a draft may be edited in place.
@@ -136,7 +144,7 @@ class AutoCRUD:
         self._refuse_after_apply("add_model")
         fields: Any = {"indexed_fields": indexed_fields, "unique_together": unique_together, "schema": schema}
         options: Any = {"default_status": default_status, "retention": retention, "temporal": temporal}
-        spec: ModelSpec[Any] = ModelSpec(model, name=name, **fields, **options)
+        spec: ModelSpec[Any] = ModelSpec(model, name=name, formerly=formerly, **fields, **options)
         self._registry.add(spec, storage, routes, dependencies, require_if_match)
 
     def include(self, other: "AutoCRUD") -> bool:
@@ -227,16 +235,10 @@ class AutoCRUD:
         """Open the storages for the duration of the context, and run the maintenance. For scripts without `apply`.
 
         Raises:
-            ConfigurationError: a storage cannot be used with its settings, or a reference names an unknown model.
+            ConfigurationError: a storage cannot be used with its settings, a reference names an unknown model, or a
+                model does not fit its data.
         """
-        managers = self._registry.all_managers()
-        async with AsyncExitStack() as stack:
-            for factory in self._registry.factories():
-                stack.push_async_callback(factory.close)
-                await factory.open()
-            for manager in managers:
-                stack.push_async_callback(manager.node.storage.close)
-                await manager.node.storage.open()
+        async with opened(self._registry, self._on_schema_change) as managers:
             maintenance = asyncio.create_task(maintain(managers, self._housekeeping_seconds))
             try:
                 yield

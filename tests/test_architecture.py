@@ -36,7 +36,12 @@ STORAGE_LAYERS = (
     ("autocrud.storage.ports",),
     ("autocrud.storage.row_view", "autocrud.storage.point_in_time"),
     ("autocrud.storage.objects",),
-    ("autocrud.storage.blobs", "autocrud.storage.commit_log", "autocrud.storage.index_backfill"),
+    (
+        "autocrud.storage.blobs",
+        "autocrud.storage.commit_log",
+        "autocrud.storage.index_backfill",
+        "autocrud.storage.model_folder",
+    ),
     ("autocrud.storage.metadata.sql",),
     ("autocrud.storage.metadata.memory", "autocrud.storage.metadata.sqlite", "autocrud.storage.metadata.postgres"),
     ("autocrud.storage.composite",),

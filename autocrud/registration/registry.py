@@ -9,6 +9,7 @@ from autocrud.manager.manager import ResourceManager
 from autocrud.references.graph import Graph, ModelNode
 from autocrud.routes.route_table import check_families
 from autocrud.schema.markers import Ref
+from autocrud.schema.model_names import fold_name
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 
@@ -61,7 +62,7 @@ class Registry:
         Raises:
             ConfigurationError: the name is taken, or a route family does not exist.
         """
-        self._refuse_taken_name(spec)
+        self._refuse_taken_names(spec)
         families = check_families(spec.type_name, routes)
         self.models[spec.name] = Registration(spec, storage, families, tuple(dependencies), require_if_match)
 
@@ -73,7 +74,7 @@ class Registry:
         """
         has_storage = False
         for registration in other.models.values():
-            self._refuse_taken_name(registration.spec)
+            self._refuse_taken_names(registration.spec)
             storage = registration.storage or other.storage_factory
             has_storage = has_storage or storage is not None
             self.models[registration.spec.name] = replace(registration, storage=storage, manager=None)
@@ -137,11 +138,15 @@ class Registry:
         guarded = all(dependency in reading.dependencies for dependency in seen_model.dependencies)
         return ref.expand or (guarded and "read" in seen_model.families)
 
-    def _refuse_taken_name(self, spec: ModelSpec[Any]) -> None:
-        # Names become tables and folders, where "-" equals "_" and case does not count.
-        if any(_fold_name(spec.name) == _fold_name(name) for name in self.models):
-            raise ConfigurationError(f"{spec.type_name}: the name {spec.name!r} is taken by another model")
-
-
-def _fold_name(name: str) -> str:
-    return name.lower().replace("-", "_")
+    def _refuse_taken_names(self, spec: ModelSpec[Any]) -> None:
+        """Refuse a name of another model, and a former name that another model has or had."""
+        for other in (registration.spec for registration in self.models.values()):
+            if fold_name(spec.name) == fold_name(other.name):
+                raise ConfigurationError(f"{spec.type_name}: the name {spec.name!r} is taken by another model")
+            for model, rival in ((spec, other), (other, spec)):
+                rival_names = {fold_name(name) for name in (rival.name, *rival.formerly)}
+                if former := next((name for name in model.formerly if fold_name(name) in rival_names), None):
+                    raise ConfigurationError(
+                        f"{model.type_name}: formerly= has {former!r}, which is a name of the model {rival.type_name};"
+                        " data can belong to one model only"
+                    )

@@ -1,6 +1,5 @@
 """ModelSpec: the name, the JSON codec, the index fields and the constraints of one registered model."""
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
@@ -28,6 +27,7 @@ from autocrud.schema.forms.stored_form import NotReadable, StoredForm
 from autocrud.schema.forms.validation_errors import invalid_data, raise_if_malformed
 from autocrud.schema.index_discovery import index_fields
 from autocrud.schema.index_field import IndexField
+from autocrud.schema.model_names import check_former_names, check_name, name_and_label
 from autocrud.schema.unique_constraints import constraint_field_names, unique_constraints
 from autocrud.schema.unstorable_values import (
     SURROGATE_MESSAGE,
@@ -40,20 +40,6 @@ from autocrud.schema.versions.schema import Schema, as_schema
 from autocrud.schema.versions.upgrade import Upgrader
 
 T = TypeVar("T")
-
-_NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
-
-
-def _name_and_label(type_name: str, name: str | None) -> tuple[str, str]:
-    """Return the name of a model, and its label in OpenAPI. A name tells two models with one class name apart."""
-    if name is not None:
-        return name, re.sub(r"\W", "", "".join(re.split("[-_]", name.title())))
-    return kebab_case(type_name).strip("_").replace("_-", "-"), re.sub(r"\W", "", type_name)
-
-
-def kebab_case(class_name: str) -> str:
-    """Convert a class name such as `HTTPRequestLog` to `http-request-log`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", class_name).lower()
 
 
 class ModelSpec(Generic[T]):
@@ -69,8 +55,10 @@ class ModelSpec(Generic[T]):
         unique_together: sets of fields that are unique as a set, in addition to the groups of `Unique`. Each field
             becomes an index field.
         schema: the schema version, with the steps from older versions.
+        formerly: former names of the model, whose data it takes over.
 
     Attributes:
+        folder: name under which a storage keeps the data: `name`, or the former name that had the data first.
         unique_constraints: the unique constraints in the order of declaration.
         upgrader: brings stored data of other schema versions to this one.
 
@@ -89,18 +77,17 @@ class ModelSpec(Generic[T]):
         temporal: bool = False,
         unique_together: Sequence[Sequence[str]] = (),
         schema: Schema | int = 1,
+        formerly: Sequence[str] = (),
     ) -> None:
         self.model = model
         self.temporal = temporal
         self.default_status = default_status
         self.retention = retention
         self.type_name = class_name(model)
-        self.name, self.label = _name_and_label(self.type_name, name)
-        if not _NAME.fullmatch(self.name) or len(self.name) > 48:
-            raise ConfigurationError(
-                f"{self.type_name}: the name {self.name!r} must be at most 48 lower-case letters and digits,"
-                " in words joined by '-' or '_'; pass a valid name with name="
-            )
+        self.name, self.label = name_and_label(self.type_name, name)
+        check_name(self.type_name, self.name, "pass a valid name with name=")
+        self.formerly = check_former_names(self.type_name, self.name, formerly)
+        self.folder = self.name
         try:
             self.adapter: TypeAdapter[T] = TypeAdapter(model)
             core_schema: Any = self.adapter.core_schema

@@ -36,6 +36,7 @@ def build_registry(settings: Settings) -> ServiceRegistry:
         redirect_seconds=settings.blob_redirect_seconds,
         openapi_filters=settings.openapi_filters.value,
         data_view=settings.data_view,
+        on_schema_change=settings.on_schema_change.value,
     )
     if settings.user_header is not None:
         crud.configure(current_user=user_from(settings.user_header))

@@ -12,6 +12,7 @@ from autocrud.crud import HOUSEKEEPING_SECONDS, MAX_BODY_BYTES
 from autocrud.errors import AutoCRUDError, ConfigurationError
 from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.manager import KEY_SECONDS
+from autocrud.manager.schema_check.start_check import OnSchemaChange
 from autocrud.routes.openapi.filter_parameters import FilterStyle
 from autocrud.storage.composite import INLINE_LIMIT
 from autocrud.storage.disk import DiskStorageFactory
@@ -116,6 +117,7 @@ class Settings(BaseSettings):
     blob_redirect_seconds: Annotated[int, Field(ge=0, le=604800)] = 0
     openapi_filters: FilterStyle = FilterStyle.compact
     data_view: bool = True
+    on_schema_change: OnSchemaChange = OnSchemaChange.warn
     shutdown_seconds: Annotated[int, Field(ge=1)] = 30
     log_format: LogFormat = LogFormat.text
     log_level: LogLevel = LogLevel.info

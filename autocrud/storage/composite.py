@@ -1,7 +1,7 @@
 """Storage: what every backend is made of, a metadata store behind a group commit."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
@@ -15,6 +15,9 @@ from autocrud.resource import RevisionInfo, revision_number
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.blobs.store import ObjectBlobStore
 from autocrud.storage.commit_log.group_commit import GroupCommit
+from autocrud.storage.model_folder.downgrades import DowngradeLearner
+from autocrud.storage.model_folder.location import find_folder
+from autocrud.storage.model_folder.schema_records import ObjectSchemaRecords
 from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.objects import ObjectStore
 from autocrud.storage.ports.storage import IStorage
@@ -61,13 +64,17 @@ class Storage(IStorage):
     """Storage of one model over one metadata store.
 
     Args:
-        objects: object store of the blobs, under `folder`.
+        build_meta: returns the metadata store of the model, over `spec.folder`.
+        objects: object store of the blobs and of the schema record, under `spec.folder`.
     """
 
-    def __init__(self, spec: ModelSpec[Any], meta: MetaStore, objects: ObjectStore, folder: str) -> None:
+    def __init__(self, spec: ModelSpec[Any], build_meta: Callable[[], MetaStore], objects: ObjectStore) -> None:
         self._spec = spec
-        self._meta = meta
-        self.versions = VersionReader(spec)
+        self._objects = objects
+        self._build_meta = build_meta
+        self._meta = build_meta()
+        self.schemas = ObjectSchemaRecords(objects, spec)
+        self.versions = VersionReader(spec, DowngradeLearner(spec, self.schemas).learn)
         self._call_timeout = _CALL_TIMEOUT_S
         self._writer: GroupCommit[WriteGroup, list[Outcome]] = GroupCommit(
             self._commit_groups,
@@ -76,9 +83,14 @@ class Storage(IStorage):
             is_exclusive=lambda group: group.atomic,
             loop_yields=_LOOP_YIELDS,
         )
-        self._blobs = self.blobs = ObjectBlobStore(objects, folder, meta.blob, self._register)
+        self._blobs = self.blobs = ObjectBlobStore(objects, spec.folder, self._find_blob, self._register)
 
     async def open(self) -> None:
+        folder = await find_folder(self._objects, self._spec)
+        if folder != self._spec.folder:
+            self._spec.folder = folder
+            self._meta = self._build_meta()
+            self._blobs.use_folder(folder)
         await self._meta.open()
 
     async def close(self) -> None:
@@ -202,6 +214,9 @@ class Storage(IStorage):
         items = [item for group in groups for item in group.items]
         outcomes = iter(await self._meta.commit(items, groups[0].atomic))
         return [list(islice(outcomes, len(group.items))) for group in groups]
+
+    async def _find_blob(self, file_id: str) -> Blob | None:
+        return await self._meta.blob(file_id)
 
     async def _register(self, blob: Blob) -> Outcome:
         return (await self._writer.submit(WriteGroup((blob,))))[0]

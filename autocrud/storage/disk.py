@@ -9,6 +9,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.commit_log.log import Log
 from autocrud.storage.composite import INLINE_LIMIT, Storage
 from autocrud.storage.metadata.sqlite.store import SqliteMetaStore
+from autocrud.storage.model_folder.location import stored_folders
 from autocrud.storage.objects.local import LocalObjectStore
 from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
 
@@ -27,16 +28,20 @@ class DiskStorageFactory(IStorageFactory):
         self._objects = LocalObjectStore(self._directory)
 
     def build(self, spec: ModelSpec[Any]) -> IStorage:
-        path = self._directory / spec.name / "metadata.sqlite"
-        log = Log(self._objects, spec.name)
-        meta = SqliteMetaStore(spec, lambda: path, log, inline_limit=self._inline_limit)
-        return Storage(spec, meta, self._objects, spec.name)
+        return Storage(spec, lambda: self._build_meta(spec), self._objects)
+
+    async def stored_models(self) -> set[str]:
+        return await stored_folders(self._objects)
 
     async def open(self) -> None:
         await self._objects.open()
 
     async def close(self) -> None:
         await self._objects.close()
+
+    def _build_meta(self, spec: ModelSpec[Any]) -> SqliteMetaStore:
+        path = self._directory / spec.folder / "metadata.sqlite"
+        return SqliteMetaStore(spec, lambda: path, Log(self._objects, spec.folder), inline_limit=self._inline_limit)
 
     def checks(self) -> Mapping[str, Check]:
         return {"disk": lambda: self._objects.put(".ready", b"")}

@@ -10,6 +10,17 @@ from autocrud.storage.objects.memory import MemoryObjectStore
 from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
 
 
+class _MemoryStorage(Storage):
+    """Storage whose object store belongs to one model, and opens with the storage."""
+
+    def __init__(self, spec: ModelSpec[Any], objects: MemoryObjectStore) -> None:
+        super().__init__(spec, lambda: MemoryMetaStore(spec, objects, spec.folder), objects)
+
+    async def open(self) -> None:
+        await self._objects.open()
+        await super().open()
+
+
 class MemoryStorageFactory(IStorageFactory):
     """Keeps each model in dicts of this process.
 
@@ -18,8 +29,7 @@ class MemoryStorageFactory(IStorageFactory):
     """
 
     def build(self, spec: ModelSpec[Any]) -> IStorage:
-        objects = MemoryObjectStore()
-        return Storage(spec, MemoryMetaStore(spec, objects, spec.name), objects, spec.name)
+        return _MemoryStorage(spec, MemoryObjectStore())
 
     async def open(self) -> None:
         return

@@ -6,12 +6,14 @@ from typing import Any, Unpack
 from autocrud.errors import ConfigurationError
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.composite import INLINE_LIMIT, Storage
+from autocrud.storage.model_folder.location import stored_folders
 from autocrud.storage.objects.s3.location import S3Location, S3Options, s3_location
 from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
 
 try:
     from autocrud.storage.metadata.postgres.connection import PostgresConnections
     from autocrud.storage.metadata.postgres.store import PostgresMetaStore
+    from autocrud.storage.metadata.postgres.stored_tables import stored_tables
     from autocrud.storage.objects.s3.store import S3ObjectStore
 except ModuleNotFoundError as missing:
     raise ConfigurationError(
@@ -56,9 +58,12 @@ class PostgresStorageFactory(IStorageFactory):
         self._inline_limit = inline_limit
 
     def build(self, spec: ModelSpec[Any]) -> IStorage:
-        records = PostgresRecords(self._objects, spec.name)
-        meta = PostgresMetaStore(spec, self._pool, records, schema=self._schema, inline_limit=self._inline_limit)
-        return Storage(spec, meta, self._objects, spec.name)
+        return Storage(spec, lambda: self._build_meta(spec), self._objects)
+
+    async def stored_models(self) -> set[str]:
+        folders = await stored_folders(self._objects)
+        tables = await stored_tables(self._pool, self._schema)
+        return folders | (tables - {folder.replace("-", "_") for folder in folders})
 
     async def open(self) -> None:
         await self._pool.open()
@@ -67,6 +72,10 @@ class PostgresStorageFactory(IStorageFactory):
     async def close(self) -> None:
         await self._objects.close()
         await self._pool.close()
+
+    def _build_meta(self, spec: ModelSpec[Any]) -> PostgresMetaStore:
+        records = PostgresRecords(self._objects, spec.folder)
+        return PostgresMetaStore(spec, self._pool, records, schema=self._schema, inline_limit=self._inline_limit)
 
     def checks(self) -> Mapping[str, Check]:
         return {"postgresql": self._pool.check, self._objects.name: self._objects.check}

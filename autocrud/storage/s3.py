@@ -16,6 +16,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.commit_log.log import Log
 from autocrud.storage.composite import INLINE_LIMIT, Storage
 from autocrud.storage.metadata.sqlite.cache_dir import CacheFolder
+from autocrud.storage.model_folder.location import stored_folders
 from autocrud.storage.objects.s3.location import S3Location, S3Options, s3_location
 from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
 
@@ -71,17 +72,10 @@ class S3StorageFactory(IStorageFactory):
         self._snapshot_every = snapshot_every
 
     def build(self, spec: ModelSpec[Any]) -> IStorage:
-        log = Log(self._objects, spec.name)
-        snapshots = Snapshots(self._objects, spec, every=self._snapshot_every)
-        meta = SqliteMetaStore(
-            spec,
-            lambda: self._cache.path / spec.name / "metadata.sqlite",
-            log,
-            inline_limit=self._inline_limit,
-            snapshots=snapshots,
-            max_staleness=self._max_staleness,
-        )
-        return Storage(spec, meta, self._objects, spec.name)
+        return Storage(spec, lambda: self._build_meta(spec), self._objects)
+
+    async def stored_models(self) -> set[str]:
+        return await stored_folders(self._objects)
 
     async def open(self) -> None:
         await asyncio.to_thread(self._cache.claim)
@@ -94,6 +88,17 @@ class S3StorageFactory(IStorageFactory):
     async def close(self) -> None:
         await self._objects.close()
         await asyncio.to_thread(self._cache.release)
+
+    def _build_meta(self, spec: ModelSpec[Any]) -> SqliteMetaStore:
+        folder = spec.folder
+        return SqliteMetaStore(
+            spec,
+            lambda: self._cache.path / folder / "metadata.sqlite",
+            Log(self._objects, folder),
+            inline_limit=self._inline_limit,
+            snapshots=Snapshots(self._objects, spec, every=self._snapshot_every),
+            max_staleness=self._max_staleness,
+        )
 
     def checks(self) -> Mapping[str, Check]:
         return {self._objects.name: self._objects.check}

@@ -40,6 +40,12 @@ class ObjectBlobStore(BlobStore):
         self._types = UploadedTypeStore(objects, folder)
         self.uploads = self._sessions = ObjectUploadSessions(objects, folder, self)
 
+    def use_folder(self, folder: str) -> None:
+        """Use another prefix of the keys from now on."""
+        self._folder = folder
+        self._types = UploadedTypeStore(self._objects, folder)
+        self._sessions.use_folder(folder)
+
     async def find(self, file_id: str) -> Blob | None:
         return await self._find(file_id)
 

@@ -41,6 +41,10 @@ class ObjectUploadSessions(UploadSessions):
         self._folder = folder
         self._blobs = blobs
 
+    def use_folder(self, folder: str) -> None:
+        """Use another prefix of the keys from now on."""
+        self._folder = folder
+
     async def begin(
         self, size: int, content_type: str, filename: str | None, by: str | None, lifetime: timedelta
     ) -> Upload:

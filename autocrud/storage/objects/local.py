@@ -102,6 +102,9 @@ class LocalObjectStore(ObjectStore):
         for key in await self._run(lambda: self._keys(prefix, after)):
             yield key
 
+    async def folders(self) -> set[str]:
+        return await self._run(lambda: {path.name for path in self._root.iterdir() if path.is_dir()})
+
     async def delete(self, key: str) -> None:
         await self._run(lambda: (self._root / key).unlink(missing_ok=True))
 

@@ -3,6 +3,7 @@
 from autocrud.storage.ports.blobs import BlobStore, UploadSessions
 from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, Part, PutUndecided
+from autocrud.storage.ports.schema_records import SchemaRecord, SchemaRecords, VersionRecord
 from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
 from autocrud.storage.ports.types import (
     Blob,
@@ -48,10 +49,13 @@ __all__ = [
     "Revision",
     "RevisionSpan",
     "ScanItem",
+    "SchemaRecord",
+    "SchemaRecords",
     "UnknownBlob",
     "Upload",
     "UploadSessions",
     "UploadedType",
     "UploadedTypes",
+    "VersionRecord",
     "Write",
 ]

@@ -164,6 +164,16 @@ class ObjectStore(ABC):
         Objects created or deleted meanwhile may be left out or included.
         """
 
+    async def folders(self) -> set[str]:
+        """Return the first parts of all keys that have several parts."""
+        found, after = set[str](), ""
+        while (key := await self._first_key(after)) is not None:
+            folder, separator, _ = key.partition("/")
+            after = f"{folder}0" if separator else key  # "0" follows "/", so all keys of the folder are passed over
+            if separator:
+                found.add(folder)
+        return found
+
     @abstractmethod
     async def delete(self, key: str) -> None:
         """Delete an object. No error if the object does not exist."""
@@ -178,6 +188,11 @@ class ObjectStore(ABC):
         Raises:
             ObjectMissing: the object does not exist.
         """
+
+    async def _first_key(self, after: str) -> str | None:
+        async for key in self.keys("", after):
+            return key
+        return None
 
 
 async def _pieces_of(path: Path) -> AsyncIterator[bytes]:

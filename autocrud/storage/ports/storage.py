@@ -9,6 +9,7 @@ from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.blobs import BlobStore
+from autocrud.storage.ports.schema_records import SchemaRecords
 from autocrud.storage.ports.types import (
     Commit,
     Head,
@@ -38,10 +39,12 @@ class IStorage(ABC):
     Attributes:
         blobs: blob store of the model.
         versions: reader of data of other schema versions. Heads are handed out in the model's version.
+        schemas: record of the model's schema versions, which processes of other versions read.
     """
 
     blobs: BlobStore
     versions: VersionReader
+    schemas: SchemaRecords
 
     @abstractmethod
     async def open(self) -> None:
@@ -204,6 +207,10 @@ class IStorageFactory(ABC):
     @abstractmethod
     def build(self, spec: ModelSpec[Any]) -> IStorage:
         """Return the storage of one model, not yet open. The call must not block."""
+
+    async def stored_models(self) -> set[str]:
+        """Return the folders of all models with data in the store, registered or not. Called while it is open."""
+        return set()
 
     @abstractmethod
     async def open(self) -> None:

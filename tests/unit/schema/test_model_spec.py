@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer
 
 from autocrud.errors import ConfigurationError, InvalidData, InvalidParameter, MalformedBody
 from autocrud.schema.markers import Index
-from autocrud.schema.model_spec import ModelSpec, kebab_case
+from autocrud.schema.model_names import kebab_case
+from autocrud.schema.model_spec import ModelSpec
 
 
 class Film(BaseModel):

@@ -52,7 +52,7 @@ class PostgresTables:
         self._inline_limit = inline_limit
         self.fields = spec.index_fields
         self.schema = schema
-        base = spec.name.replace("-", "_")
+        base = spec.folder.replace("-", "_")
         self.heads_name = f"{base}_resources"
         self.names = names = TableNames(schema, base)
         self.heads = names.qualified("resources")

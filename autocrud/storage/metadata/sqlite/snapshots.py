@@ -44,7 +44,7 @@ class Snapshots:
 
     def __init__(self, objects: ObjectStore, spec: ModelSpec[Any], *, every: int) -> None:
         self._objects = objects
-        self._prefix = f"{spec.name}/snapshots/"
+        self._prefix = f"{spec.folder}/snapshots/"
         self._tables = SqliteTables(spec, 0)
         self._every = every
         self._newest = 0

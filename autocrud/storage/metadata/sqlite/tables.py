@@ -68,7 +68,7 @@ class SqliteTables:
     def __init__(self, spec: ModelSpec[Any], inline_limit: int) -> None:
         self._inline_limit = inline_limit
         self._unique_constraints = spec.unique_constraints
-        base = spec.name.replace("-", "_")
+        base = spec.folder.replace("-", "_")
         self.history = SqliteHistoryTables(base)
         self.side_tables = SqliteSideTables(base)
         self.heads = self.history.heads

@@ -1,0 +1,90 @@
+"""Location of a model's data: a folder with the name of the model, or with a former name.
+
+A renamed model uses the folder of its former name. `<name>/folder.json` names that folder. Data never move, so that
+processes with the old name go on with the same data.
+"""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from autocrud.errors import ConfigurationError, DataCorrupted
+from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.model_folder.creation import create_object
+from autocrud.storage.model_folder.schema_records import record_key
+from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
+
+# A log begins with its first entry, which is never removed. PostgreSQL has records instead of a log.
+_DATA_PREFIXES = ("log/000000/", "records/")
+_FOLDER = re.compile(r"[a-z][a-z0-9_-]*")
+
+
+class _Alias(BaseModel):
+    """Content of `folder.json`."""
+
+    folder: Annotated[str, Field(pattern=f"^{_FOLDER.pattern}$")]
+
+
+async def find_folder(objects: ObjectStore, spec: ModelSpec[Any]) -> str:
+    """Return the folder of a model. The first start with `formerly` makes a former name's folder the model's own.
+
+    Raises:
+        ConfigurationError: the model has data under several of its names.
+    """
+    folder = await _folder_of(objects, spec.name)
+    if folder != spec.name or not spec.formerly:
+        return folder
+    candidates = dict.fromkeys([spec.name, *[await _folder_of(objects, name) for name in spec.formerly]])
+    found = [candidate for candidate in candidates if await has_data(objects, candidate)]
+    if len(found) > 1:
+        names = " and ".join(map(repr, found))
+        raise ConfigurationError(
+            f"{spec.type_name}: there are data of {names}, and one model cannot have both. Remove formerly=, register"
+            " both models, and move the resources of one to the other by an export and an import"
+        )
+    # Without data, the folder of processes that may still run with a former name, and write soon.
+    found = found or [candidate for candidate in candidates if await _has_record(objects, candidate)]
+    if not found or found[0] == spec.name:
+        return spec.name
+    alias = _Alias(folder=found[0]).model_dump_json().encode()
+    is_created = await create_object(objects, _alias_key(spec.name), alias)
+    return found[0] if is_created else await _folder_of(objects, spec.name)
+
+
+async def has_data(objects: ObjectStore, folder: str) -> bool:
+    """Return True if anything was ever written to the model of a folder."""
+    for prefix in _DATA_PREFIXES:
+        async for _ in objects.keys(f"{folder}/{prefix}"):
+            return True
+    return False
+
+
+async def stored_folders(objects: ObjectStore) -> set[str]:
+    """Return the folders of all models with data."""
+    folders = [folder for folder in await objects.folders() if _FOLDER.fullmatch(folder)]
+    return {folder for folder in folders if await has_data(objects, folder)}
+
+
+async def _has_record(objects: ObjectStore, folder: str) -> bool:
+    """Return True if a process has started with the model of a folder."""
+    try:
+        return await objects.size(record_key(folder)) > 0
+    except ObjectMissing:
+        return False
+
+
+async def _folder_of(objects: ObjectStore, name: str) -> str:
+    """Return the folder with the data of a name."""
+    try:
+        content = await objects.get(_alias_key(name))
+    except ObjectMissing:
+        return name
+    try:
+        return _Alias.model_validate_json(content).folder
+    except ValidationError as error:
+        raise DataCorrupted(f'{_alias_key(name)} does not name a folder, as in {{"folder": "post"}}.') from error
+
+
+def _alias_key(name: str) -> str:
+    return f"{name}/folder.json"
