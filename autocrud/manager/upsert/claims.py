@@ -67,13 +67,21 @@ class Claims:
         """
         if not claims:
             return []
-        ids = set() if violated is None else {violated}
-        if violated is None or len(claims) > 1:
-            # A current read brings the index up to now, also if the store permits stale searches.
-            await self._storage.get(violated or _NO_ID, current=True)
-            page = await self._storage.search(Query(self._condition(claims), limit=len(claims)))
-            ids |= {head.resource_id for head in page.items}
-        heads = (await self._storage.get_many(sorted(ids), current=True)).values()
+        # A current read also brings the index up to now, if the store permits stale searches.
+        first = await self._read([violated or _NO_ID], claims)
+        remaining_claims = _without(claims, first)
+        if not remaining_claims:
+            return first
+        page = await self._storage.search(Query(self._condition(remaining_claims), limit=len(remaining_claims)))
+        ids = {head.resource_id for head in page.items} - {violated}
+        later = await self._read(sorted(ids), claims)
+        # A claim that has moved between the two reads belongs to the later holder.
+        holders = [*(Holder(item.head, tuple(_without(item.claims, later))) for item in first), *later]
+        return [item for item in holders if item.claims]
+
+    async def _read(self, resource_ids: Sequence[str], claims: Sequence[Claim]) -> list[Holder]:
+        """Return the resources that are live and hold one of the claims, as of now."""
+        heads = (await self._storage.get_many(resource_ids, current=True)).values()
         holders = [Holder(head, self._shared_claims(head, claims)) for head in heads if not head.is_deleted]
         return [holder for holder in holders if holder.claims]
 
@@ -98,3 +106,9 @@ class Claims:
             schema: Any = self._spec.adapter.core_schema
             self._readers[position] = FieldReader(schema, self._spec.index_fields[position].path)
         return self._readers[position]
+
+
+def _without(claims: Sequence[Claim], holders: Sequence[Holder]) -> list[Claim]:
+    """Return the claims that none of the holders has."""
+    taken_claims = {claim for holder in holders for claim in holder.claims}
+    return [claim for claim in claims if claim not in taken_claims]
