@@ -103,7 +103,7 @@ def apply_to(spec: ModelSpec[T], write: Write, before: Resource[T] | None) -> Re
         stored,
         fault,
     )
-    return Resource(spec, head)
+    return Resource(spec, head, is_new=before is None)
 
 
 def _patched_data(current: Resource[Any]) -> bytes:

@@ -21,12 +21,14 @@ class Resource(Generic[T]):
 
     Attributes:
         revision: number of the requested revision, or None for the current one.
+        is_new: True if the call that returned the resource created it.
     """
 
     spec: ModelSpec[T]
     head: Head
     revision: int | None = None
     _answer: bytes | None = field(default=None, compare=False, repr=False)
+    is_new: bool = field(default=False, compare=False)
 
     def __repr__(self) -> str:
         revision = "" if self.revision is None else f", revision {self.revision}"
