@@ -66,7 +66,7 @@ class RowIndex:
         return self._deleted if row.head.is_deleted else self._live
 
     def _partitions(self, include_deleted: bool) -> list[Partition]:
-        """Return the partitions that a query reads. An empty partition is left out if the other is not empty."""
+        """Return the partitions that a query reads. Deleted resources are left out if there are none."""
         if include_deleted and self._deleted.places:
             return [self._live, self._deleted]
         return [self._live]
