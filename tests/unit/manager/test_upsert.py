@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
+from pydantic_core import from_json
 
 from autocrud import AutoCRUD, OnConflict, OnDelete, Ref, ResourceManager, Schema, Unique
 from autocrud.errors import Conflict, InvalidData, InvalidParameter, NewerSchema, ReferenceNotFound, Unreadable
@@ -110,6 +111,32 @@ async def test_holder_keeps_its_dangling_reference() -> None:
         assert (merged.is_new, merged.data.name) == (False, "y")
         with pytest.raises(ReferenceNotFound):
             await manager.create({**value, "mail": "b"}, on_conflict="merge")
+
+
+class Price(BaseModel):
+    """A model that shows an amount in a form that it does not read."""
+
+    code: Annotated[str, Unique()]
+    cents: int
+    note: str = ""
+
+    @field_serializer("cents")
+    def show(self, value: int) -> str:
+        """Show euros."""
+        return f"{value / 100:.2f} EUR"
+
+
+@pytest.mark.parametrize("choice", ["replace", "merge"])
+async def test_value_of_an_answer_stays_in_the_holder(choice: str) -> None:
+    """As in a PUT and a PATCH of the answer. Without a holder, the value is invalid."""
+    async with accounts(Price) as manager:
+        made = await manager.create({"code": "a", "cents": 250})
+        answer = from_json(made.shown_json)
+        assert answer["cents"] == "2.50 EUR"
+        changed = await manager.create({**answer, "note": "x"}, on_conflict=choice)
+        assert (changed.data.cents, changed.data.note) == (250, "x")
+        with pytest.raises(InvalidData):
+            await manager.create({**answer, "code": "b"}, on_conflict=choice)
 
 
 @pytest.fixture
