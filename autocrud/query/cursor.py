@@ -81,7 +81,7 @@ def _checksum(query_parts: Any) -> str:
 
 
 def _fingerprint(query: Query, model: str) -> str:
-    order = [(key.field.column, key.descending) for key in query.order]
+    order = [(key.field.unversioned_column, key.descending) for key in query.order]
     at = None if query.at is None else timestamp(query.at)
     return f"{zlib.crc32(repr((model, _shape(query.where), order, query.include_deleted, at)).encode()):08x}"
 
@@ -94,10 +94,10 @@ def _shape(condition: Condition | None) -> Any:
         case Not(part):
             return ("Not", _shape(part))
         case Term(field, operator, value):
-            return (field.column, operator.value, value)
+            return (field.unversioned_column, operator.value, value)
         case Matches(field, text):
-            return (field.column, text)
+            return (field.unversioned_column, text)
         case ReferenceFilter(field, model, part):
             # The condition, not the ids of the resources that match it: these may change from page to page.
-            return (field.column, model, _shape(part))
+            return (field.unversioned_column, model, _shape(part))
     return None

@@ -26,7 +26,7 @@ _INDEXABLE = (
 )
 
 
-def index_fields(model: Any, names: Sequence[str]) -> tuple[IndexField, ...]:
+def index_fields(model: Any, names: Sequence[str], schema_version: int = 1) -> tuple[IndexField, ...]:
     """Return the index fields of a model: the fields with a marker, also in nested records, and the fields in `names`.
 
     Markers of a recursive record are followed once; a name may be nested to any depth. A field inside a mapping has no
@@ -34,11 +34,12 @@ def index_fields(model: Any, names: Sequence[str]) -> tuple[IndexField, ...]:
 
     Args:
         names: paths of fields in JSON or Python names, such as `address.city`.
+        schema_version: the schema version of the model.
 
     Raises:
         ConfigurationError: a field does not exist, cannot be indexed, or has the same name as another field.
     """
-    finder = _FieldFinder(model)
+    finder = _FieldFinder(model, schema_version)
     nodes = {node.names: node for node in finder.find_marked()}
     requested = [finder.find(name) for name in names]
     for node in requested:
@@ -49,7 +50,7 @@ def index_fields(model: Any, names: Sequence[str]) -> tuple[IndexField, ...]:
     searched_paths = [node.stored_names for node in sorted_nodes if finder.is_searched(node)]
     requested_paths = {node.names for node in requested}
     fields = [finder.index_field(node) for node in sorted_nodes if node.names in requested_paths or node.is_filtered]
-    return (*fields, DocumentField(searched_paths)) if searched_paths else tuple(fields)
+    return (*fields, DocumentField(searched_paths, schema_version)) if searched_paths else tuple(fields)
 
 
 @dataclass(slots=True)
@@ -117,8 +118,9 @@ class _PathNode:
 class _FieldFinder:
     """Finds fields of one model by marker and by name, and builds their index fields."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, schema_version: int) -> None:
         self._model = model
+        self._schema_version = schema_version
         self._root = _PathNode(annotations=[model])
         self.top = self._members(self._root)
         self._has_markers: dict[Any, bool] = {}
@@ -184,6 +186,7 @@ class _FieldFinder:
             path=node.stored_names,
             groups=tuple(group for group in groups if group is not None),
             ref=next((marker for marker in markers if isinstance(marker, Ref)), None),
+            schema_version=self._schema_version,
         )
 
     def is_searched(self, node: _PathNode) -> bool:

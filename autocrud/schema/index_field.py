@@ -17,6 +17,7 @@ from autocrud.schema.column_types import (
     size_of_text,
 )
 from autocrud.schema.markers import Ref
+from autocrud.schema.versions.column_names import versioned
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class IndexField:
         path: the names that lead to the field in the JSON.
         groups: the groups of fields that are unique as a set, and include this field.
         ref: the `Ref` marker of a reference, else None.
+        schema_version: the schema version of the model. Each version has columns of its own.
     """
 
     name: str
@@ -54,10 +56,16 @@ class IndexField:
     path: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     ref: Ref | None = None
+    schema_version: int = 1
 
     @property
     def column(self) -> str:
         """The name of the column in the metadata store."""
+        return self.name if self.is_meta else f"{versioned('ix', self.schema_version)}_{self.name}"
+
+    @property
+    def unversioned_column(self) -> str:
+        """The name of the column in schema version 1, so that a cursor is valid in processes of all versions."""
         return self.name if self.is_meta else f"ix_{self.name}"
 
     @property

@@ -99,7 +99,8 @@ class ModelSpec(Generic[T]):
         self.stored_form: StoredForm[T] = StoredForm(core_schema, self.adapter.validator)
         refuse_marked_computed_fields(model)
         unique_names = constraint_field_names(self.type_name, unique_together)
-        self.index_fields = index_fields(model, [*indexed_fields, *unique_names])
+        self.schema = as_schema(self.type_name, schema)
+        self.index_fields = index_fields(model, [*indexed_fields, *unique_names], self.schema.version)
         self.unique_constraints = unique_constraints(self.type_name, self.index_fields, unique_together)
         self.has_blobs = has_binaries(json_schema)
         self.largest_blob = largest_limit(self.adapter.json_schema()) if self.has_blobs else None
@@ -107,7 +108,6 @@ class ModelSpec(Generic[T]):
         exact = ExactValidator(self.adapter.validate_json, core_schema)
         self._read_json = exact.validate_json
         self._read_python: Any = exact.validate_python if exact.has_json_decimals else self.adapter.validate_python
-        self.schema = as_schema(self.type_name, schema)
         self.upgrader = Upgrader(self, self.schema)
 
     def parse(self, body: bytes) -> T:

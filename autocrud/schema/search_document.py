@@ -15,6 +15,7 @@ from autocrud.errors import ConfigurationError
 from autocrud.schema.column_types import ColumnKind, IndexValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.markers import Index, Ref, Unique
+from autocrud.schema.versions.column_names import versioned
 
 # A tsvector of PostgreSQL holds no more; every backend has the same limit.
 MAX_DOCUMENT_BYTES = 1_000_000
@@ -56,23 +57,29 @@ class DocumentField(IndexField):
 
     Args:
         paths: the paths of the searched texts.
+        schema_version: as in `IndexField`.
     """
 
-    __slots__ = ("_column", "paths")
-    _column: str
+    __slots__ = ("_shape", "paths")
+    _shape: str
     paths: tuple[tuple[str, ...], ...]
 
-    def __init__(self, paths: Sequence[tuple[str, ...]]) -> None:
-        super().__init__("q", ColumnKind.text, False, str, TypeAdapter(str))
+    def __init__(self, paths: Sequence[tuple[str, ...]], schema_version: int = 1) -> None:
+        super().__init__("q", ColumnKind.text, False, str, TypeAdapter(str), schema_version=schema_version)
         object.__setattr__(self, "paths", tuple(paths))
         # A change of the paths or the rules changes the column's name, so the index backfill fills a new column.
         shape = sha256(repr((_RULES_VERSION, sorted(paths))).encode()).hexdigest()
-        object.__setattr__(self, "_column", f"document_{shape[:16]}")
+        object.__setattr__(self, "_shape", shape[:16])
 
     @property
     def column(self) -> str:
         """The name of the column in the metadata store."""
-        return self._column
+        return f"{versioned('document', self.schema_version)}_{self._shape}"
+
+    @property
+    def unversioned_column(self) -> str:
+        """The name of the column in schema version 1."""
+        return f"document_{self._shape}"
 
     def index_value(self, data: Any) -> IndexValue:
         """Return the search document for a resource's stored JSON."""

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from autocrud.errors import ConfigurationError, InvalidData
 from autocrud.resource import ResourceMeta, RevisionInfo, timestamp
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.versions.stored_index import StoredIndex
 from autocrud.storage.ports.types import Commit, Head
 
 _READ_CONCURRENCY = 16  # at a time
@@ -83,17 +85,37 @@ def rows_of_commits(
     return found
 
 
+def states_of(
+    spec: ModelSpec[Any], commits: Sequence[Commit], values: Mapping[str, Mapping[int, tuple[IndexValue, ...]]]
+) -> list[PointInTimeRow]:
+    """The states of several resources.
+
+    Args:
+        commits: all of them, resource by resource, the oldest first.
+        values: the result of `read_index_values`.
+    """
+    no_values = (None,) * len(spec.index_fields)
+    found: list[PointInTimeRow] = []
+    for resource_id, group in groupby(commits, key=lambda commit: commit.resource_id):
+        found += rows_of_commits(list(group), values.get(resource_id, {}), no_values)
+    return found
+
+
 async def read_index_values(
     spec: ModelSpec[Any],
+    stored_index: StoredIndex,
     commits: Iterable[Commit],
     read: Callable[[str], Awaitable[bytes]],
     known_data: Mapping[str, bytes | None],
+    *,
+    lenient: bool = False,
 ) -> dict[str, dict[int, tuple[IndexValue, ...]]]:
     """The index values of the commits whose data there is, by resource and version; some are read at a time.
 
     Args:
         read: the data that a locator names.
         known_data: for each resource the data of its last commit that has any, where it is at hand.
+        lenient: a value that does not fit its column is null.
 
     Raises:
         ConfigurationError: stored data does not fit a column.
@@ -103,8 +125,13 @@ async def read_index_values(
 
     async def values_at(commit: Commit) -> tuple[IndexValue, ...]:
         data = known_data.get(commit.resource_id) if newest[commit.resource_id] == commit.version else None
+        stored, version = await read(commit.locator or "") if data is None else data, commit.schema_version
         try:
-            return spec.index_values(await read(commit.locator or "") if data is None else data)
+            if stored_index.is_current(version) and not lenient:
+                return spec.index_values(stored)
+            # Steps may be slow, and the event loop must not wait for them.
+            compute = stored_index.stored_values if lenient else stored_index.values
+            return await asyncio.to_thread(compute, commit.resource_id, stored, version)
         except InvalidData as error:
             reasons = "; ".join(f"{item.field} {item.message}" for item in error.errors)
             raise ConfigurationError(f"{spec.type_name} {commit.revision_id!r}: {reasons}") from error

@@ -82,7 +82,9 @@ def envelope(resource: Resource[Any], returns: AbstractSet[str], fields: Tree, *
         return _join_parts(b'"raw":true', resource, returns, masked)
     if head.fault is not None and "data" in returns:
         problem = StoredDataProblem(code=head.fault.code, detail=str(head.fault))
-        return _join_parts(b'"problem":%s' % problem.model_dump_json().encode(), resource, returns, None)
+        partial = resource.shown_json if resource.is_shown_in_part else None
+        masked = field_mask(partial, fields) if partial is not None and fields else partial
+        return _join_parts(b'"problem":%s' % problem.model_dump_json().encode(), resource, returns, masked)
     if head.data is None:  # the data of this point in time has been pruned
         returns, data = returns - {"data"}, b""
     else:
@@ -112,7 +114,7 @@ def read_response(request: Request, resource: Resource[Any], values: Mapping[str
         Unreadable, NewerSchema: the stored data cannot be shown, and the request does not ask for it raw.
     """
     raw = values.get("raw", False)
-    if resource.head.fault is not None and not raw:
+    if resource.head.fault is not None and not raw and not resource.is_shown_in_part:
         raise resource.head.fault
     tag = resource.raw_etag if raw else resource.etag
     headers = {"etag": etag(tag)}

@@ -65,7 +65,7 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     UniqueViolation: (409, "Unique constraint violated"),
     DifferentHolders: (409, "Different holders"),
     NewerSchema: (409, "Schema version is newer"),
-    Unreadable: (409, "Stored data cannot be upgraded"),
+    Unreadable: (409, "Stored data cannot be read"),
     NotDraft: (409, "Revision is not a draft"),
     Referenced: (409, "Resource is referenced"),
     PatchFailed: (409, "Patch failed"),

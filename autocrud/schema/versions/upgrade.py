@@ -1,7 +1,7 @@
 """Upgrader: brings stored documents of any schema version to the version of the model."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -26,10 +26,12 @@ class UpgradeError(Exception):
     Attributes:
         step: the step at fault, as text.
         field: path of the field at fault, in stored names; None if it is not known.
+        lacks_fields: True if the model would accept the document with some more fields.
     """
 
-    def __init__(self, step: str, field: str | None, reason: str) -> None:
+    def __init__(self, step: str, field: str | None, reason: str, *, lacks_fields: bool = False) -> None:
         super().__init__(reason)
+        self.lacks_fields = lacks_fields
         self.step = step
         self.field = field
 
@@ -48,6 +50,7 @@ class Upgrader:
     Attributes:
         version: schema version of the model.
         downgrades: steps to this version, by newer version. Processes that know the newer version provide them.
+        learn: adds the downgrade of a newer version, if the store knows it; None without a store that can.
 
     Raises:
         ConfigurationError: the schema has a gap or an ambiguity.
@@ -56,6 +59,7 @@ class Upgrader:
     def __init__(self, spec: "ModelSpec[Any]", schema: Schema) -> None:
         self.version = schema.version
         self.downgrades: dict[int, Sequence[ReadyStep]] = {}
+        self.learn: Callable[[int], Awaitable[None]] | None = None
         self._spec = spec
         self._oldest = schema.oldest
         self._paths = schema.paths(spec.type_name)
@@ -80,6 +84,14 @@ class Upgrader:
         for last_step, function in self._functions(version):
             document = self._run(last_step, function, document, (version, data))
         return self._fit(document, last_step)
+
+    def fit(self, data: bytes) -> bytes:
+        """Return stored data of the model's version as the model writes it now.
+
+        Raises:
+            UpgradeError: the model has changed since, and does not accept the data.
+        """
+        return self._fit(from_json(data), "")
 
     def _functions(self, version: int) -> Iterator[tuple[str, Function]]:
         """Yield the functions that lead from a version to the model's version, each with the name of its step."""
@@ -118,13 +130,15 @@ class Upgrader:
             value = spec.stored_form.read(dump_json(document))
             return spec.check(value, spec.dump(value))
         except ValidationError as error:
-            (fault, *_) = error.errors(include_url=False, include_context=False, include_input=False)
+            faults = error.errors(include_url=False, include_context=False, include_input=False)
+            fault, lacks_fields = faults[0], all(item["type"] == "missing" for item in faults)
             field = ".".join(map(str, fault["loc"])) or None
-            raise UpgradeError(step, field, f"does not fit the model afterwards: {fault['msg']}") from error
+            reason = f"does not fit the model: {fault['msg']}"
+            raise UpgradeError(step, field, reason, lacks_fields=lacks_fields) from error
         except InvalidData as error:
             fault_of_value = error.errors[0] if error.errors else None
             field, reason = (fault_of_value.field, fault_of_value.message) if fault_of_value else (None, str(error))
-            raise UpgradeError(step, field, f"does not fit the model afterwards: {reason}") from error
+            raise UpgradeError(step, field, f"does not fit the model: {reason}") from error
         except (PydanticSerializationError, ValueError, TypeError) as error:
             raise UpgradeError(step, None, f"the result cannot be JSON: {error}") from error
 

@@ -7,8 +7,8 @@ from pydantic_core import from_json, to_json
 
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo
 from autocrud.schema.column_types import IndexValue
-from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.versions.stored_index import StoredIndex
 from autocrud.storage.ports.types import Blob, Item, RequestKey, Write
 
 # {"kind":…,"follows":…,"after":…,"prunes":…,"key":{…},"blobs":[…],"follow_up":true,"meta":{…},"revision_info":{…},
@@ -46,11 +46,11 @@ def data_span(item: Item, line_length: int) -> tuple[int, int]:
     return line_length - 1 - len(item.data), len(item.data)
 
 
-def decode_record(spec: ModelSpec[Any], line: bytes, unfit_fields: set[IndexField]) -> Item:
+def decode_record(spec: ModelSpec[Any], line: bytes, stored_index: StoredIndex) -> Item:
     """Read a line back as the write that it was; one whose data was pruned has a revision and no data.
 
     Args:
-        unfit_fields: takes the index fields that the data does not fit, which have no value then.
+        stored_index: computes the index values, and collects the fields that the data does not fit.
 
     Raises:
         ValueError: it is not a record.
@@ -71,8 +71,7 @@ def decode_record(spec: ModelSpec[Any], line: bytes, unfit_fields: set[IndexFiel
         index: tuple[IndexValue, ...] = (None,) * len(spec.index_fields)
         # Its blobs were given up with it, and those that nobody else refers to were erased before it.
         return Write(kind, record["follows"], meta, index, revision, None, prunes, key)
-    index, unfit = spec.stored_values(data)
-    unfit_fields.update(unfit)
+    index = stored_index.stored_values(meta.resource_id, data, revision.schema_version)
     return Write(kind, record["follows"], meta, index, revision, data, prunes, key, blobs)
 
 

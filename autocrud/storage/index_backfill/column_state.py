@@ -7,13 +7,12 @@ from typing import Any, Generic, TypeVar
 from autocrud.schema.column_types import ColumnKind
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.versions.column_names import marker_name, versioned
 
 Place = TypeVar("Place")
 
 # Versions of the conversion of a kind's values. Raise a version with each change, so that columns are filled again.
 _CONVERSIONS = {ColumnKind.time: 2, ColumnKind.date: 2, ColumnKind.uuid: 2}
-
-POINT_IN_TIME_COLUMN = "states"  # stands in place of a column for the states of a temporal model
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +33,40 @@ class FieldState(Generic[Place]):
 
 
 def signature(field: IndexField) -> str:
-    """Tells fields apart, and what their columns hold; hexadecimal digits, which can stand in a statement."""
+    """Return a text that tells fields and the contents of their columns apart.
+
+    It has only hexadecimal digits after the schema version, so that it can stand in a statement.
+    """
     kind = f"{field.kind}{_CONVERSIONS.get(field.kind, '')}{'[]' if field.is_list else ''}"
-    return sha256(f"{field.column} {field.path} {kind}".encode()).hexdigest()[:32]
+    digits = sha256(f"{field.column} {field.path} {kind}".encode()).hexdigest()[:32]
+    return f"{_signature_prefix(field.schema_version)}{digits}"
 
 
 def point_in_time_signature(spec: ModelSpec[Any]) -> str:
-    """Tells what the states of a temporal model hold, as `signature` does of a column."""
-    return sha256(" ".join(["states", *sorted(map(signature, spec.index_fields))]).encode()).hexdigest()[:32]
+    """Return the signature of the states of a temporal model."""
+    digits = sha256(" ".join(["states", *sorted(map(signature, spec.index_fields))]).encode()).hexdigest()[:32]
+    return f"{_signature_prefix(spec.schema.version)}{digits}"
+
+
+def point_in_time_column(spec: ModelSpec[Any]) -> str:
+    """Return the name that stands in place of a column for the states of a temporal model."""
+    return versioned("states", spec.schema.version)
+
+
+def same_version_condition(version: int) -> str:
+    """Return the SQL condition that a column belongs to this schema version."""
+    return "signature NOT LIKE '%.%'" if version == 1 else f"signature LIKE '{_signature_prefix(version)}%'"
+
+
+def stale_row_condition(version: int) -> str:
+    """Return the SQL condition that a process of another schema version wrote a row since its columns were filled.
+
+    A write of the own version sets the columns. Each other write leaves them as they are, and counts up `version`.
+    """
+    marker = f'"{marker_name(version)}"'
+    return f"schema_version <> {version} AND ({marker} IS NULL OR {marker} <> version)"
+
+
+def _signature_prefix(version: int) -> str:
+    """Return the start of the signatures of a schema version. Version 1 has none, as stores from before versions."""
+    return "" if version == 1 else f"{version}."

@@ -7,98 +7,23 @@ is then, so it never brings back what is older.
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
-from autocrud.errors import ConfigurationError, DataCorrupted, IndexNotReady, InvalidData, StorageUnavailable
+from autocrud.errors import ConfigurationError, IndexNotReady, StorageUnavailable
 from autocrud.query.conditions import Query, leaves
-from autocrud.schema.column_types import IndexValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.schema.unique_constraints import UniqueConstraint
+from autocrud.storage.index_backfill.engine import BackfillEngine, ConversionError, NotUnique, Progress
 from autocrud.storage.ports.types import IndexProgress
 
 logger = logging.getLogger(__name__)
 
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.05, 5.0  # seconds, between two looks at what another node does
-_READ_CONCURRENCY = 8
 _REPORT_S = 0.5  # seconds between two reports of progress
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Progress of a column's backfill.
-
-    Attributes:
-        column: name of the column, as in `IndexField.column`.
-        done: number of resources read so far, of `total` at the beginning.
-    """
-
-    column: str
-    done: int
-    total: int
-
-    @property
-    def percent(self) -> int:
-        """Of the resources; 100 is not reached before the end."""
-        return min(99, self.done * 100 // self.total) if self.total else 0
-
-
-class ConversionError(Exception):
-    """The data of a stored resource does not fit the column of a field."""
-
-    def __init__(self, field: IndexField, resource_id: str, reason: str) -> None:
-        super().__init__(f"{resource_id!r}: {field.name} {reason}")
-        self.field = field
-
-
-class NotUnique(Exception):
-    """Stored resources share values that are to be unique."""
-
-    def __init__(self, unique: UniqueConstraint) -> None:
-        super().__init__(unique.name)
-        self.unique = unique
-
-
-class BackfillEngine(ABC):
-    """Backfill of one model's columns and indexes in one database."""
-
-    @abstractmethod
-    async def begin(self) -> None:
-        """Add the columns that are missing, and begin to fill what does not hold the model's values."""
-
-    @abstractmethod
-    async def restart_stale(self) -> None:
-        """Begin again with the model's columns that a process wrote past which did not know them.
-
-        Columns that another version of the model has since taken over are left to it.
-        """
-
-    @abstractmethod
-    async def progress(self) -> list[Progress]:
-        """The columns that are not filled."""
-
-    @abstractmethod
-    async def fill(self, fields: Sequence[IndexField], rows: int) -> bool:
-        """Fill some rows of those of these fields that are furthest behind. False where another node is at it.
-
-        Raises:
-            ConversionError: stored data does not fit; nothing was changed.
-            NotUnique: it has a unique index, which refuses it; nothing was changed.
-        """
-
-    @abstractmethod
-    async def index(self, postponed: Collection[str]) -> bool:
-        """Create the indexes that are wanted but for these columns', drop those that no longer are.
-
-        False where another node is at it.
-
-        Raises:
-            NotUnique: a field is to be unique, and is not.
-        """
+_LOOK_SHARE, _LONGEST_LOOK_PAUSE_S = 4, 60.0  # the pause between two looks is so many times as long as a look took
 
 
 class IndexBackfill:
@@ -106,9 +31,11 @@ class IndexBackfill:
 
     Attributes:
         rows: number of resources per batch.
+        look_seconds: pause between two looks for writes of other schema versions.
     """
 
     rows = 500
+    look_seconds = 2.0
 
     def __init__(self, spec: ModelSpec[Any], engine: BackfillEngine) -> None:
         self._spec = spec
@@ -116,6 +43,11 @@ class IndexBackfill:
         self._pending: dict[str, Progress] = {}
         self._failed: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        # Filled again, they go on answering: stale rows are found by their old values for some seconds.
+        self._filled_once: set[str] = set()
+        self._refreshing = asyncio.Lock()
+        self._readable_versions: set[int] = set()  # newer ones
 
     async def open(self) -> None:
         """Fill what must be unique, then go on with the rest in the background.
@@ -124,17 +56,18 @@ class IndexBackfill:
             ConfigurationError: a field is to be unique, and cannot be.
         """
         self._failed = {}
-        unique = {field for unique_set in self._spec.unique_constraints for field in unique_set.fields}
         await self._engine.begin()
         await self._refresh_progress()
+        self._filled_once = {field.column for field in self._spec.index_fields} - self._pending.keys()
         try:
-            await self._fill(lambda: [field for field in self._unfilled_fields() if field in unique])
+            await self._fill_unique()
             await self._create_indexes()
         except ConversionError as error:
             raise ConfigurationError(f"{self._spec.type_name} {error}") from error
         except NotUnique as error:
             raise error.unique.duplicates_error(self._spec.type_name) from error
         self._start_task()
+        self._watcher = asyncio.create_task(self._watch(), name=f"watching {self._spec.name}")
 
     async def resume(self) -> None:
         """Begin again with what older versions of the service have written past; returns before that is done."""
@@ -142,6 +75,7 @@ class IndexBackfill:
             await self._engine.restart_stale()
             await self._refresh_progress()
             self._start_task()
+        await self._refresh()
 
     async def run(self) -> AsyncGenerator[IndexProgress, None]:
         """Fill all columns in the background. Yield the progress until they are filled, or cannot be."""
@@ -160,11 +94,12 @@ class IndexBackfill:
 
     async def close(self) -> None:
         """Stop between two batches. May be called twice."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        for task in (self._watcher, self._task):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        self._watcher = self._task = None
 
     def check(self, query: Query) -> None:
         """Make sure that what the query asks for is filled.
@@ -176,14 +111,16 @@ class IndexBackfill:
             self.require([*(leaf.field for leaf in leaves(query.where)), *(key.field for key in query.sort)])
 
     def require(self, fields: Iterable[Any]) -> None:
-        """Make sure that these index fields are filled.
+        """Make sure that these index fields were filled, if not with the newest values.
 
         Raises:
-            IndexNotReady: one is not.
+            IndexNotReady: a field was never filled since the start, or cannot be.
         """
         for field in fields:
             if isinstance(field, IndexField) and not field.is_meta and field.column in self._pending:
                 failed = field.column in self._failed
+                if not failed and field.column in self._filled_once:
+                    continue
                 percent = self._pending[field.column].percent
                 raise IndexNotReady(self._spec.name, field.name, None if failed else percent)
 
@@ -233,6 +170,63 @@ class IndexBackfill:
                 self._log_progress(fields, slowest)
             if not any(field.column in unfilled for field in fields):
                 break
+        self._engine.stored_index.report()
+
+    async def _fill_unique(self) -> None:
+        """Fill the fields that must be unique; in later schema versions all fields, so that data is upgraded once."""
+        unique = {field for constraint in self._spec.unique_constraints for field in constraint.fields}
+        is_first_version = self._spec.schema.version == 1
+
+        def select_fields() -> list[IndexField]:
+            unfilled = self._unfilled_fields()
+            if is_first_version or unique.isdisjoint(unfilled):
+                return [field for field in unfilled if field in unique]
+            return unfilled
+
+        while select_fields():
+            try:
+                await self._fill(select_fields)
+                return
+            except ConversionError as error:
+                if error.field in unique:
+                    raise
+                self._fail(error.field.name, str(error))
+
+    async def _watch(self) -> None:
+        """Look for writes of other schema versions again and again, so that queries find them after some seconds."""
+        while True:
+            started_at = monotonic()
+            try:
+                await self._refresh()
+            except StorageUnavailable as error:
+                logger.warning("%s: writes of other schema versions are not indexed yet: %s", self._spec.name, error)
+            except Exception:  # the task's boundary: the next look tries again
+                logger.exception("%s: writes of other schema versions cannot be indexed", self._spec.name)
+            pause = min(_LOOK_SHARE * (monotonic() - started_at), _LONGEST_LOOK_PAUSE_S)
+            await asyncio.sleep(max(self.look_seconds, pause))
+
+    async def _refresh(self) -> None:
+        async with self._refreshing:
+            is_complete = False
+            while not is_complete:
+                while await self._engine.refresh():
+                    pass
+                is_complete = not await self._learn_downgrades()
+                if not is_complete:
+                    self._engine.stored_index.reset()
+                    await self._engine.restart_newer()
+        self._engine.stored_index.report()
+
+    async def _learn_downgrades(self) -> bool:
+        """Return True if data of more newer schema versions can be read than at the last call."""
+        upgrader = self._spec.upgrader
+        for version in sorted(self._engine.stored_index.newer_versions - upgrader.downgrades.keys()):
+            if upgrader.learn is not None:
+                await upgrader.learn(version)
+        known_versions = set(upgrader.downgrades)
+        has_more = not known_versions <= self._readable_versions
+        self._readable_versions = known_versions
+        return has_more
 
     async def _create_indexes(self) -> None:
         """Make the indexes of what is filled, which then is ready."""
@@ -242,6 +236,7 @@ class IndexBackfill:
             await asyncio.sleep(delay)
             delay = min(delay * 2, _LONGEST_DELAY_S)
         ready = self._pending.keys() - unfilled
+        self._filled_once |= ready
         if ready:
             names = ", ".join(field.name for field in self._spec.index_fields if field.column in ready)
             logger.info("%s: index fields are filled: %s", self._spec.name, names)
@@ -264,49 +259,6 @@ class IndexBackfill:
     def _fail(self, name: str, reason: str) -> None:
         logger.error("%s: the index field %s cannot be filled: %s", self._spec.name, name, reason)
         self._failed |= {field.column: reason for field in self._spec.index_fields if field.name == name}
-
-
-def values_of(
-    spec: ModelSpec[Any], fields: Sequence[IndexField], resource_id: str, data: bytes
-) -> tuple[IndexValue, ...]:
-    """The values of these fields for a resource's data.
-
-    Raises:
-        ConversionError: one does not fit its column.
-    """
-    try:
-        return spec.index_values(data, fields)
-    except InvalidData as error:
-        for field in fields:
-            for problem in error.errors:
-                if problem.field == field.name:
-                    raise ConversionError(field, resource_id, problem.message) from error
-        raise
-
-
-async def read_large_values(
-    spec: ModelSpec[Any],
-    fields: Sequence[IndexField],
-    places: Sequence[tuple[str, str]],
-    read: Callable[[str], Awaitable[bytes]],
-) -> dict[tuple[str, str], tuple[IndexValue, ...] | Exception]:
-    """The values of fields for data that stands elsewhere, by the resource and the locator, or why there are none.
-
-    That counts if the resource has not changed meanwhile. The data itself, which is large, is not kept.
-    """
-
-    async def values(place: tuple[str, str]) -> tuple[IndexValue, ...] | Exception:
-        resource_id, locator = place
-        try:
-            return values_of(spec, fields, resource_id, await read(locator))
-        except (DataCorrupted, ConversionError) as error:
-            return error
-
-    found: dict[tuple[str, str], tuple[IndexValue, ...] | Exception] = {}
-    for start in range(0, len(places), _READ_CONCURRENCY):
-        chunk = places[start : start + _READ_CONCURRENCY]
-        found |= zip(chunk, await asyncio.gather(*map(values, chunk)), strict=True)
-    return found
 
 
 def _as_filled(progress: Progress) -> Progress:

@@ -203,6 +203,11 @@ class Batch:
         resources = ((state.version_before, state.writes) for state in self._states.values())
         return self._tables.states.plan_statements(resources, self._tables.index_row)
 
+    def other_versions(self) -> set[int]:
+        """Return the schema versions of new data, without the model's own."""
+        versions = {state.data.meta.schema_version for state in self._states.values() if state.data is not None}
+        return versions - {self._tables.schema_version}
+
     def purged_ids(self) -> list[str]:
         """Return the resources whose rows and histories are to be deleted."""
         return [resource_id for resource_id, state in self._states.items() if state.is_purged]

@@ -5,6 +5,7 @@ from typing import Any
 
 from autocrud.storage.metadata.postgres.batch import Batch
 from autocrud.storage.metadata.postgres.tables import PostgresTables, columns_of
+from autocrud.storage.metadata.postgres.versions.state_tables import prune_other_states, purge_other_states
 
 
 async def apply(connection: Any, tables: PostgresTables, batch: Batch) -> None:
@@ -17,6 +18,7 @@ async def apply(connection: Any, tables: PostgresTables, batch: Batch) -> None:
         await connection.execute(tables.purge_heads, purged)
         if tables.states.temporal:
             await connection.execute(tables.states.purge, purged)
+        await purge_other_states(connection, tables, purged)
         await connection.execute(side_tables.delete_keys_of, purged)
         released = [file_id for (file_id,) in await connection.fetch(side_tables.release, purged)]
     if claim_donors := batch.claim_donors():
@@ -40,6 +42,8 @@ async def apply(connection: Any, tables: PostgresTables, batch: Batch) -> None:
             await connection.execute(sql, *columns_of(rows))
     if released:
         await _orphan(connection, tables, released, deferred=False)
+    for version in batch.other_versions():
+        await connection.execute(tables.index_states.mark_version_stale(version))
     if prunes := batch.prunes():
         await _prune(connection, tables, prunes)
 
@@ -51,6 +55,7 @@ async def _prune(connection: Any, tables: PostgresTables, prunes: Sequence[tuple
         return
     if tables.states.temporal:
         await connection.execute(tables.states.prune, *columns_of([tuple(row) for row in pruned_rows]))
+    await prune_other_states(connection, tables, [tuple(row) for row in pruned_rows])
     released = await connection.fetch(side_tables.release_versions, *columns_of([tuple(row) for row in pruned_rows]))
     await _orphan(connection, tables, [file_id for (file_id,) in released], deferred=True)
 

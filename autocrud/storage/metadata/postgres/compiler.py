@@ -12,6 +12,7 @@ from autocrud.query.text_search import TextQuery
 from autocrud.schema.column_types import ColumnKind, ColumnValue, IndexValue, decimal_of
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.search_document import DocumentField
+from autocrud.schema.versions.column_names import versioned
 from autocrud.storage.metadata.sql.compiler import Compiler
 
 # An index field's kind: the column's type, and how the value that other backends store becomes PostgreSQL's.
@@ -70,7 +71,7 @@ def column_name(field: IndexField) -> str:
 
 def folded_name(field: IndexField) -> str:
     """The name of the column with a text's case folded, by Python as everywhere else."""
-    return fit_name(f"cf_{field.name}")
+    return fit_name(f"{versioned('cf', field.schema_version)}_{field.name}")
 
 
 def is_folded(field: IndexField) -> bool:

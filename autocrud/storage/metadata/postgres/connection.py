@@ -29,7 +29,15 @@ class ConnectionLost(StorageUnavailable):
 
 
 class WriteRace(Exception):
-    """Another transaction has changed what this one read. A retry may succeed."""
+    """Another transaction has changed what this one read. A retry may succeed.
+
+    Args:
+        constraint: name of the unique index that refused a row, if one did.
+    """
+
+    def __init__(self, message: str, constraint: str | None = None) -> None:
+        super().__init__(message)
+        self.constraint = constraint
 
 
 class PostgresConnections:
@@ -173,7 +181,7 @@ class PostgresConnections:
     def _translate(self, error: Exception) -> Exception:
         message = f"PostgreSQL at {self.host}: {str(error) or type(error).__name__}."
         if isinstance(error, asyncpg.UniqueViolationError | asyncpg.TransactionRollbackError):
-            return WriteRace(str(error))
+            return WriteRace(str(error), error.constraint_name)
         if isinstance(error, TimeoutError | asyncpg.QueryCanceledError | asyncpg.InsufficientResourcesError):
             return StorageUnavailable(message)
         if isinstance(error, asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError):

@@ -14,13 +14,17 @@ import asyncpg
 from autocrud.errors import ConfigurationError
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.index_backfill.column_state import signature
-from autocrud.storage.index_backfill.runner import BackfillEngine, NotUnique, Progress, read_large_values, values_of
+from autocrud.schema.versions.column_names import version_in_target
+from autocrud.schema.versions.stored_index import StoredIndex
+from autocrud.storage.index_backfill.column_state import signature, stale_row_condition
+from autocrud.storage.index_backfill.engine import BackfillEngine, NotUnique, Progress
+from autocrud.storage.index_backfill.values import read_large_values, values_of
 from autocrud.storage.metadata.postgres.compiler import fit_name, quote
 from autocrud.storage.metadata.postgres.connection import PostgresConnections, WriteRace
-from autocrud.storage.metadata.postgres.index_state import columns_of_field, least_filled_fields, values_of_field
+from autocrud.storage.metadata.postgres.index_state import columns_of_field, driver_values, least_filled_fields
 from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 from autocrud.storage.metadata.postgres.schema import (
+    BUILD_TIMEOUT_S,
     IndexDefinition,
     index_definitions,
     key_of,
@@ -28,12 +32,14 @@ from autocrud.storage.metadata.postgres.schema import (
     present_indexes,
 )
 from autocrud.storage.metadata.postgres.tables import PostgresTables
+from autocrud.storage.metadata.postgres.versions.refresh import PostgresRefresher
+from autocrud.storage.metadata.postgres.versions.retirement import drop_retired_versions
+from autocrud.storage.metadata.postgres.versions.stale_rows import STALE_ROW, StaleRow, restart_newer
 
 logger = logging.getLogger(__name__)
 
 _LOCK_WAIT = "1s"  # for readers to end; whoever comes meanwhile waits behind
 _ATTEMPTS, _PAUSE = 30, 1.0  # seconds between two
-_BUILD_TIMEOUT_S = 86400.0  # seconds
 _KEEP_ALIVE = 10.0  # seconds
 
 
@@ -43,10 +49,12 @@ class PostgresBackfillEngine(BackfillEngine):
     def __init__(
         self, spec: ModelSpec[Any], pool: PostgresConnections, tables: PostgresTables, records: PostgresRecords
     ) -> None:
+        super().__init__(StoredIndex(spec))
         self._spec = spec
         self._pool = pool
         self._tables = tables
         self._records = records
+        self._refresher = PostgresRefresher(spec, pool, tables, records, self.stored_index)
 
     async def begin(self) -> None:
         try:
@@ -62,7 +70,7 @@ class PostgresBackfillEngine(BackfillEngine):
 
     async def restart_stale(self) -> None:
         async with self._pool.connection() as connection:
-            await connection.execute(self._tables.index_states.restart_stale, timeout=_BUILD_TIMEOUT_S)
+            await connection.execute(self._tables.index_states.restart_stale, timeout=BUILD_TIMEOUT_S)
 
     async def progress(self) -> list[Progress]:
         async with self._pool.connection() as connection:
@@ -82,10 +90,11 @@ class PostgresBackfillEngine(BackfillEngine):
 
     async def index(self, postponed: Collection[str]) -> bool:
         postponed_names = {fit_name(f"{self._tables.heads_name}_{column}") for column in postponed}
-        definitions = index_definitions(self._spec, self._tables)
         async with self._pool.connection() as connection:
             present = await present_indexes(connection, self._tables)
-        if not _obsolete_indexes(present, definitions) and definitions.keys() <= present.keys() | postponed_names:
+            finds_stale = await self._needs_stale_index(connection, postponed)
+        definitions = index_definitions(self._spec, self._tables, finds_stale=finds_stale)
+        if not self._obsolete_indexes(present, definitions) and definitions.keys() <= present.keys() | postponed_names:
             return True
         try:
             async with self._pool.dedicated_connection() as guard, guard.transaction():
@@ -108,6 +117,28 @@ class PostgresBackfillEngine(BackfillEngine):
             raise ConfigurationError(f"PostgreSQL refuses: {error}", argument="postgres_url") from error
         return True
 
+    async def refresh(self) -> bool:
+        found = await self._refresher.refresh()
+        if not self._refresher.needs_index:
+            return found
+        # Columns of other versions came after the start of this process.
+        try:
+            await self.index({progress.column for progress in await self.progress()})
+        except WriteRace as error:  # a process that starts adds columns
+            logger.info("%s: an index is built at the next look: %s", self._spec.name, error)
+            return False
+        return await self._refresher.refresh()
+
+    async def restart_newer(self) -> None:
+        async with self._pool.connection() as connection:
+            await restart_newer(connection, self._spec, self._tables)
+
+    async def _needs_stale_index(self, connection: Any, postponed: Collection[str]) -> bool:
+        if {field.column for field in self._spec.index_fields} <= set(postponed):
+            return False  # while all columns are empty, nearly all rows would be in this index
+        has_others = f"SELECT {self._tables.index_states.has_other_versions}"
+        return self._tables.schema_version > 1 or bool(await connection.fetchval(has_others))
+
     async def _match_columns(self, connection: Any, *, last: bool) -> None:
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", lock_of(self._tables))
@@ -124,30 +155,33 @@ class PostgresBackfillEngine(BackfillEngine):
         if not pending_fields:
             return
         found = await connection.fetch(
-            f"SELECT resource_id, version, head, head_locator FROM {tables.heads} WHERE resource_id > $1"
-            " ORDER BY resource_id LIMIT $2",
+            f"SELECT {STALE_ROW} FROM {tables.heads} WHERE resource_id > $1 ORDER BY resource_id LIMIT $2",
             after,
             rows,
         )
-        places = [(resource_id, locator) for resource_id, _, head, locator in found if head is None]
-        large = await read_large_values(self._spec, pending_fields, places, self._records.data)
+        stored_rows = [StaleRow._make(row) for row in found]
+        places = {(row.resource_id, row.locator): row.schema_version for row in stored_rows if row.data is None}
+        large = await read_large_values(self.stored_index, pending_fields, places, self._records.data)
+        # Steps may be slow, and the event loop must not wait for them.
+        inline = await asyncio.to_thread(self._inline_values, pending_fields, stored_rows)
         values = []
-        for resource_id, version, head, locator in found:
-            if head is not None:
-                row_values = values_of(self._spec, pending_fields, resource_id, head)
-            else:
-                logged_values = large[resource_id, locator]
-                if isinstance(logged_values, Exception):
-                    if await self._has_changed(connection, resource_id, version):
-                        continue
-                    raise logged_values
-                row_values = logged_values
-            pairs = zip(pending_fields, row_values, strict=True)
-            columns = [part for field, value in pairs for part in values_of_field(field, value)]
-            values.append((resource_id, version, *columns))
+        for row in stored_rows:
+            row_values = inline.get(row.resource_id) or large[row.resource_id, row.locator]
+            if isinstance(row_values, Exception):
+                if await self._has_changed(connection, row.resource_id, row.version):
+                    continue
+                raise row_values
+            values.append((row.resource_id, row.version, *driver_values(pending_fields, row_values)))
         await self._update_rows(connection, pending_fields, values)
-        position = found[-1][0] if len(found) == rows else None
+        position = stored_rows[-1].resource_id if len(found) == rows else None
         await connection.execute(states.advance, position, len(found), [field.column for field in pending_fields])
+
+    def _inline_values(self, fields: Sequence[IndexField], rows: Sequence[StaleRow]) -> dict[str, tuple[Any, ...]]:
+        return {
+            row.resource_id: values_of(self.stored_index, fields, row.resource_id, row.data, row.schema_version)
+            for row in rows
+            if row.data is not None
+        }
 
     async def _update_rows(
         self, connection: Any, fields: Sequence[IndexField], values: Sequence[tuple[Any, ...]]
@@ -162,6 +196,10 @@ class PostgresBackfillEngine(BackfillEngine):
         assignments = ", ".join(f"{name} = {value}" for name, value in pairs)
         # Rows that have these values already, most of them where it begins again, are not written.
         differs = " OR ".join(f"{name} IS DISTINCT FROM {value}" for name, value in pairs)
+        if len(fields) == len(self._spec.index_fields):  # or the other columns would seem to be filled
+            version, marker = self._tables.schema_version, quote(self._tables.marker)
+            differs += f" OR ({stale_row_condition(version)})"
+            assignments += f", {marker} = CASE WHEN schema_version <> {version} THEN version ELSE {marker} END"
         update = (
             f"UPDATE {self._tables.heads} SET {assignments} WHERE resource_id = $1 AND version = $2 AND ({differs})"
         )
@@ -185,9 +223,9 @@ class PostgresBackfillEngine(BackfillEngine):
     ) -> None:
         schema = quote(self._tables.schema)
         present = await present_indexes(connection, self._tables)
-        for name in _obsolete_indexes(present, definitions):
+        for name in self._obsolete_indexes(present, definitions):
             await connection.execute(
-                f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quote(name)}", timeout=_BUILD_TIMEOUT_S
+                f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quote(name)}", timeout=BUILD_TIMEOUT_S
             )
             present.pop(name)
         for name, index in definitions.items():
@@ -195,15 +233,32 @@ class PostgresBackfillEngine(BackfillEngine):
                 continue
             logger.info("%s: building the index %s", self._spec.name, name)
             try:
-                await connection.execute(index.create(concurrently=True), timeout=_BUILD_TIMEOUT_S)
+                await connection.execute(index.create(concurrently=True), timeout=BUILD_TIMEOUT_S)
             except asyncpg.UniqueViolationError as error:
                 await connection.execute(
-                    f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quote(name)}", timeout=_BUILD_TIMEOUT_S
+                    f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quote(name)}", timeout=BUILD_TIMEOUT_S
                 )
                 if index.unique is None:
                     raise
                 raise NotUnique(index.unique) from error
             await connection.execute(index.comment(self._tables.schema))
+
+    def _obsolete_indexes(
+        self, present: Mapping[str, str | None], definitions: Mapping[str, IndexDefinition]
+    ) -> list[str]:
+        """Return the names of the project's indexes that have another definition, or that a crash left unfinished."""
+        statements = {name: index.create() for name, index in definitions.items()}
+        return [
+            name
+            for name, statement in present.items()
+            if (statement is None and name in statements)
+            or (statement is not None and statements.get(name) != statement and self._is_own(statement))
+        ]
+
+    def _is_own(self, statement: str) -> bool:
+        """Return True if an index has no columns of other schema versions, whose processes may still run."""
+        target = statement.partition(f" ON {self._tables.heads} ")[2]
+        return version_in_target(target) in (None, self._tables.schema_version)
 
 
 async def match_columns(connection: Any, spec: ModelSpec[Any], tables: PostgresTables) -> None:
@@ -218,6 +273,7 @@ async def match_columns(connection: Any, spec: ModelSpec[Any], tables: PostgresT
     predates_states = not await connection.fetchval("SELECT to_regclass($1)::text", fields.table)
     if predates_states:
         await connection.execute(fields.create)
+    await drop_retired_versions(connection, tables, _LOCK_WAIT)
     existing = await _existing_columns(connection, tables)
     states = await fields.states(connection)
     stale = [field for field in spec.index_fields if not fields.is_current(states.get(field.column), field)]
@@ -228,10 +284,14 @@ async def match_columns(connection: Any, spec: ModelSpec[Any], tables: PostgresT
         for field in spec.index_fields
     }
     fields_to_begin = [field for field in spec.index_fields if field in stale or missing[field.column]]
+    if spec.index_fields and tables.marker not in existing:
+        await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
+        await connection.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quote(tables.marker)} bigint")
+        await connection.execute("SET LOCAL lock_timeout = 0")
     if not fields_to_begin:
         return
     # Before the lock, which is held to the end of the transaction.
-    total = await connection.fetchval(f"SELECT count(*) FROM {tables.heads}", timeout=_BUILD_TIMEOUT_S)
+    total = await connection.fetchval(f"SELECT count(*) FROM {tables.heads}", timeout=BUILD_TIMEOUT_S)
     await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
     for field in fields_to_begin:
         is_filled = not total or (predates_states and not missing[field.column])
@@ -257,16 +317,6 @@ async def _existing_columns(connection: Any, tables: PostgresTables) -> dict[str
 
 def _without_zone(kind: str) -> str:
     return kind.replace("timestamptz", "timestamp")
-
-
-def _obsolete_indexes(present: Mapping[str, str | None], definitions: Mapping[str, IndexDefinition]) -> list[str]:
-    """Return the names of the project's indexes that have another definition, or that a crash has left unfinished."""
-    statements = {name: index.create() for name, index in definitions.items()}
-    return [
-        name
-        for name, statement in present.items()
-        if (statement is None and name in statements) or (statement is not None and statements.get(name) != statement)
-    ]
 
 
 class _LockTimeout(Exception):

@@ -4,16 +4,18 @@ Processes of several versions of a service may share the tables. A process that 
 empty, and marks them as stale in the same transaction. The columns are filled again later.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.versions.column_names import version_of_name
 from autocrud.storage.index_backfill.column_state import (
-    POINT_IN_TIME_COLUMN,
     FieldState,
+    point_in_time_column,
     point_in_time_signature,
+    same_version_condition,
     signature,
 )
 from autocrud.storage.metadata.postgres.compiler import (
@@ -23,6 +25,8 @@ from autocrud.storage.metadata.postgres.compiler import (
     is_folded,
     to_driver_value,
 )
+
+_MISSING = "missing."  # begins the column and the signature that stand for states that other versions did not write
 
 
 class PostgresIndexStates:
@@ -38,13 +42,24 @@ class PostgresIndexStates:
     def __init__(self, spec: ModelSpec[Any], table: str, heads: str) -> None:
         self.table = table
         self._own_signatures = {field.column: signature(field) for field in spec.index_fields}
-        self._states_signature = point_in_time_signature(spec)
+        self._states_signature, self._states_column = point_in_time_signature(spec), point_in_time_column(spec)
         signatures = _literals(self._own_signatures.values())
         states = [self._states_signature] if spec.temporal else []
         known_signatures = _literals([*states, *self._own_signatures.values()])
-        strangers = f"AND signature NOT IN ({known_signatures})" if known_signatures else ""
+        self._strangers = f"signature NOT IN ({known_signatures})" if known_signatures else "true"
+        version = spec.schema.version
+        self.missing_column = f"{_MISSING}{version}"
+        missing_states = f"signature LIKE '{_MISSING}%' AND signature <> '{self.missing_column}'"
+        stale = f"({self._strangers} AND {same_version_condition(version)} AND signature NOT LIKE '{_MISSING}%')"
         # Part of a statement that every write makes, so that it costs no more than a look at a few rows.
-        self.mark_stale = f"passed AS (UPDATE {table} SET passed_by = true WHERE NOT passed_by {strangers})"
+        self.mark_stale = (
+            f"passed AS (UPDATE {table} SET passed_by = true WHERE NOT passed_by AND ({stale} OR ({missing_states})))"
+        )
+        self.mark_missing = f"UPDATE {table} SET passed_by = true WHERE signature = '{self.missing_column}'"
+        self.has_other_versions = (
+            f"EXISTS (SELECT 1 FROM {table} WHERE NOT ({same_version_condition(version)})"
+            f" AND signature NOT LIKE '{_MISSING}%')"
+        )
         self.create = (
             f'CREATE TABLE {table} ("column" text PRIMARY KEY, signature text NOT NULL, after text COLLATE "C",'
             " done bigint NOT NULL, total bigint NOT NULL, passed_by boolean NOT NULL)"
@@ -60,18 +75,33 @@ class PostgresIndexStates:
         self.advance = f'UPDATE {table} SET after = $1, done = done + $2 WHERE "column" = ANY($3::text[])'
         self._states = f'SELECT "column", signature, after, done, total, passed_by FROM {table}'
 
+    def mark_version_stale(self, version: int) -> str:
+        """Return the statement for a write of data of another schema version.
+
+        That version cannot tell such a row from its own, such as a revision that is made current again.
+        """
+        condition = f"{same_version_condition(version)} AND signature NOT LIKE '{_MISSING}%'"
+        return f"UPDATE {self.table} SET passed_by = true WHERE NOT passed_by AND {self._strangers} AND {condition}"
+
     async def holds_states(self, connection: Any) -> bool:
         """Return True if the stored states have these fields, and are not stale."""
         if not await connection.fetchval("SELECT to_regclass($1)::text", self.table):
             return False
         sql = f'SELECT 1 FROM {self.table} WHERE "column" = $1 AND signature = $2 AND NOT passed_by'
-        return bool(await connection.fetchval(sql, POINT_IN_TIME_COLUMN, self._states_signature))
+        return bool(await connection.fetchval(sql, self._states_column, self._states_signature))
 
     async def begin_states(self, connection: Any) -> None:
         """Note that states are written from now on. A process that does not know them will mark them as stale."""
         # Without the table, which comes later, nothing notes who does: the next start fills them again.
         if await connection.fetchval("SELECT to_regclass($1)::text", self.table):
-            await connection.execute(self.begin, POINT_IN_TIME_COLUMN, self._states_signature, None, 0)
+            await connection.execute(self.begin, self._states_column, self._states_signature, None, 0)
+
+    async def begin_missing_states(self, connection: Any) -> None:
+        """Let processes of other schema versions note that they write no states to this version's table."""
+        if await connection.fetchval("SELECT to_regclass($1)::text", self.table):
+            name = self.missing_column
+            sql = f"INSERT INTO {self.table} VALUES ($1, $1, NULL, 0, 0, false) ON CONFLICT DO NOTHING"
+            await connection.execute(sql, name)
 
     async def states(self, connection: Any) -> dict[str, FieldState[str]]:
         """Return the states, by column."""
@@ -85,6 +115,11 @@ class PostgresIndexStates:
         states = (await self.states(connection)).values()
         unfilled = (state for state in states if state.after is not None and self._is_own(state))
         return sorted(unfilled, key=lambda state: (state.after or "", state.column))
+
+    def version_of(self, column: str) -> int | None:
+        """Return the schema version of a column, or of a name that stands in its place."""
+        name, _, version = column.partition(".")
+        return int(version) if f"{name}." == _MISSING and version.isdigit() else version_of_name(column)
 
     def is_current(self, state: FieldState[str] | None, field: IndexField) -> bool:
         """Return True if the columns were filled, in whole or in part, for this field, and are not stale."""
@@ -109,6 +144,11 @@ def values_of_field(field: IndexField, value: IndexValue) -> list[Any]:
     """Return the values of these columns for a field's value."""
     folded = [value.casefold() if isinstance(value, str) else None] if is_folded(field) else []
     return [to_driver_value(field, value), *folded]
+
+
+def driver_values(fields: Sequence[IndexField], index: Sequence[IndexValue]) -> list[Any]:
+    """Return the values of the columns of several fields."""
+    return [part for field, value in zip(fields, index, strict=True) for part in values_of_field(field, value)]
 
 
 def least_filled_fields(

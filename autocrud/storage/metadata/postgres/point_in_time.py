@@ -12,6 +12,7 @@ from autocrud.query.conditions import Query
 from autocrud.resource import ResourceMeta
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import DocumentField
+from autocrud.schema.versions.column_names import versioned
 from autocrud.storage.metadata.postgres.compiler import (
     PostgresCompiler,
     TableNames,
@@ -66,7 +67,8 @@ class PostgresStates:
         self._fields = spec.index_fields
         self._past_queries = PastQueries(heads, commits)
         self.select = self._past_queries.states(_PLACES, "JOIN")
-        self.table = names.qualified("states")
+        self._name = versioned("states", spec.schema.version)
+        self.table = names.qualified(self._name)
         self._names = names
         self._state_queries = StateQueries(self.table)
         self.columns = {"resource_id": "text", **FILTER_COLUMNS, **index_columns}
@@ -142,14 +144,16 @@ class PostgresStates:
         """The statements that make the indexes, by their names with the schema."""
         # With the span of time in them, so that the states of other times are passed over without being read.
         order_columns = "created_time, resource_id, updated_time, until"
-        found = {"states_all": f"({order_columns})"}
+        found = {f"{self._name}_all": f"({order_columns})"}
         for field in self._fields:
             if isinstance(field, DocumentField):
                 continue  # texts are searched as they are now, and may be longer than such an index takes
             if not field.is_list:
-                found[f"states_{field.column}"] = f"({quote(column_name(field))}, {order_columns}) WHERE NOT is_deleted"
+                target = f"({quote(column_name(field))}, {order_columns}) WHERE NOT is_deleted"
+                found[f"{self._name}_{field.column}"] = target
             else:
-                found[f"states_{field.column}"] = f"USING gin ({quote(column_name(field))}) WITH (fastupdate = off)"
+                target = f"USING gin ({quote(column_name(field))}) WITH (fastupdate = off)"
+                found[f"{self._name}_{field.column}"] = target
         return {
             self._names.qualified(name): f"CREATE INDEX {self._names.local(name)} ON {self.table} {columns}"
             for name, columns in found.items()

@@ -1,15 +1,16 @@
 """Creates the table of the states of a temporal model in PostgreSQL, and fills it from the commits and their data."""
 
 import logging
-from itertools import groupby
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from autocrud.resource import ResourceMeta
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.versions.stored_index import StoredIndex
 from autocrud.storage.metadata.postgres.history_tables import commit_of_row
 from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 from autocrud.storage.metadata.postgres.tables import PostgresTables, column_definitions, columns_of
-from autocrud.storage.point_in_time import meta_at, read_index_values, rows_of_commits
+from autocrud.storage.point_in_time import PointInTimeRow, meta_at, read_index_values, states_of
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ async def begin_states(connection: Any, tables: PostgresTables) -> None:
             await _lock_writers(connection, tables)
             await _empty(connection, tables)
         return
+    await fields.begin_missing_states(connection)
     kinds = {**states.columns, "until": "timestamptz"}
     differing = await connection.fetch(_DIFFERING_COLUMNS, list(kinds), list(kinds.values()), states.table)
     if not differing and await fields.holds_states(connection):
@@ -89,17 +91,24 @@ async def fill_states(connection: Any, spec: ModelSpec[Any], tables: PostgresTab
     await connection.execute(f"LOCK TABLE {tables.states.table} IN ACCESS EXCLUSIVE MODE")
     after: str | None = ""
     done = 0
+    stored_index = StoredIndex(spec)
     while after is not None:
-        after, resources = await _fill_resources(connection, spec, tables, records, after)
+        after, resources = await _fill_resources(connection, spec, tables, stored_index, records, after)
         done += resources
         if resources:
             logger.info("%s: filled the states of %d resources", spec.name, done)
+    stored_index.report()
     for sql in missing_indexes:
         await connection.execute(sql)
 
 
 async def _fill_resources(
-    connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords, after: str
+    connection: Any,
+    spec: ModelSpec[Any],
+    tables: PostgresTables,
+    stored_index: StoredIndex,
+    records: PostgresRecords,
+    after: str,
 ) -> tuple[str | None, int]:
     """Fill some resources; the id to go on behind, None at the end, and how many they were."""
     states = tables.states
@@ -114,13 +123,25 @@ async def _fill_resources(
     metas = {resource_id: ResourceMeta.model_validate_json(meta) for resource_id, meta, _ in rows}
     found = await connection.fetch(tables.history.all_commits_of, list(metas))
     commits = [commit_of_row(row) for row in found]
-    values = await read_index_values(spec, commits, records.data, {resource_id: data for resource_id, _, data in rows})
-    no_values = (None,) * len(spec.index_fields)
-    state_rows = []
-    for resource_id, group in groupby(commits, key=lambda commit: commit.resource_id):
-        for state in rows_of_commits(list(group), values.get(resource_id, {}), no_values):
-            meta = meta_at(state.commit, metas[resource_id])
-            state_rows.append(states.row(meta, state.until, tables.index_row(state.index)))
+    data = {resource_id: data for resource_id, _, data in rows}
+    values = await read_index_values(spec, stored_index, commits, records.data, data)
+    state_rows = rows_of_states(tables, states_of(spec, commits, values), metas)
     await connection.execute(states.purge, list(metas))
     await connection.execute(states.insert, *columns_of(state_rows))
     return rows[-1][0], len(rows)
+
+
+def rows_of_states(
+    tables: PostgresTables, states: Iterable[PointInTimeRow], metas: Mapping[str, ResourceMeta]
+) -> list[tuple[Any, ...]]:
+    """Return the rows of states.
+
+    Args:
+        metas: the metadata of each resource at any time.
+    """
+    return [
+        tables.states.row(
+            meta_at(state.commit, metas[state.commit.resource_id]), state.until, tables.index_row(state.index)
+        )
+        for state in states
+    ]

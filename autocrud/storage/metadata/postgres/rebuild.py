@@ -8,8 +8,8 @@ from typing import Any
 
 from autocrud.errors import DataCorrupted
 from autocrud.resource import CommitKind, revision_number
-from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.versions.stored_index import StoredIndex
 from autocrud.storage.commit_log.locator import parse_locator
 from autocrud.storage.commit_log.record_codec import data_span, decode_record, parse_record
 from autocrud.storage.index_backfill.column_state import signature
@@ -55,7 +55,7 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
         return
     done, after = 0, ""
     released: set[str] = set()
-    unfit_fields: set[IndexField] = set()
+    stored_index = StoredIndex(spec)
     while ids := await _next_ids(connection, after):
         found = await connection.fetch(
             f"SELECT resource_id, place, line FROM {_STAGE} WHERE resource_id = ANY($1::text[])"
@@ -64,7 +64,7 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
         )
         rebuilt = _Rebuilt()
         for _, group in groupby(found, key=lambda row: row[0]):
-            items = [_decode(spec, place, line, unfit_fields) for _, place, line in group]
+            items = [_decode(spec, place, line, stored_index) for _, place, line in group]
             rebuilt.add(tables, *_history(items))
             # Tasks of rolled-back deletes too: without a delete, such a task has no effect.
             rebuilt.pending += [astuple(on_delete_task_of(item.write)) for item in items if item.write.has_task]
@@ -75,7 +75,9 @@ async def rebuild(connection: Any, spec: ModelSpec[Any], tables: PostgresTables,
     # Not before all references are known.
     await connection.execute(tables.side_tables.delete_orphans, list(released), False)
     await connection.execute(f"DROP TABLE {_STAGE}")
-    for unfit_field in unfit_fields:  # the values may have been replaced since: the backfill finds the errors
+    stored_index.report()
+    # The values may have been replaced since: the backfill finds the errors.
+    for unfit_field in stored_index.unfit_fields:
         await connection.execute(tables.index_states.begin, unfit_field.column, signature(unfit_field), "", done)
 
 
@@ -201,9 +203,9 @@ async def _next_ids(connection: Any, after: str) -> list[str]:
     return [resource_id for (resource_id,) in await connection.fetch(sql, after)]
 
 
-def _decode(spec: ModelSpec[Any], place: str, line: bytes, unfit_fields: set[IndexField]) -> _Record:
+def _decode(spec: ModelSpec[Any], place: str, line: bytes, stored_index: StoredIndex) -> _Record:
     try:
-        write = decode_record(spec, line, unfit_fields)
+        write = decode_record(spec, line, stored_index)
         record = parse_record(line)
     except (ValueError, LookupError) as error:
         raise DataCorrupted(f"{place} is not a record.") from error

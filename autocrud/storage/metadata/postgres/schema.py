@@ -11,7 +11,8 @@ from autocrud.errors import ConfigurationError
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import DocumentField
 from autocrud.schema.unique_constraints import UniqueConstraint
-from autocrud.storage.index_backfill.column_state import signature
+from autocrud.schema.versions.column_names import versioned
+from autocrud.storage.index_backfill.column_state import signature, stale_row_condition
 from autocrud.storage.metadata.postgres.compiler import column_name, fit_name, quote, words_of
 from autocrud.storage.metadata.postgres.history_tables import COMMIT_COLUMNS
 from autocrud.storage.metadata.postgres.point_in_time_backfill import begin_states, fill_states
@@ -24,9 +25,10 @@ from autocrud.storage.metadata.postgres.tables import (
     PostgresTables,
     column_definitions,
 )
+from autocrud.storage.metadata.postgres.versions.state_tables import state_tables
 from autocrud.storage.metadata.sql.revisions import REWRITING_KINDS
 
-_BUILD_TIMEOUT_S = 86400.0  # seconds, for what is built of all rows
+BUILD_TIMEOUT_S = 86400.0  # seconds, for what is built of all rows
 _MARK = "autocrud: "  # begins the comment on each index of ours, which tells how it was made
 
 
@@ -101,7 +103,8 @@ async def _create_tables(connection: Any, tables: PostgresTables) -> bool:
         return False
     heads = column_definitions({"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS})
     await connection.execute(f"CREATE TABLE {tables.heads} ({heads}, PRIMARY KEY (resource_id))")
-    await connection.execute(f"DROP TABLE IF EXISTS {history.commits}, {history.erasures}, {tables.states.table}")
+    states = await state_tables(connection, tables)
+    await connection.execute(f"DROP TABLE IF EXISTS {', '.join([history.commits, history.erasures, *states])}")
     names = (side_tables.blobs, side_tables.references, side_tables.keys, side_tables.on_delete_tasks.table)
     await connection.execute(f"DROP TABLE IF EXISTS {', '.join(names)}")
     commits = f"{column_definitions(COMMIT_COLUMNS)}, PRIMARY KEY (resource_id, version)"
@@ -166,14 +169,17 @@ async def _create_columns(connection: Any, spec: ModelSpec[Any], tables: Postgre
     for name, kind in tables.index_columns.items():
         collation = ' COLLATE "C"' if kind in ("text", "text[]") else ""
         await connection.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quote(name)} {kind}{collation}")
+    if spec.index_fields:
+        await connection.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quote(tables.marker)} bigint")
     for field in spec.index_fields:
         await connection.execute(states.begin, field.column, signature(field), None, 0)
 
 
 async def _create_indexes(connection: Any, spec: ModelSpec[Any], tables: PostgresTables) -> None:
-    for index in index_definitions(spec, tables).values():
+    finds_stale = bool(spec.index_fields) and tables.schema_version > 1
+    for index in index_definitions(spec, tables, finds_stale=finds_stale).values():
         try:
-            await connection.execute(index.create(), timeout=_BUILD_TIMEOUT_S)
+            await connection.execute(index.create(), timeout=BUILD_TIMEOUT_S)
         except asyncpg.UniqueViolationError as error:
             if index.unique is None:
                 raise
@@ -194,8 +200,14 @@ async def present_indexes(connection: Any, tables: PostgresTables) -> dict[str, 
     }
 
 
-def index_definitions(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str, IndexDefinition]:
-    """Return the indexes that the model needs, by name."""
+def index_definitions(
+    spec: ModelSpec[Any], tables: PostgresTables, *, finds_stale: bool = False
+) -> dict[str, IndexDefinition]:
+    """Return the indexes that the model needs, by name.
+
+    Args:
+        finds_stale: include the index of the rows that processes of other schema versions wrote.
+    """
     order, live = "(created_time, resource_id)", "WHERE NOT is_deleted"
     found: dict[str, tuple[str, UniqueConstraint | None]] = {
         f"{tables.heads_name}_all": (order, None),
@@ -212,10 +224,20 @@ def index_definitions(spec: ModelSpec[Any], tables: PostgresTables) -> dict[str,
             found[name] = (f"({column}, created_time, resource_id) {live}", None)
     for unique in spec.unique_constraints:
         # That of one field serves its filters too, and stands in place of its other one.
-        kind = "ix" if len(unique.fields) == 1 else "un"
+        first = unique.fields[0]
+        set_name = f"{versioned('un', first.schema_version)}_{unique.name}"
+        name = f"{tables.heads_name}_{first.column if len(unique.fields) == 1 else set_name}"
         columns = ", ".join(quote(column_name(field)) for field in unique.fields)
-        found[fit_name(f"{tables.heads_name}_{kind}_{unique.name}")] = (f"({columns}) {live}", unique)
+        found[fit_name(name)] = (f"({columns}) {live}", unique)
+    if finds_stale:
+        condition = stale_row_condition(tables.schema_version)
+        found[stale_index_name(tables)] = (f"(resource_id) WHERE {condition}", None)
     return {name: IndexDefinition(name, tables.heads, target, unique) for name, (target, unique) in found.items()}
+
+
+def stale_index_name(tables: PostgresTables) -> str:
+    """Return the name of the index of the rows that processes of other schema versions wrote."""
+    return fit_name(f"{tables.heads_name}_{tables.marker}")
 
 
 def lock_of(tables: PostgresTables) -> int:

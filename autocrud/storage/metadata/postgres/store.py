@@ -26,6 +26,7 @@ from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 from autocrud.storage.metadata.postgres.schema import prepare
 from autocrud.storage.metadata.postgres.snapshot_scan import snapshot_scan
 from autocrud.storage.metadata.postgres.tables import PostgresTables, columns_of, head_of
+from autocrud.storage.metadata.postgres.versions.claims import give_up_claims_of_other_version
 from autocrud.storage.metadata.sql.revisions import revision_of
 from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.types import (
@@ -93,6 +94,7 @@ class PostgresMetaStore(MetaStore):
                 return await self._commit(batch, atomic)
             except WriteRace as error:
                 logger.info("%s: a batch begins again: %s", self._spec.name, error)
+                await give_up_claims_of_other_version(self._pool, self._tables, error, batch)
             except ConnectionLost:
                 # Nothing is committed; after a restart of the server all of its connections are found dead.
                 if was_lost:

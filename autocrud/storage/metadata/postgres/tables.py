@@ -9,6 +9,7 @@ from autocrud.query.conditions import Query
 from autocrud.resource import ResourceMeta, timestamp
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.versions.column_names import marker_name
 from autocrud.storage.metadata.postgres.aggregate import PostgresAggregates
 from autocrud.storage.metadata.postgres.compiler import (
     PostgresCompiler,
@@ -52,6 +53,8 @@ class PostgresTables:
         self._inline_limit = inline_limit
         self.fields = spec.index_fields
         self.schema = schema
+        self.schema_version = spec.schema.version
+        self.marker = marker_name(self.schema_version)
         base = spec.folder.replace("-", "_")
         self.heads_name = f"{base}_resources"
         self.names = names = TableNames(schema, base)

@@ -63,7 +63,7 @@ def scans_in_order(db: Connection, query: Query, heads: str) -> bool:
     """
     found = next((leaf for leaf in leaves(query.where) if isinstance(leaf, Matches)), None)
     first = query.order[0].field
-    if found is None or isinstance(first, RankField) or not (first == CREATED_TIME or first.column.startswith("ix_")):
+    if found is None or isinstance(first, RankField) or (first.is_meta and first != CREATED_TIME):
         return False
     (rows,) = db.execute(f"SELECT coalesce(max(row), 0) FROM {heads}").fetchone()
     table, many = words_table(found.field), rows // _ORDER_SCAN_SHARE

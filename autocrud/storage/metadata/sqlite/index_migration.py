@@ -4,21 +4,45 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from sqlite3 import Connection, IntegrityError
-from typing import Any
+from time import monotonic
+from typing import Any, NamedTuple
 
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.index_backfill.runner import BackfillEngine, NotUnique, Progress, read_large_values, values_of
+from autocrud.schema.versions.column_names import version_in_target
+from autocrud.schema.versions.stored_index import StoredIndex
+from autocrud.storage.index_backfill.column_state import stale_row_condition
+from autocrud.storage.index_backfill.engine import BackfillEngine, NotUnique, Progress
+from autocrud.storage.index_backfill.values import read_large_values, values_of
 from autocrud.storage.metadata.sqlite.compiler import quote, stored_value
 from autocrud.storage.metadata.sqlite.connection import SqliteConnection, in_transaction
 from autocrud.storage.metadata.sqlite.index_state import least_filled_fields
 from autocrud.storage.metadata.sqlite.index_tables import drop_item_tables, match_item_tables, match_word_table
 from autocrud.storage.metadata.sqlite.schema import index_definitions
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
+from autocrud.storage.metadata.sqlite.versions.refresh import SqliteRefresher
+from autocrud.storage.metadata.sqlite.versions.retirement import drop_retired_versions, index_targets
+from autocrud.storage.metadata.sqlite.versions.stale_rows import (
+    restart_newer,
+    stale_index,
+    violated_constraint,
+)
+
+_LOCK_SECONDS = 0.025  # of a batch, while writers wait
 
 # For data in the log: the values by column, or the conversion error; by resource and locator.
 _LargeValues = dict[tuple[str, str], dict[str, IndexValue] | Exception]
+
+
+class _StoredRow(NamedTuple):
+    """A row of the heads, with its data, or with the locator of the data."""
+
+    row: int
+    resource_id: str
+    schema_version: int
+    data: bytes | None
+    locator: str
 
 
 class SqliteBackfillEngine(BackfillEngine):
@@ -38,12 +62,14 @@ class SqliteBackfillEngine(BackfillEngine):
         lock: asyncio.Lock,
         read: Callable[[str], Awaitable[bytes]],
     ) -> None:
+        super().__init__(StoredIndex(spec))
         self._spec = spec
         self._tables = tables
         self._writer = writer
         self._reader = reader
         self._lock = lock
         self._read = read
+        self._refresher = SqliteRefresher(spec, tables, self.stored_index, reader, self._run, read)
 
     async def begin(self) -> None:
         await self._run(partial(match_columns, self._spec, self._tables))
@@ -65,6 +91,17 @@ class SqliteBackfillEngine(BackfillEngine):
         await self._run(partial(match_indexes, self._spec, self._tables, postponed=postponed))
         return True
 
+    async def refresh(self) -> bool:
+        if not await self._reader.run(self._refresher.is_ready):
+            # Columns of other versions came after the start of this process.
+            await self.index({progress.column for progress in await self.progress()})
+            if not await self._reader.run(self._refresher.is_ready):
+                return False
+        return await self._refresher.refresh()
+
+    async def restart_newer(self) -> None:
+        await self._run(partial(restart_newer, self._tables, self._spec.schema.version))
+
     async def _run(self, work: Callable[[Connection], None]) -> None:
         async with self._lock:
             await self._writer.run(partial(in_transaction, work))
@@ -72,12 +109,12 @@ class SqliteBackfillEngine(BackfillEngine):
     async def _read_large_values(self, fields: Sequence[IndexField], rows: int) -> _LargeValues:
         """Return the values of the next rows whose data is in the log alone."""
 
-        def find_places(db: Connection) -> list[tuple[str, str]]:
+        def find_places(db: Connection) -> dict[tuple[str, str], int]:
             _, after = least_filled_fields(self._tables.index_states.pending(db), fields)
             found = _rows(db, self._tables, after, rows)
-            return [(resource_id, locator) for _, resource_id, head, locator in found if head is None]
+            return {(row.resource_id, row.locator): row.schema_version for row in found if row.data is None}
 
-        found = await read_large_values(self._spec, fields, await self._reader.run(find_places), self._read)
+        found = await read_large_values(self.stored_index, fields, await self._reader.run(find_places), self._read)
         return {
             place: values
             if isinstance(values, Exception)
@@ -91,32 +128,42 @@ class SqliteBackfillEngine(BackfillEngine):
             return
         found = _rows(db, self._tables, after, rows)
         values: list[tuple[Any, ...]] = []
-        for row, resource_id, head, locator in found:
-            if head is not None:
-                row_values = values_of(self._spec, pending_fields, resource_id, head)
+        deadline = monotonic() + _LOCK_SECONDS
+        for row in found:
+            if values and monotonic() > deadline:
+                break  # writers wait: the next batch begins with it
+            if row.data is not None:
+                row_values = values_of(self.stored_index, pending_fields, row.resource_id, row.data, row.schema_version)
             else:
-                logged_values = large.get((resource_id, locator))
+                logged_values = large.get((row.resource_id, row.locator))
                 if logged_values is None:
                     break  # written meanwhile: the next batch begins with it
                 if isinstance(logged_values, Exception):
                     raise logged_values
                 row_values = tuple(logged_values[field.column] for field in pending_fields)
-            values.append((*map(stored_value, row_values), row))
-        self._update_rows(db, pending_fields, values)
+            values.append((*map(stored_value, row_values), row.row))
+        has_others = any(row.schema_version != self._spec.schema.version for row in found)
+        self._update_rows(db, pending_fields, values, has_others=has_others)
         at_end = len(found) < rows and len(values) == len(found)
         position = values[-1][-1] if values else after
         self._tables.index_states.advance(db, pending_fields, None if at_end else position, len(values))
 
-    def _update_rows(self, db: Connection, fields: Sequence[IndexField], values: Sequence[tuple[Any, ...]]) -> None:
+    def _update_rows(
+        self, db: Connection, fields: Sequence[IndexField], values: Sequence[tuple[Any, ...]], *, has_others: bool
+    ) -> None:
         columns = [quote(field.column) for field in fields]
         assignments = ", ".join(f"{column} = ?{place}" for place, column in enumerate(columns, 1))
         # Rows that have these values already, most of them where it begins again, are not written.
         differs = " OR ".join(f"{column} IS NOT ?{place}" for place, column in enumerate(columns, 1))
+        if has_others and len(fields) == len(self._spec.index_fields):  # or the other columns would seem to be filled
+            version, marker = self._spec.schema.version, self._tables.marker
+            differs += f" OR ({stale_row_condition(version)})"
+            assignments += f", {marker} = CASE WHEN schema_version <> {version} THEN version ELSE {marker} END"
         update = f"UPDATE {self._tables.heads} SET {assignments} WHERE row = ?{len(columns) + 1} AND ({differs})"
         try:
             db.executemany(update, values)
         except IntegrityError as error:
-            raise _as_not_unique(self._spec, error) from error
+            raise _as_not_unique(self._spec, self._tables, error) from error
 
 
 def match_columns(spec: ModelSpec[Any], tables: SqliteTables, db: Connection) -> None:
@@ -126,7 +173,10 @@ def match_columns(spec: ModelSpec[Any], tables: SqliteTables, db: Connection) ->
     """
     fields = tables.index_states
     predates_states = fields.create_table(db)
+    drop_retired_versions(spec.schema.version, tables, db)
     columns, states = _columns(db, tables), fields.states(db)
+    if spec.index_fields and tables.marker not in columns:
+        db.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {tables.marker} INTEGER")
     total: int | None = None
     for field in spec.index_fields:
         kind = tables.index_columns[field.column]
@@ -134,7 +184,7 @@ def match_columns(spec: ModelSpec[Any], tables: SqliteTables, db: Connection) ->
         if exists and fields.is_current(states.get(field.column), field):
             continue
         if not exists:
-            _replace_column(db, tables, field.column, kind, exists=field.column in columns)
+            _replace_column(db, tables, field, kind, exists=field.column in columns)
         if total is None:
             (total,) = db.execute(f"SELECT count(*) FROM {tables.heads}").fetchone()
         fields.begin(db, field, 0 if exists and predates_states else total)
@@ -143,7 +193,7 @@ def match_columns(spec: ModelSpec[Any], tables: SqliteTables, db: Connection) ->
 def match_indexes(
     spec: ModelSpec[Any], tables: SqliteTables, db: Connection, *, postponed: Collection[str] = ()
 ) -> None:
-    """Create the indexes that the model wants, and drop those that it no longer does.
+    """Create the indexes that the model wants, and drop those of its schema version that it no longer does.
 
     Args:
         postponed: columns that are being filled; to fill an index with them is quicker afterwards.
@@ -152,31 +202,38 @@ def match_indexes(
         NotUnique: a field is to be unique, and is not.
     """
     match_item_tables(spec, tables, db, postponed=postponed)
-    match_word_table(tables, db)
+    match_word_table(spec, tables, db)
     definitions = index_definitions(spec, tables)
-    present = _drop_indexes(db, tables, keep=definitions) | {f"{tables.heads}_{column}" for column in postponed}
+    version, columns = spec.schema.version, tables.index_columns.keys()
+    # While all columns are empty, nearly all rows would be in this index.
+    if columns - set(postponed) and (version > 1 or tables.index_states.has_other_versions(db)):
+        definitions |= [stale_index(tables, version)]
+    present = _drop_indexes(db, tables, version, keep=definitions)
+    present |= {f"{tables.heads}_{column}" for column in postponed}
     for name, sql in definitions.items():
         if name in present:
             continue
         try:
             db.execute(sql)
         except IntegrityError as error:
-            raise _as_not_unique(spec, error) from error
+            raise _as_not_unique(spec, tables, error) from error
 
 
-def _rows(db: Connection, tables: SqliteTables, after: int, limit: int) -> list[tuple[int, str, bytes | None, str]]:
+def _rows(db: Connection, tables: SqliteTables, after: int, limit: int) -> list[_StoredRow]:
     """Rows with their data or its locator."""
-    sql = f"SELECT row, resource_id, head, head_locator FROM {tables.heads} WHERE row > ? ORDER BY row LIMIT ?"
-    return db.execute(sql, (after, limit)).fetchall()
+    columns = "row, resource_id, schema_version, head, head_locator"
+    sql = f"SELECT {columns} FROM {tables.heads} WHERE row > ? ORDER BY row LIMIT ?"
+    return list(map(_StoredRow._make, db.execute(sql, (after, limit))))
 
 
-def _replace_column(db: Connection, tables: SqliteTables, name: str, kind: str, *, exists: bool) -> None:
+def _replace_column(db: Connection, tables: SqliteTables, field: IndexField, kind: str, *, exists: bool) -> None:
+    name = field.column
     if exists:
         # No index may stand on a column that goes.
         rows = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ?", (tables.heads,))
         keep = {index: sql for index, sql in rows if sql and quote(name) not in sql}
-        _drop_indexes(db, tables, keep)
-        drop_item_tables(db)  # nor a trigger
+        _drop_indexes(db, tables, field.schema_version, keep)
+        drop_item_tables(db, field.schema_version)  # nor a trigger
         db.execute(f"ALTER TABLE {tables.heads} DROP COLUMN {quote(name)}")
     db.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quote(name)} {kind}")
 
@@ -185,26 +242,19 @@ def _columns(db: Connection, tables: SqliteTables) -> dict[str, str]:
     return {name: kind for _, name, kind, *_ in db.execute(f"PRAGMA table_info({tables.heads})")}
 
 
-def _drop_indexes(db: Connection, tables: SqliteTables, keep: dict[str, str]) -> set[str]:
-    """Drop the heads' indexes that are not kept as they are, and name those that are."""
+def _drop_indexes(db: Connection, tables: SqliteTables, version: int, keep: dict[str, str]) -> set[str]:
+    """Drop the heads' indexes of a schema version that are not kept as they are, and name those that are."""
     rows = db.execute(
         "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL",
         (tables.heads,),
     ).fetchall()
     current_names = {name for name, sql in rows if keep.get(name) == sql}
+    versions = {name: version_in_target(target) for name, target in index_targets(tables, db).items()}
     for name, _ in rows:
-        if name not in current_names:
+        if name not in current_names and versions[name] in (None, version):
             db.execute(f"DROP INDEX {quote(name)}")
     return current_names
 
 
-def _as_not_unique(spec: ModelSpec[Any], error: IntegrityError) -> NotUnique:
-    """By the columns that SQLite names, as in `UNIQUE constraint failed: heads.ix_a, heads.ix_b`."""
-    for unique in spec.unique_constraints:
-        if str(error).endswith(": " + ", ".join(f"{_table(error)}.{field.column}" for field in unique.fields)):
-            return NotUnique(unique)
-    raise error
-
-
-def _table(error: IntegrityError) -> str:
-    return str(error).rpartition(": ")[2].partition(".")[0]
+def _as_not_unique(spec: ModelSpec[Any], tables: SqliteTables, error: IntegrityError) -> NotUnique:
+    return NotUnique(spec.unique_constraints[violated_constraint(spec, tables, error)])

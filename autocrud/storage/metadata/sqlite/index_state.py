@@ -11,9 +11,10 @@ from typing import Any
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.index_backfill.column_state import (
-    POINT_IN_TIME_COLUMN,
     FieldState,
+    point_in_time_column,
     point_in_time_signature,
+    same_version_condition,
     signature,
 )
 
@@ -24,6 +25,7 @@ class SqliteIndexStates:
     def __init__(self, spec: ModelSpec[Any], base: str, heads: str) -> None:
         self.table = f"{base}_fields"
         self._own_signatures = {field.column: signature(field) for field in spec.index_fields}
+        self._states_column = point_in_time_column(spec)
         self._states_signature = point_in_time_signature(spec)
         signatures = _literals(self._own_signatures.values())
         states = [self._states_signature] if spec.temporal else []
@@ -31,6 +33,7 @@ class SqliteIndexStates:
         self._mark_stale = (
             f"UPDATE {self.table} SET passed_by = 1 WHERE passed_by = 0 AND signature NOT IN ({known_signatures})"
         )
+        self._version = spec.schema.version
         self._restart = (
             f"UPDATE {self.table} SET after = 0, done = 0, total = (SELECT count(*) FROM {heads}), passed_by = 0"
             f" WHERE passed_by = 1 AND signature IN ({signatures})"
@@ -45,9 +48,22 @@ class SqliteIndexStates:
         db.execute(f"CREATE TABLE {self.table} ({columns}, total INTEGER NOT NULL, passed_by INTEGER NOT NULL)")
         return True
 
-    def mark_stale(self, db: Connection) -> None:
-        """Mark the columns as stale that this process does not know, because it writes rows without them."""
-        db.execute(self._mark_stale)
+    def mark_stale(self, db: Connection, versions: Iterable[int] = ()) -> None:
+        """Mark the columns as stale that this process does not know, because it writes rows without them.
+
+        Processes of other schema versions find the rows of this version by themselves. They cannot tell the rows of
+        their own version that this process writes, such as a revision that is made current again.
+
+        Args:
+            versions: the schema versions of the written data.
+        """
+        for version in {self._version, *versions}:
+            db.execute(f"{self._mark_stale} AND {same_version_condition(version)}")
+
+    def has_other_versions(self, db: Connection) -> bool:
+        """Return True if the table has columns of other schema versions."""
+        sql = f"SELECT 1 FROM {self.table} WHERE NOT ({same_version_condition(self._version)}) LIMIT 1"
+        return db.execute(sql).fetchone() is not None
 
     def restart_stale(self, db: Connection) -> None:
         """Restart the backfill of the model's own columns that are stale."""
@@ -58,13 +74,13 @@ class SqliteIndexStates:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (self.table,)).fetchone():
             return False
         sql = f"SELECT 1 FROM {self.table} WHERE column = ? AND signature = ? AND passed_by = 0"
-        return db.execute(sql, (POINT_IN_TIME_COLUMN, self._states_signature)).fetchone() is not None
+        return db.execute(sql, (self._states_column, self._states_signature)).fetchone() is not None
 
     def begin_states(self, db: Connection) -> None:
         """Note that states are written from now on. A process that does not know them will mark them as stale."""
         db.execute(
             f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, NULL, 0, 0, 0)",
-            (POINT_IN_TIME_COLUMN, self._states_signature),
+            (self._states_column, self._states_signature),
         )
 
     def states(self, db: Connection) -> dict[str, FieldState[int]]:

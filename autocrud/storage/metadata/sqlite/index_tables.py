@@ -7,34 +7,37 @@ The words of documents are in an FTS5 table without a copy of the text, which is
 between two spaces there.
 """
 
+import re
 from collections.abc import Collection
 from sqlite3 import Connection
 
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import DocumentField
+from autocrud.schema.versions.column_names import version_of_name
 from autocrud.storage.metadata.sqlite.compiler import items_table, quote, words_name, words_table
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 
 _PLACE = ("created_time", "resource_id", "row")  # of a head
 _PREFIX = "_items_"  # no name of a model begins with an underscore
+_ITEMS = re.compile(f"^{_PREFIX}(insert_|update_|delete_)?")
 # ASCII letters and digits, and everything that is not ASCII, make words; a dot separates two texts.
 _TOKENIZER = "ascii tokenchars '.'"
-_WORD_TABLES = "sql LIKE 'CREATE VIRTUAL TABLE%' AND name GLOB 'document_*_words'"
-_WORD_TRIGGERS = "type = 'trigger' AND name GLOB 'document_*_words_*'"
+_WORD_TABLES = "sql LIKE 'CREATE VIRTUAL TABLE%' AND name GLOB 'document*_words'"
+_WORD_TRIGGERS = "type = 'trigger' AND name GLOB 'document*_words_*'"
 
 
 def match_item_tables(
     spec: ModelSpec[object], tables: SqliteTables, db: Connection, *, postponed: Collection[str] = ()
 ) -> None:
-    """Create and fill the tables of the model's list fields, and drop the tables of other fields.
+    """Create and fill the tables of the model's list fields, and drop the tables of other fields of its version.
 
     Args:
         postponed: columns of an unfinished backfill; a missing table of such a column is made afterwards.
     """
     lists = [field for field in spec.index_fields if field.is_list]
     needed = {name for field in lists for name in _item_statements(field, tables.heads)}
-    present = _present_items(db)
+    present = _present_items(db, spec.schema.version)
     for field in lists:
         statements = _item_statements(field, tables.heads)
         is_later = field.column in postponed and not statements.keys() & present.keys()
@@ -52,19 +55,23 @@ def match_item_tables(
     _drop(db, {name: sql for name, sql in present.items() if name not in needed})
 
 
-def drop_item_tables(db: Connection) -> None:
-    """Drop the tables of all list fields, so that the columns under their triggers can be changed."""
-    _drop(db, _present_items(db))
+def drop_item_tables(db: Connection, version: int) -> None:
+    """Drop the tables of a schema version's list fields, so that the columns under their triggers can be changed."""
+    _drop(db, _present_items(db, version))
 
 
-def match_word_table(tables: SqliteTables, db: Connection) -> None:
-    """Create and fill the table of the document's words if the model has a document, and drop any other table."""
-    needed = {} if tables.document is None else _word_statements(tables.document, tables.heads)
-    rows = db.execute(f"SELECT type, name, sql FROM sqlite_master WHERE {_WORD_TABLES} OR {_WORD_TRIGGERS}").fetchall()
-    if {name: sql for _, name, sql in rows} == needed:
-        return
-    for kind, name, _ in rows:
+def drop_word_tables(db: Connection, version: int) -> None:
+    """Drop the tables of a schema version's words, with their triggers."""
+    for kind, name, _ in _present_words(db, version):
         db.execute(f"DROP {kind} {quote(name)}")
+
+
+def match_word_table(spec: ModelSpec[object], tables: SqliteTables, db: Connection) -> None:
+    """Create and fill the table of the document's words if the model has a document, and drop others of its version."""
+    needed = {} if tables.document is None else _word_statements(tables.document, tables.heads)
+    if {name: sql for _, name, sql in _present_words(db, spec.schema.version)} == needed:
+        return
+    drop_word_tables(db, spec.schema.version)
     for sql in needed.values():
         db.execute(sql)
     if tables.document is not None:
@@ -118,14 +125,20 @@ def _word_statements(field: DocumentField, heads: str) -> dict[str, str]:
     }
 
 
-def _present_items(db: Connection) -> dict[str, str]:
-    """Return the statements of the present item tables and triggers, by name, each trigger before its table."""
+def _present_words(db: Connection, version: int) -> list[tuple[str, str, str]]:
+    """Return type, name and statement of a schema version's word tables and triggers."""
+    rows = db.execute(f"SELECT type, name, sql FROM sqlite_master WHERE {_WORD_TABLES} OR {_WORD_TRIGGERS}")
+    return [row for row in rows.fetchall() if version_of_name(row[1]) == version]
+
+
+def _present_items(db: Connection, version: int) -> dict[str, str]:
+    """Return the statements of a schema version's item tables and triggers, by name, each trigger before its table."""
     rows = db.execute(
         "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'trigger') AND substr(name, 1, ?) = ?"
         " ORDER BY type DESC",
         (len(_PREFIX), _PREFIX),
     )
-    return dict(rows.fetchall())
+    return {name: sql for name, sql in rows if version_of_name(_ITEMS.sub("", name)) == version}
 
 
 def _drop(db: Connection, statements: dict[str, str]) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from autocrud.errors import DataCorrupted
 from autocrud.resource import CommitKind
-from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.versions.stored_index import StoredIndex
 from autocrud.storage.blobs.uploaded_types import types_key
 from autocrud.storage.commit_log.locator import parse_locator
 from autocrud.storage.commit_log.log import EMPTY, Entry, Log, Tail
@@ -51,6 +51,7 @@ class LogReplayer:
         tables: SqliteTables,
         log: Log,
         writer: SqliteConnection,
+        stored_index: StoredIndex,
         snapshots: "Snapshots | None",
     ) -> None:
         self._spec = spec
@@ -59,6 +60,7 @@ class LogReplayer:
         self._path = Path()
         self._writer = writer
         self._snapshots = snapshots
+        self._stored_index = stored_index
         self.tail = EMPTY
         self.open_scans = 0
         self._blanked_erasures: set[Erasure] = set()
@@ -70,7 +72,7 @@ class LogReplayer:
         await self._writer.run(partial(in_transaction, partial(create_tables, self._spec, self._tables)))
         await self._check_tail()
         await self._writer.run(partial(in_transaction, partial(match_columns, self._spec, self._tables)))
-        await fill_states(self._writer, self._spec, self._tables, self._log.data)
+        await fill_states(self._writer, self._spec, self._tables, self._stored_index, self._log.data)
         await self.catch_up(announce=True)
 
     async def catch_up(self, *, announce: bool = False) -> None:
@@ -91,6 +93,7 @@ class LogReplayer:
             self.tail = await self._writer.run(self._tables.tail)
             if announce and not caught_up:
                 logger.info("%s: replayed the log up to entry %d", self._spec.name, self.tail.sequence)
+        self._stored_index.report()
         await self.erase()
 
     def record_writes(self, db: Connection, entry: Entry, items: Sequence[Item | None]) -> None:
@@ -103,7 +106,8 @@ class LogReplayer:
             locator = self._log.locator(entry, offset + start, size) if size else None
             history_entries.append((item, locator, f"{entry.tail.sequence}:{offset}:{len(line)}"))
         record_all(self._tables, db, history_entries)
-        self._tables.set_tail(db, entry.tail)
+        versions = {item.meta.schema_version for item in items if isinstance(item, Write) and item.revision is not None}
+        self._tables.set_tail(db, entry.tail, versions)
 
     async def erase(self, *, deferred: bool = False) -> bool:
         """Erase purged data, and leave no copy of it in SQLite's files or in snapshots.
@@ -159,19 +163,19 @@ class LogReplayer:
         return True
 
     def _apply_entries(self, entries: Sequence[Entry], tail: Tail, db: Connection) -> None:
-        unfit_fields: set[IndexField] = set()
         for entry in entries:
             if entry.previous != tail.nonce:
                 raise DataCorrupted(f"{entry.key} does not follow entry {tail.sequence} that {self._path} has applied.")
-            self._apply_entry(entry, db, unfit_fields)
+            self._apply_entry(entry, db)
             tail = entry.tail
         # The values may have been replaced since: the backfill finds the conversion errors that are left.
-        self._tables.begin_backfill(db, unfit_fields)
+        self._tables.begin_backfill(db, self._stored_index.unfit_fields)
+        self._stored_index.unfit_fields.clear()
 
-    def _apply_entry(self, entry: Entry, db: Connection, unfit_fields: set[IndexField]) -> None:
+    def _apply_entry(self, entry: Entry, db: Connection) -> None:
         try:
             lines = (line for _, line in entry.lines)
-            writes = [None if line is None else decode_record(self._spec, line, unfit_fields) for line in lines]
+            writes = [None if line is None else decode_record(self._spec, line, self._stored_index) for line in lines]
         except (ValueError, LookupError) as error:
             raise DataCorrupted(f"{entry.key} holds a line that is not a record.") from error
         for write in writes:

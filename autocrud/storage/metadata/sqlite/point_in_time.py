@@ -16,6 +16,8 @@ from autocrud.schema.column_types import ColumnValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import DocumentField
+from autocrud.schema.versions.column_names import marker_name, versioned
+from autocrud.storage.index_backfill.column_state import stale_row_condition
 from autocrud.storage.metadata.sql.point_in_time import PastQueries, StateQueries, past_head_of
 from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler, quote, stored_value
 from autocrud.storage.metadata.sqlite.history_tables import commit_of_row
@@ -47,11 +49,15 @@ class SqliteStates:
     ) -> None:
         self._spec = spec
         self._heads, self._commits = f"{base}_resources", commits
-        self.table = f"{base}_states"
+        self._version = spec.schema.version
+        self.table = f"{base}_{versioned('states', self._version)}"
         self._index = [quote(name) for name in index_columns]
+        # Tables of version 1 may be older than the marker, and are filled again with the heads.
+        self.has_marker = bool(index_columns) and self._version > 1
+        self._marker = [quote(marker_name(self._version))] if self.has_marker else []
         kinds = {name: kind for name, kind in meta_columns.items() if name != "meta"}
         self._meta = list(kinds)
-        kinds |= dict(zip(self._index, index_columns.values(), strict=True))
+        kinds |= dict(zip(self._index, index_columns.values(), strict=True)) | dict.fromkeys(self._marker, "INTEGER")
         declared = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
         self._columns = ["resource_id", *kinds]
         # With numbers for its rows, which an index names in few bytes, and are looked up only where the index says so.
@@ -97,6 +103,10 @@ class SqliteStates:
             db.execute(statement)
         return True
 
+    def exists(self, db: Connection) -> bool:
+        """Return True if the table exists."""
+        return self.table in self._present_objects(db)
+
     def is_incomplete(self, db: Connection) -> bool:
         """Return True if states may be missing."""
         return self._spec.temporal and not self._indexes().keys() <= self._index_names(db)
@@ -108,6 +118,13 @@ class SqliteStates:
             if name not in names:
                 db.execute(sql)
 
+    def find_stale(self, db: Connection, limit: int) -> list[str]:
+        """Return some resources with states that processes of other schema versions have written."""
+        if not (self.has_marker and self._spec.temporal):
+            return []
+        sql = f"SELECT DISTINCT resource_id FROM {self.table} WHERE {stale_row_condition(self._version)} LIMIT ?"
+        return [resource_id for (resource_id,) in db.execute(sql, (limit,))]
+
     def find_unfilled(self, db: Connection, after: str, limit: int) -> list[tuple[str, str, str | None, bytes | None]]:
         """Resources behind an id that lack their first states: id, when and by whom it was created, the inline data."""
         sql = (
@@ -116,6 +133,11 @@ class SqliteStates:
             " ORDER BY resource_id LIMIT ?"
         )
         return db.execute(sql, (after, limit)).fetchall()
+
+    def heads_of(self, db: Connection, resource_ids: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Rows of `find_unfilled` for these resources, each with the resource's version."""
+        sql = f"SELECT resource_id, created_time, created_by, head, version FROM {self._heads} WHERE resource_id IN"
+        return db.execute(f"{sql} (SELECT value FROM json_each(?))", (json.dumps(resource_ids),)).fetchall()
 
     def fill(
         self, db: Connection, created: Mapping[str, tuple[str, str | None]], states: Iterable[PointInTimeRow]
@@ -142,7 +164,8 @@ class SqliteStates:
             "status": commit.status,
         }
         until = _FOREVER if state.until is None else timestamp(state.until)
-        return (commit.resource_id, *(values[name] for name in self._meta), *map(stored_value, state.index), until)
+        row = (commit.resource_id, *(values[name] for name in self._meta), *map(stored_value, state.index))
+        return (*row, *(commit.version for _ in self._marker), until)
 
     def _queries_for(self, query: Query) -> PastQueries | StateQueries:
         """Return the queries on the heads, of which there are fewer rows, unless the query needs past values."""
@@ -166,6 +189,7 @@ class SqliteStates:
         inherited = "CASE WHEN NEW.revision_info IS OLD.revision_info THEN s.{0} ELSE NEW.{0} END"
         meta = [f"NEW.{name}" for name in ("resource_id", *self._meta)]
         later_values = [*meta, *(inherited.format(name) for name in self._index)]
+        later_values += [f"NEW.{name}" for name in self._marker]
         old = "resource_id = OLD.resource_id AND version = OLD.version"
         bodies = {
             "insert": f"AFTER INSERT ON {self._heads} BEGIN {into} VALUES ({', '.join(new)}, '{_FOREVER}'); END",
@@ -189,6 +213,8 @@ class SqliteStates:
         for field in self._spec.index_fields:
             if not (field.is_list or isinstance(field, DocumentField)):  # texts are searched as they are now
                 found[f"{self.table}_{field.column}"] = f"({quote(field.column)}, {order_columns})"
+        if self.has_marker:
+            found[f"{self.table}_stale"] = f"(resource_id) WHERE {stale_row_condition(self._version)}"
         return {name: f"CREATE INDEX {quote(name)} ON {self.table} {columns}" for name, columns in found.items()}
 
     def _present_objects(self, db: Connection) -> dict[str, str]:

@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from itertools import groupby
 from sqlite3 import Connection
 from typing import Any
 
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.versions.stored_index import StoredIndex
 from autocrud.storage.metadata.sqlite.connection import SqliteConnection, begin, in_transaction
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
-from autocrud.storage.point_in_time import PointInTimeRow, read_index_values, rows_of_commits
+from autocrud.storage.point_in_time import read_index_values, states_of
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +18,11 @@ _RESOURCES = 200  # of one transaction
 
 
 async def fill_states(
-    writer: SqliteConnection, spec: ModelSpec[Any], tables: SqliteTables, read: Callable[[str], Awaitable[bytes]]
+    writer: SqliteConnection,
+    spec: ModelSpec[Any],
+    tables: SqliteTables,
+    stored_index: StoredIndex,
+    read: Callable[[str], Awaitable[bytes]],
 ) -> None:
     """Create what a temporal model needs, and fill it, some resources at a time; what a crash interrupts goes on.
 
@@ -41,7 +45,7 @@ async def fill_states(
     while after is not None:
         await writer.run(begin)
         try:
-            after, resources = await _fill_resources(writer, spec, tables, read, after)
+            after, resources = await _fill_resources(writer, spec, tables, stored_index, read, after)
             await writer.run(Connection.commit)
         except BaseException:
             await writer.run(Connection.rollback)
@@ -49,6 +53,7 @@ async def fill_states(
         done += resources
         if resources:
             logger.info("%s: filled the states of %d resources", spec.name, done)
+    stored_index.report()
     await writer.run(partial(in_transaction, tables.states.create_indexes))
 
 
@@ -56,6 +61,7 @@ async def _fill_resources(
     writer: SqliteConnection,
     spec: ModelSpec[Any],
     tables: SqliteTables,
+    stored_index: StoredIndex,
     read: Callable[[str], Awaitable[bytes]],
     after: str,
 ) -> tuple[str | None, int]:
@@ -65,11 +71,7 @@ async def _fill_resources(
         return None, 0
     heads = {resource_id: data for resource_id, _, _, data in rows}
     commits = await writer.run(lambda db: tables.history.all_commits_of(db, list(heads)))
-    values = await read_index_values(spec, commits, read, heads)
-    no_values = (None,) * len(spec.index_fields)
-    states: list[PointInTimeRow] = []
-    for resource_id, group in groupby(commits, key=lambda commit: commit.resource_id):
-        states += rows_of_commits(list(group), values.get(resource_id, {}), no_values)
+    states = states_of(spec, commits, await read_index_values(spec, stored_index, commits, read, heads))
     created = {resource_id: (time, by) for resource_id, time, by, _ in rows}
     await writer.run(lambda db: tables.states.fill(db, created, states))
     return rows[-1][0], len(rows)

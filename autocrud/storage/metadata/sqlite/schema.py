@@ -7,6 +7,7 @@ from typing import Any
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import DocumentField
 from autocrud.schema.unique_constraints import UniqueConstraint
+from autocrud.schema.versions.column_names import versioned
 from autocrud.storage.metadata.sql.revisions import REWRITING_KINDS
 from autocrud.storage.metadata.sqlite.compiler import quote
 from autocrud.storage.metadata.sqlite.history_tables import COMMIT_COLUMNS
@@ -51,7 +52,10 @@ def index_definitions(spec: ModelSpec[Any], tables: SqliteTables) -> dict[str, s
 
 
 def _unique_name(tables: SqliteTables, unique: UniqueConstraint) -> str:
-    return f"{tables.heads}_{'ix' if len(unique.fields) == 1 else 'un'}_{unique.name}"
+    first = unique.fields[0]
+    if len(unique.fields) == 1:
+        return f"{tables.heads}_{first.column}"
+    return f"{tables.heads}_{versioned('un', first.schema_version)}_{unique.name}"
 
 
 def _table_names(tables: SqliteTables) -> Iterator[str]:

@@ -96,9 +96,9 @@ class SqliteMetaStore(MetaStore):
         self._writer = SqliteConnection()
         self._readers = [SqliteConnection(read_only=True) for _ in range(readers)]
         self._lock = asyncio.Lock()
-        self._replayer = LogReplayer(spec, self._tables, log, self._writer, snapshots)
         engine = SqliteBackfillEngine(spec, self._tables, self._writer, self._readers[-1], self._lock, log.data)
         self._backfill = IndexBackfill(spec, engine)
+        self._replayer = LogReplayer(spec, self._tables, log, self._writer, engine.stored_index, snapshots)
         self._snapshots = snapshots
         self._max_staleness = max_staleness
         self._checked_at = -inf

@@ -13,6 +13,7 @@ from autocrud.schema.column_types import ColumnKind, ColumnValue, IndexValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import document_of
+from autocrud.schema.versions.column_names import marker_name
 from autocrud.storage.commit_log.log import Tail
 from autocrud.storage.metadata.sqlite.aggregate import SqliteAggregates
 from autocrud.storage.metadata.sqlite.compiler import SqliteCompiler, quote, scans_in_order, stored_value
@@ -20,6 +21,7 @@ from autocrud.storage.metadata.sqlite.history_tables import Erasure, SqliteHisto
 from autocrud.storage.metadata.sqlite.index_state import SqliteIndexStates
 from autocrud.storage.metadata.sqlite.point_in_time import SqliteStates
 from autocrud.storage.metadata.sqlite.side_tables import Orphan, SqliteSideTables
+from autocrud.storage.metadata.sqlite.versions.claims import give_up_claim, give_up_claim_of_other_version
 from autocrud.storage.ports.types import Blob, Head, Item, Outcome, Write
 
 META_COLUMNS = {
@@ -67,8 +69,10 @@ class SqliteTables:
 
     def __init__(self, spec: ModelSpec[Any], inline_limit: int) -> None:
         self._inline_limit = inline_limit
+        self._schema_version = spec.schema.version
         self._unique_constraints = spec.unique_constraints
-        base = spec.folder.replace("-", "_")
+        self.base = base = spec.folder.replace("-", "_")
+        self.marker = marker_name(spec.schema.version)
         self.history = SqliteHistoryTables(base)
         self.side_tables = SqliteSideTables(base)
         self.heads = self.history.heads
@@ -80,6 +84,7 @@ class SqliteTables:
         data_columns = [*DATA_COLUMNS, *map(quote, self.index_columns)]
         columns = ["resource_id", *META_COLUMNS, *data_columns]
         self.insert = f"INSERT INTO {self.heads} ({', '.join(columns)}) VALUES ({_placeholders(columns)})"
+        self._set_marker = f"UPDATE {self.heads} SET {self.marker} = version WHERE resource_id = ?"
         self._update = self._update_statement([*META_COLUMNS, *data_columns])
         self._update_meta = self._update_statement(META_COLUMNS)
 
@@ -94,10 +99,10 @@ class SqliteTables:
         """The last log entry that has been applied."""
         return Tail(*db.execute(f"SELECT sequence, nonce FROM {self.log}").fetchone())
 
-    def set_tail(self, db: Connection, tail: Tail) -> None:
-        """Remember the last log entry that has been applied."""
+    def set_tail(self, db: Connection, tail: Tail, versions: Iterable[int]) -> None:
+        """Remember the last log entry that has been applied, and the schema versions of its data."""
         db.execute(f"UPDATE {self.log} SET sequence = ?, nonce = ?", (tail.sequence, tail.nonce))
-        self.index_states.mark_stale(db)
+        self.index_states.mark_stale(db, versions)
 
     def apply(self, db: Connection, item: Item, *, accepted: bool = False) -> Outcome:
         """Apply a write, or register a blob; what refuses it is returned, and leaves nothing behind.
@@ -129,8 +134,24 @@ class SqliteTables:
                 row = (*_meta_row(write), *self._data_row(write), *read)
                 changed = db.execute(self._update, row).rowcount
         except IntegrityError as error:
-            return self.find_refusal(db, write, str(error))
+            return self._settle_claims(db, write, accepted, str(error))
+        if accepted and self.index_columns and write.revision and write.meta.schema_version != self._schema_version:
+            # The values come from upgraded data, and need no refresh.
+            db.execute(self._set_marker, (resource_id,))
         return None if changed else Conflict(resource_id, write.follows)
+
+    def _settle_claims(self, db: Connection, write: Write, accepted: bool, message: str) -> Outcome:
+        """Return the refusal behind an IntegrityError, or apply the write without values that versions dispute."""
+        resource_id, version = write.meta.resource_id, self._schema_version
+        if (other := give_up_claim_of_other_version(db, self.heads, resource_id, message, version)) is not None:
+            self.index_states.mark_stale(db, [other])
+            return self._apply_to_head(db, write, accepted)
+        refused = self.find_refusal(db, write, message)
+        if accepted and isinstance(refused, UniqueViolation) and write.meta.schema_version != version:
+            unique = next(unique for unique in self._unique_constraints if unique.names == refused.fields)
+            give_up_claim(db, self.heads, write, unique)
+            return self._apply_to_head(db, write, accepted)
+        return refused
 
     def remove(self, db: Connection, purge: Write) -> None:
         """Remove a head, whatever its version, and what stands beside it."""
