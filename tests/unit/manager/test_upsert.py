@@ -14,6 +14,7 @@ from autocrud import AutoCRUD, OnConflict, OnDelete, Ref, ResourceManager, Schem
 from autocrud.errors import Conflict, InvalidData, InvalidParameter, NewerSchema, ReferenceNotFound, Unreadable
 from autocrud.manager.bulk.operation import BulkOp, BulkOperation
 from autocrud.manager.upsert.claims import Claim, Claims, Holder
+from autocrud.migrations import fill, remove
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
 from autocrud.storage.ports.storage import IStorageFactory
@@ -199,24 +200,38 @@ class Item(BaseModel):
     name: str
 
 
-def fail(document: dict[str, Any]) -> dict[str, Any]:
-    """Fail as a step for one value."""
-    if document["name"] == "bad":
-        raise ValueError("no name")
-    return document
+class NewItem(Item):
+    """The newer version of the model."""
+
+    color: str
 
 
 @pytest.mark.parametrize("choice", ["return", "replace", "merge"])
 async def test_holder_that_cannot_be_read_is_an_error(choice: str, tmp_path: Path) -> None:
-    """Its step fails, or its schema version is newer."""
+    """Its step fails after the index was filled."""
+    is_broken = False
+
+    def upgrade(document: dict[str, Any]) -> dict[str, Any]:
+        if is_broken:
+            raise ValueError("no name")
+        return document
+
     async with accounts(Item, DiskStorageFactory(tmp_path)) as old:
-        await old.create({"code": "a", "name": "bad"})
-        await old.create({"code": "b", "name": "good"})
-    async with accounts(Item, DiskStorageFactory(tmp_path), schema=Schema(2).step(1, 2, fail)) as new:
+        await old.create({"code": "a", "name": "one"})
+    async with accounts(Item, DiskStorageFactory(tmp_path), schema=Schema(2).step(1, 2, upgrade)) as new:
+        is_broken = True
         with pytest.raises(Unreadable):
             await new.create({"code": "a", "name": "y"}, on_conflict=choice)
-        changed = await new.create({"code": "b", "name": "better"}, on_conflict="merge")
-        assert changed.meta.schema_version == 2
-    async with accounts(Item, DiskStorageFactory(tmp_path)) as older:
-        with pytest.raises(NewerSchema):
-            await older.create({"code": "b", "name": "y"}, on_conflict=choice)
+
+
+async def test_holder_of_a_newer_schema_version_is_returned_and_not_changed(tmp_path: Path) -> None:
+    """The old process reads it by its downgrade."""
+    schema = Schema(2).step(1, 2, fill("color", "red"), downgrade=[remove("color")])
+    async with accounts(NewItem, DiskStorageFactory(tmp_path), schema=schema) as new:
+        await new.create({"code": "a", "name": "one", "color": "blue"})
+    async with accounts(Item, DiskStorageFactory(tmp_path)) as old:
+        found = await old.create({"code": "a", "name": "y"}, on_conflict="return")
+        assert found.data == Item(code="a", name="one")
+        for choice in ("replace", "merge"):
+            with pytest.raises(NewerSchema):
+                await old.create({"code": "a", "name": "y"}, on_conflict=choice)
