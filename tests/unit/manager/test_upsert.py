@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
+from pydantic_core import from_json
 
 from autocrud import AutoCRUD, OnConflict, OnDelete, Ref, ResourceManager, Schema, Unique
 from autocrud.errors import Conflict, InvalidData, InvalidParameter, NewerSchema, ReferenceNotFound, Unreadable
 from autocrud.manager.bulk.operation import BulkOp, BulkOperation
 from autocrud.manager.upsert.claims import Claim, Claims, Holder
+from autocrud.migrations import fill, remove
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
 from autocrud.storage.ports.storage import IStorageFactory
@@ -112,6 +114,32 @@ async def test_holder_keeps_its_dangling_reference() -> None:
             await manager.create({**value, "mail": "b"}, on_conflict="merge")
 
 
+class Price(BaseModel):
+    """A model that shows an amount in a form that it does not read."""
+
+    code: Annotated[str, Unique()]
+    cents: int
+    note: str = ""
+
+    @field_serializer("cents")
+    def show(self, value: int) -> str:
+        """Show euros."""
+        return f"{value / 100:.2f} EUR"
+
+
+@pytest.mark.parametrize("choice", ["replace", "merge"])
+async def test_value_of_an_answer_stays_in_the_holder(choice: str) -> None:
+    """As in a PUT and a PATCH of the answer. Without a holder, the value is invalid."""
+    async with accounts(Price) as manager:
+        made = await manager.create({"code": "a", "cents": 250})
+        answer = from_json(made.shown_json)
+        assert answer["cents"] == "2.50 EUR"
+        changed = await manager.create({**answer, "note": "x"}, on_conflict=choice)
+        assert (changed.data.cents, changed.data.note) == (250, "x")
+        with pytest.raises(InvalidData):
+            await manager.create({**answer, "code": "b"}, on_conflict=choice)
+
+
 @pytest.fixture
 def after_search(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Any], Any]], None]:
     """Return a function that sets an action to run between the search for the holder and its change."""
@@ -172,24 +200,38 @@ class Item(BaseModel):
     name: str
 
 
-def fail(document: dict[str, Any]) -> dict[str, Any]:
-    """Fail as a step for one value."""
-    if document["name"] == "bad":
-        raise ValueError("no name")
-    return document
+class NewItem(Item):
+    """The newer version of the model."""
+
+    color: str
 
 
 @pytest.mark.parametrize("choice", ["return", "replace", "merge"])
 async def test_holder_that_cannot_be_read_is_an_error(choice: str, tmp_path: Path) -> None:
-    """Its step fails, or its schema version is newer."""
+    """Its step fails after the index was filled."""
+    is_broken = False
+
+    def upgrade(document: dict[str, Any]) -> dict[str, Any]:
+        if is_broken:
+            raise ValueError("no name")
+        return document
+
     async with accounts(Item, DiskStorageFactory(tmp_path)) as old:
-        await old.create({"code": "a", "name": "bad"})
-        await old.create({"code": "b", "name": "good"})
-    async with accounts(Item, DiskStorageFactory(tmp_path), schema=Schema(2).step(1, 2, fail)) as new:
+        await old.create({"code": "a", "name": "one"})
+    async with accounts(Item, DiskStorageFactory(tmp_path), schema=Schema(2).step(1, 2, upgrade)) as new:
+        is_broken = True
         with pytest.raises(Unreadable):
             await new.create({"code": "a", "name": "y"}, on_conflict=choice)
-        changed = await new.create({"code": "b", "name": "better"}, on_conflict="merge")
-        assert changed.meta.schema_version == 2
-    async with accounts(Item, DiskStorageFactory(tmp_path)) as older:
-        with pytest.raises(NewerSchema):
-            await older.create({"code": "b", "name": "y"}, on_conflict=choice)
+
+
+async def test_holder_of_a_newer_schema_version_is_returned_and_not_changed(tmp_path: Path) -> None:
+    """The old process reads it by its downgrade."""
+    schema = Schema(2).step(1, 2, fill("color", "red"), downgrade=[remove("color")])
+    async with accounts(NewItem, DiskStorageFactory(tmp_path), schema=schema) as new:
+        await new.create({"code": "a", "name": "one", "color": "blue"})
+    async with accounts(Item, DiskStorageFactory(tmp_path)) as old:
+        found = await old.create({"code": "a", "name": "y"}, on_conflict="return")
+        assert found.data == Item(code="a", name="one")
+        for choice in ("replace", "merge"):
+            with pytest.raises(NewerSchema):
+                await old.create({"code": "a", "name": "y"}, on_conflict=choice)
