@@ -82,7 +82,7 @@ class Person(BaseModel):
 
     name: Annotated[Line, Index()] = Field(examples=["Carol Reed"])
     email: Annotated[str | None, Unique()] = Field(
-        None, max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$", examples=["carol@example.com"]
+        None, max_length=254, pattern=r"^[^@\s\x00\x85]+@[^@\s\x00\x85]+$", examples=["carol@example.com"]
     )
     born: date | None = Field(None, examples=["1906-12-30"])
 

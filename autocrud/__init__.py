@@ -3,6 +3,7 @@
 from autocrud.crud import AutoCRUD
 from autocrud.manager.manager import ResourceManager
 from autocrud.manager.transfer.import_planner import OnDuplicate
+from autocrud.manager.upsert.on_conflict import OnConflict
 from autocrud.query.builder import QB
 from autocrud.resource import ResourceMeta, Retention, RevisionInfo, RevisionStatus
 from autocrud.schema.binary import Binary
@@ -17,6 +18,7 @@ __all__ = [
     "Binary",
     "Index",
     "MergePatch",
+    "OnConflict",
     "OnDelete",
     "OnDuplicate",
     "OperationsPatch",

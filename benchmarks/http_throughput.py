@@ -23,6 +23,7 @@ import httpx
 
 BODY = {"name": "a bolt", "price": 0.25, "quantity": 1200, "in_stock": True}
 LISTED = 20_000
+QUANTITIES = 80
 ROOT = Path(__file__).parent.parent
 
 
@@ -76,7 +77,7 @@ def wrk(url: str, *, seconds: int, clients: int, script: str | None = None) -> t
     if "Non-2xx" in output:
         raise RuntimeError(output)
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])  # type: ignore[index]
-    tail = re.search(r"99%\s+([\d.]+\w+)\n", output)[1]  # type: ignore[index]
+    tail = re.search(r"99%\s+([\d.]+\w+)\s*\n", output)[1]  # type: ignore[index]
     return rate, tail
 
 
@@ -84,6 +85,27 @@ POST = f"""
 wrk.method = "POST"
 wrk.body = '{json.dumps(BODY)}'
 wrk.headers["Content-Type"] = "application/json"
+"""
+
+
+# Creates resources of each quantity in turn, so that a filter selects one in QUANTITIES.
+FILL = f"""
+local count = 0
+local headers = {{["Content-Type"] = "application/json"}}
+function request()
+  count = count + 1
+  local body = '{json.dumps(BODY)}'
+  return wrk.format("POST", nil, headers, (body:gsub("{BODY["quantity"]}", tostring(count % {QUANTITIES}))))
+end
+"""
+
+# Requests pages of a quantity, for each quantity in turn.
+FILTER = f"""
+local count = 0
+function request()
+  count = count + 1
+  return wrk.format("GET", "/item?limit=20&quantity=" .. count % {QUANTITIES})
+end
 """
 
 
@@ -109,9 +131,9 @@ end
 
 def fill(base: str) -> str:
     """Create enough resources for lists. Return the id of a resource."""
-    wrk(base + "/item", seconds=1, clients=32, script=POST)
+    wrk(base + "/item", seconds=1, clients=32, script=FILL)
     while httpx.get(base + "/item/count").json()["count"] < LISTED:
-        wrk(base + "/item", seconds=2, clients=64, script=POST)
+        wrk(base + "/item", seconds=2, clients=64, script=FILL)
     page: dict[str, list[dict[str, dict[str, str]]]] = httpx.get(base + "/item", params={"limit": 1}).json()
     identity = page["items"][0]["meta"]["resource_id"]
     for quantity in range(1, 6):  # so that the first revision is an old one
@@ -128,6 +150,7 @@ def measure(bare: str, served: str, identity: str, options: argparse.Namespace) 
         "304": run(f"{served}/item/{identity}", script=unchanged(served, f"/item/{identity}")),
         "revision": run(f"{served}/item/{identity}?revision_id=1"),
         "list 20": run(f"{served}/item?limit=20"),
+        "filter 20": run(served, script=FILTER),
         "echo": run(f"{bare}/echo", script=POST),
         "create": run(f"{served}/item", script=POST),
         "patch": run(served, script=patches(served)),

@@ -66,8 +66,8 @@ class Conflict(AutoCRUDError):
 
     code = "conflict"
 
-    def __init__(self, resource_id: str, version: int) -> None:
-        super().__init__(f"{resource_id!r} is no longer at version {version}.")
+    def __init__(self, resource_id: str, version: int, *, reason: str = "") -> None:
+        super().__init__(reason or f"{resource_id!r} is no longer at version {version}.")
 
 
 class Aborted(AutoCRUDError):
@@ -122,12 +122,25 @@ class UniqueViolation(AutoCRUDError):
     code = "unique_violation"
 
     def __init__(self, fields: Sequence[str], holder: str) -> None:
-        *first, last = fields
-        field_names = f"{', '.join(first)} and {last}" if first else last
-        super().__init__(f"Another resource, {holder!r}, has the same {field_names}.")
+        super().__init__(f"Another resource, {holder!r}, has the same {_join(fields)}.")
         self.fields = tuple(fields)
         self.field = ", ".join(fields)
         self.holder = holder
+
+
+class DifferentHolders(AutoCRUDError):
+    """Different live resources hold the unique values of an upsert: send the values of one of them.
+
+    Args:
+        holders: names of the fields and id of the holder, of each unique constraint that is held.
+    """
+
+    code = "different_holders"
+
+    def __init__(self, holders: Sequence[tuple[Sequence[str], str]]) -> None:
+        parts = [f"{holder!r} has the same {_join(fields)}" for fields, holder in holders]
+        super().__init__(f"Different resources have these unique values: {'; '.join(parts)}.")
+        self.holders = tuple((tuple(fields), holder) for fields, holder in holders)
 
 
 class Referenced(AutoCRUDError):
@@ -147,3 +160,9 @@ class Referenced(AutoCRUDError):
         self.model = model
         self.field = field
         self.resource_ids = tuple(resource_ids[:MAX_NAMES_IN_MESSAGE])
+
+
+def _join(names: Sequence[str]) -> str:
+    """Return names as text, as in "title, year and hall"."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last

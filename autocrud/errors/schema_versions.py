@@ -27,12 +27,15 @@ class Unreadable(AutoCRUDError):
     Args:
         step: the step at fault; empty if no step was run.
         field: the field at fault, or None.
+        lacks_fields: True if data of the model's version only lacks required fields. Reads show the rest.
         reason: the fault, without the names of the revision, the step and the field.
     """
 
     code = "unreadable"
 
-    def __init__(self, model: str, revision_id: str, step: str, field: str | None, reason: str) -> None:
+    def __init__(
+        self, model: str, revision_id: str, step: str, field: str | None, reason: str, *, lacks_fields: bool = False
+    ) -> None:
         place = ": ".join(part for part in (step, field) if part)
         super().__init__(
             f"The revision {revision_id!r} of {model} cannot be read: {place and f'{place}: '}{reason.rstrip('.')}."
@@ -41,4 +44,5 @@ class Unreadable(AutoCRUDError):
         self.revision_id = revision_id
         self.step = step
         self.field = field
+        self.lacks_fields = lacks_fields
         self.reason = reason.rstrip(".")

@@ -1,22 +1,25 @@
 """ResourceManager: all operations on the resources of one model, independent of HTTP and of storage formats."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from uuid_utils import uuid7
 
-from autocrud.errors import KeyReused, NotFound
+from autocrud.errors import NotFound
 from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS, ResourceBlobs
 from autocrud.manager.bulk.by_query import ByQueryResult, ByQueryWriter
 from autocrud.manager.bulk.operation import BulkOp
 from autocrud.manager.bulk.writer import BulkWriter
-from autocrud.manager.heads import read_head
 from autocrud.manager.migration import BATCH, Migration, MigrationProgress
 from autocrud.manager.mutation_runner import MutationRunner
 from autocrud.manager.queries import Where
 from autocrud.manager.reader import ResourceReader
+from autocrud.manager.repeated_requests import RepeatedRequests
 from autocrud.manager.transfer.service import Transfer
+from autocrud.manager.upsert.on_conflict import OnConflict, check_on_conflict
+from autocrud.manager.upsert.upserter import Upserter, UpsertOptions
 from autocrud.references.graph import Graph, ModelNode
 from autocrud.references.integrity import ReferenceIntegrity
 from autocrud.resource import RevisionStatus, check_resource_id
@@ -74,7 +77,11 @@ class ResourceManager(ResourceReader[T]):
         self._encoder = Encoder(spec, storage.blobs)
         self._mutations = Mutations(spec, storage, self._encoder, self._history)
         self._runner = MutationRunner(spec, storage, self.references)
-        self.bulk = BulkWriter(spec, storage, self._encoder, self._mutations, self.references)
+        self._repeated = RepeatedRequests(spec, storage, self._history)
+        self._upserts = Upserter(
+            spec, storage, self._encoder, self._mutations, self._runner, self.references, self._repeated
+        )
+        self.bulk = BulkWriter(spec, storage, self._encoder, self._mutations, self.references, self._upserts)
         self._by_query = ByQueryWriter(self._queries, storage, self.bulk)
         self.transfer = Transfer(
             spec,
@@ -96,18 +103,28 @@ class ResourceManager(ResourceReader[T]):
         by: str | None = None,
         status: RevisionStatus | None = None,
         idempotency_key: str | None = None,
+        on_conflict: OnConflict | str = OnConflict.error,
+        max_bytes: int = MAX_PATCHED,
     ) -> Resource[T]:
         """Store a new resource. The default id is a new UUIDv7 (RFC 9562).
 
         Args:
             idempotency_key: repeating a creation with the same key and value returns the resource as it was created.
+            on_conflict: effect if a live resource has the same values under a unique constraint; see `OnConflict`. To
+                merge, the value may lack fields. `is_new` of the result tells if the resource was created.
+            max_bytes: size limit of merged JSON, in bytes.
 
         Raises:
-            InvalidInput: the value, the id or the key is invalid.
+            InvalidInput: the value, the id, the key or the choice is invalid.
             KeyReused: the key was used with another value.
             AlreadyExists: a resource, possibly a soft-deleted one, has this id.
-            UniqueViolation: a live resource has the same values under a unique constraint.
+            UniqueViolation, DifferentHolders: live resources have the same values under unique constraints.
+            Unreadable, NewerSchema, Conflict: the holder cannot be read, is newer than this process, or changes often.
         """
+        choice = check_on_conflict(self.spec, on_conflict, resource_id)
+        if choice.is_upsert:
+            options = UpsertOptions(by=by, status=status, max_bytes=max_bytes)
+            return await self._upsert(value, choice, options, idempotency_key)
         resource_id = str(uuid7()) if resource_id is None else check_resource_id(resource_id)
         encoded = await self._encoder.encode(value)
         author = Author(by, datetime.now(UTC))
@@ -119,9 +136,9 @@ class ResourceManager(ResourceReader[T]):
         try:
             await self.references.commit(write, None)
         except Repeated as repeated:
-            if key is None or repeated.fingerprint != key.fingerprint:
-                raise KeyReused from repeated
-            return await self._get_as_created(repeated.resource_id)
+            if key is None:
+                raise
+            return await self._repeated.answer(repeated, key)
         return apply_to(self.spec, write, None)
 
     async def replace(
@@ -219,6 +236,23 @@ class ResourceManager(ResourceReader[T]):
         """
         return await self._by_query.run(BulkOp.delete, where, by=by, dry_run=dry_run)
 
+    async def patch_where(
+        self,
+        where: Where,
+        patch: Patch | Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        *,
+        by: str | None = None,
+        dry_run: bool = False,
+        max_bytes: int = MAX_PATCHED,
+    ) -> ByQueryResult:
+        """Patch each live resource that matches a condition, once. `patch` and `max_bytes` are those of `patch`.
+
+        Resources whose patched data is invalid are refused, and stay. Otherwise as `delete_where`.
+        """
+        return await self._by_query.run(
+            BulkOp.patch, where, patch=as_patch(patch), by=by, dry_run=dry_run, max_bytes=max_bytes
+        )
+
     async def restore_where(self, where: Where, *, by: str | None = None, dry_run: bool = False) -> ByQueryResult:
         """Restore all soft-deleted resources that match a condition. Otherwise as `delete_where`."""
         return await self._by_query.run(BulkOp.restore, where, by=by, dry_run=dry_run)
@@ -268,15 +302,14 @@ class ResourceManager(ResourceReader[T]):
                 last_id = resource_ids[-1]
         await self._storage.vacuum()
 
+    async def _upsert(self, value: Any, choice: OnConflict, options: UpsertOptions, key: str | None) -> Resource[T]:
+        body = await self._upserts.read(value, choice)
+        if key is not None:
+            options = replace(options, key=self._upserts.key(key, body, options.by, self._key_lifetime))
+        return await self._upserts.run(body, options)
+
     async def _prune(self, resource_id: str) -> None:
         try:
             await self._runner.run(resource_id, self._mutations.prune, include_deleted=True)
         except NotFound:
             return  # purged since the page was read
-
-    async def _get_as_created(self, resource_id: str) -> Resource[T]:
-        """Return a resource as its first commit left it."""
-        head = await read_head(self.spec, self._storage, resource_id, include_deleted=True, current=True)
-        for commit in await self._storage.commits(resource_id, before=2, limit=1):
-            return await self._history.at_commit(head, commit)
-        raise NotFound(self.spec.name, resource_id)

@@ -129,9 +129,9 @@ class ResourceReader(Generic[T]):
         Raises:
             InvalidParameter, NotFound, RevisionNotFound, Deleted: as `get`.
         """
-        await self._head(resource_id, include_deleted)
+        head = await self._head(resource_id, include_deleted)
         numbers = revision_number(resource_id, first), revision_number(resource_id, second)
-        return await self._history.difference(resource_id, *numbers)
+        return await self._history.difference(head, *numbers)
 
     async def search(
         self,

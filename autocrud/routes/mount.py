@@ -59,7 +59,7 @@ class Mount:
             description=description_of(operation.handler.__doc__),
             tags=[routes.spec.label],
             status_code=operation.status,
-            response_description="Success.",
+            response_description="Created." if operation.status == 201 else "Success.",
             dependencies=dependencies,
             route_class_override=OperationRoute,
         )

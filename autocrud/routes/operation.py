@@ -22,6 +22,7 @@ from autocrud.routes.response.schema_examples import example_of
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.nouns import add_article, pluralize, to_noun
 
+ACCEPT_MERGE = "application/merge-patch+json, application/json"
 ACCEPT_PATCH = "application/json-patch+json, application/merge-patch+json"
 HEAD_ONLY = "autocrud.head"  # marks a HEAD in the ASGI scope, whose handler may leave out the body
 
@@ -30,7 +31,7 @@ Fetch = Callable[[Request], Coroutine[Any, Any, Any]]
 
 
 @cache
-def _metadata_examples() -> dict[str, Any]:
+def metadata_examples() -> dict[str, Any]:
     """Return the parts of an envelope's example that all models share."""
     meta = example_of(ResourceMeta.model_json_schema(mode="serialization"))
     revision = example_of(RevisionInfo.model_json_schema(mode="serialization"))
@@ -53,7 +54,7 @@ class Operation:
         headers: names of the headers of the success response.
         example: example of the JSON body of the success response.
         content: further media types of the success response, in the form of OpenAPI.
-        other_statuses: statuses other than `status` that are no problems: 201, 204, 206, 304 or 307.
+        other_statuses: statuses other than `status` that are no problems: 200, 201, 204, 206, 304 or 307.
         refusals: statuses of the problems that are specific to the operation.
         fetch: reads the result that the handler answers with, for other representations of the answer.
         varies: True if `Accept` selects the media type of the answer.
@@ -91,6 +92,7 @@ class Operation:
     def _other_responses(self, success: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
         minimal = "Success without a body, because the request has `Prefer: return=minimal`."
         responses: dict[int | str, dict[str, Any]] = {
+            200: {"description": "Success.", "model": self.model, **success, "headers": _headers("ETag")},
             201: {"description": "Created.", "model": self.model, **success, "headers": _headers("Location", "ETag")},
             204: {"description": minimal, "headers": _headers("ETag")},
             206: {"description": "The requested ranges of the bytes.", "content": success.get("content", {})},
@@ -186,7 +188,7 @@ class ModelRoutes:
     def envelope_example(self) -> Any:
         """Example of an envelope."""
         stored = example_of(self.shown_schema)
-        return {"data": stored, **_metadata_examples()}
+        return {"data": stored, **metadata_examples()}
 
     def body(self, media_type: str = "application/json") -> inspect.Parameter:
         """Return the model as a request body, for OpenAPI."""

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from autocrud.routes.deferred_route import DeferredRoute
 from autocrud.routes.missing_routes import refuse_missing_route
-from autocrud.routes.operation import ACCEPT_PATCH, HEAD_ONLY, Handler, ModelRoutes, Operation
+from autocrud.routes.operation import ACCEPT_MERGE, ACCEPT_PATCH, HEAD_ONLY, Handler, ModelRoutes, Operation
 from autocrud.routes.request.current_user import anonymous, note_user
 from autocrud.routes.response.send_wrappers import with_vary, without_body
 
@@ -74,7 +74,7 @@ class OperationRoute(DeferredRoute):
         if scope["method"] == "OPTIONS":
             headers = {"Allow": self._allowed()}
             if "PATCH" in self.documented.allow:
-                headers["Accept-Patch"] = ACCEPT_PATCH
+                headers["Accept-Patch"] = ACCEPT_PATCH if "{resource_id}" in self.path_format else ACCEPT_MERGE
             await Response(status_code=204, headers=headers)(scope, receive, send)
             return
         if self._is_head(scope):

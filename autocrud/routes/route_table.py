@@ -43,7 +43,7 @@ FAMILIES = frozenset(
     {
         "create", "bulk", "list", "count", "aggregate",
         "read", "replace", "patch", "revisions", "revision", "diff", "switch", "delete", "restore", "purge",
-        "delete_many", "restore_many",
+        "delete_many", "restore_many", "patch_many",
         "upload_blob", "read_blob", "begin_upload", "read_upload", "upload_part", "finish_upload", "abort_upload",
         "export", "import",
         "referrers",

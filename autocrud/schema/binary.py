@@ -92,8 +92,10 @@ class BinaryLimits:
 class Binary(BaseModel):
     """A reference to an uploaded blob, as `POST /{model}/blobs` returns it, or a small blob inline, as `data`.
 
-    `Annotated[Binary, Binary(max_size=10_000_000, content_types=["image/*"])]` limits the size, in bytes, and the
-    media types of the field. The same limits apply to each item of `list[Binary]`.
+    Args:
+        max_size: size limit of a field, in bytes, as in `Annotated[Binary, Binary(max_size=10_000_000)]`. The limits of
+            a list apply to each item.
+        content_types: media types that a field accepts, as in `["image/*"]`.
     """
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={_MARK: True})

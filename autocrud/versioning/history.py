@@ -105,20 +105,11 @@ class History:
             return await self.page(head, first=first, chain_only=chain_only, span=span, cursor=cursor, data=data)
         return RevisionPage([item.info for item in items], resources, following)
 
-    async def difference(self, resource_id: str, first: int, second: int) -> list[dict[str, Any]]:
+    async def difference(self, head: Head, first: int, second: int) -> list[dict[str, Any]]:
         """Return a JSON Patch (RFC 6902) that turns the data of one revision into the data of another."""
-        revisions = [await self.revision(resource_id, number) for number in (first, second)]
-        before, after = [from_json(self._spec.show(await self.data(revision))) for revision in revisions]
+        revisions = [await self.revision(head.resource_id, number) for number in (first, second)]
+        before, after = [from_json((await self._resource(head, revision)).shown_json) for revision in revisions]
         return difference(before, after)
-
-    async def data(self, revision: Revision) -> bytes:
-        """Return the data of a revision, in the schema version of the model.
-
-        Raises:
-            Unreadable, NewerSchema: the data cannot be read.
-        """
-        data = await self._storage.data(revision)
-        return await self._storage.versions.data(data, revision.info.schema_version, revision.revision_id)
 
     async def _resource(self, head: Head, revision: Revision) -> Resource[Any]:
         """Return a resource with the data of one of its revisions."""

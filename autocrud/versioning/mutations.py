@@ -103,7 +103,17 @@ def apply_to(spec: ModelSpec[T], write: Write, before: Resource[T] | None) -> Re
         stored,
         fault,
     )
-    return Resource(spec, head)
+    return Resource(spec, head, is_new=before is None)
+
+
+def _patched_data(current: Resource[Any]) -> bytes:
+    """Return the data that a patch applies to. A patch may repair data that the model does not accept any more.
+
+    Raises:
+        Unreadable, NewerSchema: data of another schema version cannot be read.
+    """
+    is_repairable = current.head.fault is not None and current.head.data is not None
+    return (current.head.data or b"") if is_repairable else current.data_json
 
 
 class Mutations(Generic[T]):
@@ -142,7 +152,7 @@ class Mutations(Generic[T]):
         """Return the change by a patch, with a limit for the size of its result."""
 
         async def apply(current: Resource[T], author: Author) -> Write | None:
-            names, data = self._spec.names, current.data_json
+            names, data = self._spec.names, _patched_data(current)
             is_checked = self._spec.check_idempotent(data)
             patch_names = names if self._spec.stored_form.reads_shown else self._spec.shown_values(data)
             document = patch.apply(names.open_json(from_json(data)), max_bytes, patch_names)

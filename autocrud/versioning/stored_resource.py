@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Generic, TypeVar
 
+from autocrud.errors import Unreadable
 from autocrud.resource import ResourceMeta, RevisionInfo
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.types import Head
@@ -20,12 +21,14 @@ class Resource(Generic[T]):
 
     Attributes:
         revision: number of the requested revision, or None for the current one.
+        is_new: True if the call that returned the resource created it.
     """
 
     spec: ModelSpec[T]
     head: Head
     revision: int | None = None
     _answer: bytes | None = field(default=None, compare=False, repr=False)
+    is_new: bool = field(default=False, compare=False)
 
     def __repr__(self) -> str:
         revision = "" if self.revision is None else f", revision {self.revision}"
@@ -40,11 +43,17 @@ class Resource(Generic[T]):
             Unreadable: the stored data cannot be upgraded.
             NewerSchema: the stored data has a newer version, which has no downgrade.
         """
-        if self.head.fault is not None:
+        if self.head.fault is not None and not self.is_shown_in_part:
             raise self.head.fault
         if self.head.data is None:
             raise LookupError("a storage hands out heads with their data")
         return self.head.data
+
+    @property
+    def is_shown_in_part(self) -> bool:
+        """True if the data lacks required fields of a changed model, so that the rest is shown with a problem."""
+        fault = self.head.fault
+        return isinstance(fault, Unreadable) and fault.lacks_fields and self.head.data is not None
 
     @property
     def stored_json(self) -> bytes:

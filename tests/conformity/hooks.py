@@ -42,7 +42,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         return
     query, headers = case.query or {}, case.headers or {}
     # What the service gave out, and what excludes what is there already, no document can tell.
-    for name, other in (("cursor", None), ("qb", None), ("at", "revision_id")):
+    for name, other in (("cursor", None), ("qb", None), ("at", "revision_id"), ("count", "unreadable")):
         if other is None or other in query:
             query.pop(name, None)
     # For headers schemathesis does not keep to patterns.

@@ -69,7 +69,8 @@ def generate(http: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def make(patches: str) -> Client:
         narrowed = copy.deepcopy(document)
         for path in narrowed["paths"].values():
-            if body := path.get("patch", {}).get("requestBody"):
+            body = path.get("patch", {}).get("requestBody", {"content": {}})
+            if patches in body["content"]:
                 body["content"] = {patches: body["content"][patches]}
         package = f"generated_{tmp_path.name.replace('-', '_')}_{'merge' if patches == MERGE else 'operations'}"
         (tmp_path / "openapi.json").write_text(httpx.Response(200, json=narrowed).text)

@@ -93,7 +93,7 @@ async def test_head_equals_get_without_the_body(http: httpx.AsyncClient) -> None
 async def test_options_returns_allowed_methods(http: httpx.AsyncClient) -> None:
     """Of the path, whether or not the resource exists."""
     for path, allowed in (
-        ("/book", "DELETE, GET, HEAD, OPTIONS, POST"),
+        ("/book", "DELETE, GET, HEAD, OPTIONS, PATCH, POST"),
         ("/book/count", "GET, HEAD, OPTIONS"),
         ("/book/x", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
         ("/book/x/revisions", "GET, HEAD, OPTIONS"),

@@ -222,3 +222,51 @@ async def test_process_of_an_older_version_never_writes_over_newer_data(version:
     async with version(Article, SCHEMA) as new:
         assert (await new.get("/article/n")).json() == before
         assert (await new.get("/article/o")).json()["data"]["headline"] == "old"
+
+
+class ChangedArticle(BaseModel):
+    """A change of version 1 that lacks a new version: another field is required."""
+
+    title: Annotated[str, Index()]
+    language: Annotated[str, Index()]
+
+
+class WrongArticle(BaseModel):
+    """Another such change: a field has another type."""
+
+    title: str
+    tags: list[str] | int
+
+
+@pytest.mark.parametrize("version", ["disk", "s3", "postgres"], indirect=True)
+async def test_data_that_a_changed_model_refuses_has_a_problem(version: Versions) -> None:
+    """Answers fit the published document, also if the model was changed without a new version.
+
+    Data that only lacks fields is shown, as the variant with optional members describes.
+    """
+    merge = {"content-type": "application/merge-patch+json"}
+    async with version(OldArticle) as old:
+        for name in ("a", "b", "c"):
+            await old.put(f"/article/{name}", json={"title": name}, headers={"if-none-match": "*"})
+    async with version(ChangedArticle) as new:
+        assert (await new.put("/article/b", json={"title": "b", "language": "en"})).status_code == 200
+        items = (await new.get("/article?sort=title&limit=2")).json()
+        assert items["items"][0]["problem"]["code"] == "unreadable"
+        assert items["items"][0]["data"] == {"title": "a", "tags": OLD_TAGS}
+        assert items["items"][1]["data"] == {"title": "b", "language": "en"}
+        last = (await new.get("/article", params={"sort": "title", "cursor": items["next_cursor"]})).json()
+        assert [item["meta"]["resource_id"] for item in last["items"]] == ["c"]
+        single = await new.get("/article/a")
+        assert single.json()["data"] == {"title": "a", "tags": OLD_TAGS}
+        assert "language: does not fit the model: Field required" in single.json()["problem"]["detail"]
+        assert (await new.get("/article/a?raw=true")).json()["data"] == {"title": "a", "tags": OLD_TAGS}
+        assert ",,\r\n" in (await new.get("/article?sort=title", headers={"accept": "text/csv"})).text
+        assert "unreadable</span>" in (await new.get("/article", headers={"accept": "text/html"})).text
+        patched = await new.patch("/article/a", json={"language": "de"}, headers=merge)
+        assert patched.json()["data"] == {"title": "a", "language": "de"}
+        listed = (await new.get("/article?unreadable=true")).json()["items"]
+        assert [item["meta"]["resource_id"] for item in listed] == ["c"]
+    async with version(WrongArticle) as wrong:
+        assert "data" not in (await wrong.get("/article")).json()["items"][0]
+        assert (await wrong.get("/article/c")).json()["code"] == "unreadable"
+        assert (await wrong.get("/article/c?raw=true")).json()["data"] == {"title": "c", "tags": OLD_TAGS}

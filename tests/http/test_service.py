@@ -93,7 +93,7 @@ async def test_unknown_path_and_method_are_problems(http: httpx.AsyncClient) -> 
     """In the form of all other errors."""
     for response, status, code in (
         (await http.get("/nothing"), 404, "no_such_route"),
-        (await http.patch("/movie"), 405, "method_not_allowed"),
+        (await http.put("/movie"), 405, "method_not_allowed"),
     ):
         assert (response.status_code, response.json()["code"]) == (status, code)
         assert response.headers["content-type"] == "application/problem+json"
@@ -102,16 +102,14 @@ async def test_unknown_path_and_method_are_problems(http: httpx.AsyncClient) -> 
 async def test_method_not_allowed_lists_the_path_methods(http: httpx.AsyncClient) -> None:
     """Although each method is a route of its own."""
     for path, allow in (
-        ("/movie", "DELETE, GET, HEAD, OPTIONS, POST"),
+        ("/movie", "DELETE, GET, HEAD, OPTIONS, PATCH, POST"),
         ("/movie/x", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
         ("/movie/x/restore", "OPTIONS, POST"),
     ):
         for method, status in (("OPTIONS", 204), ("TRACE", 405)):
             response = await http.request(method, path)
             assert (response.status_code, response.headers["allow"]) == (status, allow)
-            assert response.headers.get("accept-patch", "").startswith("application/json-patch+json") == (
-                status == 204 and "PATCH" in allow
-            )
+            assert ("accept-patch" in response.headers) == (status == 204 and "PATCH" in allow)
 
 
 async def test_request_id_is_kept_if_well_formed(http: httpx.AsyncClient) -> None:

@@ -1,11 +1,11 @@
-"""ByQueryWriter: deletes or restores all resources that match a condition."""
+"""ByQueryWriter: deletes, restores or patches all resources that match a condition."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from autocrud.errors import AutoCRUDError, Deleted, InvalidParameter, NotFound, PreconditionFailed
-from autocrud.manager.bulk.operation import BulkOp, BulkOperation
+from autocrud.manager.bulk.operation import BulkOp, BulkOperation, BulkResult
 from autocrud.manager.bulk.writer import BulkWriter
 from autocrud.manager.queries import ModelQueries, Where
 from autocrud.query.builder import QB
@@ -13,6 +13,8 @@ from autocrud.query.conditions import Condition, Query
 from autocrud.query.resolver import filters_by_deleted
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Head, Page
+from autocrud.versioning.json_patch import Patch
+from autocrud.versioning.mutations import MAX_PATCHED
 
 _PAGE_SIZE = 500
 _MAX_NAMES_IN_MESSAGE = 20
@@ -24,19 +26,22 @@ class ByQueryResult:
 
     Attributes:
         matched: number of resources that the condition selected.
-        changed: number of resources that were deleted or restored.
+        changed: number of resources that were deleted, restored or patched.
+        unchanged: number of resources that the patch leaves as they are.
         refused: id and error of the first resources that were refused.
     """
 
     matched: int = 0
     changed: int = 0
+    unchanged: int = 0
     refused: list[tuple[str, AutoCRUDError]] = field(default_factory=list)
 
 
 class ByQueryWriter:
     """Writes to all resources that match a condition, page by page.
 
-    A resource changes only in a state that matches the condition.
+    A resource changes only in a state that matches the condition. Pages follow the creation time, which never changes,
+    so that each resource is visited once, whether it still matches after its change or not.
     """
 
     def __init__(self, queries: ModelQueries, storage: IStorage, bulk: BulkWriter[Any]) -> None:
@@ -44,10 +49,21 @@ class ByQueryWriter:
         self._storage = storage
         self._bulk = bulk
 
-    async def run(self, op: BulkOp, where: Where, *, by: str | None, dry_run: bool) -> ByQueryResult:
-        """Delete or restore the resources that match the condition.
+    async def run(
+        self,
+        op: BulkOp,
+        where: Where,
+        *,
+        by: str | None,
+        dry_run: bool,
+        patch: Patch | None = None,
+        max_bytes: int = MAX_PATCHED,
+    ) -> ByQueryResult:
+        """Delete, restore or patch the resources that match the condition.
 
         Args:
+            patch: patch of the operation `patch`.
+            max_bytes: size limit of patched JSON, in bytes.
             dry_run: only count the resources.
 
         Raises:
@@ -62,22 +78,33 @@ class ByQueryWriter:
         if dry_run:
             return ByQueryResult(await self._storage.count(await self._queries.resolve_reference_filters(query)))
         result = ByQueryResult()
+
+        def change(heads: Sequence[Head]) -> AsyncIterator[BulkResult]:
+            operations = [BulkOperation(op, head.resource_id, patch=patch, if_match=[head.tag]) for head in heads]
+            return self._bulk.run(operations, by=by, max_bytes=max_bytes)
+
         while True:
             page = await self._search(query)
-            await self._change(op, condition, page.items, by, result)
+            await self._change(change, condition, page.items, result)
             if page.next is None:
                 return result
             query = replace(query, after=page.next)
 
     async def _change(
-        self, op: BulkOp, condition: Condition, heads: Sequence[Head], by: str | None, result: ByQueryResult
+        self,
+        change: Callable[[Sequence[Head]], AsyncIterator[BulkResult]],
+        condition: Condition,
+        heads: Sequence[Head],
+        result: ByQueryResult,
     ) -> None:
         while heads:
             result.matched += len(heads)
             stale_ids: list[str] = []
-            operations = [BulkOperation(op, head.resource_id, if_match=[head.tag]) for head in heads]
-            async for outcome in self._bulk.run(operations, by=by):
-                if outcome.error is None:
+            tags = {head.resource_id: head.tag for head in heads}
+            async for outcome in change(heads):
+                if outcome.error is None and outcome.tag == tags[outcome.resource_id or ""]:
+                    result.unchanged += 1
+                elif outcome.error is None:
                     result.changed += 1
                 elif isinstance(outcome.error, PreconditionFailed):
                     stale_ids.append(outcome.resource_id or "")

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from autocrud.errors import AutoCRUDError
+from autocrud.manager.upsert.on_conflict import OnConflict
 from autocrud.resource import version_tag
 from autocrud.versioning.json_patch import Patch
 from autocrud.versioning.mutations import Tags
@@ -31,6 +32,7 @@ class BulkOperation:
         if_match: tags, of which the resource's tag must be one.
         if_absent: create the resource unless the id exists; also for an update.
         refused: error found by the reader of the operation; it becomes the result.
+        on_conflict: effect of a create if a live resource holds the unique values; see `ResourceManager.create`.
     """
 
     op: BulkOp
@@ -40,6 +42,7 @@ class BulkOperation:
     if_match: Tags | None = None
     if_absent: bool = False
     refused: AutoCRUDError | None = None
+    on_conflict: OnConflict | str = OnConflict.error
 
 
 @dataclass(slots=True)

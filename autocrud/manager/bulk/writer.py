@@ -3,10 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from uuid_utils import uuid7
 
@@ -14,7 +12,6 @@ from autocrud.errors import (
     Aborted,
     AlreadyExists,
     AutoCRUDError,
-    BulkRefused,
     Conflict,
     Deleted,
     InvalidParameter,
@@ -23,11 +20,23 @@ from autocrud.errors import (
     StorageUnavailable,
 )
 from autocrud.manager.bulk.operation import BulkOp, BulkOperation, BulkResult
+from autocrud.manager.bulk.steps import (
+    Chunk,
+    Step,
+    iterate_portions,
+    next_portion,
+    raise_outage,
+    raise_refused,
+    split_wave,
+)
+from autocrud.manager.upsert.body import UpsertBody
+from autocrud.manager.upsert.on_conflict import OnConflict, check_on_conflict
+from autocrud.manager.upsert.upserter import Upserter, UpsertOptions
 from autocrud.references.integrity import ReferenceIntegrity
 from autocrud.resource import check_resource_id, timestamp
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
-from autocrud.storage.ports.types import Head, Outcome, Write
+from autocrud.storage.ports.types import Outcome, Write
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.mutations import MAX_PATCHED, Change, Mutations, apply_to, plan_write
 from autocrud.versioning.replacement import size_of
@@ -36,42 +45,7 @@ from autocrud.versioning.write_builder import Author, create_write
 
 T = TypeVar("T")
 
-# Limits of a chunk, which is committed and answered together: operations, and bytes of data.
-CHUNK_OPERATIONS = 2000
-_CHUNK_BYTES = 2 * 1024 * 1024
-_PORTION = 100  # operations of an iterator
-
-
-@dataclass(slots=True)
-class _Step:
-    """An operation in progress, with its write, or with a change that makes the write from the current resource."""
-
-    operation: BulkOperation
-    result: BulkResult
-    size: int = 0
-    write: Write | None = None
-    before: Head | None = None
-    change: Change[Any] | None = None
-
-    def refuse(self, error: AutoCRUDError) -> None:
-        self.result.error = error
-
-    def record(self, version: int, created_time: str) -> None:
-        self.result.version, self.result.created_time = version, created_time
-
-
-@dataclass(slots=True)
-class _Chunk:
-    steps: list[_Step] = field(default_factory=list)
-    size: int = 0
-
-    def add(self, step: _Step) -> None:
-        self.steps.append(step)
-        self.size += step.size
-
-    @property
-    def is_full(self) -> bool:
-        return len(self.steps) >= CHUNK_OPERATIONS or self.size >= _CHUNK_BYTES
+_CONCURRENT_UPSERTS = 100
 
 
 class BulkWriter(Generic[T]):
@@ -84,8 +58,10 @@ class BulkWriter(Generic[T]):
         encoder: Encoder[T],
         mutations: Mutations[T],
         references: ReferenceIntegrity,
+        upserts: Upserter[T],
     ) -> None:
         self._spec = spec
+        self._upserts = upserts
         self._storage = storage
         self._references = references
         self._encoder = encoder
@@ -106,7 +82,7 @@ class BulkWriter(Generic[T]):
         Raises:
             StorageUnavailable: an outage, after the results of all started operations.
         """
-        async for results in self.stream(_portions(operations), by=by, max_bytes=max_bytes):
+        async for results in self.stream(iterate_portions(operations), by=by, max_bytes=max_bytes):
             for result in results:
                 yield result
 
@@ -118,23 +94,23 @@ class BulkWriter(Generic[T]):
         max_bytes: int = MAX_PATCHED,
     ) -> AsyncGenerator[list[BulkResult], None]:
         """Run operations that arrive in portions. Yield the results of a chunk together. Otherwise as `run`."""
-        chunk, count = _Chunk(), 0
+        chunk, count = Chunk(), 0
         committing: asyncio.Task[list[BulkResult]] | None = None
-        arriving: asyncio.Task[Sequence[BulkOperation] | None] | None = asyncio.ensure_future(_next(portions))
+        arriving: asyncio.Task[Sequence[BulkOperation] | None] | None = asyncio.ensure_future(next_portion(portions))
         try:
             while arriving or committing or chunk.steps:
                 if committing is None and chunk.steps:
-                    committing, chunk = asyncio.ensure_future(self._commit(chunk.steps, by)), _Chunk()
+                    committing, chunk = asyncio.ensure_future(self._commit(chunk.steps, by, max_bytes)), Chunk()
                 # No further than the results go out: a full chunk waits for the one before it.
                 waiting = {task for task in (committing, None if chunk.is_full else arriving) if task is not None}
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 if committing is not None and committing.done():
                     results, committing = committing.result(), None
                     yield results
-                    _raise_outage(results)
+                    raise_outage(results)
                 if arriving is not None and arriving.done():
                     portion = arriving.result()
-                    arriving = None if portion is None else asyncio.ensure_future(_next(portions))
+                    arriving = None if portion is None else asyncio.ensure_future(next_portion(portions))
                     author = Author(by, datetime.now(UTC))
                     for operation in portion or ():
                         chunk.add(await self._prepare(count, operation, author, max_bytes))
@@ -155,15 +131,18 @@ class BulkWriter(Generic[T]):
         """Run all operations with one commit point, or none. Each sees the effects of the ones before it.
 
         Raises:
+            InvalidParameter: an operation has `on_conflict`. Its resource would depend on other operations.
             BulkRefused: an operation was refused; the error has the results.
             StorageUnavailable: the outcome is unknown; a read shows it.
         """
+        if any(operation.on_conflict != OnConflict.error for operation in operations):
+            raise InvalidParameter("on_conflict", "excludes atomic: send the operations without atomic=true")
         author = Author(by, datetime.now(UTC))
         steps = [await self._prepare(index, operation, author, max_bytes) for index, operation in enumerate(operations)]
         while True:
-            _raise_refused(steps)
+            raise_refused(steps)
             await self._plan(steps, by)
-            _raise_refused(steps)
+            raise_refused(steps)
             writing = [(step, step.write) for step in steps if step.write is not None]
             outcomes = await self._references.commit_all([(write, step.before) for step, write in writing], atomic=True)
             first = next((refused for refused in outcomes if not isinstance(refused, Aborted | None)), None)
@@ -173,20 +152,23 @@ class BulkWriter(Generic[T]):
                 if isinstance(outcome, StorageUnavailable):
                     raise outcome
             await self._record_outcomes(writing, outcomes)
-            _raise_refused(steps)
+            raise_refused(steps)
             return [step.result for step in steps]
 
-    async def _prepare(self, index: int, operation: BulkOperation, author: Author, max_bytes: int) -> _Step:
+    async def _prepare(self, index: int, operation: BulkOperation, author: Author, max_bytes: int) -> Step:
         """Prepare an operation as far as possible before the resource is read."""
         resource_id, op = operation.resource_id, operation.op
         result = BulkResult(index, op, resource_id)
-        step = _Step(operation, result)
+        step = Step(operation, result)
         try:
             if operation.refused is not None:
                 raise operation.refused
             if resource_id is not None:
                 check_resource_id(resource_id)
-            if op is BulkOp.create or (op is BulkOp.update and operation.if_absent):
+            if operation.on_conflict != OnConflict.error:
+                step.body = await self._read_upsert(operation)
+                step.size = len(step.body.content)
+            elif op is BulkOp.create or (op is BulkOp.update and operation.if_absent):
                 encoded = await self._encoder.encode(operation.value)
                 result.resource_id = resource_id or str(uuid7())
                 status = self._spec.default_status
@@ -206,17 +188,33 @@ class BulkWriter(Generic[T]):
             step.refuse(error)
         return step
 
-    async def _commit(self, steps: list[_Step], by: str | None) -> list[BulkResult]:
+    async def _read_upsert(self, operation: BulkOperation) -> UpsertBody:
+        """Return the value of an upsert.
+
+        Raises:
+            InvalidParameter: the operation is no create, or as `check_on_conflict`.
+            MalformedBody, InvalidData: the value is invalid.
+        """
+        if operation.op is not BulkOp.create or operation.if_absent:
+            raise InvalidParameter("on_conflict", "is for a create without a precondition")
+        choice = check_on_conflict(self._spec, operation.on_conflict, operation.resource_id)
+        return await self._upserts.read(operation.value, choice)
+
+    async def _commit(self, steps: list[Step], by: str | None, max_bytes: int) -> list[BulkResult]:
         """Commit a chunk in waves. A wave has at most one operation per resource, and sees the effects of earlier
         waves.
         """
         pending = [step for step in steps if step.result.error is None]
         while pending:
-            wave, later_steps = _wave(pending)
-            pending = [*await self._commit_wave(wave, by), *later_steps]
+            wave, later_steps = split_wave(pending)
+            if wave[0].body is not None:
+                await self._run_upserts(wave, UpsertOptions(by=by, max_bytes=max_bytes))
+                pending = later_steps
+            else:
+                pending = [*await self._commit_wave(wave, by), *later_steps]
         return [step.result for step in steps]
 
-    async def _commit_wave(self, wave: list[_Step], by: str | None) -> list[_Step]:
+    async def _commit_wave(self, wave: list[Step], by: str | None) -> list[Step]:
         """Commit operations on different resources. Return the steps that lost a race."""
         try:
             await self._plan(wave, by)
@@ -231,7 +229,24 @@ class BulkWriter(Generic[T]):
             outcomes = [error] * len(writing)
         return await self._record_outcomes(writing, outcomes)
 
-    async def _plan(self, steps: list[_Step], by: str | None) -> None:
+    async def _run_upserts(self, wave: list[Step], options: UpsertOptions) -> None:
+        """Run upserts of different unique values at the same time. The storage commits those of one moment together."""
+        limit = asyncio.Semaphore(_CONCURRENT_UPSERTS)
+
+        async def run(step: Step, body: UpsertBody) -> None:
+            async with limit:
+                try:
+                    resource = await self._upserts.run(body, options)
+                except AutoCRUDError as error:
+                    step.refuse(error)
+                    step.result.unknown = isinstance(error, StorageUnavailable)
+                    return
+            step.result.resource_id, step.result.created = resource.resource_id, resource.is_new
+            step.record(resource.head.version, resource.head.created_time)
+
+        await asyncio.gather(*(run(step, step.body) for step in wave if step.body is not None))
+
+    async def _plan(self, steps: list[Step], by: str | None) -> None:
         """Turn changes into writes, with one read for all. Each write sees the ones before it."""
         resource_ids = [step.operation.resource_id or "" for step in steps if step.change is not None]
         if not resource_ids:
@@ -254,7 +269,7 @@ class BulkWriter(Generic[T]):
                 step.record(current.head.version, current.head.created_time)
 
     async def _plan_step(
-        self, step: _Step, change: Change[T], current: Resource[T] | None, by: str | None
+        self, step: Step, change: Change[T], current: Resource[T] | None, by: str | None
     ) -> Write | None:
         operation = step.operation
         if current is None:
@@ -263,9 +278,9 @@ class BulkWriter(Generic[T]):
             raise Deleted(self._spec.name, current.resource_id)
         return await plan_write(current, operation.if_match, by, change)
 
-    async def _record_outcomes(self, writing: list[tuple[_Step, Write]], outcomes: list[Outcome]) -> list[_Step]:
+    async def _record_outcomes(self, writing: list[tuple[Step, Write]], outcomes: list[Outcome]) -> list[Step]:
         """Record the outcomes of writes. Return the steps that lost a race and have no precondition."""
-        lost_races: list[_Step] = []
+        lost_races: list[Step] = []
         for (step, write), refused in zip(writing, outcomes, strict=True):
             if refused is None:
                 step.record(write.meta.version, timestamp(write.meta.created_time))
@@ -278,47 +293,3 @@ class BulkWriter(Generic[T]):
                 step.refuse(refused)
                 step.result.unknown = isinstance(refused, StorageUnavailable)
         return lost_races
-
-
-async def _portions(
-    operations: Iterable[BulkOperation] | AsyncIterable[BulkOperation],
-) -> AsyncIterator[Sequence[BulkOperation]]:
-    """Yield available operations together, and awaited operations as they arrive."""
-    if isinstance(operations, AsyncIterable):
-        async for operation in operations:
-            yield [operation]
-        return
-    remaining = iter(operations)
-    while portion := list(islice(remaining, _PORTION)):
-        yield portion
-
-
-async def _next(portions: AsyncIterator[Sequence[BulkOperation]]) -> Sequence[BulkOperation] | None:
-    return await anext(portions, None)
-
-
-def _wave(pending: list[_Step]) -> tuple[list[_Step], list[_Step]]:
-    """Split off the first operations that concern different resources."""
-    known_ids: set[str | None] = set()
-    for place, step in enumerate(pending):
-        if step.result.resource_id in known_ids:
-            return pending[:place], pending[place:]
-        known_ids.add(step.result.resource_id)
-    return pending, []
-
-
-def _raise_outage(results: Sequence[BulkResult]) -> None:
-    for result in results:
-        if isinstance(result.error, StorageUnavailable):
-            raise result.error
-
-
-def _raise_refused(steps: list[_Step]) -> None:
-    """Refuse an atomic request if one of its operations was refused."""
-    if all(step.result.error is None for step in steps):
-        return
-    for step in steps:
-        if step.result.error is None:
-            step.refuse(Aborted())
-            step.record(0, "")
-    raise BulkRefused([step.result for step in steps])

@@ -98,6 +98,7 @@ class StartCheck:
         if self._reaction is OnSchemaChange.refuse:
             raise ConfigurationError(message)
         self._has_warned = True
+        self._storage.versions.verifies = True
         logger.warning(message)
 
     async def _has_resources_of_version(self) -> bool:

@@ -52,7 +52,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         """Return counts, sums, averages and extremes of the resources that match all filters, per group.
 
         Without `group_by` there is one group. A list field groups by its items. Sums and averages of integers and
-        decimals are exact; decimals are texts, as in the data.
+        decimals are exact; decimals are texts.
         """
         values, where = query.read(request)
         page = await manager.aggregate(where, **{name: value for name, value in values.items() if name != "qb"})

@@ -38,7 +38,7 @@ NDJSON = "application/x-ndjson"
 MAX_ATOMIC = 5000  # operations
 _LINES = frozenset({NDJSON, "application/ndjson", "application/jsonl"})
 _ATOMIC = Parameter("atomic", bool, False, f"Apply all operations, at most {MAX_ATOMIC}, or none.")
-_STATUS = {BulkOp.create: 201, BulkOp.delete: 204}
+_STATUS = {BulkOp.delete: 204}
 
 
 class BulkItem(BaseModel):
@@ -114,9 +114,9 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
     async def bulk(request: Request) -> Response:
         """Create, update, patch, delete and restore resources: one operation per line of NDJSON, or a JSON array.
 
-        Operations are carried out in order. Each has its own result, with the status that it would have alone.
-        `Prefer: return=minimal` returns only failures and the totals. With `atomic=true` either all operations take
-        effect, or none; a refusal is then 409 and lists the results.
+        Operations run in order. Each has a result with the status that it would have alone. `Prefer: return=minimal`
+        returns only failures and the totals. With `atomic=true` all operations take effect, or none: a refusal is 409
+        and lists the results.
         """
         atomic, is_lines = query.read(request)[0]["atomic"], _is_lines(request)
         if is_lines and not atomic:
@@ -143,7 +143,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         handler=bulk,
         parameters=[*query.to_openapi(), PREFER, routes.body()],
         request_body=_request_body(routes),
-        complete=bulk_completion(routes.spec.label),
+        complete=bulk_completion(routes.spec.label, has_unique=bool(routes.spec.unique_constraints)),
         summary=f"Write many {routes.nouns}",
         model=BulkAnswer,
         example=_EXAMPLE,

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from autocrud.errors import FieldError, UnsupportedMediaType
 from autocrud.routes.openapi.json_patch import MEDIA_TYPE as OPERATIONS
-from autocrud.routes.openapi.request_bodies import MERGE, complete_patch
+from autocrud.routes.openapi.request_bodies import MERGE, complete_patch, merge_example
 from autocrud.routes.operation import ACCEPT_PATCH, ModelRoutes, Operation
 from autocrud.routes.request.body import media_type_of, read_text_body
 from autocrud.routes.request.current_user import user_of
@@ -26,10 +26,10 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
     query = routes.query([RETURNS, FIELDS, MODE, CHANGE_STATUS])
 
     async def patch(request: Request) -> Response:
-        """Change a part of a resource by a JSON Patch (RFC 6902) or a JSON Merge Patch (RFC 7396), by content type.
+        """Change a part of a resource by a JSON Patch (RFC 6902) or a JSON Merge Patch (RFC 7396).
 
-        The result is validated like any body. Without `If-Match` the patch applies to the newest version. An operation
-        that does not apply, or a failed `test`, is 409 with its index, and nothing changes.
+        The result is validated like any body. Without `If-Match` the patch applies to the newest version. A failed
+        operation or `test` is 409 with its index, and nothing changes.
         """
         values = query.read(request)[0]
         tags = if_match(request, routes.needs_if_match)
@@ -81,6 +81,6 @@ def _request_body(routes: ModelRoutes) -> dict[str, Any]:
         "required": True,
         "content": {
             OPERATIONS: {"example": [operation]},
-            MERGE: {"example": {field: value} if field else {}},
+            MERGE: {"example": merge_example(example)},
         },
     }

@@ -39,7 +39,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
     query = routes.query([RETURNS, FIELDS, MODE, CHANGE_STATUS])
 
     async def replace(request: Request) -> Response:
-        """Append a revision with this data. Equal data makes no revision and changes nothing.
+        """Append a revision with this data. Equal data changes nothing.
 
         With `mode=modify` a draft is edited in place; a stable revision is 409. With `If-None-Match: *` a resource is
         created with the id in the path; an existing one is 412.

@@ -18,7 +18,7 @@ from autocrud.manager.transfer.import_planner import Fate, OnDuplicate
 from autocrud.manager.transfer.importer import Progress, Refusal
 from autocrud.query.conditions import Condition
 from autocrud.routes.endpoints.list import csv_content
-from autocrud.routes.operation import HEAD_ONLY, ModelRoutes, Operation
+from autocrud.routes.operation import HEAD_ONLY, ModelRoutes, Operation, metadata_examples
 from autocrud.routes.request.body import body_stream, media_type_of, skip_bom
 from autocrud.routes.request.current_user import user_of
 from autocrud.routes.request.filters import QB
@@ -167,7 +167,7 @@ def _export(routes: ModelRoutes) -> Operation:
         filters=True,
         summary=f"Export {routes.nouns}",
         content={
-            NDJSON: {"schema": _LINES, "example": _render_example(routes.envelope_example)},
+            NDJSON: {"schema": _LINES, "example": _EXPORT_EXAMPLE},
             **csv_content(routes),
         },
         refusals=(400,),
@@ -212,8 +212,8 @@ def _import(routes: ModelRoutes) -> Operation:
         A resource is restored with its id, versions, times and authors. A line `{"data": …}`, also with `id`, creates a
         resource. A line that equals the stored state changes nothing, so an import may be repeated.
 
-        The answer has a line for each refused line, `{"line": 7, "error": …}`, and progress lines with counts: lines up
-        to `line` are durable. The last line has `end`; after an outage it is false. Continue then with its `start`.
+        The answer has a line for each refused line, `{"line": 7, "error": …}`, and progress lines: lines up to `line`
+        are durable. The last line has `end`. If it is false, an outage ended the import: continue with its `start`.
         """
         values = query.read(request)[0]
         media_type = media_type_of(request)
@@ -230,7 +230,7 @@ def _import(routes: ModelRoutes) -> Operation:
         )
         return _ImportResponse(_render_reports(reports))
 
-    line = _render_example(routes.envelope_example)
+    line = json.dumps({"data": routes.example}, separators=(",", ":"))
     body = {"required": True, "content": {NDJSON: {"schema": _LINES, "example": line}}}
     counts = dict.fromkeys([fate.value for fate in Fate], 0) | {"failed": 0, "blobs": 0}
     example = json.dumps({"end": True, "line": 1, **counts, "created": 1})
@@ -271,3 +271,7 @@ def _render_problem(error: AutoCRUDError) -> bytes:
 def _render_example(example: Any) -> str:
     """Return an example as a line of an export."""
     return json.dumps({part: example[part] for part in ("meta", "revision_info", "data")}, separators=(",", ":"))
+
+
+# One for all models, because the example of the envelope has the data of each.
+_EXPORT_EXAMPLE = _render_example({**metadata_examples(), "data": {"title": "Emma"}})

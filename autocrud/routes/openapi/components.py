@@ -1,10 +1,11 @@
 """Components of an OpenAPI document: adds schemas and parameters, and refers to them."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, count
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import to_jsonable_python
 
 from autocrud.routes.openapi.partial_schemas import REF, PartialSchemas, base_name, component_of, ref_to
 
@@ -29,7 +30,7 @@ class Components:
         self._components: dict[str, Any] = document.setdefault("components", {})
         self.schemas: dict[str, Any] = self._components.setdefault("schemas", {})
         self._schema_names: dict[str, str] = {}
-        self._names: dict[tuple[str, bytes], str] = {}
+        self._names: dict[tuple[str, str], str] = {}
         self.merge_patches = PartialSchemas(self.schemas, lambda name: f"{base_name(name)}Patch", removable=True)
         self.cut_answers = PartialSchemas(self.schemas, lambda name: f"Partial{base_name(name)}", removable=False)
 
@@ -67,7 +68,7 @@ class Components:
             kind: kind of component, such as `responses`.
             names: names to try. Numbers follow the last one.
         """
-        key = (kind, to_json(part))
+        key = (kind, json.dumps(to_jsonable_python(part), sort_keys=True))
         if key not in self._names:
             parts = self._components.setdefault(kind, {})
             candidates = chain(names, (f"{names[-1]}{number}" for number in count(2)))

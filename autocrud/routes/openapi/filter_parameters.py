@@ -103,7 +103,7 @@ class FilterParameters:
         prefix = "" if all(item.path == item.field.name for item in metadata) else self._label
         schema = components.add_schema(f"{prefix}MetadataFilter", lambda: _object_schema(metadata, components))
         name = _free_name(_METADATA_NAMES, used_names)
-        component_name = f"{prefix or 'Resource'}.{name}"
+        component_name = f"{prefix}.{name}" if prefix else name
         yield components.add_parameter(component_name, lambda: _object_parameter(name, description, schema))
 
     @cached_property

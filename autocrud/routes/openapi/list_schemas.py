@@ -39,17 +39,21 @@ def list_schema(kind: ColumnKind, value: dict[str, Any], components: Components,
     suffix = "Pair" if is_pair else "List"
     enum_name, enum = component_of(value), components.resolve(value).get("enum")
     pattern = _VALUES[kind] if enum is None else any_of(map(str, enum))
+    may_have_commas = kind is ColumnKind.text if enum is None else any("," in str(choice) for choice in enum)
     if enum is not None and enum_name is None:
-        return _build(pattern, is_pair=is_pair)
+        return _build(pattern, is_pair=is_pair, may_have_commas=may_have_commas)
     name = f"Filter{kind.value.title()}" if enum is None else enum_name
-    return components.add_schema(f"{name}{suffix}", lambda: _build(pattern, is_pair=is_pair))
+    return components.add_schema(
+        f"{name}{suffix}", lambda: _build(pattern, is_pair=is_pair, may_have_commas=may_have_commas)
+    )
 
 
-def _build(pattern: str, *, is_pair: bool) -> dict[str, Any]:
+def _build(pattern: str, *, is_pair: bool, may_have_commas: bool) -> dict[str, Any]:
     count = "{1}" if is_pair else f"{{0,{MAX_VALUES - 1}}}"
     number = "Two" if is_pair else f"1 to {MAX_VALUES}"
+    quoting = " Quote a value that has a comma." if may_have_commas else ""
     return {
         "type": "string",
-        "description": f"{number} values, separated by commas. Quote a value that has a comma.",
+        "description": f"{number} values, separated by commas.{quoting}",
         "pattern": f"^{pattern}(,{pattern}){count}$",
     }

@@ -64,7 +64,9 @@ class PartialSchemas:
             self._names[name] = variant_name
             # The name is taken before the schema is built, because a model may refer to itself.
             self._schemas[variant_name] = {}
-            self._schemas[variant_name] = self.build(self._schemas[name])
+            variant: dict[str, Any] = self.build(self._schemas[name])
+            variant.pop("description", None)  # that of the complete component
+            self._schemas[variant_name] = variant
         return ref_to(self._names[name])
 
     def _build_mapping_value(self, schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,17 +1,19 @@
 """Sharing: moves parts that operations repeat into components, so that the document stays small."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import to_jsonable_python
 
 from autocrud.routes.openapi.components import Components
 
 # FastAPI repeats the description in the schema, and derives the title from the name.
 _DERIVED = ("title", "description")
 _PROBLEM = "application/problem+json"
+_REFERENCE_LENGTH = 50
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,24 @@ class _Part:
 
 
 def share_parts(operations: list[dict[str, Any]], components: Components) -> None:
-    """Replace the parameters, answers and examples that operations repeat by references to components."""
+    """Replace the parameters, answers and examples that operations repeat by references to components.
+
+    A part that is as short as a reference stays.
+    """
     for operation in operations:
         _compact(operation)
     for kind in ("examples", "parameters", "responses"):
         parts = [part for operation in operations for part in _parts_of(operation) if part.kind == kind]
-        counts = Counter(to_json(part.value) for part in parts)
+        counts = Counter(_key_of(part.value) for part in parts)
         for part in parts:
-            if counts[to_json(part.value)] > 1:
+            key = _key_of(part.value)
+            if counts[key] > 1 and len(key) > _REFERENCE_LENGTH:
                 part.container[part.key] = components.add(part.kind, part.names, part.value)
+
+
+def _key_of(value: Any) -> str:
+    """Return a text that is equal for equal parts, whatever the order of their members."""
+    return json.dumps(to_jsonable_python(value), sort_keys=True)
 
 
 def drop_derived_titles(components: Components) -> None:

@@ -15,12 +15,14 @@ from autocrud.errors import (
     PreconditionRequired,
 )
 from autocrud.manager.bulk.operation import BulkOp, BulkOperation
+from autocrud.manager.upsert.on_conflict import OnConflict
 from autocrud.routes.request.etag import parse_tags
 from autocrud.schema.exact_numbers import ExactValidator, dump_json, has_inexact_numbers, load_json
 from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.versioning.json_patch import MergePatch, OperationsPatch, Patch
 
+_ON_CONFLICT = b'"on_conflict"'
 _DATA_REF = "autocrud-data"
 _MAX_NAMES_IN_MESSAGE = 20
 _MAX_PARSED_BYTES = 64 * 1024  # of an invalid line, to find its id
@@ -50,6 +52,8 @@ class OperationReader:
         try:
             if len(line) > self._limit:
                 raise PayloadTooLarge(self._limit)
+            if _ON_CONFLICT in line and (upsert := self._read_upsert(line)) is not None:
+                return upsert
             values: dict[str, Any] = self._validator.validate_json(line, by_alias=True, by_name=True)
             op = values["op"]
             if "data" in values:
@@ -65,6 +69,32 @@ class OperationReader:
             return _invalid_operation(line, _error_of(error, self._name))
         except AutoCRUDError as error:
             return _invalid_operation(line, error)
+
+    def _read_upsert(self, line: bytes) -> BulkOperation | None:
+        """Return the operation of a line if it is a create with `on_conflict`, whose data may lack fields; else None.
+
+        Raises:
+            InvalidData: a member is invalid, or the operation has other members.
+            PreconditionRequired: the model requires a precondition for a change of the holder.
+        """
+        try:
+            values = load_json(line)
+        except ValueError:
+            return None
+        if not isinstance(values, dict) or values.get("op") != BulkOp.create or "on_conflict" not in values:
+            return None
+        if values["on_conflict"] == OnConflict.error:
+            return self.read(dump_json({name: part for name, part in values.items() if name != "on_conflict"}))
+        if unknown := sorted(values.keys() - {"op", "data", "on_conflict"}):
+            raise _invalid(unknown[0], "is no member of a create with on_conflict; members: op, data, on_conflict")
+        if values["on_conflict"] not in list(OnConflict):
+            raise _invalid("on_conflict", f"must be one of {', '.join(OnConflict)}")
+        if "data" not in values:
+            raise _invalid("data", "is required")
+        on_conflict = OnConflict(values["on_conflict"])
+        if on_conflict.may_change and self._needs_if_match is not None:
+            raise PreconditionRequired(self._needs_if_match)
+        return BulkOperation(BulkOp.create, value=dump_json(values["data"]), on_conflict=on_conflict)
 
     def _parsed(self, op: str, data: Any, line: bytes, is_replacement: bool) -> Parsed[Any] | bytes:
         """Return validated data, or JSON if the meaning of a replacement depends on the current data.

@@ -54,10 +54,10 @@ class CsvTable:
         self.header = _join([*meta_names, *names])
 
     def row(self, head: Head) -> bytes:
-        """Return the row of one resource. Pruned data has empty cells."""
+        """Return the row of one resource. Data that was pruned, or cannot be read, has empty cells."""
         meta = from_json(head.meta)
         cells = [meta.get(name) for name in self._meta_names]
-        if head.data is None:
+        if head.data is None or head.fault is not None:
             data: Any = None
         else:
             shown_json = self._show(head.data)

@@ -82,7 +82,9 @@ def envelope(resource: Resource[Any], returns: AbstractSet[str], fields: Tree, *
         return _join_parts(b'"raw":true', resource, returns, masked)
     if head.fault is not None and "data" in returns:
         problem = StoredDataProblem(code=head.fault.code, detail=str(head.fault))
-        return _join_parts(b'"problem":%s' % problem.model_dump_json().encode(), resource, returns, None)
+        partial = resource.shown_json if resource.is_shown_in_part else None
+        masked = field_mask(partial, fields) if partial is not None and fields else partial
+        return _join_parts(b'"problem":%s' % problem.model_dump_json().encode(), resource, returns, masked)
     if head.data is None:  # the data of this point in time has been pruned
         returns, data = returns - {"data"}, b""
     else:
@@ -112,7 +114,7 @@ def read_response(request: Request, resource: Resource[Any], values: Mapping[str
         Unreadable, NewerSchema: the stored data cannot be shown, and the request does not ask for it raw.
     """
     raw = values.get("raw", False)
-    if resource.head.fault is not None and not raw:
+    if resource.head.fault is not None and not raw and not resource.is_shown_in_part:
         raise resource.head.fault
     tag = resource.raw_etag if raw else resource.etag
     headers = {"etag": etag(tag)}
@@ -122,20 +124,26 @@ def read_response(request: Request, resource: Resource[Any], values: Mapping[str
 
 
 def written_response(
-    request: Request, resource: Resource[Any], values: Mapping[str, Any], location: str | None = None
+    request: Request,
+    resource: Resource[Any],
+    values: Mapping[str, Any],
+    location: str | None = None,
+    *,
+    is_new: bool = True,
 ) -> Response:
     """Return the response of a write: the resource, or no content if the client prefers a minimal one (RFC 7240).
 
     Args:
         location: URL of a created resource, for a 201; None for a 200.
+        is_new: False for a 200 with a location, because the resource existed before.
     """
+    status = 200 if location is None or not is_new else 201
     headers = {"etag": etag(resource.etag)}
     if location is not None:
         headers["location"] = location
     if prefers_minimal(request):
         headers["preference-applied"] = "return=minimal"
-        return Response(status_code=204, headers=headers) if location is None else JsonResponse(b"{}", 201, headers)
-    status = 200 if location is None else 201
+        return Response(status_code=204, headers=headers) if status == 200 else JsonResponse(b"{}", 201, headers)
     return JsonResponse(envelope(resource, values["returns"], values["fields"]), status, headers)
 
 
@@ -205,9 +213,9 @@ def page_models(name: str, doc: str, items: AnswerModels, *, raw: bool = False, 
     """
     cursor = Field(description="Value of `cursor` for the next page; null on the last page.")
 
-    def create(name: str, item: Any, cursor: Any = ...) -> type[BaseModel]:
+    def create(name: str, doc: str | None, item: Any, cursor: Any = ...) -> type[BaseModel]:
         fields: dict[str, Any] = {"items": (list[item], ...), "next_cursor": (str | None, cursor), **members}
         return create_model(name, __doc__=doc, **fields)
 
     partial = items.partial | RawEnvelope if raw else items.partial
-    return AnswerModels(create(name, items.full, cursor), create(f"Partial{name}", partial))
+    return AnswerModels(create(name, doc, items.full, cursor), create(f"Partial{name}", None, partial))

@@ -16,6 +16,7 @@ from autocrud.errors import (
     BulkRefused,
     Conflict,
     Deleted,
+    DifferentHolders,
     IndexNotReady,
     InvalidData,
     InvalidInput,
@@ -62,8 +63,9 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     AlreadyExists: (409, "Resource already exists"),
     Conflict: (409, "Version conflict"),
     UniqueViolation: (409, "Unique constraint violated"),
+    DifferentHolders: (409, "Different holders"),
     NewerSchema: (409, "Schema version is newer"),
-    Unreadable: (409, "Stored data cannot be upgraded"),
+    Unreadable: (409, "Stored data cannot be read"),
     NotDraft: (409, "Revision is not a draft"),
     Referenced: (409, "Resource is referenced"),
     PatchFailed: (409, "Patch failed"),
@@ -161,6 +163,10 @@ def _extra_members(error: AutoCRUDError) -> dict[str, Any]:
         return {"errors": error.errors}
     if isinstance(error, UniqueViolation):
         return {"errors": [_claim_error(field, error) for field in error.fields], "holder": error.holder}
+    if isinstance(error, DifferentHolders):
+        pairs = [(field, holder) for fields, holder in error.holders for field in fields]
+        errors = [{"field": field, "message": f"is held by {holder!r}"} for field, holder in pairs]
+        return {"errors": errors, "holders": list(dict.fromkeys(holder for _, holder in error.holders))}
     if isinstance(error, Referenced):
         common = {"model": error.model, "field": error.field}
         return {"referrers": [{**common, "resource_id": resource_id} for resource_id in error.resource_ids]}

@@ -27,10 +27,12 @@ class UpgradeError(Exception):
     Attributes:
         step: the step at fault, as text.
         field: path of the field at fault, in stored names; None if it is not known.
+        lacks_fields: True if the model would accept the document with some more fields.
     """
 
-    def __init__(self, step: str, field: str | None, reason: str) -> None:
+    def __init__(self, step: str, field: str | None, reason: str, *, lacks_fields: bool = False) -> None:
         super().__init__(reason)
+        self.lacks_fields = lacks_fields
         self.step = step
         self.field = field
 
@@ -94,6 +96,14 @@ class Upgrader:
             raise _endless_error(last_step) from None
         return fitted
 
+    def fit(self, data: bytes) -> bytes:
+        """Return stored data of the model's version as the model writes it now.
+
+        Raises:
+            UpgradeError: the model has changed since, and does not accept the data.
+        """
+        return self._fit(from_json(data), "")
+
     def _functions(self, version: int) -> Iterator[tuple[str, Function]]:
         """Yield the functions that lead from a version to the model's version, each with the name of its step."""
         if version > self.version:
@@ -116,19 +126,21 @@ class Upgrader:
             value = spec.stored_form.read(dump_json(document))
             return spec.check(value, spec.dump(value))
         except ValidationError as error:
-            (fault, *_) = error.errors(include_url=False, include_context=False, include_input=False)
+            faults = error.errors(include_url=False, include_context=False, include_input=False)
+            fault, lacks_fields = faults[0], all(item["type"] == "missing" for item in faults)
             field = ".".join(map(str, fault["loc"])) or None
-            raise UpgradeError(step, field, f"does not fit the model afterwards: {fault['msg']}") from error
+            reason = f"does not fit the model: {fault['msg']}"
+            raise UpgradeError(step, field, reason, lacks_fields=lacks_fields) from error
         except InvalidData as error:
             fault_of_value = error.errors[0] if error.errors else None
             field, reason = (fault_of_value.field, fault_of_value.message) if fault_of_value else (None, str(error))
-            raise UpgradeError(step, field, f"does not fit the model afterwards: {reason}") from error
+            raise UpgradeError(step, field, f"does not fit the model: {reason}") from error
         except (PydanticSerializationError, RecursionError, ValueError, TypeError) as error:
             raise UpgradeError(step, None, f"the result cannot be JSON: {error}") from error
         except (KeyboardInterrupt, TimeUp):
             raise
         except BaseException as error:  # a user's validator; Pydantic reports only ValueError and AssertionError
-            reason = f"does not fit the model afterwards: a validator raises {error_text(error)}"
+            reason = f"does not fit the model: a validator raises {error_text(error)}"
             raise UpgradeError(step, None, reason) from error
 
 

@@ -122,7 +122,8 @@ class Head:
             data in the model's schema version.
         locator: address of the data. "" if `data` is None because the data was pruned (past states only).
         stored: data of another schema version, as it is stored.
-        fault: reason why `data` is None, if data of another schema version cannot be read.
+        fault: reason why the data cannot be read: a step fails, or the model does not accept the data. `data` is then
+            None, or data of the model's version that the model does not accept.
     """
 
     resource_id: str

@@ -22,36 +22,47 @@ class VersionReader:
 
     Args:
         learn: tells the spec's upgrader how data of a newer version is read, if the store knows it.
+
+    Attributes:
+        verifies: True if the model was changed without a new version, so that data of its own version may not fit. Each
+            read then checks the data.
     """
 
     def __init__(self, spec: ModelSpec[Any], learn: Callable[[int], Awaitable[None]] | None = None) -> None:
         self._spec = spec
         self._learn = spec.upgrader.learn = learn
+        self.verifies = False
         self._own_version = b'"schema_version":%d,' % spec.schema.version
 
     def is_current(self, head: Head) -> bool:
-        """Return True if the data of a head needs no upgrade."""
-        return self._own_version in head.revision_info or head.data is None
+        """Return True if the data of a head needs no upgrade, and no check."""
+        return (self._own_version in head.revision_info and not self.verifies) or head.data is None
 
     async def head(self, head: Head) -> Head:
         """Return a head with its data in the model's version.
 
-        If the data cannot be upgraded, `data` is None and `fault` is the reason.
+        If the data cannot be read, `fault` is the reason. `data` is then None, unless it is of the model's version.
         """
         data = head.data
         if data is None or self.is_current(head):
             return head
         try:
-            return replace(head, data=await self._upgrade(data, head_version(head), head.resource_id), stored=data)
+            upgraded = await self._upgrade(data, head_version(head), head.resource_id)
+            return head if upgraded == data else replace(head, data=upgraded, stored=data)
         except UpgradeError as error:
             revision_id = RevisionInfo.model_validate_json(head.revision_info).revision_id
-            return replace(head, data=None, stored=data, fault=self._as_unreadable(error, revision_id))
+            # Data of the own version keeps its references and its place in an order, and a patch may repair the data.
+            is_own = self._own_version in head.revision_info
+            fault = self._as_unreadable(error, revision_id, lacks_fields=is_own and error.lacks_fields)
+            return replace(head, data=data if is_own else None, stored=data, fault=fault)
         except NewerSchema as error:
             return replace(head, data=None, stored=data, fault=error)
 
     async def heads(self, heads: Sequence[Head]) -> list[Head]:
         """Return heads as `head` does. Upgrades of many heads give other tasks their turns."""
-        if all(map(self.is_current, heads)):
+        own_version = self._own_version
+        # Without a call per head, because most pages hold current data alone.
+        if not self.verifies and all(own_version in head.revision_info for head in heads):
             return list(heads)
         found, time_slice = list[Head](), TimeSlice()
         for head in heads:
@@ -82,6 +93,8 @@ class VersionReader:
 
     async def _upgrade(self, data: bytes, version: int, resource_id: str) -> bytes:
         upgrader = self._spec.upgrader
+        if version == upgrader.version:
+            return upgrader.fit(data) if self.verifies else data
         try:
             return upgrader.upgrade(data, version)
         except NewerVersion:
@@ -92,8 +105,8 @@ class VersionReader:
         except NewerVersion as error:
             raise NewerSchema(self._spec.name, resource_id, version, upgrader.version) from error
 
-    def _as_unreadable(self, error: UpgradeError, revision_id: str) -> Unreadable:
-        return Unreadable(self._spec.name, revision_id, error.step, error.field, str(error))
+    def _as_unreadable(self, error: UpgradeError, revision_id: str, *, lacks_fields: bool = False) -> Unreadable:
+        return Unreadable(self._spec.name, revision_id, error.step, error.field, str(error), lacks_fields=lacks_fields)
 
 
 def head_version(head: Head) -> int:

@@ -17,16 +17,12 @@ Claim = tuple[int, tuple[IndexValue, ...]]
 
 @dataclass(slots=True)
 class Row:
-    """A resource, and what queries see of it."""
+    """A resource, its columns for queries, and its place in the order of creation."""
 
     head: Head
     index: tuple[IndexValue, ...]
     columns: dict[str, IndexValue]
-
-    @property
-    def place(self) -> Place:
-        """The resource's place in the order of creation."""
-        return self.head.created_time, self.head.resource_id
+    place: Place
 
 
 def row_after(spec: ModelSpec[Any], write: Write, row: Row | None, locator: str) -> Row:
@@ -45,4 +41,5 @@ def row_after(spec: ModelSpec[Any], write: Write, row: Row | None, locator: str)
     head = Head(
         meta.resource_id, meta.version, meta.is_deleted, created_time, write.meta_json, revision_json, data, locator
     )
-    return Row(head, index, row_of(spec, write.meta_json, index))
+    place = row.place if row is not None else (created_time, meta.resource_id)
+    return Row(head, index, row_of(spec, write.meta_json, index), place)

@@ -88,7 +88,7 @@ def test_upgrade_writes_the_stored_form_of_the_model() -> None:
         (lambda document: None, None, "returned NoneType"),
         (lambda document: [document], None, "returned list"),
         (lambda document: document["absent"], "absent", "KeyError"),
-        (lambda document: {"name": 5}, "name", "does not fit the model afterwards"),
+        (lambda document: {"name": 5}, "name", "does not fit the model"),
         (lambda document: {**document, "name": object()}, None, "cannot be written as JSON"),
         (lambda document: {**document, "name": float("nan")}, "name", "does not fit"),
         (rename("secret", "name"), "name", "exists already"),

@@ -1,0 +1,52 @@
+"""Past search in memory: scans all resources for a query with `at`, because the indexes hold the current state only."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+
+from autocrud.query.conditions import Query
+from autocrud.query.evaluate import holds
+from autocrud.storage.metadata.memory.indexes.row_order import rows_after, sort_rows
+from autocrud.storage.metadata.memory.point_in_time import head_at
+from autocrud.storage.metadata.memory.rows import Place, Row
+from autocrud.storage.metadata.memory.tables import MemoryTables
+from autocrud.storage.row_view import row_of
+
+
+def past_rows(tables: MemoryTables, query: Query, at: datetime) -> Iterator[Row]:
+    """Yield the rows that matched a query at a time, in order of creation."""
+    return _select(tables, query, at, tables.row_index.places())
+
+
+def search_past(tables: MemoryTables, query: Query, at: datetime) -> list[Row]:
+    """Return a page of the rows that matched a query at a time, and one more row if there is a next page."""
+    if not query.sort:
+        places = tables.row_index.places()
+        end = len(places) if query.after is None else bisect_left(places, query.after.values)
+        newest_first = (places[number] for number in range(end - 1, -1, -1))
+        return list(islice(_select(tables, query, at, newest_first), query.limit + 1))
+    rows: Sequence[Row] = sort_rows(past_rows(tables, query, at), query.order)
+    if query.after is not None:
+        rows = rows_after(rows, query.order, query.after.values)
+    return list(rows[: query.limit + 1])
+
+
+def _select(tables: MemoryTables, query: Query, at: datetime, places: Iterable[Place]) -> Iterator[Row]:
+    for _, resource_id in places:
+        row = _row_at(tables, tables.rows[resource_id], at)
+        if row is None or (row.head.is_deleted and not query.include_deleted):
+            continue
+        if holds(query.where, row.columns):
+            yield row
+
+
+def _row_at(tables: MemoryTables, row: Row, at: datetime) -> Row | None:
+    """Return a row as of a time; None if the resource did not exist."""
+    history = tables.commits[row.head.resource_id]
+    head = head_at(history, row.head, at)
+    if head is None:
+        return None
+    position = next(position for position, commit in enumerate(history) if commit.version == head.version)
+    index = tables.index_values[head.resource_id][position]
+    return Row(head, index, row_of(tables.spec, head.meta, index), row.place)
