@@ -139,10 +139,9 @@ class PostgresBackfillEngine(BackfillEngine):
     async def _needs_stale_index(self, connection: Any, postponed: Collection[str]) -> bool:
         if {field.column for field in self._spec.index_fields} <= set(postponed):
             return False  # while all columns are empty, nearly all rows would be in this index
-        has_others = f"SELECT {self._tables.index_states.has_other_versions}"
         if self._tables.schema_version > 1 or self._spec.upgrader.newer_versions:
             return True
-        return bool(await connection.fetchval(has_others))
+        return bool(await connection.fetchval(f"SELECT {self._tables.index_states.has_other_versions}"))
 
     async def _match_columns(self, connection: Any, *, last: bool) -> None:
         async with connection.transaction():
