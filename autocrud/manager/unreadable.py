@@ -11,6 +11,7 @@ from autocrud.errors import AutoCRUDError, Unreadable
 from autocrud.query.conditions import Query
 from autocrud.resource import RevisionInfo
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.versions.steps import error_text
 from autocrud.storage.ports.types import Head, Page
 from autocrud.storage.row_view import position_of
 
@@ -52,8 +53,12 @@ def fault_of(spec: ModelSpec[Any], head: Head) -> AutoCRUDError | None:
         spec.decode(head.data)
     except ValidationError as error:
         (item, *_) = error.errors(include_url=False, include_context=False, include_input=False)
-        revision_id = RevisionInfo.model_validate_json(head.revision_info).revision_id
-        return Unreadable(
-            spec.name, revision_id, "", spec.field_name(item["loc"]), f"does not fit the model: {item['msg']}"
-        )
+        return _unreadable(spec, head, spec.field_name(item["loc"]), item["msg"])
+    except Exception as error:  # a user's validator; Pydantic reports only ValueError and AssertionError
+        return _unreadable(spec, head, None, f"a validator raises {error_text(error)}")
     return None
+
+
+def _unreadable(spec: ModelSpec[Any], head: Head, field: str | None, reason: str) -> Unreadable:
+    revision_id = RevisionInfo.model_validate_json(head.revision_info).revision_id
+    return Unreadable(spec.name, revision_id, "", field, f"does not fit the model: {reason}")

@@ -66,6 +66,15 @@ class Reference:
         await self.source.storage.get(resource_ids[0], current=True)
         return await self.source.storage.search(Query(self.refers_to(resource_ids), limit=limit))
 
+    async def refresh_index(self, resource_id: str) -> None:
+        """Bring the index of the source up to date, so that a search finds all of its referrers as of now.
+
+        Args:
+            resource_id: any id. A storage may answer searches from a stale index, but a current read from none.
+        """
+        await self.source.storage.get(resource_id, current=True)
+        await self.source.storage.index_other_versions()
+
     def remove_ids(self, data: Any, ids: AbstractSet[str]) -> Any:
         """Return the data of a source resource without these ids: null in a single field, no item in a list."""
         return _remove_ids(data, self.field.path, ids)

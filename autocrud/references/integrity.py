@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from autocrud.errors import AutoCRUDError, Referenced, StorageUnavailable
+from autocrud.errors import AutoCRUDError, NewerSchema, Referenced, StorageUnavailable
 from autocrud.references.compensation import Compensator
 from autocrud.references.graph import Graph, ModelNode, Reference
 from autocrud.references.on_delete import OnDeleteRunner, find_missing, not_found_error
@@ -51,7 +51,7 @@ class ReferenceIntegrity:
 
         Raises:
             ReferenceNotFound: a new reference has no target. The write is not made, or is taken back.
-            Referenced: a referrer prevents the delete.
+            Referenced, NewerSchema: a referrer prevents the delete.
             StorageUnavailable: an outage. A delete may be committed with unfinished on-delete actions.
         """
         if not (self._new_references(write, before) or (self._has_on_delete_actions and write.kind in _REMOVING_KINDS)):
@@ -192,7 +192,7 @@ class ReferenceIntegrity:
     async def _refusal(self, resource_ids: Sequence[str], leaving: Sequence[str]) -> Outcome:
         try:
             await self._on_delete.refuse(self._node, resource_ids, leaving)
-        except Referenced as error:
+        except (NewerSchema, Referenced) as error:
             return error
         return None
 

@@ -13,6 +13,7 @@ from autocrud.query.conditions import And, Condition, Query, Term
 from autocrud.query.metadata_fields import RESOURCE_ID
 from autocrud.query.operators import Operator
 from autocrud.references.graph import Graph, ModelNode, Reference
+from autocrud.references.newer_referrers import refuse_newer_referrers
 from autocrud.references.referrer_writes import author_after, blobs_of, meta_of, next_revision
 from autocrud.resource import CommitKind
 from autocrud.schema.markers import OnDelete
@@ -63,7 +64,9 @@ class OnDeleteRunner:
 
         Raises:
             Referenced: a referrer restricts the delete.
+            NewerSchema: a referrer may have a newer schema version, so that this process cannot change it.
         """
+        await refuse_newer_referrers(self._graph.incoming(node.name), resource_ids)
         if not self._graph.leads_to_restrict(node.name):
             return
         await self._refuse_for(node, resource_ids, leaving)
@@ -79,6 +82,7 @@ class OnDeleteRunner:
             places = [(source.name, name) for name in ids if (source.name, name) not in path]
             if places:
                 new = [name for _, name in places]
+                await refuse_newer_referrers(self._graph.incoming(source.name), new)
                 await self._refuse_for(source, new)
                 path.update(places)
                 stack.append((places, self._cascading(source, new)))
@@ -252,11 +256,11 @@ class OnDeleteRunner:
         return failures
 
     async def _refuse_for(self, node: ModelNode, ids: Sequence[str], leaving: Sequence[str] = ()) -> None:
+        """Refuse to delete resources that a referrer restricts. The indexes of the referrers are up to date."""
         for reference in self._references(node, OnDelete.restrict):
             where: Condition = reference.refers_to(ids)
             if reference.source is node:
                 where = And((where, Term(RESOURCE_ID, Operator.not_in, tuple({*ids, *leaving}))))
-            await reference.source.storage.get(ids[0], current=True)
             found = (await reference.source.storage.search(Query(where, limit=_MAX_NAMES_IN_MESSAGE))).items
             if found:
                 referred = reference.ids(reference.source.spec.stored_values(found[0].data)[0])

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from autocrud.errors import ConfigurationError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
@@ -58,3 +60,15 @@ class Ref(Index):
     on_delete: OnDelete = OnDelete.restrict
     must_exist: bool = True
     expand: bool = False
+
+    def __post_init__(self) -> None:
+        """Accept the name of an action, as users without a type checker write it.
+
+        Raises:
+            ConfigurationError: `on_delete` is not an action.
+        """
+        try:
+            object.__setattr__(self, "on_delete", OnDelete(self.on_delete))
+        except ValueError as error:
+            actions = ", ".join(OnDelete)
+            raise ConfigurationError(f"Ref(on_delete={self.on_delete!r}) must be one of {actions}") from error

@@ -199,6 +199,9 @@ class Storage(IStorage):
     def fill_indexes(self) -> AsyncGenerator[IndexProgress, None]:
         return self._meta.fill_indexes()
 
+    async def index_other_versions(self) -> None:
+        await self._meta.index_other_versions()
+
     async def vacuum(self) -> None:
         await self._meta.vacuum()
         await self._blobs.drop_expired_uploads()

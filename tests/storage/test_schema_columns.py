@@ -61,6 +61,7 @@ VERSIONS: dict[int, tuple[type[Any], Schema]] = {
     1: (Article1, Schema(1)),
     2: (Article2, Schema(2).step(1, 2, *TO_2, downgrade=BACK_TO_1)),
     3: (Article2, Schema(3).step(1, 2, *TO_2).step(2, 3)),
+    4: (Article2, Schema(4).step(1, 2, *TO_2).step(2, 3).step(3, 4)),
 }
 
 
@@ -279,21 +280,21 @@ async def test_later_field_leaves_writes_of_another_version_to_be_found(backend:
 
 
 @pytest.mark.parametrize("backend", SHARED)
-async def test_start_drops_columns_of_versions_below_the_next_lower_one(backend: str, tmp_path: Path) -> None:
-    """Those of the next lower version and of higher versions stay."""
+async def test_start_drops_columns_of_versions_below_the_two_next_lower_ones(backend: str, tmp_path: Path) -> None:
+    """The version before a deploy that was taken back still runs, so that its columns stay."""
 
     def factory() -> Any:
         return SHARED[backend](tmp_path)
 
-    for version in (1, 2, 3):
+    for version in (1, 2, 3, 4):
         async with opened(factory(), version, temporal=True) as manager:
             await manager.create(article(version, version=version), resource_id=f"a{version}")
-    assert await versions_of_columns(backend, tmp_path) == {2, 3}
-    async with opened(factory(), 2, temporal=True) as old, opened(factory(), 3, temporal=True) as new:
-        assert await versions_of_columns(backend, tmp_path) == {2, 3}
-        await old.create(article(4, version=2), resource_id="a4")
+    assert await versions_of_columns(backend, tmp_path) == {2, 3, 4}
+    async with opened(factory(), 2, temporal=True) as old, opened(factory(), 4, temporal=True) as new:
+        assert await versions_of_columns(backend, tmp_path) == {2, 3, 4}
+        await old.create(article(5, version=2), resource_id="a5")
         await refresh(new)
-        assert await found(new, {"code": "C004"}) == ["a4"]
+        assert await found(new, {"code": "C005"}) == ["a5"]
         assert await found(new, {"code": "C001"}, at=datetime.now(UTC)) == ["a1"]
         assert await found(old, {"code": "C002"}) == ["a2"]
         await refresh(old)

@@ -124,6 +124,7 @@ class StartCheck:
         spec, version = self._spec, self._spec.schema.version
         newest = max(record.versions, default=version)
         if newest > version:
+            spec.upgrader.newer_versions.update(other for other in record.versions if other > version)
             logger.info(
                 "%s: this process has schema version %d, and the store has version %d. Writes to resources of newer"
                 " versions are refused.",

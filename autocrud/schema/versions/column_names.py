@@ -6,6 +6,7 @@ from collections.abc import Iterable
 # `ix`: index fields. `cf`: texts with folded case. `document`: search documents. `indexed`: see `marker_name`.
 # `states`: states of a temporal model.
 _VERSIONED = re.compile(r"(?:ix|cf|document|indexed|states)(\d*)(?:_|$)")
+_KEPT_VERSIONS = 2  # lower ones
 _QUOTED = re.compile(r'"((?:[^"]|"")+)"')
 
 
@@ -46,11 +47,12 @@ def columns_in_target(target: str) -> list[str]:
 def retired_versions(version: int, present: Iterable[int]) -> set[int]:
     """Return the schema versions whose columns are dropped.
 
-    The next lower version may still run during a rolling deploy, and so may all higher versions.
+    The two next lower versions may still run, and so may all higher versions: a deploy that was taken back leaves the
+    version before it running.
 
     Args:
         version: schema version of this process.
         present: schema versions that have columns.
     """
-    lower = {other for other in present if other < version}
-    return lower - {max(lower, default=0)}
+    lower = sorted({other for other in present if other < version})
+    return set(lower[:-_KEPT_VERSIONS])

@@ -184,11 +184,11 @@ class Merge(ReadyStep):
 
 
 _KINDS: dict[str, Callable[..., ReadyStep]] = {
-    "rename": lambda path, name: Rename(tuple(path), name),
-    "remove": lambda path: Remove(tuple(path)),
-    "fill": lambda path, value, nulls: Fill(tuple(path), value, nulls),
-    "convert": lambda path, name, nulls: Convert(tuple(path), _NAMED_FUNCTIONS[name], nulls),
-    "move": lambda source, target: Move(tuple(source), tuple(target)),
+    "rename": lambda path, name: Rename(_read_path(path), *_read_path([name])),
+    "remove": lambda path: Remove(_read_path(path)),
+    "fill": lambda path, value, nulls: Fill(_read_path(path), value, nulls),
+    "convert": lambda path, name, nulls: Convert(_read_path(path), _NAMED_FUNCTIONS[name], nulls),
+    "move": lambda source, target: Move(_read_path(source), _read_path(target)),
 }
 
 
@@ -203,6 +203,12 @@ def read_step(content: Any) -> ReadyStep:
         return _KINDS[name](*arguments)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"unknown step: {content!r}") from error
+
+
+def _read_path(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"{names!r} is not a list of names")
+    return tuple(names)
 
 
 def parse_path(path: Path) -> tuple[str, ...]:
@@ -227,6 +233,14 @@ def as_json(value: Any) -> Any:
         PydanticSerializationError: JSON cannot represent the value.
     """
     return to_jsonable_python(value)
+
+
+def error_text(error: BaseException) -> str:
+    """Return the class and the text of an error that a user's function raised."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # the text of a user's class may fail, too
+        return type(error).__name__
 
 
 def _parents(document: Any, path: Sequence[str]) -> Iterator[tuple[Document, str]]:
@@ -265,7 +279,7 @@ def _call(path: tuple[str, ...], function: Callable[..., Any], *values: Any) -> 
     try:
         return function(*values)
     except Exception as error:  # a user's function; the error names the field
-        raise StepError(_text(path), f"{type(error).__name__}: {error}") from error
+        raise StepError(_text(path), error_text(error)) from error
 
 
 def _text(path: Sequence[str]) -> str:

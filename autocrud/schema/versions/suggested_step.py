@@ -14,10 +14,11 @@ _OWN_FUNCTION = "your_function"
 def suggested_code(type_name: str, schema: Schema, changes: Sequence[FieldChange]) -> str:
     """Return the call of `add_model` with a new version and a step for these changes."""
     functions = ", ".join(dict.fromkeys(_functions([change for change in changes if change.is_noticed])))
+    functions = functions or _OWN_FUNCTION  # the fingerprints do not show what stored data lacks
     version = schema.version
     steps = "".join(f".step({step.old}, {step.new}, …)" for step in schema.steps)
     oldest = f", oldest={schema.oldest}" if schema.oldest > 1 else ""
-    step = f".step({version}, {version + 1}{functions and f', {functions}'})"
+    step = f".step({version}, {version + 1}, {functions})"
     return f"add_model({type_name}, schema=Schema({version + 1}{oldest}){steps}{step})"
 
 

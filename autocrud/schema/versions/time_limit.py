@@ -4,6 +4,7 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 _POLL_SECONDS = 0.1
@@ -14,10 +15,15 @@ class TimeUp(BaseException):
 
 
 class _Call:
-    """A call that a thread makes at the moment."""
+    """A call that a thread makes at the moment.
+
+    Attributes:
+        polls: number of polls of the watchdog until the time is over. A clock would go on while the process is paused,
+            and a call would be ended that took no time at all.
+    """
 
     def __init__(self, seconds: float) -> None:
-        self.deadline = time.monotonic() + seconds
+        self.polls = 1 + ceil(seconds / _POLL_SECONDS)  # the first poll may come at once
         self._thread_id = ctypes.c_ulong(threading.get_ident())
         self._lock = threading.Lock()
         self._is_over = False
@@ -38,7 +44,7 @@ class _Call:
 
 
 class _Watchdog:
-    """A thread that interrupts calls at their deadline. It sleeps while there is no call."""
+    """A thread that interrupts calls whose time is over. It sleeps while there is no call."""
 
     def __init__(self) -> None:
         self._calls: dict[int, _Call] = {}
@@ -60,10 +66,10 @@ class _Watchdog:
     def _run(self) -> None:
         while self._has_calls.wait():
             time.sleep(_POLL_SECONDS)
-            now = time.monotonic()
             for key, call in list(self._calls.items()):
+                call.polls -= 1
                 # Taken out first, so that no call is interrupted twice.
-                if call.deadline < now and self._calls.pop(key, None) is not None:
+                if call.polls <= 0 and self._calls.pop(key, None) is not None:
                     call.interrupt()
             self._has_calls.clear()
             if self._calls:

@@ -89,6 +89,10 @@ class BackfillEngine(ABC):
         """
 
     @abstractmethod
+    async def has_stale(self) -> bool:
+        """Return True if `refresh` may have something to do. Quick, because deletes ask."""
+
+    @abstractmethod
     async def refresh(self) -> bool:
         """Fill some resources that processes of other schema versions have written. Return False if none is left.
 

@@ -75,7 +75,7 @@ class IndexBackfill:
             await self._engine.restart_stale()
             await self._refresh_progress()
             self._start_task()
-        await self._refresh()
+        await self.refresh()
 
     async def run(self) -> AsyncGenerator[IndexProgress, None]:
         """Fill all columns in the background. Yield the progress until they are filled, or cannot be."""
@@ -197,7 +197,7 @@ class IndexBackfill:
         while True:
             started_at = monotonic()
             try:
-                await self._refresh()
+                await self.refresh()
             except StorageUnavailable as error:
                 logger.warning("%s: writes of other schema versions are not indexed yet: %s", self._spec.name, error)
             except Exception:  # the task's boundary: the next look tries again
@@ -205,7 +205,13 @@ class IndexBackfill:
             pause = min(_LOOK_SHARE * (monotonic() - started_at), _LONGEST_LOOK_PAUSE_S)
             await asyncio.sleep(max(self.look_seconds, pause))
 
-    async def _refresh(self) -> None:
+    async def index_other_versions(self) -> None:
+        """Fill the columns of resources that processes of other schema versions have written, if there are any."""
+        if await self._engine.has_stale():
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Fill the columns of resources that processes of other schema versions have written."""
         async with self._refreshing:
             is_complete = False
             while not is_complete:

@@ -5,6 +5,7 @@ import logging
 from time import monotonic
 from typing import Any
 
+from autocrud.errors import DataCorrupted
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.steps import read_step
 from autocrud.storage.ports.schema_records import SchemaRecords
@@ -31,17 +32,17 @@ class DowngradeLearner:
         async with self._lock:
             if version in downgrades or monotonic() < self._looked_at.get(version, -LOOK_SECONDS) + LOOK_SECONDS:
                 return
-            record = await self._records.read()
-            self._looked_at[version] = monotonic()
-            steps = record.downgrade(version, self._spec.schema.version)
             try:
+                steps = (await self._records.read()).downgrade(version, self._spec.schema.version)
                 if steps is not None:
                     downgrades[version] = tuple(map(read_step, steps))
-            except ValueError as error:
+            except DataCorrupted as error:  # a damaged record must not stop reads of other resources
                 self._report(version, error)
+            except ValueError as error:
+                self._report(version, f"a newer autocrud is needed: {error}")
+            self._looked_at[version] = monotonic()
 
-    def _report(self, version: int, error: ValueError) -> None:
+    def _report(self, version: int, reason: object) -> None:
         if version not in self._reported:
             self._reported.add(version)
-            name = self._spec.name
-            logger.warning("%s: the downgrade of version %d needs a newer autocrud: %s", name, version, error)
+            logger.warning("%s: the downgrade of version %d cannot be used: %s", self._spec.name, version, reason)

@@ -117,6 +117,10 @@ class MetaStore(ABC):
     def fill_indexes(self) -> AsyncGenerator[IndexProgress, None]:
         """Fill index columns, as `IStorage.fill_indexes` does."""
 
+    async def index_other_versions(self) -> None:
+        """Fill index columns, as `IStorage.index_other_versions` does."""
+        return
+
     @abstractmethod
     async def vacuum(self) -> None:
         """Erase the data of pruned revisions and drop expired request keys. Concurrent calls are safe."""

@@ -196,6 +196,10 @@ class IStorage(ABC):
         The backfill goes on in the background if the caller stops. Without such columns, nothing is yielded.
         """
 
+    async def index_other_versions(self) -> None:
+        """Fill the index columns of resources that processes of other schema versions have written until now."""
+        return
+
     @abstractmethod
     async def vacuum(self) -> None:
         """Erase pruned data; drop expired request keys and upload sessions. Concurrent calls are safe."""

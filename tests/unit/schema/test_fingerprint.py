@@ -178,6 +178,7 @@ def test_extra_values_that_are_no_longer_allowed_are_noticed() -> None:
         ({"year": (int | None, ...)}, {"year": (int, ...)}, 'fill("year", 0, nulls=True)'),
         ({"x": (list[City], ...)}, {"x": (list[CityWithZip], ...)}, 'fill("x.zip", "")'),
         ({"x": (dict[str, City], ...)}, {"x": (dict[str, CityWithZip], ...)}, "your_function"),
+        ({"x": (City, ...)}, {"x": (City | CityWithZip, ...)}, "your_function"),  # no change that data may not fit
         ({"x": (int, ...)}, {"x": (int, ...), "color": (Color, ...)}, "fill(\"color\", 'blue')"),
     ],
 )

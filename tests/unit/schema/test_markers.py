@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 import autocrud
+from autocrud.errors import ConfigurationError
 from autocrud.schema import markers
 from autocrud.schema.markers import Index, OnDelete, Ref, Unique
 
@@ -37,3 +38,10 @@ def test_index_positional_argument_is_refused() -> None:
     """`Index(True)` does not tell text from filters."""
     with pytest.raises(TypeError, match="positional"):
         Index(True)  # type: ignore[call-arg]
+
+
+def test_ref_with_the_name_of_an_action_has_the_action() -> None:
+    """The actions are compared by identity, so that a plain text would have no effect."""
+    assert Ref("person", on_delete="set_null").on_delete is OnDelete.set_null  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"on_delete='nullify'.*restrict, set_null, cascade, dangling"):
+        Ref("person", on_delete="nullify")  # type: ignore[arg-type]

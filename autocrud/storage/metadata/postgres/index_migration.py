@@ -117,6 +117,9 @@ class PostgresBackfillEngine(BackfillEngine):
             raise ConfigurationError(f"PostgreSQL refuses: {error}", argument="postgres_url") from error
         return True
 
+    async def has_stale(self) -> bool:
+        return await self._refresher.has_stale()
+
     async def refresh(self) -> bool:
         found = await self._refresher.refresh()
         if not self._refresher.needs_index:
@@ -213,10 +216,8 @@ class PostgresBackfillEngine(BackfillEngine):
             raise NotUnique(index.unique) from error
 
     async def _has_changed(self, connection: Any, resource_id: str, version: int) -> bool:
-        current = await connection.fetchval(
-            f"SELECT version FROM {self._tables.heads} WHERE resource_id = $1", resource_id
-        )
-        return bool(current != version)
+        sql = f"SELECT version FROM {self._tables.heads} WHERE resource_id = $1"
+        return bool(await connection.fetchval(sql, resource_id) != version)
 
     async def _match_indexes(
         self, connection: Any, definitions: Mapping[str, IndexDefinition], postponed_names: Collection[str]

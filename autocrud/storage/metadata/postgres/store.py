@@ -186,6 +186,9 @@ class PostgresMetaStore(MetaStore):
     def fill_indexes(self) -> AsyncGenerator[IndexProgress, None]:
         return self._backfill.run()
 
+    async def index_other_versions(self) -> None:
+        await self._backfill.index_other_versions()
+
     async def vacuum(self) -> None:
         await self._erase(deferred=True)
         async with self._pool.connection() as connection:

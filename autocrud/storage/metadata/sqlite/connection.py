@@ -139,7 +139,8 @@ def begin(db: sqlite3.Connection) -> None:
             try:
                 db.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                # The low byte of an extended code, such as SQLITE_BUSY_RECOVERY while another process opens a new file.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(random.uniform(0.0002, 0.001))
             else:

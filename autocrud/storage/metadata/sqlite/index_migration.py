@@ -91,6 +91,9 @@ class SqliteBackfillEngine(BackfillEngine):
         await self._run(partial(match_indexes, self._spec, self._tables, postponed=postponed))
         return True
 
+    async def has_stale(self) -> bool:
+        return await self._reader.run(self._refresher.has_stale)
+
     async def refresh(self) -> bool:
         if not await self._reader.run(self._refresher.is_ready):
             # Columns of other versions came after the start of this process.

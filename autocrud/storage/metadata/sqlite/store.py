@@ -48,7 +48,6 @@ if TYPE_CHECKING:  # it needs a library that a disk does not
     from autocrud.storage.metadata.sqlite.snapshots import Snapshots
 
 R = TypeVar("R")
-
 logger = logging.getLogger(__name__)
 
 
@@ -91,6 +90,7 @@ class SqliteMetaStore(MetaStore):
         readers: int = 2,
     ) -> None:
         self._tables = SqliteTables(spec, inline_limit)
+        self._history = self._tables.history
         self._log = log
         self._path = path
         self._writer = SqliteConnection()
@@ -183,18 +183,16 @@ class SqliteMetaStore(MetaStore):
         return await self._read(self._readers[-1], lambda db: self._tables.aggregate(db, aggregation))
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:
-        history = self._tables.history
-        return await self._read(self._readers[-1], lambda db: history.commits_of(db, resource_id, before, limit))
+        return await self._read(self._readers[-1], lambda db: self._history.commits_of(db, resource_id, before, limit))
 
     async def commit_at(self, resource_id: str, time: datetime) -> Commit | None:
-        return await self._read(self._readers[-1], lambda db: self._tables.history.commit_at(db, resource_id, time))
+        return await self._read(self._readers[-1], lambda db: self._history.commit_at(db, resource_id, time))
 
     async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
-        return await self._read(self._readers[-1], lambda db: self._tables.history.revisions(db, resource_id, span))
+        return await self._read(self._readers[-1], lambda db: self._history.revisions(db, resource_id, span))
 
     async def revision(self, resource_id: str, number: int, version: int | None) -> Revision | None:
-        history = self._tables.history
-        return await self._read(self._readers[0], lambda db: history.revision(db, resource_id, number, version))
+        return await self._read(self._readers[0], lambda db: self._history.revision(db, resource_id, number, version))
 
     async def version_of_blob(self, resource_id: str, file_id: str) -> int | None:
         side_tables = self._tables.side_tables
@@ -210,8 +208,7 @@ class SqliteMetaStore(MetaStore):
         return await self._read(self._readers[0], lambda db: side_tables.blob(db, file_id), current=True)
 
     async def expired_revisions(self, before: datetime, after: str, limit: int) -> list[str]:
-        history = self._tables.history
-        return await self._read(self._readers[-1], lambda db: history.expired_revisions(db, before, after, limit))
+        return await self._read(self._readers[-1], lambda db: self._history.expired_revisions(db, before, after, limit))
 
     async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
         read = partial(self._tables.side_tables.pending_deletions, after=after, limit=limit)
@@ -223,6 +220,9 @@ class SqliteMetaStore(MetaStore):
 
     def fill_indexes(self) -> AsyncGenerator[IndexProgress, None]:
         return self._backfill.run()
+
+    async def index_other_versions(self) -> None:
+        await self._backfill.index_other_versions()
 
     async def vacuum(self) -> None:
         async with self._lock:

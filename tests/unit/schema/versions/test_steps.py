@@ -117,6 +117,13 @@ def test_portable_step_is_read_back() -> None:
     for step in steps:
         assert read_step(step.to_json()) == step
     assert [step.to_json() for step in (convert("a", abs), split("a", ["b"], list), fill("a", dict))] == [None] * 3
-    for content in (["unknown", []], None, ["rename"], ["convert", ["a"], "eval", False]):
+    for content in (
+        ["unknown", []],
+        None,
+        ["rename"],
+        ["convert", ["a"], "eval", False],
+        ["remove", []],
+        ["rename", ["a"], 5],
+    ):
         with pytest.raises(ValueError, match="unknown step"):
             read_step(content)

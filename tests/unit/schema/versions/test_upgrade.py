@@ -1,5 +1,6 @@
 """Upgrader: upgrades of documents, and the steps at fault."""
 
+import asyncio
 import threading
 import time
 from typing import Any
@@ -26,7 +27,31 @@ class Account(BaseModel):
     @classmethod
     def seal(cls, value: str) -> str:
         """Seal the secret once more."""
+        if value == "broken":
+            raise LookupError(value)
         return f"sealed:{value}"
+
+
+class TextlessError(Exception):
+    """An error whose text fails."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+def raise_error(error: BaseException) -> Any:
+    """Return a step that raises an error."""
+
+    def fail(document: dict[str, Any]) -> Any:
+        raise error
+
+    return fail
+
+
+def make_cycle(document: dict[str, Any]) -> dict[str, Any]:
+    """Put a document into itself."""
+    document["name"] = document
+    return document
 
 
 def spec_of(*functions: Any, version: int = 2, **options: Any) -> ModelSpec[Any]:
@@ -68,6 +93,11 @@ def test_upgrade_writes_the_stored_form_of_the_model() -> None:
         (lambda document: {**document, "name": float("nan")}, "name", "does not fit"),
         (rename("secret", "name"), "name", "exists already"),
         (loop, None, "did not end within"),
+        (raise_error(SystemExit(3)), None, "SystemExit: 3"),
+        (raise_error(asyncio.CancelledError()), None, "CancelledError"),
+        (raise_error(TextlessError()), None, "TextlessError"),
+        (make_cycle, None, "the result cannot be JSON"),
+        (lambda document: {"name": "Ann", "secret": "broken"}, None, "a validator raises LookupError: broken"),
     ],
 )
 def test_failing_step_names_itself_and_the_field(
@@ -80,6 +110,12 @@ def test_failing_step_names_itself_and_the_field(
             spec.upgrader.upgrade(b'{"name":"Ann","secret":"x"}', 1)
         assert raised.value.step.startswith("step 1 to 2")
         assert raised.value.field == field
+
+
+def test_step_without_functions_names_itself() -> None:
+    with pytest.raises(UpgradeError, match="Field required") as raised:
+        spec_of().upgrader.upgrade(b'{"secret":"x"}', 1)
+    assert (raised.value.step, raised.value.field) == ("step 1 to 2", "name")
 
 
 def test_document_outside_the_known_versions_is_refused() -> None:

@@ -109,7 +109,17 @@ async def test_learner_reports_a_step_of_a_newer_library_once(
     assert not spec.upgrader.downgrades
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "the downgrade of version 2 needs a newer autocrud" in record.getMessage()
+    assert "the downgrade of version 2 cannot be used: a newer autocrud is needed" in record.getMessage()
+
+
+async def test_learner_of_a_damaged_record_knows_no_downgrade(
+    objects: MemoryObjectStore, spec: ModelSpec[Article], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lists with newer data go on, and the log names the object."""
+    await objects.put("article/schema.json", b"damaged")
+    await DowngradeLearner(spec, ObjectSchemaRecords(objects, spec)).learn(2)
+    assert not spec.upgrader.downgrades
+    assert "article/schema.json is not a schema record" in caplog.text
 
 
 class _UndecidedStore(MemoryObjectStore):

@@ -45,6 +45,13 @@ class PostgresRefresher:
         self._missing = MissingStates(spec, tables, records)
         self.needs_index = False
 
+    async def has_stale(self) -> bool:
+        """Return True if there are stale rows, or they cannot be found yet."""
+        async with self._pool.connection() as connection:
+            if not await self._has_index(connection):
+                return self.needs_index
+            return bool(await find_stale_rows(connection, self._tables, 1))
+
     async def refresh(self) -> bool:
         """Fill some rows and states. Return False if none is left, or another node fills them."""
         try:

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 async def drop_retired_versions(connection: Any, tables: PostgresTables, lock_wait: str) -> None:
-    """Drop columns, indexes and tables of schema versions below the next lower one, in the open transaction.
+    """Drop columns, indexes and tables of schema versions below the two next lower ones, in the open transaction.
 
     Args:
         lock_wait: time limit for a lock, as PostgreSQL reads it.

@@ -59,6 +59,15 @@ class SqliteRefresher:
             or (version == 1 and not self._tables.index_states.has_other_versions(db))
         )
 
+    def has_stale(self, db: Connection) -> bool:
+        """Return True if there are stale rows, or they cannot be found yet."""
+        if not self._spec.index_fields:
+            return False
+        version = self._spec.schema.version
+        if has_stale_index(self._tables, version, db):
+            return bool(find_stale_rows(self._tables, version, 1, db))
+        return version > 1 or self._tables.index_states.has_other_versions(db)
+
     async def refresh(self) -> bool:
         """Fill some rows and states. Return False if none is left."""
         rows, resource_ids = await self._reader.run(self._find)

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def drop_retired_versions(version: int, tables: SqliteTables, db: Connection) -> None:
-    """Drop columns, indexes, triggers and tables of schema versions below the next lower one.
+    """Drop columns, indexes, triggers and tables of schema versions below the two next lower ones.
 
     Args:
         version: schema version of this process.
