@@ -62,6 +62,9 @@ class IndexBackfill:
         try:
             await self._fill_unique()
             await self._create_indexes()
+            if self._spec.unique_constraints:
+                # Before the first write, so that no write takes a unique value of a resource of another version.
+                await self.refresh()
         except ConversionError as error:
             raise ConfigurationError(f"{self._spec.type_name} {error}") from error
         except NotUnique as error:
