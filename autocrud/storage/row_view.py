@@ -30,9 +30,11 @@ def position_of(spec: ModelSpec[Any], query: Query, head: Head) -> Position:
     else:
         row = row_of(spec, head.meta, spec.stored_values(head.data)[0])
     place = tuple(value_in(row, key.field) for key in query.order)
+    if query.after is None or not spec.unique_constraints:
+        return Position(place)
     unique = {field for constraint in spec.unique_constraints for field in constraint.fields}
     disputed = [key.field in unique for key in query.order]
-    if query.after is not None and any(disputed) and not _is_behind(query, place, query.after.values):
+    if any(disputed) and not _is_behind(query, place, query.after.values):
         # The columns of a unique value that schema versions dispute are null, and so stand behind all values.
         place = tuple(None if is_disputed else value for is_disputed, value in zip(disputed, place, strict=True))
     return Position(place)
