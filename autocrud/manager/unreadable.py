@@ -49,16 +49,21 @@ def fault_of(spec: ModelSpec[Any], head: Head) -> AutoCRUDError | None:
     """Return the reason why the data of a head cannot be read; None if the model reads the data, or it was pruned."""
     if head.fault is not None or head.data is None:
         return head.fault
-    try:
-        spec.decode(head.data)
-    except ValidationError as error:
-        (item, *_) = error.errors(include_url=False, include_context=False, include_input=False)
-        return _unreadable(spec, head, spec.field_name(item["loc"]), item["msg"])
-    except Exception as error:  # a user's validator; Pydantic reports only ValueError and AssertionError
-        return _unreadable(spec, head, None, f"a validator raises {error_text(error)}")
-    return None
-
-
-def _unreadable(spec: ModelSpec[Any], head: Head, field: str | None, reason: str) -> Unreadable:
+    refusal = refusal_of(spec, head.data)
+    if refusal is None:
+        return None
+    field, reason = refusal
     revision_id = RevisionInfo.model_validate_json(head.revision_info).revision_id
     return Unreadable(spec.name, revision_id, "", field, f"does not fit the model: {reason}")
+
+
+def refusal_of(spec: ModelSpec[Any], data: bytes) -> tuple[str | None, str] | None:
+    """Return the field and the reason why the model does not read data of its version; None if the model reads it."""
+    try:
+        spec.decode(data)
+    except ValidationError as error:
+        (item, *_) = error.errors(include_url=False, include_context=False, include_input=False)
+        return spec.field_name(item["loc"]), item["msg"]
+    except Exception as error:  # a user's validator; Pydantic reports only ValueError and AssertionError
+        return None, f"a validator raises {error_text(error)}"
+    return None

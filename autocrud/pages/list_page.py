@@ -120,8 +120,7 @@ def _row(
     path: str, columns: Sequence[_Column], item: Resource[Any], pairs: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
     meta = from_json(item.head.meta)
-    is_hidden = item.head.data is None or (item.head.fault is not None and not item.is_shown_in_part)
-    data = None if is_hidden else from_json(item.shown_json)
+    data = None if item.head.data is None or item.hidden_by else from_json(item.shown_json)
     cells = []
     for column in columns:
         value = meta[column.field.name] if column.field.is_meta else value_at(data, column.path)

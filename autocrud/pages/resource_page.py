@@ -54,8 +54,7 @@ async def _redirect_to_time(pages: ModelPages, request: Request, text: str) -> R
 async def _render(pages: ModelPages, request: Request, values: Mapping[str, Any], resource: Resource[Any]) -> Response:
     resource_id = resource.resource_id
     path, meta = pages.path(request, resource_id), from_json(resource.head.meta)
-    is_hidden = resource.head.data is None or (resource.head.fault is not None and not resource.is_shown_in_part)
-    data = None if is_hidden else from_json(resource.shown_json)
+    data = None if resource.head.data is None or resource.hidden_by else from_json(resource.shown_json)
     current = (await pages.manager.get(resource_id, include_deleted=True)).meta
     at = values.get("at")
     return pages.response(

@@ -90,8 +90,8 @@ class Expansion:
 
         The entity tag covers the resource and its expanded resources.
         """
-        if resource.head.fault is not None:
-            raise resource.head.fault
+        if resource.hidden_by is not None:
+            raise resource.hidden_by
         (expanded,) = await self._manager.expanded([resource], values["expand"])
         # A strong tag must change with any byte of the representation (RFC 9110, 8.8.1).
         items = [resource, *(item for target in expanded.values() for item in _as_list(target))]

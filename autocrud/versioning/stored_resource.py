@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Generic, TypeVar
 
-from autocrud.errors import Unreadable
+from autocrud.errors import AutoCRUDError, Unreadable
 from autocrud.resource import ResourceMeta, RevisionInfo
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.types import Head
@@ -43,8 +43,8 @@ class Resource(Generic[T]):
             Unreadable: the stored data cannot be upgraded.
             NewerSchema: the stored data has a newer version, which has no downgrade.
         """
-        if self.head.fault is not None and not self.is_shown_in_part:
-            raise self.head.fault
+        if self.hidden_by is not None:
+            raise self.hidden_by
         if self.head.data is None:
             raise LookupError("a storage hands out heads with their data")
         return self.head.data
@@ -54,6 +54,11 @@ class Resource(Generic[T]):
         """True if the data lacks required fields of a changed model, so that the rest is shown with a problem."""
         fault = self.head.fault
         return isinstance(fault, Unreadable) and fault.lacks_fields and self.head.data is not None
+
+    @property
+    def hidden_by(self) -> AutoCRUDError | None:
+        """The reason why the data cannot be shown, not even in part; None if the data can be shown, or was pruned."""
+        return None if self.is_shown_in_part else self.head.fault
 
     @property
     def stored_json(self) -> bytes:

@@ -256,6 +256,7 @@ async def test_data_that_a_changed_model_refuses_has_a_problem(version: Versions
         assert items["items"][1]["data"] == {"title": "b", "language": "en"}
         last = (await new.get("/article", params={"sort": "title", "cursor": items["next_cursor"]})).json()
         assert [item["meta"]["resource_id"] for item in last["items"]] == ["c"]
+        assert (await new.get("/article/a?returns=meta")).json().keys() == {"meta"}
         single = await new.get("/article/a")
         assert single.json()["data"] == {"title": "a", "tags": OLD_TAGS}
         assert "language: does not fit the model: Field required" in single.json()["problem"]["detail"]

@@ -232,3 +232,8 @@ def test_lines_at_the_start_have_no_secrets() -> None:
     assert (
         startup_lines(settings_of(storage="s3", s3_bucket="films"), ["movie"])[2] == "Storage: s3, bucket films at AWS"
     )
+
+
+async def test_served_document_is_small(http: httpx.AsyncClient) -> None:
+    """The document that clients get has at most 60 kB for each of the shipped models."""
+    assert len((await http.get("/openapi.json")).content) <= 60_000 * 3

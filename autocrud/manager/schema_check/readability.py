@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-from pydantic import ValidationError
-
 from autocrud.errors import NewerSchema, StorageUnavailable
+from autocrud.manager.unreadable import refusal_of
 from autocrud.query.conditions import Query
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
@@ -110,16 +109,6 @@ def _count(result: Readability, spec: ModelSpec[Any], head: Head) -> None:
         return
     fault = str(head.fault) if head.fault is not None else None
     if head.data is not None:
-        fault = _fault_of(spec, head.data)
+        refusal = refusal_of(spec, head.data)
+        fault = None if refusal is None else ": ".join(part for part in refusal if part)
     result.add(head.resource_id, fault)
-
-
-def _fault_of(spec: ModelSpec[Any], data: bytes) -> str | None:
-    try:
-        spec.decode(data)
-    except ValidationError as error:
-        (fault, *_) = error.errors(include_url=False, include_context=False, include_input=False)
-        return f"{spec.field_name(fault['loc'])}: {fault['msg']}"
-    except Exception as error:  # a user's validator; the result says so
-        return f"{type(error).__name__}: {error}"
-    return None

@@ -39,7 +39,7 @@ class AggregatedGroups(BaseModel):
     """Page of groups, in the order of their keys or of a metric."""
 
     groups: list[AggregatedGroup]
-    next_cursor: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last page.")
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
@@ -51,8 +51,8 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
     async def aggregate(request: Request) -> Response:
         """Return counts, sums, averages and extremes of the resources that match all filters, per group.
 
-        Without `group_by` there is one group. A list field groups by its items. Sums and averages of integers and
-        decimals are exact; decimals are texts.
+        Without `group_by` there is one group. A list field groups by its items. Integers and decimals are summed
+        exactly.
         """
         values, where = query.read(request)
         page = await manager.aggregate(where, **{name: value for name, value in values.items() if name != "qb"})

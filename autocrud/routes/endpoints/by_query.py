@@ -67,7 +67,7 @@ def _restore_many(routes: ModelRoutes) -> Operation:
     async def restore_many(request: Request) -> Response:
         """Restore all deleted resources that match the filters. At least one filter is required.
 
-        A resource whose unique value is taken stays deleted and is counted as refused.
+        A resource whose unique value is taken stays deleted: it is refused.
         """
         values, where = query.read(request)
         dry_run = values["dry_run"]

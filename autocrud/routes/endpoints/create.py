@@ -37,9 +37,8 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
     async def create(request: Request) -> Response:
         """Create a resource under a new id. `Location` has its URL, `ETag` its version.
 
-        A repeated request with the same `Idempotency-Key` gets the first answer; the same key with another body is 422.
-        With `on_conflict`, 200 answers with the resource that had the unique values before. To merge, the body may lack
-        fields.
+        A repeated request with the same `Idempotency-Key` gets the first answer. With `on_conflict`, 200 answers with
+        the resource that had the unique values before. To merge, the body may lack fields.
         """
         values = query.read(request)[0]
         on_conflict: OnConflict = values["on_conflict"]

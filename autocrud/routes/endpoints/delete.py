@@ -23,9 +23,9 @@ def _delete(routes: ModelRoutes) -> Operation:
     manager, query = routes.manager, routes.query([])
 
     async def delete(request: Request) -> Response:
-        """Delete a resource softly. Its history stays, and a restore undoes the delete.
+        """Delete a resource softly. A restore undoes the delete.
 
-        A referrer prevents the delete (409), loses the reference, or is deleted, too, depending on its field.
+        By the rule of its field, a referrer prevents the delete (409), loses the reference, or is deleted, too.
         """
         query.read(request)
         tags = if_match(request, routes.needs_if_match)
@@ -49,9 +49,9 @@ def _purge(routes: ModelRoutes) -> Operation:
     manager, query = routes.manager, routes.query([])
 
     async def purge(request: Request) -> Response:
-        """Erase a resource, deleted or not, with its metadata and all revisions. A purge cannot be undone.
+        """Erase a resource, deleted or not, with all revisions. A purge cannot be undone.
 
-        Blobs without another reference are erased, too.
+        Its blobs without another reference go, too.
         """
         query.read(request)
         tags = if_match(request, routes.needs_if_match)

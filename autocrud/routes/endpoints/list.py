@@ -115,7 +115,7 @@ def _list(routes: ModelRoutes) -> Operation:
 
     example = {"items": [routes.envelope_example], "next_cursor": None}
     summary = f"List {routes.nouns}"
-    total = (int, optional_part(description="Number of items on all pages; present only with `count=exact`."))
+    total = (int, optional_part(description="Number of items on all pages, with `count=exact`."))
     doc = f"A page of {routes.nouns}, newest first unless `sort` is given."
     model = page_models(f"{routes.spec.label}Page", doc, expansion.models, raw=True, total=total).either
     return Operation(

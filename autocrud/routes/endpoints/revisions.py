@@ -198,7 +198,7 @@ def _switch(routes: ModelRoutes) -> Operation:
     manager, query = routes.manager, routes.query([RETURNS, FIELDS])
 
     async def switch(request: Request) -> Response:
-        """Make this revision the current one. A switch makes no revision; the next update branches from this one."""
+        """Make this revision the current one. The next update branches from this revision."""
         values = query.read(request)[0]
         resource = await manager.switch(
             request.path_params["resource_id"],

@@ -114,8 +114,8 @@ def read_response(request: Request, resource: Resource[Any], values: Mapping[str
         Unreadable, NewerSchema: the stored data cannot be shown, and the request does not ask for it raw.
     """
     raw = values.get("raw", False)
-    if resource.head.fault is not None and not raw and not resource.is_shown_in_part:
-        raise resource.head.fault
+    if resource.hidden_by is not None and not raw:
+        raise resource.hidden_by
     tag = resource.raw_etag if raw else resource.etag
     headers = {"etag": etag(tag)}
     if matches_if_none_match(request, tag):
@@ -211,7 +211,7 @@ def page_models(name: str, doc: str, items: AnswerModels, *, raw: bool = False, 
     Args:
         raw: True if the items may have raw data.
     """
-    cursor = Field(description="Value of `cursor` for the next page; null on the last page.")
+    cursor = Field(description="The `cursor` of the next page; null on the last page.")
 
     def create(name: str, doc: str | None, item: Any, cursor: Any = ...) -> type[BaseModel]:
         fields: dict[str, Any] = {"items": (list[item], ...), "next_cursor": (str | None, cursor), **members}
