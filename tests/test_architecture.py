@@ -41,10 +41,12 @@ STORAGE_LAYERS = (
         "autocrud.storage.commit_log",
         "autocrud.storage.index_backfill",
         "autocrud.storage.model_folder",
+        "autocrud.storage.decision",
+        "autocrud.storage.store",
     ),
     ("autocrud.storage.metadata.sql",),
     ("autocrud.storage.metadata.memory", "autocrud.storage.metadata.sqlite", "autocrud.storage.metadata.postgres"),
-    ("autocrud.storage.composite",),
+    ("autocrud.storage.composite", "autocrud.storage.model_storage"),
     ("autocrud.storage.memory", "autocrud.storage.disk", "autocrud.storage.s3", "autocrud.storage.postgres"),
 )
 ENGINES = ("memory", "sqlite", "postgres")

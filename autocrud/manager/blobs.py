@@ -13,8 +13,9 @@ from autocrud.schema.binary import OCTETS, Binary, find_blob_reference
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.objects import ObjectMissing
 from autocrud.storage.ports.storage import IStorage
-from autocrud.storage.ports.types import Blob, Upload
+from autocrud.storage.ports.types import Blob
 from autocrud.storage.ports.uploaded_types import UploadedType
+from autocrud.storage.ports.uploads import Upload
 
 UPLOAD_SECONDS = 86400.0
 MAX_BLOB_BYTES = 5 * 1024**3

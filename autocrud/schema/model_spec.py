@@ -60,6 +60,8 @@ class ModelSpec(Generic[T]):
     Attributes:
         folder: name under which a storage keeps the data: `name`, or the former name that had the data first.
         unique_constraints: the unique constraints in the order of declaration.
+        reference_targets: folder of the target's model, by the number of each index field that refers to resources of
+            the same store. The references between the models of a service set it at the start.
         upgrader: brings stored data of other schema versions to this one.
 
     Raises:
@@ -88,6 +90,7 @@ class ModelSpec(Generic[T]):
         check_name(self.type_name, self.name, "pass a valid name with name=")
         self.formerly = check_former_names(self.type_name, self.name, formerly)
         self.folder = self.name
+        self.reference_targets: dict[int, str] = {}
         try:
             self.adapter: TypeAdapter[T] = TypeAdapter(model)
             core_schema: Any = self.adapter.core_schema

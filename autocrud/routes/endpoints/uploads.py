@@ -16,7 +16,7 @@ from autocrud.routes.request.body import read_body, read_json_body
 from autocrud.routes.request.current_user import user_of
 from autocrud.routes.response.envelope import JsonResponse
 from autocrud.schema.binary import CONTENT_TYPE_PATTERN, EXAMPLE, FILENAME_PATTERN, OCTETS, Binary
-from autocrud.storage.ports.types import Upload
+from autocrud.storage.ports.uploads import Upload
 
 _BASE = "/blobs/uploads"
 _UPLOAD_PATH = f"{_BASE}/{{upload_id}}"

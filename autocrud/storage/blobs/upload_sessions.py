@@ -14,8 +14,9 @@ from autocrud.resource import timestamp
 from autocrud.storage.blobs.hashing import Digest, new_key
 from autocrud.storage.ports.blobs import UploadSessions
 from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
-from autocrud.storage.ports.types import Blob, Upload
+from autocrud.storage.ports.types import Blob
 from autocrud.storage.ports.uploaded_types import UploadedType
+from autocrud.storage.ports.uploads import Upload
 
 _UPLOAD_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MIN_PART_BYTES = 8 * 1024 * 1024

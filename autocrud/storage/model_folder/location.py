@@ -5,6 +5,8 @@ processes with the old name go on with the same data.
 """
 
 import re
+from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
@@ -26,8 +28,13 @@ class _Alias(BaseModel):
     folder: Annotated[str, Field(pattern=f"^{_FOLDER.pattern}$")]
 
 
-async def find_folder(objects: ObjectStore, spec: ModelSpec[Any]) -> str:
+async def find_folder(
+    objects: ObjectStore, spec: ModelSpec[Any], stored_models: Callable[[], Awaitable[AbstractSet[str]]] | None = None
+) -> str:
     """Return the folder of a model. The first start with `formerly` makes a former name's folder the model's own.
+
+    Args:
+        stored_models: returns the folders of all models with data.
 
     Raises:
         ConfigurationError: the model has data under several of its names.
@@ -36,7 +43,11 @@ async def find_folder(objects: ObjectStore, spec: ModelSpec[Any]) -> str:
     if folder != spec.name or not spec.formerly:
         return folder
     candidates = dict.fromkeys([spec.name, *[await _folder_of(objects, name) for name in spec.formerly]])
-    found = [candidate for candidate in candidates if await has_data(objects, candidate)]
+    if stored_models is None:
+        found = [candidate for candidate in candidates if await has_data(objects, candidate)]
+    else:
+        stored = await stored_models()
+        found = [candidate for candidate in candidates if candidate in stored]
     if len(found) > 1:
         names = " and ".join(map(repr, found))
         raise ConfigurationError(

@@ -20,10 +20,10 @@ from autocrud.storage.ports.types import (
     RevisionSpan,
     ScanItem,
     UnknownBlob,
-    Upload,
     Write,
 )
 from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
+from autocrud.storage.ports.uploads import Upload
 
 __all__ = [
     "Blob",

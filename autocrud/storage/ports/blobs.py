@@ -4,8 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 
-from autocrud.storage.ports.types import Blob, Upload
+from autocrud.storage.ports.types import Blob
 from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
+from autocrud.storage.ports.uploads import Upload
 
 
 class UploadSessions(ABC):

@@ -10,6 +10,7 @@ from autocrud.query.conditions import Query
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.blobs import BlobStore
 from autocrud.storage.ports.schema_records import SchemaRecords
+from autocrud.storage.ports.transactions import TransactionStore
 from autocrud.storage.ports.types import (
     Commit,
     Head,
@@ -40,11 +41,13 @@ class IStorage(ABC):
         blobs: blob store of the model.
         versions: reader of data of other schema versions. Heads are handed out in the model's version.
         schemas: record of the model's schema versions, which processes of other versions read.
+        store: store of the model, for transactions over several models; None if the model is alone in its store.
     """
 
     blobs: BlobStore
     versions: VersionReader
     schemas: SchemaRecords
+    store: TransactionStore | None = None
 
     @abstractmethod
     async def open(self) -> None:
@@ -59,6 +62,13 @@ class IStorage(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Finish the writes in flight, then release all resources. Idempotent, also after a failed `open`."""
+
+    def prepare(self, write: Write) -> Outcome:
+        """Complete a write for a transaction of `store`: its model, claims and references. Return its refusal, if any.
+
+        A process with an older schema version may not write newer data (`NewerSchema`).
+        """
+        return self.versions.refuse(write)
 
     @abstractmethod
     async def commit(self, write: Write) -> None:

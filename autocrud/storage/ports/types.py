@@ -8,6 +8,7 @@ from autocrud.errors import Aborted, AutoCRUDError, FieldError, InvalidData
 from autocrud.query.conditions import Position
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus, timestamp, version_tag
 from autocrud.schema.column_types import IndexValue
+from autocrud.storage.ports.claims import Claim, StoredReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,48 +35,14 @@ class Blob:
         size: number of bytes.
         key: key of the object with the bytes, relative to the model's folder; never used again for another blob.
         created_time: time of the first upload, in the format of `timestamp`.
+        model: folder of the model that the blob is registered for.
     """
 
     file_id: str
     size: int
     key: str
     created_time: str
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """Session of an upload in parts.
-
-    Attributes:
-        size: bytes of the complete blob.
-        part_size: bytes of each part but the last.
-        key: key of the object that will hold the bytes.
-        undertaking: name of the multipart upload in the object store.
-        content_type, filename: values for the reference to the blob.
-        by: user who began the session; no other user may continue the session.
-        expires: time in the format of `timestamp`.
-        file_id: SHA-256 of the finished blob; None before.
-    """
-
-    upload_id: str
-    size: int
-    part_size: int
-    key: str
-    undertaking: str
-    content_type: str
-    filename: str | None
-    by: str | None
-    expires: str
-    file_id: str | None = None
-
-    @property
-    def part_count(self) -> int:
-        """Number of parts of the complete blob."""
-        return -(-self.size // self.part_size)
-
-    def size_of(self, number: int) -> int:
-        """Return the size in bytes of a part. Numbers begin at 1."""
-        return min(self.part_size, self.size - (number - 1) * self.part_size)
+    model: str = ""
 
 
 @dataclass(slots=True)
@@ -93,6 +60,10 @@ class Write:
         blobs: `file_id` of each blob in the data. For a purge: blobs to keep, because a later write of the
             same group refers to them.
         has_task: True if the write creates an on-delete task for the referrers of the resource.
+        model: folder of the model. The storage that commits the write sets it, and the claims.
+        claims, references: those of the data; without meaning if the write has no revision, because the claims and
+            references of the resource then stay.
+        request: id of the request or transaction that the write belongs to.
     """
 
     kind: CommitKind
@@ -105,6 +76,10 @@ class Write:
     key: RequestKey | None = None
     blobs: tuple[str, ...] = ()
     has_task: bool = False
+    model: str = ""
+    claims: tuple[Claim, ...] = ()
+    references: tuple[StoredReference, ...] = ()
+    request: str | None = None
     meta_json: bytes = field(init=False)
     revision_json: bytes | None = field(init=False)
 

@@ -9,8 +9,9 @@ import pytest
 
 from autocrud.errors import PayloadTooLarge, UploadIncomplete, UploadNotFound
 from autocrud.storage.ports.storage import IStorage
-from autocrud.storage.ports.types import Blob, UnknownBlob, Upload
+from autocrud.storage.ports.types import Blob, UnknownBlob
 from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
+from autocrud.storage.ports.uploads import Upload
 from autocrud.testing.conformance.base import StorageTests, present
 from autocrud.testing.sample_writes import (
     create_write,

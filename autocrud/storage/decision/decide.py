@@ -1,0 +1,75 @@
+"""The decision: accepts or refuses each transaction of a batch. A pure function, and the only judge of all backends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from autocrud.storage.decision.overlay import MissingState, Overlay
+from autocrud.storage.decision.references import find_reference_refusals
+from autocrud.storage.decision.state import ReadSet, ReadState
+from autocrud.storage.decision.writes import apply_check, apply_write, register_blob
+from autocrud.storage.ports.transactions import Transaction, TransactionItem, TransactionOutcome, VersionCheck
+from autocrud.storage.ports.types import Blob, Outcome, Write, abort_unless_all_accepted
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of a batch.
+
+    Attributes:
+        outcomes: of each transaction, the outcome of each item.
+        accepted: writes and blobs of the accepted transactions, in order. To apply them cannot fail.
+    """
+
+    outcomes: list[TransactionOutcome]
+    accepted: list[Write | Blob]
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """State that must be loaded before the batch can be decided."""
+
+    reads: ReadSet
+
+
+def decide(state: ReadState, batch: Sequence[Transaction]) -> Decision | More:
+    """Accept or refuse each transaction, in order. A later transaction sees the effects of the accepted ones before.
+
+    Args:
+        state: state as of one moment, with everything in `read_set_of(batch)`. It is not changed.
+
+    Returns the decision, or the state that is missing. Load it as of the same moment, add it, and decide again.
+    """
+    overlay = Overlay(state)
+    outcomes: list[TransactionOutcome] = []
+    accepted: list[Write | Blob] = []
+    missing = ReadSet()
+    for transaction in batch:
+        try:
+            outcome = _decide_one(overlay, transaction)
+        except MissingState as error:
+            # The other transactions may need more state, too. Their outcomes do not count.
+            missing.add(error.reads)
+            overlay.revert()
+            continue
+        outcomes.append(outcome)
+        if not any(outcome):
+            accepted += [item for item in transaction.items if not isinstance(item, VersionCheck)]
+    return More(missing) if missing else Decision(outcomes, accepted)
+
+
+def _decide_one(overlay: Overlay, transaction: Transaction) -> TransactionOutcome:
+    overlay.begin()
+    outcome = [_apply_item(overlay, item) for item in transaction.items]
+    if not any(outcome) and overlay.changes_references:
+        refusals = find_reference_refusals(overlay, transaction)
+        outcome = [refusals.get(number) for number in range(len(outcome))]
+    if any(outcome):
+        overlay.revert()
+        return abort_unless_all_accepted(outcome) if len(outcome) > 1 else outcome
+    return outcome
+
+
+def _apply_item(overlay: Overlay, item: TransactionItem) -> Outcome:
+    if isinstance(item, Write):
+        return apply_write(overlay, item)
+    return apply_check(overlay, item) if isinstance(item, VersionCheck) else register_blob(overlay, item)

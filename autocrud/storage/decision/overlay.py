@@ -1,0 +1,139 @@
+"""Overlay: loaded state with the effects of the transactions that were accepted so far."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from autocrud.storage.decision.state import (
+    ClaimKey,
+    NamedKey,
+    ReadSet,
+    ReadState,
+    Referrer,
+    ResourceKey,
+    ResourceState,
+    StoredKey,
+)
+
+K = TypeVar("K")
+V = TypeVar("V")
+_ABSENT: Any = object()
+
+
+class MissingState(Exception):
+    """A decision needs state that is not loaded."""
+
+    def __init__(self, reads: ReadSet) -> None:
+        super().__init__()
+        self.reads = reads
+
+
+class Overlay:
+    """Reads loaded state, and keeps changes beside it. The changes of one transaction can be reverted.
+
+    Attributes:
+        changes_references: True if the transaction adds references, or removes resources.
+        before: state before the transaction of each resource that it writes.
+    """
+
+    def __init__(self, state: ReadState) -> None:
+        self.has_tasks = state.has_tasks
+        self._resources: dict[ResourceKey, ResourceState | None] = dict(state.resources)
+        self._holders: dict[ClaimKey, str | None] = dict(state.holders)
+        self._keys: dict[NamedKey, StoredKey | None] = dict(state.keys)
+        self._blobs: dict[NamedKey, bool] = dict(state.blobs)
+        self._loaded_referrers = state.referrers
+        # Resources that this batch has written; the loaded referrers do not show their references.
+        self._written: dict[ResourceKey, None] = {}
+        self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
+        self.changes_references = False
+        self.before: dict[ResourceKey, ResourceState | None] = {}
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self._undo.clear()
+        self.before = {}
+        self.changes_references = False
+
+    def revert(self) -> None:
+        """Take back the changes of the transaction."""
+        while self._undo:
+            table, key, value = self._undo.pop()
+            if value is _ABSENT:
+                table.pop(key, None)
+            else:
+                table[key] = value
+
+    def resource(self, key: ResourceKey) -> ResourceState | None:
+        """Return a resource; None if it does not exist."""
+        return _loaded(self._resources, key, lambda names: ReadSet(resources=names))
+
+    def set_resource(self, key: ResourceKey, state: ResourceState | None) -> None:
+        """Write a resource."""
+        if key not in self.before:
+            self.before[key] = self._resources.get(key)
+        self._set(self._resources, key, state)
+        self._set(self._written, key, None)
+
+    def holder(self, key: ClaimKey) -> str | None:
+        """Return the id of the live resource that has a claim."""
+        return _loaded(self._holders, key, lambda names: ReadSet(holders=names))
+
+    def set_holder(self, key: ClaimKey, resource_id: str | None) -> None:
+        """Give a claim to a resource, or to none."""
+        self._set(self._holders, key, resource_id)
+
+    def stored_key(self, key: NamedKey) -> StoredKey | None:
+        """Return the request with an idempotency key."""
+        return _loaded(self._keys, key, lambda names: ReadSet(keys=names))
+
+    def set_stored_key(self, key: NamedKey, stored: StoredKey | None) -> None:
+        """Store an idempotency key, or remove it."""
+        self._set(self._keys, key, stored)
+
+    def keys_of(self, model: str, resource_id: str) -> list[NamedKey]:
+        """Return the known idempotency keys of a resource."""
+        return [
+            key
+            for key, stored in self._keys.items()
+            if stored is not None and key[0] == model and stored.resource_id == resource_id
+        ]
+
+    def has_blob(self, key: NamedKey) -> bool:
+        """Return True if a blob is registered."""
+        return _loaded(self._blobs, key, lambda names: ReadSet(blobs=names))
+
+    def add_blob(self, key: NamedKey) -> None:
+        """Register a blob."""
+        self._set(self._blobs, key, True)
+
+    def referrers(self, target: ResourceKey) -> list[Referrer]:
+        """Return the live resources that refer to a target now, those of this batch included."""
+        if target not in self._loaded_referrers:
+            raise MissingState(ReadSet(referrers={target}))
+        loaded: Sequence[Referrer] = self._loaded_referrers[target]
+        found = [item for item in loaded if (item.model, item.resource_id) not in self._written]
+        for model, resource_id in self._written:
+            state = self._resources.get((model, resource_id))
+            if state is not None and not state.is_deleted:
+                found += [
+                    Referrer(model, resource_id, reference.field, reference.on_delete)
+                    for reference in state.references
+                    if (reference.model, reference.resource_id) == target
+                ]
+        return found
+
+    def _set(self, table: dict[Any, Any], key: Any, value: Any) -> None:
+        self._undo.append((table, key, table.get(key, _ABSENT)))
+        table[key] = value
+
+
+def _loaded(table: Mapping[K, V], key: K, reads: Callable[[set[K]], ReadSet]) -> V:
+    """Return an entry of a table.
+
+    Raises:
+        MissingState: the entry is not loaded.
+    """
+    try:
+        return table[key]
+    except KeyError:
+        raise MissingState(reads({key})) from None

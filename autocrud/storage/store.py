@@ -1,0 +1,129 @@
+"""Store: the models of one storage factory, behind one group commit. They share one commit order."""
+
+import asyncio
+from collections.abc import Awaitable, Iterator, Sequence
+from itertools import chain, islice
+from typing import TypeVar
+
+from autocrud.errors import AutoCRUDError, StorageUnavailable
+from autocrud.storage.commit_log.group_commit import GroupCommit
+from autocrud.storage.ports.engine import StoreEngine
+from autocrud.storage.ports.transactions import (
+    START,
+    Position,
+    StoreChange,
+    Transaction,
+    TransactionItem,
+    TransactionOutcome,
+    TransactionStore,
+)
+from autocrud.storage.ports.types import Write
+
+R = TypeVar("R")
+
+# An answer takes some turns to get out, and the next request to come in.
+_LOOP_YIELDS = 5
+
+# A batch is one entry of the log, held in memory until it is stored.
+_MAX_BATCH_BYTES = 8 * 1024 * 1024
+_MAX_BATCH_TRANSACTIONS = 512
+_MAX_GROUP_BYTES = 2 * 1024 * 1024  # of transactions that may be in several batches
+_RECORD_BYTES = 1024  # about the size of a record without its data
+
+# A caller that has waited this long, in seconds, gets an error. Its call goes on.
+CALL_TIMEOUT_S = 10.0
+_BYTES_PER_SECOND = 1024 * 1024  # least speed of a large group, beyond that
+
+
+class Store(TransactionStore):
+    """Commits transactions over the models of one engine, in batches.
+
+    Args:
+        name: name of the store for messages, such as `disk, in ./data`. It has no secrets.
+    """
+
+    def __init__(self, engine: StoreEngine, name: str) -> None:
+        self.engine = engine
+        self.name = name
+        self.call_timeout = CALL_TIMEOUT_S
+        self._writer: GroupCommit[Sequence[Transaction], list[TransactionOutcome]] = GroupCommit(
+            self._commit_groups, weight=_group_weight, max_weight=_MAX_BATCH_BYTES, loop_yields=_LOOP_YIELDS
+        )
+
+    async def open(self) -> None:
+        """Open the engine. See `StoreEngine.open`."""
+        await self.engine.open()
+
+    async def close(self) -> None:
+        """Finish the commits in flight, and close the engine. Idempotent, also after a failed `open`."""
+        await self.drain()
+        await self.engine.close()
+
+    async def drain(self) -> None:
+        """Wait a limited time for the commits in flight."""
+        await self._writer.drain(self.call_timeout)
+
+    async def commit(self, transactions: Sequence[Transaction]) -> list[TransactionOutcome]:
+        groups = list(_split_into_groups(transactions))
+        extra_seconds = sum(map(_group_bytes, groups)) / _BYTES_PER_SECOND
+        if len(groups) == 1:
+            return await self._submit(groups[0], extra_seconds)
+        found = await asyncio.gather(*(self._submit(group, extra_seconds) for group in groups))
+        return list(chain.from_iterable(found))
+
+    async def changes(self, after: Position = START, limit: int = 100) -> list[StoreChange]:
+        return await self.with_timeout(self.engine.changes(after, limit))
+
+    async def last_position(self) -> Position:
+        return await self.with_timeout(self.engine.last_position())
+
+    async def with_timeout(self, call: Awaitable[R], extra_seconds: float = 0) -> R:
+        """Wait a limited time for a call.
+
+        Raises:
+            StorageUnavailable: there is no answer within the time.
+        """
+        call_timeout = self.call_timeout + extra_seconds
+        try:
+            async with asyncio.timeout(call_timeout):
+                return await call
+        except TimeoutError as error:
+            message = f"no answer within {call_timeout:g} s; whether a write was made, a read will tell."
+            raise StorageUnavailable(message) from error
+
+    async def _submit(self, group: Sequence[Transaction], extra_seconds: float) -> list[TransactionOutcome]:
+        try:
+            return await self.with_timeout(self._writer.submit(group), extra_seconds)
+        except AutoCRUDError as error:
+            return [[error] * len(transaction.items) for transaction in group]
+
+    async def _commit_groups(self, groups: Sequence[Sequence[Transaction]]) -> list[list[TransactionOutcome]]:
+        outcomes = iter(await self.engine.commit(list(chain.from_iterable(groups))))
+        return [list(islice(outcomes, len(group))) for group in groups]
+
+
+def _split_into_groups(transactions: Sequence[Transaction]) -> Iterator[list[Transaction]]:
+    """Yield the transactions in order, in groups that a batch never cuts."""
+    group: list[Transaction] = []
+    size = 0
+    for transaction in transactions:
+        group.append(transaction)
+        size += sum(map(_item_bytes, transaction.items))
+        if size >= _MAX_GROUP_BYTES or len(group) >= _MAX_BATCH_TRANSACTIONS:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _group_bytes(group: Sequence[Transaction]) -> int:
+    return sum(_item_bytes(item) for transaction in group for item in transaction.items)
+
+
+def _group_weight(group: Sequence[Transaction]) -> int:
+    """Return the part of a batch that a group fills, in bytes: by its size, or by the number of its transactions."""
+    return max(_group_bytes(group), len(group) * _MAX_BATCH_BYTES // _MAX_BATCH_TRANSACTIONS)
+
+
+def _item_bytes(item: TransactionItem) -> int:
+    return _RECORD_BYTES + len(item.data or b"") if isinstance(item, Write) else _RECORD_BYTES
