@@ -25,13 +25,13 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class More:
+class MoreReads:
     """State that must be loaded before the batch can be decided."""
 
     reads: ReadSet
 
 
-def decide(state: ReadState, batch: Sequence[Transaction]) -> Decision | More:
+def decide(state: ReadState, batch: Sequence[Transaction]) -> Decision | MoreReads:
     """Accept or refuse each transaction, in order. A later transaction sees the effects of the accepted ones before.
 
     Args:
@@ -54,7 +54,7 @@ def decide(state: ReadState, batch: Sequence[Transaction]) -> Decision | More:
         outcomes.append(outcome)
         if not any(outcome):
             accepted += [item for item in transaction.items if not isinstance(item, VersionCheck)]
-    return More(missing) if missing else Decision(outcomes, accepted)
+    return MoreReads(missing) if missing else Decision(outcomes, accepted)
 
 
 def _decide_one(overlay: Overlay, transaction: Transaction) -> TransactionOutcome:

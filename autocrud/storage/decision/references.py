@@ -73,12 +73,14 @@ def _find_missing_targets(
 ) -> AutoCRUDError | None:
     before = overlay.before[key]
     is_restored = before is not None and before.is_deleted
-    known = {(item.field, item.resource_id) for item in before.references} if before and not before.is_deleted else ()
+    existing = (
+        {(item.field, item.resource_id) for item in before.references} if before and not before.is_deleted else ()
+    )
     missing = [
         reference
         for reference in state.references
         if reference.must_exist
-        and (reference.field, reference.resource_id) not in known
+        and (reference.field, reference.resource_id) not in existing
         and not (is_restored and reference.on_delete == OnDelete.dangling)
         and not _is_alive(overlay, (reference.model, reference.resource_id))
     ]
