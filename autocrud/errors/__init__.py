@@ -40,6 +40,8 @@ from autocrud.errors.resources import (
     PreconditionRequired,
     Referenced,
     RevisionNotFound,
+    TooManyDependents,
+    UnhandledReferrers,
     UniqueViolation,
 )
 from autocrud.errors.schema_versions import (
@@ -83,6 +85,8 @@ __all__ = [
     "Referenced",
     "RevisionNotFound",
     "StorageUnavailable",
+    "TooManyDependents",
+    "UnhandledReferrers",
     "UniqueViolation",
     "Unreadable",
     "UnsupportedMediaType",

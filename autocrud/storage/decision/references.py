@@ -1,6 +1,6 @@
 """Judgement of the references of a transaction, as they are at its end."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import islice
 
 from autocrud.errors import AutoCRUDError, FieldError, Referenced, ReferenceNotFound
@@ -8,7 +8,7 @@ from autocrud.schema.markers import OnDelete
 from autocrud.storage.decision.overlay import Overlay
 from autocrud.storage.decision.state import BINDING_ACTIONS, REMOVING_KINDS, Referrer, ResourceKey, ResourceState
 from autocrud.storage.ports.claims import StoredReference
-from autocrud.storage.ports.transactions import Transaction
+from autocrud.storage.ports.transactions import Dependent, Transaction
 from autocrud.storage.ports.types import Write
 
 _MAX_NAMES_IN_MESSAGE = 11
@@ -32,6 +32,7 @@ class UnplannedReferrers(AutoCRUDError):
 
     Attributes:
         target: folder of the model, and id.
+        referrers: some of these resources, with the folders of their models.
     """
 
     code = "conflict"
@@ -40,6 +41,7 @@ class UnplannedReferrers(AutoCRUDError):
         names = ", ".join(f"{item.model} {item.resource_id!r}" for item in referrers[:_MAX_NAMES_IN_MESSAGE])
         super().__init__(f"New referrers of {target[0]} {target[1]!r} appeared meanwhile: {names}.")
         self.target = target
+        self.referrers = tuple(referrers[:_MAX_NAMES_IN_MESSAGE])
 
 
 def find_reference_refusals(overlay: Overlay, transaction: Transaction) -> dict[int, AutoCRUDError]:
@@ -49,23 +51,28 @@ def find_reference_refusals(overlay: Overlay, transaction: Transaction) -> dict[
         MissingState: targets or referrers are not loaded.
     """
     # A resource that the transaction writes several times is judged once, with its last write.
-    numbers: dict[ResourceKey, int] = {}
+    writes: dict[ResourceKey, tuple[int, Write]] = {}
+    dependents: dict[ResourceKey, int] = {}
     for number, item in enumerate(transaction.items):
         if isinstance(item, Write):
-            numbers[item.model, item.meta.resource_id] = number
-    refusals: dict[int, AutoCRUDError] = {}
-    for key, number in numbers.items():
-        write = transaction.items[number]
-        if not isinstance(write, Write):
-            continue
-        state = overlay.resource(key)
-        if state is None or state.is_deleted:
-            refusal = _find_binding_referrers(overlay, key, write) if write.kind in REMOVING_KINDS else None
-        else:
-            refusal = _find_missing_targets(overlay, key, state, write)
-        if refusal is not None:
-            refusals[number] = refusal
-    return refusals
+            writes[item.model, item.meta.resource_id] = number, item
+        elif isinstance(item, Dependent):
+            dependents[item.model, item.resource_id] = number
+    refusals = {number: _find_refusal(overlay, key, write, dependents) for key, (number, write) in writes.items()}
+    for key, number in dependents.items():
+        refusals[number] = _find_binding_referrers(overlay, key, dependents, has_task=True)
+    return {number: refused for number, refused in refusals.items() if refused is not None}
+
+
+def _find_refusal(
+    overlay: Overlay, key: ResourceKey, write: Write, dependents: Container[ResourceKey]
+) -> AutoCRUDError | None:
+    state = overlay.resource(key)
+    if state is not None and not state.is_deleted:
+        return _find_missing_targets(overlay, key, state, write)
+    if write.kind in REMOVING_KINDS:
+        return _find_binding_referrers(overlay, key, dependents, has_task=write.has_task)
+    return None
 
 
 def _find_missing_targets(
@@ -73,18 +80,27 @@ def _find_missing_targets(
 ) -> AutoCRUDError | None:
     before = overlay.before[key]
     is_restored = before is not None and before.is_deleted
-    existing = (
-        {(item.field, item.resource_id) for item in before.references} if before and not before.is_deleted else ()
-    )
+    existing = set() if before is None or is_restored else _existing(before, state)
     missing = [
         reference
         for reference in state.references
         if reference.must_exist
-        and (reference.field, reference.resource_id) not in existing
+        and reference not in existing
         and not (is_restored and reference.on_delete == OnDelete.dangling)
         and not _is_alive(overlay, (reference.model, reference.resource_id))
     ]
     return MissingTargets(write, missing) if missing else None
+
+
+def _existing(before: ResourceState, state: ResourceState) -> set[StoredReference]:
+    """Return the references of a state that its resource had before, in the same field or in a field that lost it.
+
+    A step of the model's schema may rename a field. That adds no reference.
+    """
+    places = {(item.field, item.resource_id) for item in before.references}
+    now = {(item.field, item.resource_id) for item in state.references}
+    moved = {item[1:] for item in before.references if (item.field, item.resource_id) not in now}
+    return {item for item in state.references if (item.field, item.resource_id) in places or item[1:] in moved}
 
 
 def _is_alive(overlay: Overlay, key: ResourceKey) -> bool:
@@ -109,14 +125,44 @@ def _cascade_targets(state: ResourceState) -> Iterator[ResourceKey]:
     )
 
 
-def _find_binding_referrers(overlay: Overlay, key: ResourceKey, write: Write) -> AutoCRUDError | None:
-    """Return the refusal of a delete or purge that live referrers prevent."""
-    referrers = [item for item in overlay.referrers(key) if item[:2] != key and item.on_delete in BINDING_ACTIONS]
-    restricting = [item for item in referrers if item.on_delete == OnDelete.restrict]
+def _find_binding_referrers(
+    overlay: Overlay, key: ResourceKey, dependents: Container[ResourceKey], *, has_task: bool
+) -> AutoCRUDError | None:
+    """Return the refusal of a delete or purge that live referrers prevent.
+
+    Args:
+        key: resource that is deleted, or a dependent.
+        has_task: True if an on-delete task handles the referrers that the transaction does not handle.
+    """
+    referrers = [
+        item
+        for item in overlay.referrers(key)
+        if item[:2] != key and item[:2] not in dependents and item.on_delete in BINDING_ACTIONS
+    ]
+    # A referrer that a task is going to delete restricts nothing.
+    restricting = [
+        item
+        for item in referrers
+        if item.on_delete == OnDelete.restrict and not (overlay.has_tasks and not _is_alive(overlay, item[:2]))
+    ]
     if restricting:
         first = restricting[0]
         same = (item.resource_id for item in restricting if (item.model, item.field) == (first.model, first.field))
         return Referenced(key, first.model, first.field, list(islice(dict.fromkeys(same), _MAX_NAMES_IN_MESSAGE)))
-    if referrers and not write.has_task:
-        return UnplannedReferrers(key, referrers)
+    unplanned = [
+        item
+        for item in referrers
+        if item.on_delete != OnDelete.restrict and not (has_task and item.on_delete == OnDelete.set_null)
+    ]
+    if unplanned and not (has_task and _is_awaited(overlay, key)):
+        return UnplannedReferrers(key, unplanned)
     return None
+
+
+def _is_awaited(overlay: Overlay, key: ResourceKey) -> bool:
+    """Return True if a task was going to delete a resource before the transaction deleted it.
+
+    The delete that made the task named all dependents, and nothing can have attached itself to them since.
+    """
+    before = overlay.before.get(key)
+    return before is not None and any(not _is_alive(overlay, target) for target in _cascade_targets(before))

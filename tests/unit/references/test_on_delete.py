@@ -6,11 +6,17 @@ import pytest
 
 from autocrud.errors import Referenced, StorageUnavailable
 from autocrud.references import on_delete
+from autocrud.references.committer import ReferenceCommitter
 from autocrud.references.on_delete import OnDeleteRunner
 from autocrud.resource import CommitKind
 from autocrud.storage.ports.types import OnDeleteTask, Write, on_delete_task_of
 from autocrud.versioning.write_builder import Author, next_meta
 from tests.unit.references.library import Library
+
+
+def runner_of(library: Library) -> OnDeleteRunner:
+    """The runner of a library's on-delete tasks."""
+    return OnDeleteRunner(library.graph, ReferenceCommitter(library.graph).commit_all)
 
 
 async def delete_without_actions(library: Library, model: str, resource_id: str) -> OnDeleteTask:
@@ -41,7 +47,7 @@ async def test_refuse_finds_a_referrer_at_the_end_of_a_cascade() -> None:
     """The error names the restricting referrer and the resource that it keeps."""
     library = await film_with_reviews(3)
     await library.create("quote", "q", review="r2")
-    runner, node = OnDeleteRunner(library.graph), library.nodes["film"]
+    runner, node = runner_of(library), library.nodes["film"]
     with pytest.raises(Referenced) as caught:
         await runner.refuse(node, ["f"], ["f"])
     error = caught.value
@@ -56,7 +62,7 @@ async def test_refuse_ignores_referrers_that_are_deleted_together() -> None:
     library = await Library().open()
     await library.create("person", "ann")
     await library.create("person", "bob", boss="ann")
-    runner, node = OnDeleteRunner(library.graph), library.nodes["person"]
+    runner, node = runner_of(library), library.nodes["person"]
     with pytest.raises(Referenced):
         await runner.refuse(node, ["ann"], ["ann"])
     await runner.refuse(node, ["ann"], ["ann", "bob"])
@@ -66,7 +72,7 @@ async def test_refuse_ends_on_a_cycle_of_cascades() -> None:
     """Reviews that answer each other are visited once."""
     library = await film_with_reviews(2)
     await library.managers["review"].replace("r0", {"film": "f", "answers": "r1"})
-    await OnDeleteRunner(library.graph).refuse(library.nodes["review"], ["r0"], ["r0"])
+    await runner_of(library).refuse(library.nodes["review"], ["r0"], ["r0"])
 
 
 async def test_run_removes_the_id_from_all_set_null_fields_in_one_revision() -> None:
@@ -76,7 +82,7 @@ async def test_run_removes_the_id_from_all_set_null_fields_in_one_revision() -> 
         await library.create("person", name)
     await library.create("film", "f", title="t", producer="ann", cast=["ann", "bob"])
     task = await delete_without_actions(library, "person", "ann")
-    await OnDeleteRunner(library.graph).run(library.nodes["person"], [task])
+    await runner_of(library).run(library.nodes["person"], [task])
     film = await library.managers["film"].get("f")
     assert film.data.model_dump() == {"title": "t", "director": None, "producer": None, "cast": ["bob"]}
     assert (film.meta.total_revision_count, film.meta.updated_by) == (2, "ada")
@@ -88,7 +94,7 @@ async def test_run_deletes_cascading_referrers_of_all_levels(monkeypatch: pytest
     monkeypatch.setattr(on_delete, "_PAGE", 2)
     library = await film_with_reviews(5)
     task = await delete_without_actions(library, "film", "f")
-    await OnDeleteRunner(library.graph).run(library.nodes["film"], [task])
+    await runner_of(library).run(library.nodes["film"], [task])
     assert await library.live("review") == []
     assert (await pending(library, "film"), await pending(library, "review")) == ([], [])
 
@@ -98,7 +104,7 @@ async def test_run_for_a_restored_resource_changes_no_referrer() -> None:
     library = await film_with_reviews(2)
     task = await delete_without_actions(library, "film", "f")
     await library.managers["film"].restore("f")
-    await OnDeleteRunner(library.graph).run(library.nodes["film"], [task])
+    await runner_of(library).run(library.nodes["film"], [task])
     assert await library.live("review") == ["r0", "r1"]
 
 
@@ -106,7 +112,7 @@ async def test_run_after_a_failure_leaves_the_task_for_finish(monkeypatch: pytes
     """`finish` runs the pending actions again."""
     library = await film_with_reviews(1)
     task = await delete_without_actions(library, "film", "f")
-    runner = OnDeleteRunner(library.graph)
+    runner = runner_of(library)
     with monkeypatch.context() as patch:
 
         async def fail(writes: Sequence[Write], *, atomic: bool = False) -> None:
@@ -127,7 +133,7 @@ async def test_find_late_referrers_restores_the_referenced_resources_only() -> N
         await library.create("person", name)
     await library.create("film", "f", director="ann")
     tasks = [await delete_without_actions(library, "person", name) for name in ("ann", "bob")]
-    errors = await OnDeleteRunner(library.graph).find_late_referrers(library.nodes["person"], tasks)
+    errors = await runner_of(library).find_late_referrers(library.nodes["person"], tasks)
     assert {name: (error.model, error.field, error.resource_ids) for name, error in errors.items()} == {
         "ann": ("film", "director", ("f",))
     }
@@ -142,7 +148,7 @@ async def test_finish_after_a_crash_before_the_recheck_restores_a_restricted_res
     await library.create("person", "ann")
     await library.create("film", "f", director="ann")
     await delete_without_actions(library, "person", "ann")
-    await OnDeleteRunner(library.graph).finish(library.nodes["person"])
+    await runner_of(library).finish(library.nodes["person"])
     assert await library.live("person") == ["ann"]
     assert await pending(library, "person") == []
     assert "'ann' is restored: f refers to it" in caplog.text
