@@ -17,8 +17,8 @@ NamedKey = tuple[str, str]  # folder of the model, idempotency key or file_id
 # Actions that a delete has on its referrers.
 BINDING_ACTIONS = frozenset((OnDelete.restrict, OnDelete.cascade, OnDelete.set_null))
 REMOVING_KINDS = frozenset((CommitKind.delete, CommitKind.purge))
-# Referrers of one target that an engine loads at most: first those with `restrict`, then those with `cascade`. This is
-# one more than a transaction can name as dependents, so that a decision sees a dependent that the transaction lacks.
+# Referrers of one target that an engine loads at most, those with `set_null` last. This is one more than a transaction
+# can name as dependents, so that a decision sees each dependent that the transaction lacks.
 MAX_REFERRERS = 10_001
 
 
