@@ -13,7 +13,7 @@ from autocrud.references.plan import Plan
 from autocrud.references.planned_writes import PlannedItem, PlannedWrite, ResourceName
 from autocrud.references.planner import DependentPlanner, needs_plan
 from autocrud.references.refusals import refuse_dependents
-from autocrud.references.submission import Submission, submissions, submit
+from autocrud.references.submission import Submission, submissions, submit, submit_plain
 from autocrud.references.write_order import Unit, units_of
 from autocrud.storage.ports.transactions import TransactionOutcome
 from autocrud.storage.ports.types import Outcome, abort_unless_all_accepted, on_delete_task_of
@@ -58,8 +58,11 @@ class ReferenceCommitter:
         """
         if not items:
             return []
-        if any(needs_plan(self._graph, item) for item in items if isinstance(item, PlannedWrite)):
+        writes = [item for item in items if isinstance(item, PlannedWrite)]
+        if any(needs_plan(self._graph, item) for item in writes):
             return await self._run_to_end(self._commit(items))
+        if len(writes) == len(items) and len({item.node for item in writes}) == 1:
+            return self._complete_outcome(items, await submit_plain(self._graph, writes, atomic=len(writes) > 1))
         (submission,) = submissions(items, [range(len(items))], Plan())
         await submit(self._graph, [submission])
         return self._complete_outcome(items, submission.outcome)
@@ -73,8 +76,10 @@ class ReferenceCommitter:
         outcomes: list[Outcome] = [None] * len(writes)
         if any(needs_plan(self._graph, item) for item in writes):
             await self._run_to_end(self._commit_all(writes, outcomes))
-        elif writes:
+        elif writes and any(item.target is item.source for item in self._graph.outgoing(writes[0].node.name)):
             await self._commit_all(writes, outcomes)
+        elif writes:
+            return await submit_plain(self._graph, writes, atomic=False)
         return outcomes
 
     async def finish(self, node: ModelNode) -> None:
@@ -104,10 +109,10 @@ class ReferenceCommitter:
 
     async def _commit(self, items: Sequence[PlannedItem]) -> TransactionOutcome:
         """Plan and commit a transaction until its plan is not outdated, and run its on-delete tasks."""
-        kept: frozenset[ResourceName] = frozenset()
+        excluded: frozenset[ResourceName] = frozenset()
         outcome: TransactionOutcome = []
         for _ in range(_MAX_PLANS):
-            plan = await self._plan(items, kept)
+            plan = await self._plan(items, excluded)
             if plan.refusals:
                 outcome = abort_unless_all_accepted([plan.refusals.get(number) for number in range(len(items))])
                 break
@@ -117,15 +122,15 @@ class ReferenceCommitter:
             if not submission.is_outdated:
                 failures = await self._run_tasks([submission])
                 return [failures.get(number, outcome[number]) for number in range(len(items))]
-            kept |= submission.refused_additions
+            excluded |= submission.refused_additions
         return self._complete_outcome(items, outcome)
 
-    async def _plan(self, items: Sequence[PlannedItem], kept: frozenset[ResourceName] = frozenset()) -> Plan:
+    async def _plan(self, items: Sequence[PlannedItem], excluded: frozenset[ResourceName] = frozenset()) -> Plan:
         """Return the plan of the items, or their refusals."""
         missing = await self._outer.refuse_missing(items)
         if missing:
             return Plan(refusals=missing)
-        plan = await self._planner.plan(items, kept)
+        plan = await self._planner.plan(items, excluded)
         plan.refusals |= await self._outer.refuse_deletes(plan.removed)
         return plan
 
@@ -238,10 +243,10 @@ def _join(units: Sequence[Unit], links: Sequence[tuple[int, int]]) -> list[list[
     """Return the units in parts. Units with linked numbers are in one part, at the place of its last unit."""
     part_of = {number: part for part in ([unit] for unit in units) for number in part[0].numbers}
     for first, second in links:
-        one, other = part_of[first], part_of[second]
-        if one is not other:
-            one += other
-            part_of |= {number: one for unit in other for number in unit.numbers}
+        joined, other = part_of[first], part_of[second]
+        if joined is not other:
+            joined += other
+            part_of |= {number: joined for unit in other for number in unit.numbers}
     order = {id(unit): place for place, unit in enumerate(units)}
     parts = list({id(part): part for part in part_of.values()}.values())
     for part in parts:

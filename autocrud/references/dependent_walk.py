@@ -34,7 +34,7 @@ class DependentWalk:
 
     Args:
         states: resources after the transaction's own writes.
-        kept: resources that keep their references, because a set-null write of them was refused.
+        excluded: resources that keep their references, because a set-null write of them was refused.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class DependentWalk:
         graph: Graph,
         items: Sequence[PlannedItem],
         states: dict[ResourceName, FinalState],
-        kept: frozenset[ResourceName],
+        excluded: frozenset[ResourceName],
     ) -> None:
         self._graph = graph
         self._items = items
         self._states = states
-        self._kept = kept
-        self.kept_by: set[int] = set()
+        self._excluded = excluded
+        self.keeping: set[int] = set()
         self.found = Found(
             {name: state.number for name, state in states.items() if state.is_removed and _is_removing(items, state)}
         )
@@ -106,8 +106,8 @@ class DependentWalk:
                 found.link([found.removed[name], *causes])
             return []
         if reference.ref.on_delete is OnDelete.set_null:
-            if name in self._kept or (head is not None and head.data is None):
-                self.kept_by.update(causes)
+            if name in self._excluded or (head is not None and head.data is None):
+                self.keeping.update(causes)
             else:
                 found.link(causes)
                 found.release(name, Released(node, causes[0], head, state))

@@ -27,21 +27,21 @@ class DependentPlanner:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
 
-    async def plan(self, items: Sequence[PlannedItem], kept: frozenset[ResourceName] = frozenset()) -> Plan:
+    async def plan(self, items: Sequence[PlannedItem], excluded: frozenset[ResourceName] = frozenset()) -> Plan:
         """Return the dependents of the transaction's deletes, and set references of restored resources to null.
 
         Args:
-            kept: resources that keep their references, because a set-null write of them was refused.
+            excluded: resources that keep their references, because a set-null write of them was refused.
         """
         states = final_states(items)
-        walk = DependentWalk(self._graph, items, states, kept)
+        walk = DependentWalk(self._graph, items, states, excluded)
         removed = dict(walk.found.removed)
         try:
             found = await walk.run()
         except CauseRefused as refused:
             return Plan(refusals={refused.cause: refused.error})
         plan = Plan(removed=found.removed, links=found.links, exceeds=found.exceeds)
-        plan.tasks = walk.kept_by | {number for name, number in removed.items() if self._has_outer_actions(name[0])}
+        plan.tasks = walk.keeping | {number for name, number in removed.items() if self._has_outer_actions(name[0])}
         if plan.exceeds:
             plan.tasks |= {number for (model, _), number in removed.items() if self._graph.has_on_delete_actions(model)}
             plan.dependents = [
@@ -50,12 +50,12 @@ class DependentPlanner:
             found.released.clear()
         else:
             plan.additions = [(item.cause, self._delete(items, item)) for item in found.cascaded.values()]
-        gone = await self._missing_of_restored(states, found)
+        removed_ids = await self._missing_of_restored(states, found)
         for name in found.removed:
-            gone.setdefault(name[0], set()).add(name[1])
+            removed_ids.setdefault(name[0], set()).add(name[1])
         for name, released in found.released.items():
             if name not in found.removed:
-                plan.additions += await self._set_null(items, released, gone)
+                plan.additions += await self._set_null(items, released, removed_ids)
         return plan
 
     def _delete(self, items: Sequence[PlannedItem], item: Cascaded) -> PlannedWrite:
@@ -66,7 +66,7 @@ class DependentPlanner:
         )
 
     async def _set_null(
-        self, items: Sequence[PlannedItem], released: Released, gone: dict[str, set[str]]
+        self, items: Sequence[PlannedItem], released: Released, removed_ids: dict[str, set[str]]
     ) -> list[tuple[int, PlannedWrite]]:
         node, state, head = released.node, released.state, released.head
         if state is not None:
@@ -81,12 +81,12 @@ class DependentPlanner:
             blobs = await blobs_of(node, meta)
         by = _author(items, released.cause)
         references = self._graph.outgoing(node.name)
-        write = await set_null_write(node, references, meta, Encoded(data, blobs), gone, by)
+        write = await set_null_write(node, references, meta, Encoded(data, blobs), removed_ids, by)
         return [] if write is None else [(released.cause, PlannedWrite(node, write, head))]
 
     async def _missing_of_restored(self, states: dict[ResourceName, FinalState], found: Found) -> dict[str, set[str]]:
         """Return the missing targets of restored resources with `set_null`, by model, and note these resources."""
-        gone: dict[str, set[str]] = {}
+        removed_ids: dict[str, set[str]] = {}
         for name, state in states.items():
             if not state.is_restored or state.is_removed:
                 continue
@@ -98,9 +98,9 @@ class DependentPlanner:
                 if reference.ref.must_exist and (reference.target.name, target) not in states
             ]
             for reference, target in await find_missing(pairs):
-                gone.setdefault(reference.target.name, set()).add(target)
+                removed_ids.setdefault(reference.target.name, set()).add(target)
                 found.release(name, Released(state.node, state.number, None, state))
-        return gone
+        return removed_ids
 
     def _has_outer_actions(self, model: str) -> bool:
         """Return True if a delete in this model may have on-delete actions in another store."""

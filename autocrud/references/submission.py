@@ -46,8 +46,8 @@ class Submission:
 
     def tasks(self) -> list[tuple[int, PlannedWrite]]:
         """Return the deletes with an on-delete task, each with the number of the causing item."""
-        own = zip(self.numbers, self.items, strict=True)
-        pairs = [*own, *self.additions] if self.is_accepted else []
+        planned = zip(self.numbers, self.items, strict=True)
+        pairs = [*planned, *self.additions] if self.is_accepted else []
         return [(number, item) for number, item in pairs if isinstance(item, PlannedWrite) and item.write.has_task]
 
 
@@ -67,6 +67,14 @@ def submissions(items: Sequence[PlannedItem], parts: Sequence[Sequence[int]], pl
     for cause, dependent in plan.dependents:
         found[part_of[cause]].additions.append((cause, dependent))
     return found
+
+
+async def submit_plain(graph: Graph, writes: Sequence[PlannedWrite], *, atomic: bool) -> list[Outcome]:
+    """Commit writes of one model without a plan. Return their outcomes."""
+    node = writes[0].node
+    graph.update_reference_targets([node.name])
+    found = await node.storage.commit_all([item.write for item in writes], atomic=atomic)
+    return [None if refused is None else translate(graph, node, refused) for refused in found]
 
 
 async def submit(graph: Graph, transactions: Sequence[Submission]) -> None:
@@ -117,14 +125,14 @@ def _judge(
 ) -> None:
     """Set the outcome of a submission, and what another plan has to know."""
     count = len(submission.items)
-    own, extra = outcome[:count], outcome[count:]
+    outcomes, extra = outcome[:count], outcome[count:]
     is_final = False
-    for position, refused in enumerate(own):
+    for position, refused in enumerate(outcomes):
         if isinstance(refused, UnplannedReferrers) and knows_referrers(graph, node, refused):
             submission.is_outdated = True
         elif refused is not None and not isinstance(refused, Aborted):
             is_final = True
-        own[position] = None if refused is None else translate(graph, _node_of(content[position], node), refused)
+        outcomes[position] = None if refused is None else translate(graph, _node_of(content[position], node), refused)
     for (cause, addition), refused in zip(submission.additions, extra, strict=True):
         if refused is None or isinstance(refused, Aborted):
             continue
@@ -139,16 +147,16 @@ def _judge(
             submission.is_outdated = True
             submission.refused_additions.add(addition.name)
         position = submission.numbers.index(cause)
-        if own[position] is None or isinstance(own[position], Aborted):
-            own[position] = translate(graph, _node_of(addition, node), refused)
-    submission.outcome = own
+        if outcomes[position] is None or isinstance(outcomes[position], Aborted):
+            outcomes[position] = translate(graph, _node_of(addition, node), refused)
+    submission.outcome = outcomes
     submission.is_outdated = submission.is_outdated and not is_final
 
 
 def _as_unhandled(
     graph: Graph, submission: Submission, cause: int, addition: PlannedWrite | Dependent, refused: AutoCRUDError
 ) -> AutoCRUDError:
-    """Return the error for a dependent that changes all the time. A caller must not mistake it for his own conflict."""
+    """Return the error for a dependent that changes all the time. A caller must not mistake it for another conflict."""
     item = submission.items[submission.numbers.index(cause)]
     if isinstance(refused, UnplannedReferrers) or not isinstance(addition, PlannedWrite):
         return refused

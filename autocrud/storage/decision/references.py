@@ -99,8 +99,8 @@ def _existing(before: ResourceState, state: ResourceState) -> set[StoredReferenc
     """
     places = {(item.field, item.resource_id) for item in before.references}
     now = {(item.field, item.resource_id) for item in state.references}
-    moved = {item[1:] for item in before.references if (item.field, item.resource_id) not in now}
-    return {item for item in state.references if (item.field, item.resource_id) in places or item[1:] in moved}
+    released = {item[1:] for item in before.references if (item.field, item.resource_id) not in now}
+    return {item for item in state.references if (item.field, item.resource_id) in places or item[1:] in released}
 
 
 def _is_alive(overlay: Overlay, key: ResourceKey) -> bool:
