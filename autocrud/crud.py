@@ -1,7 +1,7 @@
 """AutoCRUD: registers models and adds their routes to a FastAPI application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar, overload
 
@@ -14,6 +14,8 @@ from autocrud.manager.health import check_backends
 from autocrud.manager.maintenance import maintain
 from autocrud.manager.manager import KEY_SECONDS, ResourceManager
 from autocrud.manager.schema_check.start_check import check_reaction
+from autocrud.manager.transaction.retries import ATTEMPTS, Retries
+from autocrud.manager.transaction.transaction import Transaction
 from autocrud.pages.data_view import add_pages
 from autocrud.registration.registry import Registry
 from autocrud.registration.start import opened
@@ -30,6 +32,7 @@ from autocrud.schema.versions.schema import Schema
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 HOUSEKEEPING_SECONDS = 600.0
@@ -84,6 +87,7 @@ class AutoCRUD:
             max_blob_bytes=max_blob_bytes,
             upload_seconds=upload_seconds,
         )
+        self._retries = Retries()
         self._housekeeping_seconds = housekeeping_seconds
         self._applied = False
 
@@ -229,6 +233,32 @@ class AutoCRUD:
             ConfigurationError: a registered model has no storage yet, or a field cannot be a reference.
         """
         return self._registry.manager(model)
+
+    def transaction(self, *, by: str | None = None) -> Transaction:
+        """Return a transaction over the models of one store, for `async with crud.transaction() as tx`.
+
+        Args:
+            by: author of the writes.
+        """
+        return Transaction(self._registry.manager, by)
+
+    async def transact(
+        self, function: Callable[[Transaction], Awaitable[R]], *, attempts: int = ATTEMPTS, by: str | None = None
+    ) -> R:
+        """Call a function with a new transaction, commit, and return the result. After a conflict, start again.
+
+        The function may run several times, so it should have no effects but those of the transaction. Retries that lost
+        a race for one resource wait for each other.
+
+        Args:
+            attempts: number of times that the function runs at most.
+            by: author of the writes.
+
+        Raises:
+            InvalidParameter: `attempts` is less than 1.
+            Conflict: the last attempt lost a race, too.
+        """
+        return await self._retries.run(lambda: self.transaction(by=by), function, attempts)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
