@@ -20,11 +20,14 @@ from autocrud.pages.data_view import add_pages
 from autocrud.registration.registry import Registry
 from autocrud.registration.start import opened
 from autocrud.resource import Retention, RevisionStatus
-from autocrud.routes.apply_checks import check_application, check_prefix
+from autocrud.routes.apply_checks import check_application, check_model_names, check_prefix
+from autocrud.routes.endpoints.transaction import TransactionEndpoint
+from autocrud.routes.guards import Guards
 from autocrud.routes.mount import Mount
 from autocrud.routes.openapi.filter_parameters import check_filter_style
 from autocrud.routes.operation import ModelRoutes
 from autocrud.routes.request.current_user import UserDependency, anonymous
+from autocrud.routes.request.transaction_reader import ServedModel
 from autocrud.routes.response.problems import answer_problem
 from autocrud.routes.route_table import operations
 from autocrud.schema.model_spec import ModelSpec
@@ -175,15 +178,17 @@ class AutoCRUD:
             prefix: the start of the path of every model, such as `/v1`.
 
         Raises:
-            ConfigurationError: a model has no storage, a reference names an unknown model, this is a second call, or an
-                argument is wrong.
+            ConfigurationError: a model has no storage or the name `transaction`, a reference names an unknown model,
+                this is a second call, or an argument is wrong.
         """
         self._refuse_after_apply("apply")
         check_application(app)
         check_prefix(prefix)
+        check_model_names(self._registry.models)
         managers = self._registry.all_managers()
         self._applied = True
         mount = Mount(app, prefix)
+        models: dict[str, ServedModel] = {}
         for registration, manager in zip(self._registry.models.values(), managers, strict=True):
             spec = registration.spec
             routes = ModelRoutes(
@@ -199,6 +204,11 @@ class AutoCRUD:
             for operation in add_pages(routes, served) if self._data_view else served:
                 mount.add(routes, operation, registration.dependencies)
             mount.add_tag(spec)
+            if manager.node.storage.store is not None:
+                models[spec.name] = ServedModel(routes, registration.families, registration.dependencies)
+        if models:
+            endpoint = TransactionEndpoint(models, self.transact, Guards(app), self._max_body_bytes)
+            mount.add_transaction(endpoint.operation(), self._current_user)
         mount.check_dependencies()
         mount.order_routes()
         app.add_exception_handler(AutoCRUDError, answer_problem)

@@ -229,9 +229,7 @@ class Transaction:
     async def preload(self, resource_ids: Mapping[str, Sequence[str]]) -> None:
         """Read resources together, given as ids by the name of the model. This is no operation, and adds no checks."""
         for model, names in resource_ids.items():
-            node = self._find(model).node
-            self._journal.use(node)
-            await self._journal.preload(node, names)
+            await self._journal.preload(self._find(model).node, names)
 
     @asynccontextmanager
     async def _operation(

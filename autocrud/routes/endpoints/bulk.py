@@ -248,12 +248,13 @@ def _is_lines(request: Request) -> bool:
 
 
 _ID, _TAG = "0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e", '"1-20260102030405000000"'
+EXAMPLE_ITEMS = [{"index": 0, "status": 201, "id": _ID, "version": 1, "etag": _TAG}]
 _EXAMPLE = {
-    "items": [{"index": 0, "status": 201, "id": _ID, "version": 1, "etag": _TAG}],
+    "items": EXAMPLE_ITEMS,
     "succeeded": 1,
     "failed": 0,
 }
-_EXAMPLE_LINES = to_json(_EXAMPLE["items"])[1:-1].decode() + "\n"
+_EXAMPLE_LINES = to_json(EXAMPLE_ITEMS)[1:-1].decode() + "\n"
 
 
 def _request_body(routes: ModelRoutes) -> dict[str, Any]:
