@@ -29,9 +29,13 @@ async def commit(journal: Journal, committer: ReferenceCommitter) -> None:
     item, error = next((pair for pair in refusals if not isinstance(pair[1], Aborted)), refusals[0])
     if isinstance(error, StorageUnavailable):
         raise error
-    refusal = _refusal_of(item, error)
-    name_operation(refusal, item.operation, item.node.name, item.resource_id)
-    raise refusal
+    resource_id = item.resource_id
+    if item.is_upsert and isinstance(error, UniqueViolation):
+        # A holder appeared after the search for it. The next attempt finds the holder.
+        resource_id = error.holder
+        error = Conflict(resource_id, 0, reason=f"{error.holder!r} has taken the same {error.field} meanwhile.")
+    name_operation(error, item.operation, item.node.name, resource_id)
+    raise error
 
 
 async def _commit(journal: Journal, committer: ReferenceCommitter, items: list[JournalItem]) -> TransactionOutcome:
@@ -39,13 +43,6 @@ async def _commit(journal: Journal, committer: ReferenceCommitter, items: list[J
         return await committer.commit([item.item for item in items])
     checks = [item.item for item in items if isinstance(item.item, VersionCheck)]
     return (await journal.store.commit([Transaction(checks)]))[0]
-
-
-def _refusal_of(item: JournalItem, error: AutoCRUDError) -> AutoCRUDError:
-    """Return the error to raise. An upsert whose holder appeared after its search has lost a race."""
-    if item.is_upsert and isinstance(error, UniqueViolation):
-        return Conflict(item.resource_id, 0, reason=f"{error.holder!r} has taken the same {error.field} meanwhile.")
-    return error
 
 
 def name_operation(error: AutoCRUDError, number: int, model: str, resource_id: str | None) -> None:

@@ -1,7 +1,7 @@
 """Planner: the writes of transactions to the resources of one model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
@@ -201,5 +201,5 @@ class Planner(Generic[T]):
         if place.journal.find(self.node, head.resource_id) is None:
             place.journal.add_read(self.node, head.resource_id, head, place.operation)
         if change is None:
-            return await self.get(place, head.resource_id)
+            return replace(await self.get(place, head.resource_id), is_new=False)
         return await self._change(place, head.resource_id, change, None)

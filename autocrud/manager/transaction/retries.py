@@ -13,6 +13,8 @@ from autocrud.manager.transaction.transaction import Transaction
 
 R = TypeVar("R")
 
+Resource = tuple[str | None, str | None]  # name of the model, id
+
 ATTEMPTS = 20
 _MAX_WAIT_S = 0.02
 
@@ -28,7 +30,7 @@ class Retries:
     """
 
     def __init__(self) -> None:
-        self._locks: WeakValueDictionary[tuple[str | None, str | None], asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[Resource, asyncio.Lock] = WeakValueDictionary()
 
     async def run(
         self, begin: Callable[[], Transaction], function: Callable[[Transaction], Awaitable[R]], attempts: int
@@ -41,29 +43,31 @@ class Retries:
         """
         if attempts < 1:
             raise InvalidParameter("attempts", "must be at least 1")
-        try:
-            return await self._run_once(begin, function)
-        except Conflict as error:
-            if attempts == 1:
-                raise
-            lost = (error.operation_model, error.operation_id)
-        async with self._turn(lost):
-            for _ in range(attempts - 2):
-                try:
-                    return await self._run_once(begin, function)
-                except Conflict:
+        lost: Resource | None = None
+        while True:
+            async with self._turn(lost):
+                while True:
+                    attempts -= 1
+                    try:
+                        return await self._run_once(begin, function)
+                    except Conflict as error:
+                        if attempts == 0:
+                            raise
+                        previous, lost = lost, (error.operation_model, error.operation_id)
+                    if lost != previous:
+                        break
+                    # The winner belongs to another process, or did not wait for its turn.
                     await asyncio.sleep(random() * _MAX_WAIT_S)
-            return await self._run_once(begin, function)
 
     async def _run_once(self, begin: Callable[[], Transaction], function: Callable[[Transaction], Awaitable[R]]) -> R:
         async with begin() as transaction:
             return await function(transaction)
 
     @asynccontextmanager
-    async def _turn(self, resource: tuple[str | None, str | None]) -> AsyncIterator[None]:
-        """Wait for the other retries that lost a race for this resource."""
+    async def _turn(self, resource: Resource | None) -> AsyncIterator[None]:
+        """Wait for the other retries that lost a race for this resource; for none if None."""
         # A function that calls `transact` itself would wait for its own turn.
-        if _has_turn.get():
+        if resource is None or _has_turn.get():
             yield
             return
         lock = self._locks.setdefault(resource, asyncio.Lock())
