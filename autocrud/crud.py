@@ -188,24 +188,7 @@ class AutoCRUD:
         managers = self._registry.all_managers()
         self._applied = True
         mount = Mount(app, prefix)
-        models: dict[str, ServedModel] = {}
-        for registration, manager in zip(self._registry.models.values(), managers, strict=True):
-            spec = registration.spec
-            routes = ModelRoutes(
-                manager=manager,
-                path=f"{prefix}/{spec.name}",
-                max_body_bytes=self._max_body_bytes,
-                require_if_match=registration.require_if_match,
-                current_user=self._current_user,
-                redirect_seconds=self._redirect_seconds,
-                filter_style=self._filter_style,
-            )
-            served = operations(routes, registration.families)
-            for operation in add_pages(routes, served) if self._data_view else served:
-                mount.add(routes, operation, registration.dependencies)
-            mount.add_tag(spec)
-            if manager.node.storage.store is not None:
-                models[spec.name] = ServedModel(routes, registration.families, registration.dependencies)
+        models = self._mount_models(mount, prefix, managers)
         if models:
             endpoint = TransactionEndpoint(models, self.transact, Guards(app), self._max_body_bytes)
             mount.add_transaction(endpoint.operation(), self._current_user)
@@ -294,6 +277,30 @@ class AutoCRUD:
             patience: time limit for the answer of a backend, in seconds.
         """
         return await check_backends(self._registry.factories(), patience)
+
+    def _mount_models(
+        self, mount: Mount, prefix: str, managers: Sequence[ResourceManager[Any]]
+    ) -> dict[str, ServedModel]:
+        """Add the routes of each model. Return the models that take part in transactions."""
+        models: dict[str, ServedModel] = {}
+        for registration, manager in zip(self._registry.models.values(), managers, strict=True):
+            spec = registration.spec
+            routes = ModelRoutes(
+                manager=manager,
+                path=f"{prefix}/{spec.name}",
+                max_body_bytes=self._max_body_bytes,
+                require_if_match=registration.require_if_match,
+                current_user=self._current_user,
+                redirect_seconds=self._redirect_seconds,
+                filter_style=self._filter_style,
+            )
+            served = operations(routes, registration.families)
+            for operation in add_pages(routes, served) if self._data_view else served:
+                mount.add(routes, operation, registration.dependencies)
+            mount.add_tag(spec)
+            if manager.node.storage.store is not None:
+                models[spec.name] = ServedModel(routes, registration.families, registration.dependencies)
+        return models
 
     def _refuse_after_apply(self, method: str) -> None:
         if self._applied:

@@ -43,9 +43,9 @@ class Retries:
         """
         if attempts < 1:
             raise InvalidParameter("attempts", "must be at least 1")
-        lost: Resource | None = None
+        contended: Resource | None = None
         while True:
-            async with self._turn(lost):
+            async with self._turn(contended):
                 while True:
                     attempts -= 1
                     try:
@@ -53,8 +53,8 @@ class Retries:
                     except Conflict as error:
                         if attempts == 0:
                             raise
-                        previous, lost = lost, (error.operation_model, error.operation_id)
-                    if lost != previous:
+                        previous, contended = contended, (error.operation_model, error.operation_id)
+                    if contended != previous:
                         break
                     # The winner belongs to another process, or did not wait for its turn.
                     await asyncio.sleep(random() * _MAX_WAIT_S)

@@ -82,8 +82,8 @@ class TransactionEndpoint:
             raise InvalidParameter("Idempotency-Key", message)
         body = await read_json_body(request, self._limit)
         operations = read_operations(self._models, body)
-        named = {operation.model_name: operation.model for operation in operations}
-        await self._guards.check(request, body, [item for model in named.values() for item in model.dependencies])
+        models = {operation.model_name: operation.model for operation in operations}
+        await self._guards.check(request, body, [item for model in models.values() for item in model.dependencies])
         new_ids = declare_new_ids(operations)
 
         async def run(transaction: Transaction) -> list[bytes]:
