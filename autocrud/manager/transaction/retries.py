@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 Resource = tuple[str | None, str | None]  # name of the model, id
 
-ATTEMPTS = 20
+ATTEMPTS = 50
 _MAX_WAIT_S = 0.02
 
 _has_turn: ContextVar[bool] = ContextVar("has_turn", default=False)
