@@ -72,9 +72,8 @@ class TransactionEndpoint:
     async def serve(self, request: Request) -> Response:
         """Apply operations on several models, at most 1,000: all or none.
 
-        `$name` as the `id` of a create stands for its new id, also in later ids and in reference fields (`$$` begins a
-        literal `$`). `check` only compares `if_match`. A problem has the number of the refused `operation`, and its
-        `model`.
+        `$name` as the `id` of a create stands for its new id, also in other ids and in reference fields. `check` only
+        compares `if_match`. A problem has the number of the refused `operation`, and its `model`.
         """
         self._query.read(request)
         if "idempotency-key" in request.headers:

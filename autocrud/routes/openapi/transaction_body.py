@@ -20,7 +20,7 @@ def transaction_example(models: Sequence[str]) -> dict[str, Any]:
     return {
         "operations": [
             {"op": "create", "model": first, "id": "$new", "data": {}},
-            {"op": "patch", "model": last, "id": "a", "if_match": tag, "merge": {}},
+            {"op": "check", "model": last, "id": "a", "if_match": tag},
         ]
     }
 
@@ -35,7 +35,7 @@ def transaction_completion(models: Sequence[str], ops: Sequence[str]) -> Complet
 
     def build_operation(components: Components) -> dict[str, Any]:
         kinds = {"op": {"enum": list(ops)}, "model": {"enum": list(models)}}
-        data = {"data": _DATA, "merge": _DATA, "patch": json_patch(components)}
+        data = {"data": _DATA, "merge": {}, "patch": json_patch(components)}
         choices = precondition_schemas(components) | {"on_conflict": on_conflict_schema(components)}
         return build_object(kinds, {"id": _ID} | data | choices)
 

@@ -124,12 +124,12 @@ def problem_response(
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the problems of an operation in the form of OpenAPI, with the default problem."""
-    titles: dict[int, list[str]] = {}
-    for kind, (status, title) in STATUSES.items():
-        titles.setdefault(status, []).append(f"{title} (`{kind.code}`)")
+    codes: dict[int, list[str]] = {}
+    for kind, (status, _) in STATUSES.items():
+        codes.setdefault(status, []).append(f"`{kind.code}`")
     content: dict[str, Any] = {MEDIA_TYPE: {}}  # the schema is a component, which the completed document adds
     responses: dict[int | str, dict[str, Any]] = {
-        status: {"description": "; ".join(titles[status]) + ".", "content": content} for status in statuses
+        status: {"description": f"Problem: {', '.join(codes[status])}.", "content": content} for status in statuses
     }
     return {**responses, "default": {"description": "Any other problem.", "content": content}}
 
