@@ -12,7 +12,7 @@ from autocrud import AutoCRUD
 from autocrud.storage.memory import MemoryStorageFactory
 from examples.box_office import create_app
 from tests.http.conftest import serving
-from tests.storage.backends import STORE_BACKENDS, nodes_on
+from tests.storage.backends import STORES, nodes_on
 
 
 async def test_library_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ async def test_cinema_example_answers_queries() -> None:
         assert (await http.get("/film/third-man")).json()["data"]["director"] is None
 
 
-@pytest.mark.parametrize("backend", STORE_BACKENDS)
+@pytest.mark.parametrize("backend", STORES)
 async def test_box_office_sells_each_seat_once(backend: str, tmp_path: Path) -> None:
     """200 parallel buyers at two nodes, and 50 seats."""
     async with AsyncExitStack() as stack:

@@ -61,10 +61,6 @@ async def storage_on(factory: IStorageFactory, spec: ModelSpec[Any] = SAMPLE) ->
         await factory.close()
 
 
-# Backends whose models share one store, so that transactions span them.
-STORE_BACKENDS = ("memory",)
-
-
 def nodes_on(backend: str, path: Path) -> list[IStorageFactory]:
     """Return the factories of two nodes on one store; of one node for the memory."""
     if backend == "memory":
