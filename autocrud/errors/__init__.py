@@ -53,6 +53,10 @@ from autocrud.errors.storage import (
     IndexNotReady,
     StorageUnavailable,
 )
+from autocrud.errors.transactions import (
+    DifferentStores,
+    TransactionClosed,
+)
 
 __all__ = [
     "Aborted",
@@ -65,6 +69,7 @@ __all__ = [
     "DataCorrupted",
     "Deleted",
     "DifferentHolders",
+    "DifferentStores",
     "FieldError",
     "IndexNotReady",
     "InvalidData",
@@ -86,6 +91,7 @@ __all__ = [
     "RevisionNotFound",
     "StorageUnavailable",
     "TooManyDependents",
+    "TransactionClosed",
     "UnhandledReferrers",
     "UniqueViolation",
     "Unreadable",

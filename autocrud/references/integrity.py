@@ -8,11 +8,15 @@ from autocrud.storage.ports.types import Head, Outcome, Write
 
 
 class ReferenceIntegrity:
-    """Commits writes of one model and keeps its references intact, in both directions."""
+    """Commits writes of one model and keeps its references intact, in both directions.
+
+    Attributes:
+        committer: commits writes of several models.
+    """
 
     def __init__(self, node: ModelNode, graph: Graph) -> None:
         self._node = node
-        self._committer = ReferenceCommitter(graph)
+        self.committer = ReferenceCommitter(graph)
 
     async def commit(self, write: Write, before: Head | None) -> None:
         """Commit a write and enforce its references.
@@ -25,7 +29,7 @@ class ReferenceIntegrity:
             Referenced, NewerSchema, TooManyDependents, UnhandledReferrers: referrers prevent the delete.
             StorageUnavailable: an outage. A delete may be committed with unfinished on-delete actions.
         """
-        (refused,) = await self._committer.commit([PlannedWrite(self._node, write, before)])
+        (refused,) = await self.committer.commit([PlannedWrite(self._node, write, before)])
         if refused is not None:
             raise refused
 
@@ -39,12 +43,12 @@ class ReferenceIntegrity:
             atomic: refuse all writes if one is refused.
         """
         items = [PlannedWrite(self._node, write, before) for write, before in writes]
-        return await self._committer.commit(items) if atomic else await self._committer.commit_all(items)
+        return await self.committer.commit(items) if atomic else await self.committer.commit_all(items)
 
     async def finish(self) -> None:
         """Finish pending on-delete tasks of this model."""
-        await self._committer.finish(self._node)
+        await self.committer.finish(self._node)
 
     async def drain(self) -> None:
         """Wait a limited time for running commits. Unfinished on-delete actions stay pending."""
-        await self._committer.drain()
+        await self.committer.drain()

@@ -60,10 +60,9 @@ class DependentPlanner:
 
     def _delete(self, items: Sequence[PlannedItem], item: Cascaded) -> PlannedWrite:
         after = next_meta(item.meta, author_after(_author(items, item.cause), item.meta), is_deleted=True)
-        has_task = self._has_outer_actions(item.node.name)
-        return PlannedWrite(
-            item.node, Write(CommitKind.delete, item.meta.version, after, has_task=has_task), item.before
-        )
+        has_task, request = self._has_outer_actions(item.node.name), _request(items, item.cause)
+        write = Write(CommitKind.delete, item.meta.version, after, has_task=has_task, request=request)
+        return PlannedWrite(item.node, write, item.before)
 
     async def _set_null(
         self, items: Sequence[PlannedItem], released: Released, removed_ids: dict[str, set[str]]
@@ -82,7 +81,10 @@ class DependentPlanner:
         by = _author(items, released.cause)
         references = self._graph.outgoing(node.name)
         write = await set_null_write(node, references, meta, Encoded(data, blobs), removed_ids, by)
-        return [] if write is None else [(released.cause, PlannedWrite(node, write, head))]
+        if write is None:
+            return []
+        write.request = _request(items, released.cause)
+        return [(released.cause, PlannedWrite(node, write, head))]
 
     async def _missing_of_restored(self, states: dict[ResourceName, FinalState], found: Found) -> dict[str, set[str]]:
         """Return the missing targets of restored resources with `set_null`, by model, and note these resources."""
@@ -127,3 +129,8 @@ def nodes_of(items: Sequence[PlannedItem]) -> list[ModelNode]:
 def _author(items: Sequence[PlannedItem], cause: int) -> str | None:
     item = items[cause]
     return item.write.meta.updated_by if isinstance(item, PlannedWrite) else None
+
+
+def _request(items: Sequence[PlannedItem], cause: int) -> str | None:
+    item = items[cause]
+    return item.write.request if isinstance(item, PlannedWrite) else None
