@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from autocrud.references.between_stores import find_missing
 from autocrud.references.dependent_walk import CauseRefused, DependentWalk
-from autocrud.references.graph import Graph, ModelNode
+from autocrud.references.graph import Graph
 from autocrud.references.plan import Cascaded, Found, Plan, Released
 from autocrud.references.planned_writes import FinalState, PlannedItem, PlannedWrite, ResourceName, final_states
 from autocrud.references.referrer_writes import author_after, blobs_of, meta_of
@@ -119,11 +119,6 @@ def needs_plan(graph: Graph, item: PlannedWrite) -> bool:
         return True
     changes = item.is_restore or item.write.revision is not None
     return changes and any(not reference.is_stored and reference.ref.must_exist for reference in outgoing)
-
-
-def nodes_of(items: Sequence[PlannedItem]) -> list[ModelNode]:
-    """Return the models of the writes."""
-    return list(dict.fromkeys(item.node for item in items if isinstance(item, PlannedWrite)))
 
 
 def _author(items: Sequence[PlannedItem], cause: int) -> str | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,10 @@ from autocrud.manager.bulk.operation import BulkOp, BulkOperation
 from autocrud.query.builder import QB
 from autocrud.references import dependent_walk, plan
 from autocrud.resource import CommitKind
-from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.ports.transactions import TransactionStore
 from autocrud.storage.ports.types import Outcome, Write
 from tests.http.reference_models import library, meanwhile
+from tests.storage.backends import STORES, nodes_on
 
 
 async def test_delete_sees_referrers_that_appear_meanwhile(crud: AutoCRUD, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,16 +71,15 @@ async def race_writers_and_deleters(writer: AutoCRUD, deleter: AutoCRUD) -> None
         assert await writer.manager("quote").count(QB["review.is_deleted"].eq(True)) == 0
 
 
-async def test_concurrent_writes_and_deletes_leave_no_dangling_reference(crud: AutoCRUD) -> None:
-    """In one process."""
-    await race_writers_and_deleters(crud, crud)
-
-
-async def test_concurrent_writes_and_deletes_of_two_nodes_leave_no_dangling_reference(tmp_path: Path) -> None:
-    """Two nodes on one directory."""
-    services = [library(DiskStorageFactory(tmp_path))[1] for _ in range(2)]
-    async with services[0].running(), services[1].running():
-        await race_writers_and_deleters(*services)
+@pytest.mark.parametrize("backend", STORES)
+async def test_concurrent_writes_and_deletes_leave_no_dangling_reference(backend: str, tmp_path: Path) -> None:
+    """In one process, and over two nodes."""
+    async with AsyncExitStack() as stack:
+        services = [library(factory)[1] for factory in nodes_on(backend, tmp_path)]
+        for crud in services:
+            await stack.enter_async_context(crud.running())
+        await race_writers_and_deleters(services[0], services[0])
+        await race_writers_and_deleters(services[0], services[-1])
 
 
 async def test_many_dependents_are_handled_by_a_task_that_another_node_can_finish(
