@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from autocrud.storage.decision.state import (
+    MAX_REFERRERS,
     ClaimKey,
     NamedKey,
     ReadSet,
@@ -31,12 +32,13 @@ class Overlay:
     """Reads loaded state, and keeps changes beside it. The changes of one transaction can be reverted.
 
     Attributes:
+        has_tasks: True if the store has on-delete tasks, those of accepted transactions included.
         changes_references: True if the transaction adds references, or removes resources.
         before: state before the transaction of each resource that it writes.
     """
 
     def __init__(self, state: ReadState) -> None:
-        self.has_tasks = state.has_tasks
+        self.has_tasks = self._had_tasks = state.has_tasks
         self._resources: dict[ResourceKey, ResourceState | None] = dict(state.resources)
         self._holders: dict[ClaimKey, str | None] = dict(state.holders)
         self._keys: dict[NamedKey, StoredKey | None] = dict(state.keys)
@@ -51,11 +53,13 @@ class Overlay:
     def begin(self) -> None:
         """Begin a transaction."""
         self._undo.clear()
+        self._had_tasks = self.has_tasks
         self.before = {}
         self.changes_references = False
 
     def revert(self) -> None:
         """Take back the changes of the transaction."""
+        self.has_tasks = self._had_tasks
         while self._undo:
             table, key, value = self._undo.pop()
             if value is _ABSENT:
@@ -121,6 +125,11 @@ class Overlay:
                     if (reference.model, reference.resource_id) == target
                 ]
         return found
+
+    def may_lack_referrers(self, target: ResourceKey) -> bool:
+        """Return True if more live resources may refer to a target than are loaded, and this batch wrote those."""
+        loaded = self._loaded_referrers[target]
+        return len(loaded) >= MAX_REFERRERS and all((item.model, item.resource_id) in self._written for item in loaded)
 
     def _set(self, table: dict[Any, Any], key: Any, value: Any) -> None:
         self._undo.append((table, key, table.get(key, _ABSENT)))
