@@ -53,11 +53,12 @@ class UncheckedReferrers(UnplannedReferrers):
     """A batch changes all loaded referrers of a resource that it deletes, and there may be more."""
 
     def __init__(self, target: ResourceKey) -> None:
-        super().__init__(target, [])
-        self.args = (
+        AutoCRUDError.__init__(
+            self,
             f"{target[0]} {target[1]!r} cannot be deleted together with {MAX_REFERRERS} or more of its referrers:"
             " change or delete the referrers first.",
         )
+        self.target = target
 
 
 def find_reference_refusals(overlay: Overlay, transaction: Transaction) -> dict[int, AutoCRUDError]:

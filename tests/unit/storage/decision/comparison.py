@@ -1,7 +1,6 @@
 """Comparison of `decide` with the naive store, over a sequence of batches."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -12,12 +11,12 @@ from autocrud.storage.decision.state import ReadSet, ReadState, read_set_of
 from autocrud.storage.ports.transactions import Transaction, VersionCheck
 from autocrud.storage.ports.types import Outcome, Repeated, UnknownBlob
 from tests.unit.storage.decision.naive_store import NaiveStore, Refusal
-from tests.unit.storage.decision.random_batches import Operation
+from tests.unit.storage.decision.random_batches import Batch, Operation
 
 _TABLES = ("resources", "holders", "keys", "blobs", "referrers")
 
 
-def compare(batches: Sequence[Sequence[Sequence[Operation]]], seed: int) -> None:
+def compare(batches: Sequence[Batch], seed: int) -> None:
     """Decide batches one after the other, and compare each outcome with the naive store."""
     store, chance = NaiveStore(), Random(seed)
     for operations in batches:
@@ -63,7 +62,14 @@ def _decide(store: NaiveStore, transactions: Sequence[Transaction], chance: Rand
 
 
 def _copy(state: ReadState) -> ReadState:
-    return replace(state, **{table: dict(getattr(state, table)) for table in _TABLES})
+    return ReadState(
+        dict(state.resources),
+        dict(state.holders),
+        dict(state.keys),
+        dict(state.blobs),
+        dict(state.referrers),
+        state.has_tasks,
+    )
 
 
 def _part_of(reads: ReadSet, chance: Random, least: int) -> ReadSet:

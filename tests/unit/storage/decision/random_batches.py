@@ -1,6 +1,6 @@
 """Random batches: symbolic operations, made to fit the state that they meet, with faults planted on purpose."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -20,7 +20,7 @@ _REVISION = RevisionInfo(
 )  # fmt: skip
 _MODELS, _IDS = ("m", "n"), ("a", "b", "c")
 _CLAIMS = [Claim("code", "1"), Claim("code", "2"), Claim("shelf,place", "1")]
-_CHANGES = ("update", "update", "modify", "switch", "delete", "delete", "purge", "prune")
+_CHANGES = ("update", "update", "modify", "switch", "delete", "delete", "purge", "purge", "prune")
 _DELETED_CHANGES = ("restore", "restore", "restore", "purge", "prune")
 
 _FIELDS = [  # field, action, and if a new reference needs a target
@@ -30,7 +30,10 @@ _FIELDS = [  # field, action, and if a new reference needs a target
     ("group", "cascade", False),
     ("tags", "set_null", True),
     ("note", "dangling", True),
+    ("hint", "dangling", True),
 ]
+# A reference that many writes have, so that updates keep it, and a resource that is created again has it, too.
+_USUAL_REFERENCE = StoredReference("note", "n", "c", "dangling")
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,9 @@ class Operation:
         return write
 
 
+Batch = list[list[Operation]]
+
+
 def _operation(seed: int) -> Operation:
     """Return the operation of a number: one draw for each is a tenth of the time that a strategy of its parts takes."""
     chance = Random(seed)
@@ -101,6 +107,8 @@ def _operation(seed: int) -> Operation:
         StoredReference(field, chance.choice(_MODELS), chance.choice(_IDS), on_delete, must_exist)
         for field, on_delete, must_exist in chance.sample(_FIELDS, chance.choice((0, 0, 1, 1, 2)))
     ]
+    if chance.random() < 0.3:
+        references = [_USUAL_REFERENCE]
     return Operation(
         action=chance.choice(["write"] * 8 + ["check", "blob"]),
         model=chance.choice(_MODELS),
@@ -116,5 +124,26 @@ def _operation(seed: int) -> Operation:
     )
 
 
-_operations = st.integers(0, 2**32).map(_operation)
-batches = st.lists(st.lists(_operations, min_size=1, max_size=4), min_size=1, max_size=8)
+def _group(seeds: list[int]) -> list[Operation]:
+    """Return the operations of a transaction. An operation often concerns the resource of the one before it."""
+    group: list[Operation] = []
+    for seed in seeds:
+        operation = _operation(seed)
+        if group and seed % 2 == 0:
+            operation = replace(operation, model=group[-1].model, resource_id=group[-1].resource_id)
+        group.append(operation)
+    return group
+
+
+def random_batches(seed: int) -> list[Batch]:
+    """Return the batches of a number."""
+    chance = Random(seed)
+
+    def group() -> list[Operation]:
+        return _group([chance.randrange(2**32) for _ in range(chance.randint(1, 4))])
+
+    return [[group() for _ in range(chance.randint(1, 8))] for _ in range(chance.randint(2, 6))]
+
+
+_groups = st.lists(st.integers(0, 2**32), min_size=1, max_size=4).map(_group)
+batches: st.SearchStrategy[Batch] = st.lists(_groups, min_size=1, max_size=8)
