@@ -6,7 +6,14 @@ from itertools import islice
 from autocrud.errors import AutoCRUDError, FieldError, Referenced, ReferenceNotFound
 from autocrud.schema.markers import OnDelete
 from autocrud.storage.decision.overlay import Overlay
-from autocrud.storage.decision.state import BINDING_ACTIONS, REMOVING_KINDS, Referrer, ResourceKey, ResourceState
+from autocrud.storage.decision.state import (
+    BINDING_ACTIONS,
+    MAX_REFERRERS,
+    REMOVING_KINDS,
+    Referrer,
+    ResourceKey,
+    ResourceState,
+)
 from autocrud.storage.ports.claims import StoredReference
 from autocrud.storage.ports.transactions import Dependent, Transaction
 from autocrud.storage.ports.types import Write
@@ -21,9 +28,9 @@ class MissingTargets(ReferenceNotFound):
         references: these references.
     """
 
-    def __init__(self, write: Write, references: list[StoredReference]) -> None:
+    def __init__(self, model: str, references: list[StoredReference]) -> None:
         errors = [FieldError(item.field, f"there is no {item.model} {item.resource_id!r}") for item in references]
-        super().__init__(f"The {write.model} refers to resources that do not exist.", errors)
+        super().__init__(f"The {model} refers to resources that do not exist.", errors)
         self.references = tuple(references)
 
 
@@ -44,41 +51,56 @@ class UnplannedReferrers(AutoCRUDError):
         self.referrers = tuple(referrers[:_MAX_NAMES_IN_MESSAGE])
 
 
+class UncheckedReferrers(UnplannedReferrers):
+    """A batch changes all loaded referrers of a resource that it deletes, and there may be more."""
+
+    def __init__(self, target: ResourceKey) -> None:
+        AutoCRUDError.__init__(
+            self,
+            f"{target[0]} {target[1]!r} cannot be deleted together with {MAX_REFERRERS} or more of its referrers:"
+            " change or delete the referrers first.",
+        )
+        self.target = target
+        self.referrers = ()
+
+
 def find_reference_refusals(overlay: Overlay, transaction: Transaction) -> dict[int, AutoCRUDError]:
     """Return the refusals of a transaction's items, by their number: missing targets, and referrers of removed targets.
 
     Raises:
         MissingState: targets or referrers are not loaded.
     """
-    # A resource that the transaction writes several times is judged once, with its last write.
-    writes: dict[ResourceKey, tuple[int, Write]] = {}
+    # A resource that the transaction writes several times is judged once, with its last write or its last removal.
+    writes: dict[ResourceKey, int] = {}
+    removals: dict[ResourceKey, int] = {}
     dependents: dict[ResourceKey, int] = {}
+    with_task: set[ResourceKey] = set()
     for number, item in enumerate(transaction.items):
         if isinstance(item, Write):
-            writes[item.model, item.meta.resource_id] = number, item
+            key = (item.model, item.meta.resource_id)
+            writes[key] = number
+            if item.kind in REMOVING_KINDS:
+                removals[key] = number
+            if item.has_task:
+                with_task.add(key)
         elif isinstance(item, Dependent):
             dependents[item.model, item.resource_id] = number
-    refusals = {number: _find_refusal(overlay, key, write, dependents) for key, (number, write) in writes.items()}
-    for key, number in dependents.items():
-        refusals[number] = _find_binding_referrers(overlay, key, dependents, has_task=True)
-    return {number: refused for number, refused in refusals.items() if refused is not None}
+    refusals: dict[int, AutoCRUDError | None] = {
+        number: _find_binding_referrers(overlay, key, dependents, has_task=True) for key, number in dependents.items()
+    }
+    for key, number in writes.items():
+        state = overlay.resource(key)
+        if state is not None and not state.is_deleted:
+            refusals[number] = _find_missing_targets(overlay, key, state)
+        elif key in removals:
+            refusals[removals[key]] = _find_binding_referrers(overlay, key, dependents, has_task=key in with_task)
+    return {number: refusal for number, refusal in refusals.items() if refusal is not None}
 
 
-def _find_refusal(
-    overlay: Overlay, key: ResourceKey, write: Write, dependents: Container[ResourceKey]
-) -> AutoCRUDError | None:
-    state = overlay.resource(key)
-    if state is not None and not state.is_deleted:
-        return _find_missing_targets(overlay, key, state, write)
-    if write.kind in REMOVING_KINDS:
-        return _find_binding_referrers(overlay, key, dependents, has_task=write.has_task)
-    return None
-
-
-def _find_missing_targets(
-    overlay: Overlay, key: ResourceKey, state: ResourceState, write: Write
-) -> AutoCRUDError | None:
+def _find_missing_targets(overlay: Overlay, key: ResourceKey, state: ResourceState) -> AutoCRUDError | None:
     before = overlay.before[key]
+    if before is not None and before.created_time != state.created_time:
+        before = None  # it was purged and created again, so all its references are new
     is_restored = before is not None and before.is_deleted
     existing = set() if before is None or is_restored else _existing(before, state)
     missing = [
@@ -89,7 +111,7 @@ def _find_missing_targets(
         and not (is_restored and reference.on_delete == OnDelete.dangling)
         and not _is_alive(overlay, (reference.model, reference.resource_id))
     ]
-    return MissingTargets(write, missing) if missing else None
+    return MissingTargets(key[0], missing) if missing else None
 
 
 def _existing(before: ResourceState, state: ResourceState) -> set[StoredReference]:
@@ -149,6 +171,8 @@ def _find_binding_referrers(
         first = restricting[0]
         same = (item.resource_id for item in restricting if (item.model, item.field) == (first.model, first.field))
         return Referenced(key, first.model, first.field, list(islice(dict.fromkeys(same), _MAX_NAMES_IN_MESSAGE)))
+    if overlay.may_lack_referrers(key, dependents):
+        return UncheckedReferrers(key)
     unplanned = [
         item
         for item in referrers
