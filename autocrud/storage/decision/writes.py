@@ -5,7 +5,7 @@ from autocrud.resource import CommitKind, timestamp
 from autocrud.storage.decision.overlay import Overlay
 from autocrud.storage.decision.state import REMOVING_KINDS, ResourceKey, ResourceState, StoredKey
 from autocrud.storage.ports.transactions import VersionCheck
-from autocrud.storage.ports.types import Blob, Outcome, Repeated, UnknownBlob, Write
+from autocrud.storage.ports.types import Blob, Outcome, Repeated, RequestKey, UnknownBlob, Write
 
 
 def apply_check(overlay: Overlay, check: VersionCheck) -> Outcome:
@@ -28,17 +28,14 @@ def register_blob(overlay: Overlay, blob: Blob) -> Outcome:
 
 def apply_write(overlay: Overlay, write: Write) -> Outcome:
     """Apply a write, or return its refusal and change nothing. References are judged at the end of the transaction."""
-    refused = _find_key_refusal(overlay, write) or _find_unknown_blob(overlay, write)
-    if refused is not None:
+    if write.key is not None and (refused := _find_key_refusal(overlay, write.key, write)):
+        return refused
+    if write.blobs and (refused := _find_unknown_blob(overlay, write)):
         return refused
     key = (write.model, write.meta.resource_id)
     before = overlay.resource(key)
-    refused = _find_conflict(write, before)
-    if refused is not None:
-        return refused
     after = state_after(write, before)
-    refused = _move_claims(overlay, key, before, after)
-    if refused is not None:
+    if refused := _find_conflict(write, before) or _move_claims(overlay, key, before, after):
         return refused
     overlay.set_resource(key, after)
     if after is None:
@@ -49,14 +46,13 @@ def apply_write(overlay: Overlay, write: Write) -> Outcome:
         overlay.set_stored_key((write.model, write.key.key), stored)
     if write.kind in REMOVING_KINDS or (after is not None and after.references and not after.is_deleted):
         overlay.changes_references = True
-    overlay.has_tasks = overlay.has_tasks or write.has_task
+    if write.has_task:
+        overlay.has_tasks = True
     return None
 
 
-def _find_key_refusal(overlay: Overlay, write: Write) -> Outcome:
-    if write.key is None:
-        return None
-    stored = overlay.stored_key((write.model, write.key.key))
+def _find_key_refusal(overlay: Overlay, key: RequestKey, write: Write) -> Outcome:
+    stored = overlay.stored_key((write.model, key.key))
     if stored is not None and stored.expires > timestamp(write.meta.updated_time):
         return Repeated(stored.resource_id, stored.fingerprint)
     return None
