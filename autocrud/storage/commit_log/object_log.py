@@ -50,7 +50,7 @@ class ObjectLog(CommitLog):
         return entry.place(self.key(entry.sequence), entry.sequence, 0)
 
     async def append(self, entry: Entry) -> None:
-        """Create the object of an entry, and check meanwhile that the bucket holds the store. The entry is committed then.
+        """Create the object of an entry, and check meanwhile that the bucket holds the store. Then it is committed.
 
         Without the check, an entry could be acknowledged in a bucket that was deleted and created again, or exchanged.
         A bucket that is lost later is a later fault, so the check need not begin after the put.
@@ -194,7 +194,8 @@ class ObjectLog(CommitLog):
         delay = _FIRST_DELAY_S
         while self._store is not None:
             with suppress(StorageUnavailable):
-                return await check_store_id(self._objects, self._store)
+                await check_store_id(self._objects, self._store)
+                return
             await asyncio.sleep(delay * random.uniform(0.5, 1))
             delay = min(delay * 2, _LONGEST_DELAY_S)
 

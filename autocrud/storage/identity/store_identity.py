@@ -91,10 +91,7 @@ async def check_store_id(objects: ObjectStore, expected: str) -> None:
     found = await read_store_id(objects)
     if found == expected:
         return
-    if found is None:
-        state = f"{STORE_KEY} is missing"
-    else:
-        state = f"{STORE_KEY} identifies the store {found}"
+    state = f"{STORE_KEY} is missing" if found is None else f"{STORE_KEY} identifies the store {found}"
     raise DataCorrupted(
         f"{state}, and the index belongs to the store {expected}. Bring back the bucket or folder of that store; to"
         " use this one instead, restart with an empty index (cache folder, SQLite file, or PostgreSQL schema)."

@@ -113,7 +113,7 @@ class SegmentFiles:
         If not, the file or its folder was removed or exchanged, and a process that starts now would see another log.
         """
         try:
-            found = os.stat(self.path(unit))
+            found = os.stat(self.path(unit))  # noqa: PTH116 - a Path would cost more than the call
         except FileNotFoundError:
             return False
         return (found.st_ino, found.st_dev) == (status.st_ino, status.st_dev)

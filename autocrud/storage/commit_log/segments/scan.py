@@ -58,7 +58,7 @@ def place_behind(segments: SegmentFiles, tail: Tail) -> Place:
     status = segments.file(tail.unit).status()
     if not segments.is_in_place(tail.unit, status):
         raise DataCorrupted(
-            f"{path} was removed or replaced, or its folder was. Bring back the folder that was there; to use the folder"
+            f"{path} was removed or replaced, or its folder was. Bring back the folder that was there; to use the one"
             " that is there now, restart with its own SQLite file."
         )
     if segments.exists(tail.sequence + 1):
