@@ -6,9 +6,10 @@ from functools import partial
 
 from autocrud.errors import AlreadyExists, Conflict, UniqueViolation
 from autocrud.resource import CommitKind, revision_number, timestamp
-from autocrud.storage.metadata.memory.rows import Claim, Row, row_after
+from autocrud.storage.metadata.memory.rows import Claim, row_after
 from autocrud.storage.metadata.memory.tables import MemoryTables
 from autocrud.storage.metadata.memory.undo_log import UndoLog
+from autocrud.storage.metadata.scan.rows import Row
 from autocrud.storage.ports.types import (
     Blob,
     Item,
