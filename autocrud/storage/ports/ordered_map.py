@@ -1,7 +1,7 @@
 """Port of ordered maps: bytes by key, read in key order and changed by one atomic commit.
 
-An ordered map is the smallest backend. `OrderedMapStorageFactory` lays a whole store out in the map: resources, revisions,
-blobs and indexes. An author of a map needs to know nothing of these.
+An ordered map is the smallest backend. `OrderedMapStorageFactory` lays a whole store out in the map: resources,
+revisions, blobs and indexes. An author of a map needs to know nothing of these.
 """
 
 from abc import ABC, abstractmethod
@@ -42,10 +42,11 @@ class MapConflict(Exception):
 class OrderedMap(ABC):
     """Map from bytes to bytes, with its keys in the order of their bytes.
 
-    A key has at most 1,000 bytes. A value has usually less than 32 KiB, and at most about 1 MiB. Several processes may use
-    one map at the same time. A read that begins after a commit was acknowledged sees all changes of the commit.
+    A key has at most 1,000 bytes. Most values have less than 32 KiB. Large data and blobs are cut into values of 1 MiB.
+    Several processes may use one map at the same time. A read sees all commits that were acknowledged before the read
+    began. A cancelled read has no effect.
 
-    Every method raises `autocrud.errors.StorageUnavailable` if the map cannot be reached. A cancelled read has no effect.
+    Every method raises `autocrud.errors.StorageUnavailable` if the map cannot be reached.
     """
 
     async def open(self) -> None:
@@ -64,12 +65,13 @@ class OrderedMap(ABC):
     def range(self, start: bytes, end: bytes, limit: int) -> AsyncIterator[tuple[bytes, Item]]:
         """Yield the items from `start` up to `end`, `end` excluded, in ascending order of the keys, at most `limit`.
 
-        Each item is as it is at some moment after the call. The items need not be of one moment.
+        Each item is as it is at some moment after the call. The items need not be of one moment. A key that exists
+        during the whole call is not left out.
         """
 
     @abstractmethod
     async def commit(self, expected: Mapping[bytes, Version], changes: Mapping[bytes, bytes | None]) -> None:
-        """Check the versions, and apply all changes, as one atomic step. When the call returns, the changes are durable.
+        """Check the versions, and apply all changes, as one atomic step. The changes are durable when the call returns.
 
         A commit without changes only checks. A cancelled call may have applied the changes.
 

@@ -30,6 +30,11 @@ def last_part(key: bytes) -> str:
     return _decode(key.rpartition(_SEPARATOR)[2])
 
 
+def parts_of(key: bytes) -> list[str]:
+    """Return all parts of a key behind its table, as texts."""
+    return [_decode(part) for part in key.split(_SEPARATOR)[1:]]
+
+
 async def scan(
     ordered_map: OrderedMap, start: bytes, end: bytes, page_size: int = _PAGE_SIZE
 ) -> AsyncIterator[tuple[bytes, Item]]:

@@ -110,7 +110,7 @@ class MapObjectStore(ObjectStore):
         await self._map.commit({}, changes)
 
     async def keys(self, prefix: str, after: str = "") -> AsyncIterator[str]:
-        start = max(prefix_of("object") + prefix.encode(), key_of("object", after) + b"\0" if after else b"")
+        start = max(prefix_of("object") + prefix.encode(), object_key(after) + b"\0" if after else b"")
         async for key, _ in scan(self._map, start, end_of(prefix_of("object"))):
             name = last_part(key)
             if not name.startswith(prefix):
@@ -120,7 +120,7 @@ class MapObjectStore(ObjectStore):
     async def delete(self, key: str) -> None:
         while (header := await self._header(key)) is not None:
             try:
-                await self._map.commit({key_of("object", key): header.version}, self.changes_of_delete(key, header))
+                await self._map.commit({object_key(key): header.version}, object_deletion(key, header.value))
             except MapConflict:
                 continue
             return
@@ -132,19 +132,11 @@ class MapObjectStore(ObjectStore):
                 content = b"".join([piece async for piece in self._read(segments, 0, None)])
                 segment, changes = await store_bytes(self._map, edit(content))
                 await self._put_header(
-                    key, [segment], changes | deletions_of(segments), {key_of("object", key): header.version}
+                    key, [segment], changes | deletions_of(segments), {object_key(key): header.version}
                 )
             except (MapConflict, ObjectMissing):
                 continue
             return
-
-    def changes_of_delete(self, key: str, header: Item) -> Changes:
-        """Return the changes of the map that delete an object.
-
-        Args:
-            header: item of the key `object_key`.
-        """
-        return {key_of("object", key): None} | deletions_of(_SEGMENTS.validate_json(header.value))
 
     async def _put_segment(self, key: str, segment: Segment, changes: Changes, if_absent: bool) -> None:
         """Give a stored segment to an object; delete the segment if the object cannot have it."""
@@ -156,7 +148,7 @@ class MapObjectStore(ObjectStore):
             replaced = {} if header is None else deletions_of(_SEGMENTS.validate_json(header.value))
             try:
                 version = ABSENT if header is None else header.version
-                await self._put_header(key, [segment], replaced | changes, {key_of("object", key): version})
+                await self._put_header(key, [segment], replaced | changes, {object_key(key): version})
             except MapConflict:
                 continue
             return
@@ -164,7 +156,7 @@ class MapObjectStore(ObjectStore):
     async def _put_header(
         self, key: str, segments: Sequence[Segment], changes: Changes, expected: dict[bytes, int]
     ) -> None:
-        await self._map.commit(expected, changes | {key_of("object", key): to_json(segments)})
+        await self._map.commit(expected, changes | {object_key(key): to_json(segments)})
 
     def _read(self, segments: Sequence[Segment], start: int, end: int | None) -> AsyncIterator[bytes]:
         size = sum(segment.size for segment in segments)
@@ -177,7 +169,7 @@ class MapObjectStore(ObjectStore):
         return _SEGMENTS.validate_json(header.value), header
 
     async def _header(self, key: str) -> Item | None:
-        return await self._item(key_of("object", key))
+        return await self._item(object_key(key))
 
     async def _require_upload(self, upload: str) -> Item:
         header = await self._item(key_of("upload", upload))
@@ -194,6 +186,16 @@ class MapObjectStore(ObjectStore):
 
     async def _item(self, key: bytes) -> Item | None:
         return (await self._map.get([key])).get(key)
+
+
+def object_key(key: str) -> bytes:
+    """Return the key of an object's header in the map."""
+    return key_of("object", key)
+
+
+def object_deletion(key: str, header: bytes) -> Changes:
+    """Return the changes of the map that delete an object with this header."""
+    return {object_key(key): None} | deletions_of(_SEGMENTS.validate_json(header))
 
 
 def _part_keys(upload: str, numbers: Iterable[int]) -> list[bytes]:
