@@ -10,12 +10,14 @@ import pytest
 from autocrud.storage.ports.storage import IStorageFactory
 from autocrud.testing.conformance import StorageConformance
 from autocrud.testing.state_machine import Place, run_machine
-from tests.storage.backends import BACKENDS
+from tests.storage.backends import BACKENDS, ordered_map_factory
 
+# Backends of the library, and the backend of the how-to.
+ALL_BACKENDS = {**BACKENDS, "ordered_map": ordered_map_factory}
 EXAMPLES = int(os.environ.get("AUTOCRUD_TEST_EXAMPLES", "0"))
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=ALL_BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
     """Return the name of each backend in turn."""
     name: str = request.param
@@ -28,7 +30,7 @@ class TestStorage(StorageConformance):
     @pytest.fixture
     async def factory(self, backend: str, tmp_path: Path) -> AsyncIterator[IStorageFactory]:
         """Yield the backend's open factory."""
-        factory = BACKENDS[backend](tmp_path)
+        factory = ALL_BACKENDS[backend](tmp_path)
         await factory.open()
         yield factory
         await factory.close()
@@ -37,10 +39,10 @@ class TestStorage(StorageConformance):
 def test_7_random_operations_answer_like_a_dict(backend: str) -> None:
     """Compare each backend with a plain dict (invariant 7)."""
     # A step on a server takes a hundred times as long; `make campaign` takes the time.
-    examples = EXAMPLES or (40 if backend in ("memory", "disk") else 5)
+    examples = EXAMPLES or (40 if backend in ("memory", "disk", "ordered_map") else 5)
     with tempfile.TemporaryDirectory() as directory:
 
         def new_place() -> Place:
-            return Place(BACKENDS[backend](Path(tempfile.mkdtemp(dir=directory))), backend != "memory")
+            return Place(ALL_BACKENDS[backend](Path(tempfile.mkdtemp(dir=directory))), backend != "memory")
 
         run_machine(new_place, examples=examples)

@@ -64,7 +64,7 @@ def deletions_of(segments: Iterable[Segment]) -> Changes:
 async def drop_unfinished(ordered_map: OrderedMap, name: str) -> None:
     """Delete the chunks of a segment that no object has."""
     prefix = prefix_of("chunk", name)
-    await _delete(ordered_map, [key async for key, _ in scan(ordered_map, prefix, end_of(prefix), 8)])
+    await _delete(ordered_map, [key async for key, _ in scan(ordered_map, prefix, end_of(prefix), page_size=8)])
     await ordered_map.commit({}, {_unfinished_key(name): None})
 
 

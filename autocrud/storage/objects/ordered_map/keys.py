@@ -36,17 +36,21 @@ def parts_of(key: bytes) -> list[str]:
 
 
 async def scan(
-    ordered_map: OrderedMap, start: bytes, end: bytes, page_size: int = _PAGE_SIZE
+    ordered_map: OrderedMap, start: bytes, end: bytes, *, limit: int | None = None, page_size: int = _PAGE_SIZE
 ) -> AsyncIterator[tuple[bytes, Item]]:
-    """Yield all items from `start` up to `end`, page by page."""
-    count = page_size
-    while count == page_size:
+    """Yield the items from `start` up to `end`, at most `limit`. They are read page by page."""
+    remaining = limit
+    while remaining is None or remaining > 0:
+        size = page_size if remaining is None else min(page_size, remaining)
         count = 0
-        page: Any = ordered_map.range(start, end, page_size)
+        page: Any = ordered_map.range(start, end, size)
         async with aclosing(page):
             async for key, item in page:
                 count, start = count + 1, key + _SEPARATOR
                 yield key, item
+        if count < size:
+            return
+        remaining = None if remaining is None else remaining - count
 
 
 def _encode(part: str | int) -> bytes:
