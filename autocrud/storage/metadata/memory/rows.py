@@ -3,14 +3,10 @@
 from typing import Any
 
 from autocrud.resource import timestamp
-from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.metadata.scan.rows import Row
 from autocrud.storage.ports.types import Head, Write
 from autocrud.storage.row_view import row_of
-
-# A unique set's number, and the values of its fields.
-Claim = tuple[int, tuple[IndexValue, ...]]
 
 
 def row_after(spec: ModelSpec[Any], write: Write, row: Row | None, locator: str) -> Row:

@@ -28,7 +28,7 @@ from autocrud.storage.metadata.sqlite.index_migration import SqliteBackfillEngin
 from autocrud.storage.metadata.sqlite.log_replay import LogReplayer
 from autocrud.storage.metadata.sqlite.snapshot_scan import snapshot_scan
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
-from autocrud.storage.ports.metadata import MetaStore
+from autocrud.storage.ports.metadata import CommittingMetaStore
 from autocrud.storage.ports.types import (
     Blob,
     Commit,
@@ -64,7 +64,7 @@ class _StagedBatch:
     purges: bool
 
 
-class SqliteMetaStore(MetaStore):
+class SqliteMetaStore(CommittingMetaStore):
     """Heads and commits of one model in SQLite, behind the model's log.
 
     Processes that share the file are ordered by SQLite's write lock: each holds it from reading the log's tail until
