@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from autocrud.errors import StorageUnavailable
+from autocrud.errors import ConfigurationError, StorageUnavailable
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.index_backfill.engine import ConversionError
 from autocrud.storage.metadata.ordered_map import layout
 from autocrud.storage.metadata.ordered_map.form_update import update_resources
-from autocrud.storage.metadata.ordered_map.row_reader import RowReader
+from autocrud.storage.metadata.ordered_map.row_reader import RowReader, Selection
 from autocrud.storage.metadata.ordered_map.staged_map import StagedMap
 from autocrud.storage.objects.ordered_map.keys import end_of, last_part, parts_of, prefix_of, scan
 from autocrud.storage.ports.claims import Claim, claims_of
@@ -135,14 +136,18 @@ class ModelForms:
         claimed: set[Claim] = set()
         if not spec.unique_constraints:
             return
-        pages: Any = RowReader(spec, self._map).pages(None, False, layout.LATEST, None, has_values=True)
-        async with aclosing(pages):
-            async for rows in pages:
-                for claim in (claim for row in rows for claim in claims_of(spec.unique_constraints, row.index)):
-                    if claim in claimed:
-                        (unique,) = (unique for unique in spec.unique_constraints if unique.names == claim.names)
-                        raise unique.duplicates_error(spec.type_name)
-                    claimed.add(claim)
+        columns = {field.column for unique in spec.unique_constraints for field in unique.fields}
+        pages: Any = RowReader(spec, self._map).pages(Selection(columns=columns))
+        try:
+            async with aclosing(pages):
+                async for rows in pages:
+                    for claim in (claim for row in rows for claim in claims_of(spec.unique_constraints, row.index)):
+                        if claim in claimed:
+                            (unique,) = (unique for unique in spec.unique_constraints if unique.names == claim.names)
+                            raise unique.duplicates_error(spec.type_name)
+                        claimed.add(claim)
+        except ConversionError as error:
+            raise ConfigurationError(f"{spec.type_name} {error}") from error
 
     async def _update(self, spec: ModelSpec[Any], resource_ids: Sequence[str]) -> None:
         has_references = form_of(spec).references is not None

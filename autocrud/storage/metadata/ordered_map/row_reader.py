@@ -1,9 +1,9 @@
 """Row reader: reads all resources of a model from an ordered map, each as it was after one batch."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,58 +12,73 @@ from autocrud.query.conditions import Condition
 from autocrud.query.evaluate import holds
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.schema.versions.stored_index import StoredIndex
 from autocrud.storage.metadata.ordered_map import layout
-from autocrud.storage.metadata.ordered_map.codec import StoredHead, decode_commit, decode_head
-from autocrud.storage.metadata.ordered_map.value_cache import ValueCache
+from autocrud.storage.metadata.ordered_map.codec import StoredHead, decode_commit
+from autocrud.storage.metadata.ordered_map.index_values import IndexValues
+from autocrud.storage.metadata.ordered_map.row_cache import CachedHead, RowCache
 from autocrud.storage.metadata.scan.history import commit_at, head_after
 from autocrud.storage.metadata.scan.rows import Row
 from autocrud.storage.objects.ordered_map.keys import end_of, prefix_of, scan
 from autocrud.storage.ports.ordered_map import OrderedMap
 from autocrud.storage.ports.types import Commit, Head
-from autocrud.storage.ports.versions import head_version
 from autocrud.storage.row_view import row_of
 
-logger = logging.getLogger(__name__)
+_PAGE_SIZE = 100
+_READ_CONCURRENCY = 16  # of past states
 
-_PAGE_SIZE = 200
-_READ_CONCURRENCY = 16  # data of past states and large data, at a time
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Resources to read.
+
+    Args:
+        columns: columns of the index fields in use. Index values are null if there are none.
+        sequence: number of the last batch to see.
+        at: time of the states to read; None for the state after the last batch.
+    """
+
+    where: Condition | None = None
+    include_deleted: bool = False
+    columns: Collection[str] = ()
+    sequence: int = layout.LATEST
+    at: datetime | None = None
 
 
 class RowReader:
-    """Reads the resources of one model. Index values are computed from the data by the model's code."""
+    """Reads the resources of one model."""
 
     def __init__(self, spec: ModelSpec[Any], ordered_map: OrderedMap) -> None:
         self.spec = spec
         self._map = ordered_map
         self._folder = spec.folder
-        self._stored_index = StoredIndex(spec)
-        self._cache = ValueCache()
-        self._no_values: tuple[IndexValue, ...] = (None,) * len(spec.index_fields)
+        self._values = IndexValues(spec, self.read)
+        self._cache = RowCache()
 
-    async def pages(
-        self, where: Condition | None, include_deleted: bool, sequence: int, at: datetime | None, *, has_values: bool
-    ) -> AsyncIterator[list[Row]]:
-        """Yield the matching resources in order of id, page by page, as of a batch.
+    async def pages(self, selection: Selection) -> AsyncIterator[list[Row]]:
+        """Yield the selected resources in order of id, page by page. Resources purged meanwhile may be left out.
 
-        A resource that is purged meanwhile may be left out.
-
-        Args:
-            sequence: number of the batch. Later writes are not seen.
-            at: time of the states to read; None for the state after the batch.
-            has_values: compute index values; else they are null.
+        Raises:
+            ConversionError: stored data does not fit a column in use.
         """
-        self._stored_index.reset()
-        heads: Any = self._head_pages()
-        async with aclosing(heads):
-            async for page in heads:
-                states = await self._states_at(page, sequence, at)
-                found = [head for head in states if include_deleted or not head.is_deleted]
-                rows = await self.rows_of(found, has_values=has_values)
-                yield [row for row in rows if holds(where, row.columns)]
-        self._stored_index.report()
+        self._values.begin_scan()
+        prefix, where = prefix_of("head", self._folder), selection.where
+        page: list[tuple[bytes, CachedHead]] = []
+        items: Any = scan(self._map, prefix, end_of(prefix), page_size=_PAGE_SIZE)
+        async with aclosing(items):
+            async for key, item in items:
+                page.append((key, self._cache.head_of(key, item)))
+                if len(page) == _PAGE_SIZE:
+                    yield [row for row in await self._select(page, selection) if holds(where, row.columns)]
+                    page = []
+        yield [row for row in await self._select(page, selection) if holds(where, row.columns)]
+        self._values.end_scan()
 
-    async def history(self, resource_id: str, sequence: int) -> list[Commit]:
+    async def rows_of(self, heads: Sequence[Head]) -> list[Row]:
+        """Return the rows of heads, in the same order. A value that does not fit its column is null."""
+        computed = await self._values.compute(heads)
+        return [self._row_of(head, item.values) for head, item in zip(heads, computed, strict=True)]
+
+    async def history(self, resource_id: str, sequence: int = layout.LATEST) -> list[Commit]:
         """Return the commits of a resource up to a batch, oldest first."""
         prefix = prefix_of("commit", self._folder, resource_id)
         found = [decode_commit(item.value) async for _, item in scan(self._map, prefix, end_of(prefix))]
@@ -81,85 +96,49 @@ class RowReader:
             raise DataCorrupted(f"The data at {locator or 'no place'} is lost.")
         return layout.check_data(locator, b"".join(items[key].value for key in keys))
 
-    async def _head_pages(self) -> AsyncIterator[list[StoredHead]]:
-        prefix = prefix_of("head", self._folder)
-        page: list[StoredHead] = []
-        items: Any = scan(self._map, prefix, end_of(prefix))
-        async with aclosing(items):
-            async for _, item in items:
-                page.append(decode_head(item.value))
-                if len(page) == _PAGE_SIZE:
-                    yield page
-                    page = []
-        if page:
-            yield page
+    async def _select(self, page: Sequence[tuple[bytes, CachedHead]], selection: Selection) -> list[Row]:
+        """Return the rows of a page as of the batch or the time, in order of id, before the condition is checked."""
+        at, sequence = selection.at, selection.sequence
+        current = [(key, head) for key, head in page if at is None and head.stored.sequence <= sequence]
+        later = [head.stored for _, head in page if at is not None or head.stored.sequence > sequence]
+        rows = await self._current_rows(current, selection)
+        if later:
+            rows += await self._past_rows(later, selection)
+            rows.sort(key=lambda row: row.head.resource_id.encode())
+        return rows if selection.include_deleted else [row for row in rows if not row.head.is_deleted]
 
-    async def _states_at(self, page: Sequence[StoredHead], sequence: int, at: datetime | None) -> list[Head]:
-        """Return the resources that existed as of a batch or a time before it."""
-        if at is None and all(stored.sequence <= sequence for stored in page):
-            return [stored.head for stored in page]
-        found: list[Head | None] = []
-        for start in range(0, len(page), _READ_CONCURRENCY):
-            chunk = page[start : start + _READ_CONCURRENCY]
-            found += await asyncio.gather(*(self._state_at(stored, sequence, at) for stored in chunk))
-        return [head for head in found if head is not None]
+    async def _current_rows(self, heads: Sequence[tuple[bytes, CachedHead]], selection: Selection) -> list[Row]:
+        if not selection.columns:
+            no_values = self._values.no_values.values
+            return [cached.row or self._row_of(cached.stored.head, no_values) for _, cached in heads]
+        missing = [(key, cached) for key, cached in heads if cached.row is None]
+        computed = await self._values.compute([cached.stored.head for _, cached in missing])
+        for (key, cached), item in zip(missing, computed, strict=True):
+            cached.row = self._row_of(cached.stored.head, item.values)
+            cached.faults = item.faults
+            if item.is_final:
+                self._cache.add(key, cached)
+        for _, cached in heads:
+            for fault in cached.faults:
+                if fault.field.column in selection.columns:
+                    raise fault
+        return [cached.row for _, cached in heads if cached.row is not None]
 
-    async def _state_at(self, stored: StoredHead, sequence: int, at: datetime | None) -> Head | None:
-        if at is None and stored.sequence <= sequence:
-            return stored.head
-        history = await self.history(stored.head.resource_id, sequence)
-        commit = commit_at(history, at) if at is not None else next(reversed(history), None)
+    async def _past_rows(self, heads: Sequence[StoredHead], selection: Selection) -> list[Row]:
+        states: list[Head | None] = []
+        for start in range(0, len(heads), _READ_CONCURRENCY):
+            chunk = heads[start : start + _READ_CONCURRENCY]
+            states += await asyncio.gather(*(self._past_state(stored, selection) for stored in chunk))
+        found = [head for head in states if head is not None]
+        if selection.columns:
+            return await self.rows_of(found)
+        return [self._row_of(head, self._values.no_values.values) for head in found]
+
+    async def _past_state(self, stored: StoredHead, selection: Selection) -> Head | None:
+        """Return a resource as of the batch or the time; None if the resource did not exist."""
+        history = await self.history(stored.head.resource_id, selection.sequence)
+        commit = commit_at(history, selection.at) if selection.at else next(reversed(history), None)
         return None if commit is None else head_after(history, commit, stored.head)
-
-    async def rows_of(self, heads: Sequence[Head], *, has_values: bool = True) -> list[Row]:
-        """Return the rows of heads in the same order.
-
-        Args:
-            has_values: compute index values; else they are null.
-        """
-        values = await self._values_of(heads) if has_values and self.spec.index_fields else {}
-        return [self._row_of(head, values.get(head.resource_id, self._no_values)) for head in heads]
 
     def _row_of(self, head: Head, index: tuple[IndexValue, ...]) -> Row:
         return Row(head, index, row_of(self.spec, head.meta, index), (head.created_time, head.resource_id))
-
-    async def _values_of(self, heads: Sequence[Head]) -> dict[str, tuple[IndexValue, ...]]:
-        """Return the index values of heads by id. Heads without data are left out."""
-        cached = {head.resource_id: self._cache.get(head.locator) for head in heads}
-        found = {resource_id: values for resource_id, values in cached.items() if values is not None}
-        missing = [head for head in heads if head.resource_id not in found]
-        if missing:
-            data = await self._load_data(missing)
-            # Steps and large documents may be slow, and the event loop must not wait for them.
-            found |= await asyncio.to_thread(self._compute, missing, data)
-        return found
-
-    def _compute(self, heads: Sequence[Head], data: dict[str, bytes]) -> dict[str, tuple[IndexValue, ...]]:
-        found: dict[str, tuple[IndexValue, ...]] = {}
-        for head in heads:
-            if (stored := data.get(head.resource_id)) is None:
-                continue
-            version = head_version(head)
-            found[head.resource_id] = self._stored_index.stored_values(head.resource_id, stored, version)
-            # Values of another version may change, when a downgrade becomes known. They also count for the report.
-            if self._stored_index.is_current(version):
-                self._cache.add(head.locator, found[head.resource_id], len(stored))
-        return found
-
-    async def _load_data(self, heads: Iterable[Head]) -> dict[str, bytes]:
-        """Return the data of heads by id. Data that was pruned is left out."""
-        found = {head.resource_id: head.data for head in heads if head.data}
-        missing = [head for head in heads if head.data is None and head.locator]
-        for start in range(0, len(missing), _READ_CONCURRENCY):
-            chunk = missing[start : start + _READ_CONCURRENCY]
-            for head, data in zip(chunk, await asyncio.gather(*map(self._try_read, chunk)), strict=True):
-                if data is not None:
-                    found[head.resource_id] = data
-        return found
-
-    async def _try_read(self, head: Head) -> bytes | None:
-        try:
-            return await self.read(head.locator)
-        except DataCorrupted as error:  # or it was erased meanwhile
-            logger.error("%s: %r has no index values: %s", self.spec.name, head.resource_id, error)
-            return None

@@ -1,16 +1,19 @@
 """Metadata store over an ordered map: reads of one model. A query reads all resources of the model."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
+from autocrud.errors import IndexNotReady
 from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query, leaves
-from autocrud.query.text_search import RankField
 from autocrud.resource import ResourceMeta, timestamp
+from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.index_backfill.engine import ConversionError
 from autocrud.storage.metadata.ordered_map import layout
 from autocrud.storage.metadata.ordered_map.codec import (
     decode_blob,
@@ -20,7 +23,7 @@ from autocrud.storage.metadata.ordered_map.codec import (
     decode_tail,
 )
 from autocrud.storage.metadata.ordered_map.model_forms import ModelForms
-from autocrud.storage.metadata.ordered_map.row_reader import RowReader
+from autocrud.storage.metadata.ordered_map.row_reader import RowReader, Selection
 from autocrud.storage.metadata.scan.aggregate import aggregate
 from autocrud.storage.metadata.scan.history import (
     commit_at,
@@ -45,6 +48,8 @@ from autocrud.storage.ports.types import (
     RevisionSpan,
     ScanItem,
 )
+
+logger = logging.getLogger(__name__)
 
 
 @refuse_unless_open(MetaStore)
@@ -102,12 +107,11 @@ class OrderedMapMetaStore(MetaStore):
                     yield [CommitEntry(commit, meta.created_time, meta.created_by) for commit in commits]
 
     async def aggregate(self, aggregation: Aggregation) -> list[GroupRow]:
-        columns: list[dict[str, Any]] = []
-        names = {field.column for field in aggregation.fields}
-        pages = self._rows.pages(
-            aggregation.where, aggregation.include_deleted, await self._sequence(), None, has_values=True
+        selection = Selection(
+            aggregation.where, aggregation.include_deleted, _index_columns(aggregation.fields), await self._sequence()
         )
-        async for rows in pages:
+        names, columns = {field.column for field in aggregation.fields}, list[dict[str, Any]]()
+        async for rows in self._pages(selection):
             columns += [{name: row.columns[name] for name in names} for row in rows]
         return await asyncio.to_thread(aggregate, aggregation, columns)
 
@@ -118,13 +122,13 @@ class OrderedMapMetaStore(MetaStore):
         return [decode_commit(item.value).commit async for _, item in rows]
 
     async def commit_at(self, resource_id: str, time: datetime) -> Commit | None:
-        return commit_at(await self._rows.history(resource_id, layout.LATEST), time)
+        return commit_at(await self._rows.history(resource_id), time)
 
     async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
-        return find_revisions(await self._rows.history(resource_id, layout.LATEST), span)
+        return find_revisions(await self._rows.history(resource_id), span)
 
     async def revision(self, resource_id: str, number: int, version: int | None) -> Revision | None:
-        return find_revision(await self._rows.history(resource_id, layout.LATEST), resource_id, number, version)
+        return find_revision(await self._rows.history(resource_id), resource_id, number, version)
 
     async def blobs_of(self, resource_id: str, version: int) -> list[str]:
         value = await self._value(layout.commit_key((self._folder, resource_id), version))
@@ -184,16 +188,24 @@ class OrderedMapMetaStore(MetaStore):
 
     async def _select(self, query: Query, sequence: int | None = None) -> AsyncIterator[list[Row]]:
         """Yield the rows that match a query in pages, in order of id."""
-        pages: Any = self._rows.pages(
-            query.where,
-            query.include_deleted,
-            await self._sequence() if sequence is None else sequence,
-            query.at,
-            has_values=_needs_values(query),
-        )
+        fields: list[Any] = [*(leaf.field for leaf in leaves(query.where)), *(key.field for key in query.sort)]
+        if sequence is None:
+            sequence = await self._sequence()
+        selection = Selection(query.where, query.include_deleted, _index_columns(fields), sequence, query.at)
+        pages: Any = self._pages(selection)
         async with aclosing(pages):
             async for rows in pages:
                 yield rows
+
+    async def _pages(self, selection: Selection) -> AsyncIterator[list[Row]]:
+        pages: Any = self._rows.pages(selection)
+        try:
+            async with aclosing(pages):
+                async for rows in pages:
+                    yield rows
+        except ConversionError as error:
+            logger.error("%s: the index field %s cannot be read: %s", self._spec.name, error.field.name, error)
+            raise IndexNotReady(self._spec.name, error.field.name, None) from error
 
     async def _histories(self, start: bytes) -> AsyncIterator[list[Commit]]:
         """Yield the commits of each resource, oldest first, in order of id."""
@@ -215,7 +227,6 @@ class OrderedMapMetaStore(MetaStore):
         return None if item is None else item.value
 
 
-def _needs_values(query: Query) -> bool:
-    """Return True if a query filters or sorts by index values."""
-    fields: list[Any] = [*(leaf.field for leaf in leaves(query.where)), *(key.field for key in query.sort)]
-    return not all(field.is_meta and not isinstance(field, RankField) for field in fields)
+def _index_columns(fields: Iterable[IndexField]) -> set[str]:
+    """Return the columns of the fields of the model."""
+    return {field.column for field in fields if not field.is_meta}

@@ -5,9 +5,10 @@ from contextlib import aclosing
 from typing import Any
 
 from autocrud.storage.ports.ordered_map import Item, OrderedMap
+from autocrud.storage.ports.time_slice import TimeSlice
 
 _SEPARATOR = b"\0"
-_PAGE_SIZE = 200
+_PAGE_SIZE = 100
 
 
 def key_of(table: str, *parts: str | int) -> bytes:
@@ -39,7 +40,7 @@ async def scan(
     ordered_map: OrderedMap, start: bytes, end: bytes, *, limit: int | None = None, page_size: int = _PAGE_SIZE
 ) -> AsyncIterator[tuple[bytes, Item]]:
     """Yield the items from `start` up to `end`, at most `limit`. They are read page by page."""
-    remaining = limit
+    remaining, time_slice = limit, TimeSlice()
     while remaining is None or remaining > 0:
         size = page_size if remaining is None else min(page_size, remaining)
         count = 0
@@ -50,6 +51,7 @@ async def scan(
                 yield key, item
         if count < size:
             return
+        await time_slice.check()
         remaining = None if remaining is None else remaining - count
 
 
