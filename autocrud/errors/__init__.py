@@ -51,6 +51,10 @@ from autocrud.errors.storage import (
     IndexNotReady,
     StorageUnavailable,
 )
+from autocrud.errors.transactions import (
+    DifferentStores,
+    TransactionClosed,
+)
 
 __all__ = [
     "Aborted",
@@ -63,6 +67,7 @@ __all__ = [
     "DataCorrupted",
     "Deleted",
     "DifferentHolders",
+    "DifferentStores",
     "FieldError",
     "IndexNotReady",
     "InvalidData",
@@ -83,6 +88,7 @@ __all__ = [
     "Referenced",
     "RevisionNotFound",
     "StorageUnavailable",
+    "TransactionClosed",
     "UniqueViolation",
     "Unreadable",
     "UnsupportedMediaType",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from autocrud.errors import AutoCRUDError, NewerSchema, Referenced, StorageUnavailable
+from autocrud.references.committer import ReferenceCommitter
 from autocrud.references.compensation import Compensator
 from autocrud.references.graph import Graph, ModelNode, Reference
 from autocrud.references.on_delete import OnDeleteRunner, find_missing, not_found_error
@@ -41,6 +42,7 @@ class ReferenceIntegrity:
         self._storage = node.storage
         self._on_delete = OnDeleteRunner(graph)
         self._compensator = Compensator(node, self._on_delete)
+        self.committer = ReferenceCommitter(graph)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def commit(self, write: Write, before: Head | None) -> None:

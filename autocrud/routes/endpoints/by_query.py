@@ -26,7 +26,7 @@ _DRY_RUN = Parameter("dry_run", bool, False, "Change nothing, and return the num
 class RefusedItem(BaseModel):
     """Resource that was not changed, with the problem."""
 
-    id: str = Field(examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"])
+    id: str = Field(examples=["a-1"])
     problem: Problem
 
 
@@ -52,7 +52,7 @@ def _delete_many(routes: ModelRoutes) -> Operation:
     async def delete_many(request: Request) -> Response:
         """Delete all resources that match the filters, softly. At least one filter is required.
 
-        After a failure, repeat the request. A resource is deleted only in a state that matches the filters.
+        After a failure, repeat the request.
         """
         values, where = query.read(request)
         dry_run = values["dry_run"]
