@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from random import random
+from time import monotonic
 from typing import Any
 
 from autocrud.errors import StorageUnavailable
@@ -30,7 +31,6 @@ from autocrud.storage.ports.transactions import START, Position, StoreChange, Tr
 logger = logging.getLogger(__name__)
 
 _MAX_ATTEMPTS = 50  # of a batch that other processes disturb
-_LONGEST_PAUSE_S = 0.1
 
 
 @refuse_unless_open(StoreEngine)
@@ -71,14 +71,16 @@ class OrderedMapEngine(StoreEngine):
         return {last_part(key) async for key, _ in scan(self._map, prefix, end_of(prefix))}
 
     async def commit(self, batch: Sequence[Transaction]) -> list[TransactionOutcome]:
-        for attempt in range(_MAX_ATTEMPTS):
+        for _ in range(_MAX_ATTEMPTS):
+            started_at = monotonic()
             try:
                 return await self._try_commit(batch)
             except StaleResources:
                 await self._forms.refresh()
             except MapConflict as error:
                 logger.debug("%s: a batch begins again: %s", self._name, error)
-                await asyncio.sleep(random() * min(_LONGEST_PAUSE_S, 0.001 * 2 ** min(attempt, 10)))
+                # Rivals that pause for random parts of an attempt do not meet again.
+                await asyncio.sleep(2 * random() * (monotonic() - started_at))
         raise StorageUnavailable(f"other processes committed {_MAX_ATTEMPTS} times meanwhile; try again")
 
     async def changes(self, after: Position = START, limit: int = 100) -> list[StoreChange]:

@@ -14,6 +14,7 @@ from pydantic_core import to_json
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.index_backfill.column_state import signature
 from autocrud.storage.index_backfill.engine import ConversionError
 from autocrud.storage.metadata.ordered_map import layout
 from autocrud.storage.metadata.ordered_map.form_update import update_resources
@@ -31,7 +32,8 @@ class Form(NamedTuple):
     """Form of a model, as far as claims and references depend on it.
 
     Attributes:
-        references: fields with their targets and actions; None if the process does not know the targets yet.
+        unique_sets: signatures of the fields of each unique constraint.
+        references: signatures of the fields, with their targets and actions; None if the targets are not known yet.
     """
 
     schema_version: int
@@ -52,9 +54,9 @@ def form_of(spec: ModelSpec[Any]) -> Form:
     for number, target in spec.reference_targets.items():
         field = spec.index_fields[number]
         if field.ref is not None:
-            references.append((field.name, target, field.ref.on_delete.value, field.ref.must_exist))
+            references.append((signature(field), target, field.ref.on_delete.value, field.ref.must_exist))
     is_unknown = not references and any(field.ref is not None for field in spec.index_fields)
-    sets = tuple(unique.names for unique in spec.unique_constraints)
+    sets = tuple(tuple(map(signature, unique.fields)) for unique in spec.unique_constraints)
     return Form(spec.schema.version, sets, None if is_unknown else tuple(references))
 
 
@@ -69,6 +71,7 @@ class ModelForms:
         self._map = ordered_map
         self._specs: dict[str, ModelSpec[Any]] = {}
         self._forms: dict[str, Form] = {}
+        self._targets: dict[str, dict[int, str]] = {}  # those in the forms
 
     async def attach(self, spec: ModelSpec[Any]) -> None:
         """Make a model known that opens, and store its form.
@@ -92,7 +95,7 @@ class ModelForms:
         Raises:
             StaleResources: the batch can be decided after `refresh`.
         """
-        if any(form_of(spec) != self._forms[folder] for folder, spec in self._specs.items()):
+        if any(spec.reference_targets != self._targets[folder] for folder, spec in self._specs.items()):
             raise StaleResources
         await staged.load(layout.form_key(folder) for folder in {*models, *self._specs})
         current = {folder for folder in self._specs if await self._is_current(staged, folder)}
@@ -115,11 +118,11 @@ class ModelForms:
     async def _store_form(self, spec: ModelSpec[Any]) -> None:
         """Store a form unless a newer one is stored. Targets of references are known later than the rest."""
         for _ in range(MAX_ATTEMPTS):
-            own, key = form_of(spec), layout.form_key(spec.folder)
+            current_form, key = form_of(spec), layout.form_key(spec.folder)
             item = (await self._map.get([key])).get(key, Item(b"", ABSENT))
             stored = _FORM.validate_json(item.value) if item.value else None
-            form = own.completed_by(stored)
-            self._forms[spec.folder] = own
+            form = current_form.completed_by(stored)
+            self._forms[spec.folder], self._targets[spec.folder] = current_form, dict(spec.reference_targets)
             if stored is not None and (stored == form or stored.schema_version > form.schema_version):
                 return
             await self._refuse_duplicates(spec)
