@@ -63,9 +63,16 @@ STORAGE_LAYERS = (
 )
 ENGINES = ("memory", "sqlite", "postgres", "ordered_map")
 BACKENDS = ("memory", "disk", "s3", "postgres", "ordered_map")
-# Each driver, and the only package that may import it.
-DRIVERS = {
+# Each driver, and the only modules that may import it.
+DRIVERS: dict[str, str | tuple[str, ...]] = {
     "sqlite3": "autocrud.storage.metadata.sqlite",
+    "aiosqlite": "autocrud.storage.metadata.sqlite",
+    "aiofiles": (
+        "autocrud.storage.metadata.sqlite",
+        "autocrud.storage.objects.local",
+        "autocrud.storage.ports.objects",
+        "autocrud.routes.response.spool",
+    ),
     "asyncpg": "autocrud.storage.metadata.postgres",
     "aioboto3": "autocrud.storage.objects.s3",
     "botocore": "autocrud.storage.objects.s3",

@@ -6,7 +6,14 @@ from itertools import islice
 from autocrud.errors import AutoCRUDError, FieldError, Referenced, ReferenceNotFound
 from autocrud.schema.markers import OnDelete
 from autocrud.storage.decision.overlay import Overlay
-from autocrud.storage.decision.state import BINDING_ACTIONS, REMOVING_KINDS, Referrer, ResourceKey, ResourceState
+from autocrud.storage.decision.state import (
+    BINDING_ACTIONS,
+    MAX_REFERRERS,
+    REMOVING_KINDS,
+    Referrer,
+    ResourceKey,
+    ResourceState,
+)
 from autocrud.storage.ports.claims import StoredReference
 from autocrud.storage.ports.transactions import Transaction
 from autocrud.storage.ports.types import Write
@@ -21,9 +28,9 @@ class MissingTargets(ReferenceNotFound):
         references: these references.
     """
 
-    def __init__(self, write: Write, references: list[StoredReference]) -> None:
+    def __init__(self, model: str, references: list[StoredReference]) -> None:
         errors = [FieldError(item.field, f"there is no {item.model} {item.resource_id!r}") for item in references]
-        super().__init__(f"The {write.model} refers to resources that do not exist.", errors)
+        super().__init__(f"The {model} refers to resources that do not exist.", errors)
         self.references = tuple(references)
 
 
@@ -42,36 +49,50 @@ class UnplannedReferrers(AutoCRUDError):
         self.target = target
 
 
+class UncheckedReferrers(UnplannedReferrers):
+    """A batch changes all loaded referrers of a resource that it deletes, and there may be more."""
+
+    def __init__(self, target: ResourceKey) -> None:
+        AutoCRUDError.__init__(
+            self,
+            f"{target[0]} {target[1]!r} cannot be deleted together with {MAX_REFERRERS} or more of its referrers:"
+            " change or delete the referrers first.",
+        )
+        self.target = target
+
+
 def find_reference_refusals(overlay: Overlay, transaction: Transaction) -> dict[int, AutoCRUDError]:
     """Return the refusals of a transaction's items, by their number: missing targets, and referrers of removed targets.
 
     Raises:
         MissingState: targets or referrers are not loaded.
     """
-    # A resource that the transaction writes several times is judged once, with its last write.
-    numbers: dict[ResourceKey, int] = {}
+    # A resource that the transaction writes several times is judged once, with its last write or its last removal.
+    writes: dict[ResourceKey, int] = {}
+    removals: dict[ResourceKey, int] = {}
+    with_task: set[ResourceKey] = set()
     for number, item in enumerate(transaction.items):
         if isinstance(item, Write):
-            numbers[item.model, item.meta.resource_id] = number
-    refusals: dict[int, AutoCRUDError] = {}
-    for key, number in numbers.items():
-        write = transaction.items[number]
-        if not isinstance(write, Write):
-            continue
+            key = (item.model, item.meta.resource_id)
+            writes[key] = number
+            if item.kind in REMOVING_KINDS:
+                removals[key] = number
+            if item.has_task:
+                with_task.add(key)
+    refusals: dict[int, AutoCRUDError | None] = {}
+    for key, number in writes.items():
         state = overlay.resource(key)
-        if state is None or state.is_deleted:
-            refusal = _find_binding_referrers(overlay, key, write) if write.kind in REMOVING_KINDS else None
-        else:
-            refusal = _find_missing_targets(overlay, key, state, write)
-        if refusal is not None:
-            refusals[number] = refusal
-    return refusals
+        if state is not None and not state.is_deleted:
+            refusals[number] = _find_missing_targets(overlay, key, state)
+        elif key in removals:
+            refusals[removals[key]] = _find_binding_referrers(overlay, key, key in with_task)
+    return {number: refusal for number, refusal in refusals.items() if refusal is not None}
 
 
-def _find_missing_targets(
-    overlay: Overlay, key: ResourceKey, state: ResourceState, write: Write
-) -> AutoCRUDError | None:
+def _find_missing_targets(overlay: Overlay, key: ResourceKey, state: ResourceState) -> AutoCRUDError | None:
     before = overlay.before[key]
+    if before is not None and before.created_time != state.created_time:
+        before = None  # it was purged and created again, so all its references are new
     is_restored = before is not None and before.is_deleted
     existing = (
         {(item.field, item.resource_id) for item in before.references} if before and not before.is_deleted else ()
@@ -84,7 +105,7 @@ def _find_missing_targets(
         and not (is_restored and reference.on_delete == OnDelete.dangling)
         and not _is_alive(overlay, (reference.model, reference.resource_id))
     ]
-    return MissingTargets(write, missing) if missing else None
+    return MissingTargets(key[0], missing) if missing else None
 
 
 def _is_alive(overlay: Overlay, key: ResourceKey) -> bool:
@@ -109,7 +130,7 @@ def _cascade_targets(state: ResourceState) -> Iterator[ResourceKey]:
     )
 
 
-def _find_binding_referrers(overlay: Overlay, key: ResourceKey, write: Write) -> AutoCRUDError | None:
+def _find_binding_referrers(overlay: Overlay, key: ResourceKey, has_task: bool) -> AutoCRUDError | None:
     """Return the refusal of a delete or purge that live referrers prevent."""
     referrers = [item for item in overlay.referrers(key) if item[:2] != key and item.on_delete in BINDING_ACTIONS]
     restricting = [item for item in referrers if item.on_delete == OnDelete.restrict]
@@ -117,6 +138,6 @@ def _find_binding_referrers(overlay: Overlay, key: ResourceKey, write: Write) ->
         first = restricting[0]
         same = (item.resource_id for item in restricting if (item.model, item.field) == (first.model, first.field))
         return Referenced(key, first.model, first.field, list(islice(dict.fromkeys(same), _MAX_NAMES_IN_MESSAGE)))
-    if referrers and not write.has_task:
-        return UnplannedReferrers(key, referrers)
-    return None
+    if overlay.may_lack_referrers(key):
+        return UncheckedReferrers(key)
+    return UnplannedReferrers(key, referrers) if referrers and not has_task else None

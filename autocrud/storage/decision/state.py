@@ -21,8 +21,7 @@ REMOVING_KINDS = frozenset((CommitKind.delete, CommitKind.purge))
 MAX_REFERRERS = 2500
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceState:
+class ResourceState(NamedTuple):
     """A resource, live or soft-deleted. A missing resource is None.
 
     Attributes:

@@ -1,10 +1,11 @@
 """Port of object stores: bytes by key, with the atomicity and durability of each operation."""
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import aiofiles
 
 from autocrud.errors import StorageUnavailable
 
@@ -196,6 +197,6 @@ class ObjectStore(ABC):
 
 
 async def _pieces_of(path: Path) -> AsyncIterator[bytes]:
-    with await asyncio.to_thread(path.open, "rb") as file:
-        while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
+    async with aiofiles.open(path, "rb") as file:
+        while piece := await file.read(_PIECE_BYTES):
             yield piece
