@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from autocrud.errors import StorageUnavailable
@@ -53,10 +52,10 @@ async def _stage_update(
     heads = {resource_id: decode_head(value) for resource_id, value in values.items() if value is not None}
     for row in await reader.rows_of([stored.head for stored in heads.values()]):
         stored, resource_id = heads[row.head.resource_id], row.head.resource_id
-        after = replace(stored.state, claims=await _undisputed_claims(staged, spec, row))
+        after = stored.state._replace(claims=await _undisputed_claims(staged, spec, row))
         if has_references:
             references = references_of(spec.index_fields, spec.reference_targets, row.index)
-            after = replace(after, references=references)
+            after = after._replace(references=references)
         move_index_rows(staged, (spec.folder, resource_id), stored.state, after)
         staged.put(keys[resource_id], encode_head(stored._replace(state=after)))
     for resource_id in resource_ids:
