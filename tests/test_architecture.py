@@ -39,6 +39,7 @@ STORAGE_LAYERS = (
     (
         "autocrud.storage.blobs",
         "autocrud.storage.commit_log",
+        "autocrud.storage.identity",
         "autocrud.storage.index_backfill",
         "autocrud.storage.model_folder",
         "autocrud.storage.decision",

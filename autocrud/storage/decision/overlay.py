@@ -1,6 +1,6 @@
 """Overlay: loaded state with the effects of the transactions that were accepted so far."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from autocrud.storage.decision.state import (
@@ -139,13 +139,13 @@ class Overlay:
                 ]
         return found
 
-    def may_lack_referrers(self, target: ResourceKey) -> bool:
-        """Return True if more live resources may refer to a target than are loaded, and this batch wrote those."""
+    def may_lack_referrers(self, target: ResourceKey, dependents: Container[ResourceKey]) -> bool:
+        """Return True if more live resources may refer to a target than are loaded, and this batch handles those."""
         loaded = self._loaded_referrers[target]
         if len(loaded) < MAX_REFERRERS:
             return False
         written = self._written | self.before
-        return all((item.model, item.resource_id) in written for item in loaded)
+        return all(item[:2] in written or item[:2] in dependents for item in loaded)
 
     def _set(self, table: dict[Any, Any], key: Any, value: Any) -> None:
         self._undo.append((table, key, table.get(key, _ABSENT)))

@@ -9,7 +9,7 @@ from autocrud.resource import timestamp
 from autocrud.storage.decision.references import MissingTargets, UnplannedReferrers
 from autocrud.storage.decision.state import ReadSet, ReadState, Referrer, ResourceKey, ResourceState, StoredKey
 from autocrud.storage.ports.claims import Claim, StoredReference
-from autocrud.storage.ports.transactions import Transaction, VersionCheck
+from autocrud.storage.ports.transactions import Dependent, Transaction, TransactionItem, VersionCheck
 from autocrud.storage.ports.types import Blob, Repeated, UnknownBlob, Write
 
 BINDING = ("restrict", "cascade", "set_null")
@@ -56,8 +56,10 @@ class NaiveStore:
         self.has_tasks = before.has_tasks
         return [refusal or (Aborted,) for refusal in outcome]
 
-    def apply(self, item: Write | Blob | VersionCheck) -> Refusal | None:
-        """Apply an item unless it must be refused. References are judged later."""
+    def apply(self, item: TransactionItem) -> Refusal | None:
+        """Apply an item unless it must be refused. References and dependents are judged later."""
+        if isinstance(item, Dependent):
+            return None
         if isinstance(item, Blob):
             if (item.model, item.file_id) in self.blobs:
                 return (AlreadyExists,)
@@ -145,16 +147,35 @@ class NaiveStore:
     def _judge_references(self, before: "NaiveStore", transaction: Transaction) -> list[Refusal | None]:
         """Judge each resource at the number of its last write, or of its last removal if it is not live."""
         outcome: list[Refusal | None] = [None] * len(transaction.items)
+        named = {}
+        for number, item in enumerate(transaction.items):
+            if isinstance(item, Dependent):
+                named[item.model, item.resource_id] = number
         writes = [(number, item) for number, item in enumerate(transaction.items) if isinstance(item, Write)]
-        for key in {(write.model, write.meta.resource_id) for _, write in writes}:
+        written = {(write.model, write.meta.resource_id) for _, write in writes}
+        for key, number in named.items():
+            awaited = key in written and self._is_awaited(before, key)
+            outcome[number] = self._remaining_referrers(key, set(named), has_task=True, is_awaited=awaited)
+        for key in written:
             own = [(number, write) for number, write in writes if (write.model, write.meta.resource_id) == key]
             if key in self.live():
                 outcome[own[-1][0]] = self._missing_targets(before, key)
                 continue
             removals = [number for number, write in own if write.kind.value in ("delete", "purge")]
             if removals:
-                outcome[removals[-1]] = self._remaining_referrers(key, any(write.has_task for _, write in own))
+                has_task, awaited = any(write.has_task for _, write in own), self._is_awaited(before, key)
+                outcome[removals[-1]] = self._remaining_referrers(
+                    key, set(named), has_task=has_task, is_awaited=awaited
+                )
         return outcome
+
+    def _is_awaited(self, before: "NaiveStore", key: ResourceKey) -> bool:
+        """Return True if the resource referred with `cascade` to a resource that counts as deleted now."""
+        stored = before.resources.get(key)
+        return stored is not None and any(
+            reference.on_delete == "cascade" and not self._counts_as_live((reference.model, reference.resource_id), ())
+            for reference in stored.references
+        )
 
     def _missing_targets(self, before: "NaiveStore", key: ResourceKey) -> Refusal | None:
         now, earlier = self.resources[key], before.resources.get(key)
@@ -166,16 +187,20 @@ class NaiveStore:
                 is_same
                 and not is_restored
                 and earlier is not None
-                and any(
-                    (item.field, item.resource_id) == (reference.field, reference.resource_id)
-                    for item in earlier.references
-                )
+                and any(self._is_unchanged(item, reference, now) for item in earlier.references)
             )
             if is_old or not reference.must_exist or (is_restored and reference.on_delete == "dangling"):
                 continue
             if not self._counts_as_live((reference.model, reference.resource_id), ()):
                 missing.append(reference)
         return (MissingTargets, tuple(missing)) if missing else None
+
+    def _is_unchanged(self, earlier: StoredReference, reference: StoredReference, now: Stored) -> bool:
+        """Return True if a reference is an earlier one, in its field, or in another field that took it over."""
+        if (earlier.field, earlier.resource_id) == (reference.field, reference.resource_id):
+            return True
+        stays = any((item.field, item.resource_id) == (earlier.field, earlier.resource_id) for item in now.references)
+        return earlier._replace(field=reference.field) == reference and not stays
 
     def _counts_as_live(self, key: ResourceKey, path: Sequence[ResourceKey]) -> bool:
         """Return False if a resource is deleted, or will be by the cascade of a pending task."""
@@ -191,8 +216,14 @@ class NaiveStore:
             if reference.on_delete == "cascade"
         )
 
-    def _remaining_referrers(self, key: ResourceKey, has_task: bool) -> Refusal | None:
-        found = [referrer for referrer in self.referrers(key) if referrer[:2] != key]
-        if any(referrer.on_delete == "restrict" for referrer in found):
-            return (Referenced,)
-        return (UnplannedReferrers, key) if found and not has_task else None
+    def _remaining_referrers(
+        self, key: ResourceKey, named: set[ResourceKey], *, has_task: bool, is_awaited: bool
+    ) -> Refusal | None:
+        found = [referrer for referrer in self.referrers(key) if referrer[:2] != key and referrer[:2] not in named]
+        for referrer in found:
+            if referrer.on_delete == "restrict" and self._counts_as_live(referrer[:2], ()):
+                return (Referenced,)
+        bound = {"cascade"} if has_task else {"cascade", "set_null"}
+        if any(referrer.on_delete in bound for referrer in found) and not (has_task and is_awaited):
+            return (UnplannedReferrers, key)
+        return None

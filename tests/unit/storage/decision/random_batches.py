@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus, timestamp
 from autocrud.storage.ports.claims import Claim, StoredReference
-from autocrud.storage.ports.transactions import TransactionItem, VersionCheck
+from autocrud.storage.ports.transactions import Dependent, TransactionItem, VersionCheck
 from autocrud.storage.ports.types import Blob, RequestKey, Write
 from tests.unit.storage.decision.naive_store import NaiveStore
 
@@ -32,8 +32,18 @@ _FIELDS = [  # field, action, and if a new reference needs a target
     ("note", "dangling", True),
     ("hint", "dangling", True),
 ]
-# A reference that many writes have, so that updates keep it, and a resource that is created again has it, too.
-_USUAL_REFERENCE = StoredReference("note", "n", "c", "dangling")
+_NOTE, _HINT = (StoredReference(field, "n", "c", "dangling") for field in ("note", "hint"))
+# References that many writes have: updates keep, move or copy them, and a resource that is created again has them, too.
+# Some make a chain of cascades.
+_USUAL_REFERENCES = (
+    (_NOTE,),
+    (_NOTE,),
+    (_HINT,),
+    (_NOTE, _HINT),
+    (_NOTE, _HINT),
+    (StoredReference("parent", "n", "a", "cascade"),),
+    (StoredReference("parent", "n", "b", "cascade"),),
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,8 @@ class Operation:
         if self.action == "blob":
             file_id = self.resource_id
             return Blob(file_id, 1, f"blobs/{file_id}", timestamp(_START), self.model)
+        if self.action == "dependent":
+            return Dependent(self.model, self.resource_id)
         stored = store.resources.get((self.model, self.resource_id))
         version, created_time = (0, "") if stored is None else (stored.version, stored.created_time)
         if self.fault == "stale":
@@ -107,10 +119,10 @@ def _operation(seed: int) -> Operation:
         StoredReference(field, chance.choice(_MODELS), chance.choice(_IDS), on_delete, must_exist)
         for field, on_delete, must_exist in chance.sample(_FIELDS, chance.choice((0, 0, 1, 1, 2)))
     ]
-    if chance.random() < 0.3:
-        references = [_USUAL_REFERENCE]
+    if chance.random() < 0.35:
+        references = list(chance.choice(_USUAL_REFERENCES))
     return Operation(
-        action=chance.choice(["write"] * 8 + ["check", "blob"]),
+        action=chance.choice(["write"] * 9 + ["check", "blob", "dependent"]),
         model=chance.choice(_MODELS),
         resource_id=chance.choice(_IDS),
         choice=chance.randrange(40),

@@ -34,14 +34,22 @@ FAULTS: list[tuple[str, Any, str, str]] = [
     ("blob is registered twice", writes.register_blob, "return AlreadyExists", "return None and AlreadyExists"),
     ("deleted target passes", references._is_alive, "state is None or state.is_deleted", "state is None"),
     ("missing target passes", _targets, "reference.must_exist", "False"),
-    ("unchanged reference is judged again", _targets, "not in existing", "not in ()"),
+    ("unchanged reference is judged again", _targets, "reference not in existing", "True"),
     ("resource that was created again inherits references", _targets, "before.created_time !=", "() =="),
     ("dangling reference prevents a restore", _targets, "not (is_restored and", "not (False and"),
     ("tasks are ignored in the cascade chain", references._is_alive, "if overlay.has_tasks", "if False"),
     ("cascade chain ends after one step", references._is_alive, "pending.append(target)", "pass"),
     ("restrict behind a cascade is ignored", _refusals, "in writes.items()", "in list(writes.items())[:1]"),
     ("later write hides a removal", _refusals, "elif key in removals", "elif removals.get(key) == number"),
-    ("unplanned referrer passes", _referrers, "if referrers and not has_task", "if False"),
+    ("unplanned referrer passes", _referrers, "if unplanned and", "if False and"),
+    ("task excuses a cascade that is not named", _referrers, "has_task and _is_awaited(overlay, key)", "has_task"),
+    ("awaited resource needs a plan", _referrers, "has_task and _is_awaited(overlay, key)", "False"),
+    ("task does not excuse set_null", _referrers, "has_task and item.on_delete == OnDelete.set_null", "False"),
+    ("named dependent counts as unplanned", _referrers, "and item[:2] not in dependents", ""),
+    ("dependent is not judged", _refusals, "in dependents.items()", "in ()"),
+    ("awaited referrer restricts", _referrers, "overlay.has_tasks and not _is_alive(overlay, item[:2])", "False"),
+    ("renamed field has a new reference", references._existing, "or item[1:] in released", ""),
+    ("copied reference is not new", references._existing, "(item.field, item.resource_id) not in now", "True"),
     ("task excuses a restrict", _referrers, "if restricting:", "if restricting and not has_task:"),
     ("referrer of the same batch passes", Overlay.referrers, "state is not None and not state.is_deleted", "False"),
     ("lifted restrict counts", Overlay.referrers, "if (item.model, item.resource_id) not in written", ""),
@@ -51,7 +59,7 @@ FAULTS: list[tuple[str, Any, str, str]] = [
     ("refused transaction is applied", decide.decide, "if not any(outcome)", "if True"),
     ("items without a fault are not aborted", decide._decide_one, "if len(outcome) > 1", "if False"),
 ]
-_MAX_SEEDS = 400
+_MAX_SEEDS = 2500
 
 
 @pytest.mark.parametrize(("function", "text", "fault"), [pytest.param(*each[1:], id=each[0]) for each in FAULTS])
