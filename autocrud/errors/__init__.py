@@ -40,6 +40,8 @@ from autocrud.errors.resources import (
     PreconditionRequired,
     Referenced,
     RevisionNotFound,
+    TooManyDependents,
+    UnhandledReferrers,
     UniqueViolation,
 )
 from autocrud.errors.schema_versions import (
@@ -88,7 +90,9 @@ __all__ = [
     "Referenced",
     "RevisionNotFound",
     "StorageUnavailable",
+    "TooManyDependents",
     "TransactionClosed",
+    "UnhandledReferrers",
     "UniqueViolation",
     "Unreadable",
     "UnsupportedMediaType",

@@ -78,7 +78,7 @@ class S3StorageFactory(IStorageFactory):
         return await stored_folders(self._objects)
 
     async def open(self) -> None:
-        await asyncio.to_thread(self._cache.claim)
+        await self._cache.claim()
         await self._objects.open()
         # Once in a process: it takes a second or two.
         if self._server not in _PROBED_SERVERS:
@@ -87,7 +87,7 @@ class S3StorageFactory(IStorageFactory):
 
     async def close(self) -> None:
         await self._objects.close()
-        await asyncio.to_thread(self._cache.release)
+        await self._cache.release()
 
     def _build_meta(self, spec: ModelSpec[Any]) -> SqliteMetaStore:
         folder = spec.folder

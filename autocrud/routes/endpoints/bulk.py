@@ -54,16 +54,16 @@ class BulkItem(BaseModel):
         examples=['"1-20260102030405000000"'],
     )
     outcome: str = Field("", description="`unknown` if the operation may have taken effect.")
-    problem: Problem | None = Field(None, description="Problem that refused the operation.")
+    problem: Problem | None = Field(None, description="Problem of the operation.")
 
 
 class BulkAnswer(BaseModel):
     """Results of all operations."""
 
-    items: list[BulkItem] = Field(description="Results; with `Prefer: return=minimal` only the failed operations.")
+    items: list[BulkItem] = Field(description="Results; with `Prefer: return=minimal` only failures.")
     succeeded: int = Field(examples=[1])
     failed: int = Field(examples=[0])
-    problem: Problem | None = Field(None, description="Outage because of which later operations were not started.")
+    problem: Problem | None = Field(None, description="Outage that stopped the later operations.")
 
 
 class BulkResponse(Response):

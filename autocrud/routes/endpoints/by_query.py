@@ -35,8 +35,8 @@ class ByQueryAnswer(BaseModel):
 
     matched: int = Field(examples=[42])
     changed: int = Field(0, description="Number of changed resources. Absent in a dry run.", examples=[42])
-    unchanged: int = Field(0, description="Number of resources that a patch leaves as they are.", examples=[0])
-    refused: list[RefusedItem] = Field([], description="Some of the resources that were refused, with the problem.")
+    unchanged: int = Field(0, description="Number of unchanged resources.", examples=[0])
+    refused: list[RefusedItem] = Field([], description="Some refused resources, with the problem.")
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:

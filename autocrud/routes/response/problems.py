@@ -37,6 +37,8 @@ from autocrud.errors import (
     ReferenceNotFound,
     RevisionNotFound,
     StorageUnavailable,
+    TooManyDependents,
+    UnhandledReferrers,
     UniqueViolation,
     Unreadable,
     UnsupportedMediaType,
@@ -69,6 +71,8 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     Unreadable: (409, "Stored data cannot be read"),
     NotDraft: (409, "Revision is not a draft"),
     Referenced: (409, "Resource is referenced"),
+    TooManyDependents: (409, "Too many dependents"),
+    UnhandledReferrers: (409, "Unhandled referrers"),
     PatchFailed: (409, "Patch failed"),
     UploadIncomplete: (409, "Upload incomplete"),
     BulkRefused: (409, "Bulk write refused"),
@@ -107,7 +111,7 @@ class Problem(BaseModel):
     status: int = Field(examples=[400])
     code: str = Field(examples=["invalid_parameter"])
     detail: str = Field(examples=["limit: must be from 1 to 1000"])
-    errors: list[FieldProblem] = Field([], description="Errors of single fields, parameters or headers.")
+    errors: list[FieldProblem] = Field([], description="Errors of fields, parameters or headers.")
     holder: str | None = Field(
         None, description="Id of the resource that holds the same values of a unique constraint."
     )
