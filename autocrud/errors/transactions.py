@@ -8,7 +8,7 @@ class DifferentStores(AutoCRUDError):
 
     Args:
         first: name of a model, and name of its store.
-        second: as `first`, of the other model.
+        second: those of another model.
     """
 
     code = "different_stores"
