@@ -18,7 +18,7 @@ from autocrud.storage.commit_log.group_commit import GroupCommit
 from autocrud.storage.model_folder.downgrades import DowngradeLearner
 from autocrud.storage.model_folder.location import find_folder
 from autocrud.storage.model_folder.schema_records import ObjectSchemaRecords
-from autocrud.storage.ports.metadata import MetaStore
+from autocrud.storage.ports.metadata import CommittingMetaStore
 from autocrud.storage.ports.objects import ObjectStore
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import (
@@ -68,7 +68,9 @@ class Storage(IStorage):
         objects: object store of the blobs and of the schema record, under `spec.folder`.
     """
 
-    def __init__(self, spec: ModelSpec[Any], build_meta: Callable[[], MetaStore], objects: ObjectStore) -> None:
+    def __init__(
+        self, spec: ModelSpec[Any], build_meta: Callable[[], CommittingMetaStore], objects: ObjectStore
+    ) -> None:
         self._spec = spec
         self._objects = objects
         self._build_meta = build_meta

@@ -37,7 +37,7 @@ def apply_write(overlay: Overlay, write: Write) -> Outcome:
     refused = _find_conflict(write, before)
     if refused is not None:
         return refused
-    after = _state_after(write, before)
+    after = state_after(write, before)
     old_claims = () if before is None or before.is_deleted else before.claims
     new_claims = () if after is None or after.is_deleted else after.claims
     if new_claims and new_claims != old_claims:
@@ -84,7 +84,7 @@ def _find_conflict(write: Write, before: ResourceState | None) -> Outcome:
     return None
 
 
-def _state_after(write: Write, before: ResourceState | None) -> ResourceState | None:
+def state_after(write: Write, before: ResourceState | None) -> ResourceState | None:
     """Return the state of a resource after a write. Without new data, its claims and references stay."""
     if write.kind is CommitKind.purge:
         return None

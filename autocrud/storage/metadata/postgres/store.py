@@ -28,7 +28,7 @@ from autocrud.storage.metadata.postgres.snapshot_scan import snapshot_scan
 from autocrud.storage.metadata.postgres.tables import PostgresTables, columns_of, head_of
 from autocrud.storage.metadata.postgres.versions.claims import give_up_claims_of_other_version
 from autocrud.storage.metadata.sql.revisions import revision_of
-from autocrud.storage.ports.metadata import MetaStore
+from autocrud.storage.ports.metadata import CommittingMetaStore
 from autocrud.storage.ports.types import (
     Blob,
     Commit,
@@ -49,7 +49,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds
 _PERSIST_SECONDS = 10.0  # rows are locked meanwhile
 
 
-class PostgresMetaStore(MetaStore):
+class PostgresMetaStore(CommittingMetaStore):
     """Heads and commits of one model in PostgreSQL, their records beside it.
 
     A batch is one transaction and at most nine statements, whatever its size; blobs, request keys, retention, unique

@@ -12,13 +12,11 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import zstandard
 
 from autocrud.errors import AutoCRUDError
-from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.metadata.sqlite.tables import SqliteTables
+from autocrud.storage.metadata.sqlite.engine.store_tables import read_tail
 from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -35,17 +33,16 @@ _PROGRESS_BYTES = 64 * 1024 * 1024
 
 
 class Snapshots:
-    """The snapshots of one model.
+    """The snapshots of one store.
 
     Args:
         objects: where they go.
         every: log entries between two snapshots, at least.
     """
 
-    def __init__(self, objects: ObjectStore, spec: ModelSpec[Any], *, every: int) -> None:
+    def __init__(self, objects: ObjectStore, *, every: int) -> None:
         self._objects = objects
-        self._prefix = f"{spec.folder}/snapshots/"
-        self._tables = SqliteTables(spec, 0)
+        self._prefix = "snapshots/"
         self._every = every
         self._newest = 0
         self._size = 0  # of the file, when the newest snapshot was made or seen
@@ -98,7 +95,7 @@ class Snapshots:
             with closing(sqlite3.connect(path)) as db:
                 (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
                 if verdict == "ok":
-                    return self._tables.tail(db).sequence
+                    return read_tail(db).sequence
         except sqlite3.Error as error:
             verdict = str(error)
         logger.error("%s is damaged (%s), and is built again", path, verdict)
@@ -139,7 +136,7 @@ class Snapshots:
         """Copy the file as it is at one moment, and compress the copy; its entry, and the hash of the result."""
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source, closing(sqlite3.connect(copy)) as db:
             source.backup(db)
-            sequence = self._tables.tail(db).sequence
+            sequence = read_tail(db).sequence
         digest = hashlib.sha256()
         compressor = zstandard.ZstdCompressor(level=1)
         with copy.open("rb") as file, archive.open("wb") as output:
