@@ -4,38 +4,41 @@ from collections.abc import Mapping
 from typing import Any
 
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.composite import Storage
-from autocrud.storage.metadata.memory.store import MemoryMetaStore
-from autocrud.storage.objects.memory import MemoryObjectStore
+from autocrud.storage.metadata.memory.engine import MemoryEngine
+from autocrud.storage.model_storage import ModelStorage
 from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
+from autocrud.storage.store import Store
 
 
-class _MemoryStorage(Storage):
-    """Storage whose object store belongs to one model, and opens with the storage."""
-
-    def __init__(self, spec: ModelSpec[Any], objects: MemoryObjectStore) -> None:
-        super().__init__(spec, lambda: MemoryMetaStore(spec, objects, spec.folder), objects)
+class _MemoryStorage(ModelStorage):
+    """Storage that opens the store, too, so that tests can do without a factory that is open."""
 
     async def open(self) -> None:
-        await self._objects.open()
+        await self._store.open()
         await super().open()
 
 
 class MemoryStorageFactory(IStorageFactory):
-    """Keeps each model in dicts of this process.
+    """Keeps all models in dicts of this process.
 
-    Each process has a storage of its own. Serve an application with this factory by one process: several workers would
+    Each process has a store of its own. Serve an application with this factory by one process: several workers would
     answer from different data.
     """
 
+    def __init__(self) -> None:
+        self._store = Store(MemoryEngine(), "memory")
+
     def build(self, spec: ModelSpec[Any]) -> IStorage:
-        return _MemoryStorage(spec, MemoryObjectStore())
+        return _MemoryStorage(spec, self._store)
+
+    async def stored_models(self) -> set[str]:
+        return await self._store.engine.stored_models()
 
     async def open(self) -> None:
-        return
+        await self._store.open()
 
     async def close(self) -> None:
-        return
+        await self._store.close()
 
     def checks(self) -> Mapping[str, Check]:
         return {}

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from autocrud import AutoCRUD, Index, OnDelete, Ref, ResourceManager, Unique
 from autocrud.resource import CommitKind, RevisionStatus
-from autocrud.storage.composite import Storage
+from autocrud.storage.model_storage import ModelStorage
 from autocrud.storage.ports.storage import IStorageFactory
 from autocrud.storage.ports.types import Head, Outcome, Write
 from autocrud.versioning.write_builder import Author, Encoded, create_write, next_meta
@@ -72,14 +72,14 @@ async def new(http: httpx.AsyncClient, model: str, **fields: Any) -> str:
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, kind: CommitKind, step: Callable[[], Awaitable[Any]]) -> None:
     """Call a function just before the first commit of this kind."""
-    commit_all, steps = Storage.commit_all, [step]
+    commit_all, steps = ModelStorage.commit_all, [step]
 
-    async def late(self: Storage, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
+    async def late(self: ModelStorage, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
         if kind in {write.kind for write in writes} and steps:
             await steps.pop()()
         return await commit_all(self, writes, atomic=atomic)
 
-    monkeypatch.setattr(Storage, "commit_all", late)
+    monkeypatch.setattr(ModelStorage, "commit_all", late)
 
 
 def made(manager: ResourceManager[Any], resource_id: str, **fields: Any) -> tuple[Write, None]:

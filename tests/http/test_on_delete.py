@@ -14,8 +14,8 @@ from autocrud.errors import (
 )
 from autocrud.query.builder import QB
 from autocrud.resource import CommitKind
-from autocrud.storage.composite import Storage
 from autocrud.storage.disk import DiskStorageFactory
+from autocrud.storage.model_storage import ModelStorage
 from autocrud.storage.ports.types import Outcome, Write
 from tests.http.reference_models import library, meanwhile
 
@@ -64,15 +64,15 @@ async def test_failed_on_delete_action_is_finished_later(crud: AutoCRUD, monkeyp
     for name in "abc":
         await reviews.create({"film": "f", "answers": chr(ord(name) - 1) if name > "a" else None}, resource_id=name)
     await reviews.create({"film": "g"}, resource_id="d")
-    commit_all = Storage.commit_all
+    commit_all = ModelStorage.commit_all
     with monkeypatch.context() as broken:
 
-        async def fail(self: Storage, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
+        async def fail(self: ModelStorage, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
             if self is reviews.node.storage:
                 raise StorageUnavailable("away")
             return await commit_all(self, writes, atomic=atomic)
 
-        broken.setattr(Storage, "commit_all", fail)
+        broken.setattr(ModelStorage, "commit_all", fail)
         for name in ("f", "g"):
             with pytest.raises(StorageUnavailable, match="Deleted, but some on-delete actions failed"):
                 await films.delete(name)
@@ -91,14 +91,14 @@ async def test_cascade_goes_on_after_a_disconnect(crud: AutoCRUD, monkeypatch: p
     films, reviews = crud.manager("film"), crud.manager("review")
     await films.create({}, resource_id="f")
     await asyncio.gather(*(reviews.create({"film": "f"}) for _ in range(450)))
-    commit_all, begun = Storage.commit_all, asyncio.Event()
+    commit_all, begun = ModelStorage.commit_all, asyncio.Event()
 
-    async def slowly(self: Storage, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
+    async def slowly(self: ModelStorage, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
         begun.set()
         await asyncio.sleep(0)
         return await commit_all(self, writes, atomic=atomic)
 
-    monkeypatch.setattr(Storage, "commit_all", slowly)
+    monkeypatch.setattr(ModelStorage, "commit_all", slowly)
     deleting = asyncio.create_task(films.delete("f", by="ada"))
     await begun.wait()
     deleting.cancel()

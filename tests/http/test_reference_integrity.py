@@ -17,9 +17,9 @@ from autocrud.errors import (
 )
 from autocrud.query.builder import QB
 from autocrud.resource import CommitKind, RevisionStatus
-from autocrud.storage.composite import Storage
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.model_storage import ModelStorage
 from autocrud.storage.ports.types import Outcome, Write
 from tests.http.conftest import serving
 from tests.http.reference_models import MODELS, Person, gone, made, meanwhile
@@ -112,9 +112,9 @@ async def test_compensation_keeps_later_writes(crud: AutoCRUD, monkeypatch: pyte
     people, films = crud.manager("person"), crud.manager("film")
     ann = (await people.create({"name": "Ann"})).resource_id
     await films.create({}, resource_id="f")
-    commit_all = Storage.commit_all
+    commit_all = ModelStorage.commit_all
 
-    async def busy(self: Storage, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
+    async def busy(self: ModelStorage, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
         first = writes[0].kind is CommitKind.update and writes[0].meta.version == 2
         if first:
             await people.delete(ann)
@@ -123,7 +123,7 @@ async def test_compensation_keeps_later_writes(crud: AutoCRUD, monkeypatch: pyte
             await films.replace("f", {"director": ann, "title": "other"})
         return outcomes
 
-    monkeypatch.setattr(Storage, "commit_all", busy)
+    monkeypatch.setattr(ModelStorage, "commit_all", busy)
     with pytest.raises(ReferenceNotFound):
         await films.replace("f", {"director": ann})
     assert (await films.get("f")).data.model_dump(exclude_defaults=True) == {"title": "other"}

@@ -16,9 +16,9 @@ from autocrud.errors import (
     ReferenceNotFound,
 )
 from autocrud.query.builder import QB
-from autocrud.storage.composite import Storage
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.model_storage import ModelStorage
 from autocrud.storage.ports.types import Head
 from tests.http.conftest import serving
 from tests.http.openapi_helpers import parameters_of
@@ -94,13 +94,13 @@ async def test_list_expands_with_one_query_per_model(crud: AutoCRUD, monkeypatch
     people, films = crud.manager("person"), crud.manager("film")
     ids = [(await people.create({"name": f"p{number:03}"})).resource_id for number in range(150)]
     await asyncio.gather(*(films.create({"director": name, "cast": ids[:5]}) for name in ids))
-    get_many, calls = Storage.get_many, list[int]()
+    get_many, calls = ModelStorage.get_many, list[int]()
 
-    async def counted(self: Storage, resource_ids: Sequence[str], *, current: bool = False) -> dict[str, Head]:
+    async def counted(self: ModelStorage, resource_ids: Sequence[str], *, current: bool = False) -> dict[str, Head]:
         calls.append(len(resource_ids))
         return await get_many(self, resource_ids, current=current)
 
-    monkeypatch.setattr(Storage, "get_many", counted)
+    monkeypatch.setattr(ModelStorage, "get_many", counted)
     page = await films.search(limit=200)
     expanded = await films.expanded(page.items, ["director", "cast"])
     assert calls == [150]

@@ -15,6 +15,7 @@ from autocrud.service.main import create_app
 from autocrud.service.settings import Settings, SettingsError, load_settings
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.metadata.memory.engine import MemoryEngine
 from autocrud.storage.metadata.memory.store import MemoryMetaStore
 from tests.servers import ROOT
 
@@ -59,8 +60,9 @@ async def test_storage_outage_is_503_with_retry_after(http: httpx.AsyncClient, m
     async def fail(self: Any, *_: Any) -> None:
         raise StorageUnavailable("/secret/path: no space left")
 
-    for method in ("get", "search", "count", "commit"):
+    for method in ("get", "search", "count"):
         monkeypatch.setattr(MemoryMetaStore, method, fail)
+    monkeypatch.setattr(MemoryEngine, "commit", fail)
     for response in (
         await http.get("/movie/x"),
         await http.get("/movie"),

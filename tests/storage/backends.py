@@ -44,6 +44,8 @@ BACKENDS: dict[str, Callable[[Path], IStorageFactory]] = {
     "s3": s3_factory,
     "postgres": postgres_factory,
 }
+# Backends whose models share a store. A test compares the list with the storages.
+STORES = ("memory",)
 
 
 def remove_sqlite_files(folder: Path) -> None:

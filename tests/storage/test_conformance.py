@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from autocrud.storage.ports.storage import IStorageFactory
-from autocrud.testing.conformance import StorageConformance
+from autocrud.testing.conformance import StorageConformance, StoreConformance
+from autocrud.testing.sample_writes import SAMPLE
 from autocrud.testing.state_machine import Place, run_machine
-from tests.storage.backends import BACKENDS
+from tests.storage.backends import BACKENDS, STORES
 
 EXAMPLES = int(os.environ.get("AUTOCRUD_TEST_EXAMPLES", "0"))
 
@@ -32,6 +33,23 @@ class TestStorage(StorageConformance):
         await factory.open()
         yield factory
         await factory.close()
+
+
+class TestStore(StoreConformance):
+    """The shipped suite of stores on each backend whose models share a store."""
+
+    @pytest.fixture(params=STORES)
+    async def factory(self, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[IStorageFactory]:
+        """Yield the backend's open factory."""
+        factory = BACKENDS[request.param](tmp_path)
+        await factory.open()
+        yield factory
+        await factory.close()
+
+
+def test_backends_with_a_store_run_the_suite_of_stores(backend: str, tmp_path: Path) -> None:
+    """No backend is left out."""
+    assert (BACKENDS[backend](tmp_path).build(SAMPLE).store is not None) == (backend in STORES)
 
 
 def test_7_random_operations_answer_like_a_dict(backend: str) -> None:

@@ -89,14 +89,14 @@ def _find_missing_targets(
 
 def _is_alive(overlay: Overlay, key: ResourceKey) -> bool:
     """Return True if a resource is live, and no task is going to delete it by a cascade."""
-    pending, seen = [key], {key}
+    pending, visited = [key], {key}
     while pending:
         state = overlay.resource(pending.pop())
         if state is None or state.is_deleted:
             return False
         for target in _cascade_targets(state) if overlay.has_tasks else ():
-            if target not in seen:
-                seen.add(target)
+            if target not in visited:
+                visited.add(target)
                 pending.append(target)
     return True
 

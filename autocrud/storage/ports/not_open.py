@@ -23,11 +23,12 @@ def refuse_unless_open(port: Any) -> Callable[[Store], Store]:
     """Make every required method of a port raise `StorageNotOpen` while the store's `is_open` is False.
 
     Args:
-        port: the port that the decorated class implements. Its `open` and `close` are always allowed.
+        port: the port that the decorated class implements. Its `open` and `close` are always allowed, and so is
+            `metadata` of an engine, because storages are built before the factory is open.
     """
 
     def decorate(store: Store) -> Store:
-        for name in port.__abstractmethods__ - {"open", "close"}:
+        for name in port.__abstractmethods__ - {"open", "close", "metadata"}:
             setattr(store, name, _check_open(getattr(store, name)))
         return store
 

@@ -35,14 +35,14 @@ class Blob:
         size: number of bytes.
         key: key of the object with the bytes, relative to the model's folder; never used again for another blob.
         created_time: time of the first upload, in the format of `timestamp`.
-        model: folder of the model that the blob is registered for.
+        model: folder of the model that the blob is registered for. It does not count in comparisons.
     """
 
     file_id: str
     size: int
     key: str
     created_time: str
-    model: str = ""
+    model: str = field(default="", compare=False)
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
 """Conformance suite: tests that every storage must pass, numbered by the invariants of the design.
 
 A backend proves itself by a subclass of `StorageConformance` with one fixture, `factory`, an opened `IStorageFactory`.
-No test may be left out. Needs pytest and pytest-asyncio.
+A factory whose storages have a `store` proves itself by a subclass of `StoreConformance`, too. No test may be left out.
+Needs pytest and pytest-asyncio.
 """
 
 from autocrud.testing.conformance.base import asking, ids, outcomes, present
@@ -14,9 +15,10 @@ from autocrud.testing.conformance.queries import QueryTests
 from autocrud.testing.conformance.revisions import RevisionTests
 from autocrud.testing.conformance.snapshot_scans import SnapshotScanTests
 from autocrud.testing.conformance.text_search import TextSearchTests
+from autocrud.testing.conformance.transactions import StoreConformance
 from autocrud.testing.conformance.unique_constraints import UniqueConstraintTests
 
-__all__ = ["StorageConformance", "asking", "ids", "outcomes", "present"]
+__all__ = ["StorageConformance", "StoreConformance", "asking", "ids", "outcomes", "present"]
 
 
 class StorageConformance(

@@ -11,8 +11,6 @@ from autocrud.storage.row_view import row_of
 
 # A place among all resources, oldest first.
 Place = tuple[str, str]
-# A unique set's number, and the values of its fields.
-Claim = tuple[int, tuple[IndexValue, ...]]
 
 
 @dataclass(slots=True)

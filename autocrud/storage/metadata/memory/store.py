@@ -1,34 +1,28 @@
 """Metadata store in dicts. It gives the same answers as the SQL engines, in the same order."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
 
 from autocrud.errors import DataCorrupted
 from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.resource import timestamp
-from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.blobs.uploaded_types import types_key
 from autocrud.storage.metadata.memory.aggregate import aggregate
-from autocrud.storage.metadata.memory.batch_apply import apply_batch
 from autocrud.storage.metadata.memory.past_search import past_rows, search_past
 from autocrud.storage.metadata.memory.point_in_time import CREATING_KINDS
 from autocrud.storage.metadata.memory.rows import Row
 from autocrud.storage.metadata.memory.snapshot_scan import snapshot_scan
+from autocrud.storage.metadata.memory.store_tables import StoreTables
 from autocrud.storage.metadata.memory.tables import MemoryTables
 from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.not_open import refuse_unless_open
-from autocrud.storage.ports.objects import ObjectStore
 from autocrud.storage.ports.types import (
     Blob,
     Commit,
     Head,
     IndexProgress,
-    Item,
     OnDeleteTask,
-    Outcome,
     Revision,
     RevisionSpan,
     ScanItem,
@@ -37,34 +31,30 @@ from autocrud.storage.ports.types import (
 
 @refuse_unless_open(MetaStore)
 class MemoryMetaStore(MetaStore):
-    """Metadata of one model in this process, lost when the process ends. It survives `close`.
+    """Metadata of one model: reads from tables that the engine writes.
 
     Args:
-        objects: where the blobs are, under `folder`. The metadata store opens and closes it.
+        store: the tables that the models share.
+        attach: returns the tables of the model.
     """
 
     is_open = False
+    _tables: MemoryTables
 
-    def __init__(self, spec: ModelSpec[Any], objects: ObjectStore, folder: str) -> None:
-        self._objects, self._folder = objects, folder
-        self._spec = spec
-        self._tables = MemoryTables(spec)
+    def __init__(self, store: StoreTables, attach: Callable[[], MemoryTables]) -> None:
+        self._store = store
+        self._attach = attach
 
     async def open(self) -> None:
-        await self._objects.open()
-        self.is_open = True
+        if not self.is_open:
+            self._tables = self._attach()
+            self._tables.open_count += 1
+            self.is_open = True
 
     async def close(self) -> None:
-        self.is_open = False
-        await self._objects.close()
-
-    async def commit(self, batch: Sequence[Item], atomic: bool = False) -> list[Outcome]:
-        outcomes = apply_batch(self._tables, batch, atomic)
-        while self._tables.orphans:
-            key = self._tables.orphans.pop()
-            await self._objects.delete(f"{self._folder}/{types_key(key)}")
-            await self._objects.delete(f"{self._folder}/{key}")
-        return outcomes
+        if self.is_open:
+            self.is_open = False
+            self._tables.open_count -= 1
 
     async def get(self, resource_id: str, current: bool) -> Head | None:
         row = self._tables.rows.get(resource_id)
@@ -147,8 +137,7 @@ class MemoryMetaStore(MetaStore):
             yield progress
 
     async def vacuum(self) -> None:
-        now = timestamp(datetime.now(UTC))
-        self._tables.keys = {key: entry for key, entry in self._tables.keys.items() if entry[0].expires >= now}
+        self._store.drop_expired_keys(self._tables.spec.folder, timestamp(datetime.now(UTC)))
 
     async def read(self, locator: str) -> bytes:
         try:

@@ -1,4 +1,4 @@
-"""Tables of the memory metadata store: dicts with the content of one model."""
+"""Tables of one model in memory: dicts with what the model's readers need."""
 
 from dataclasses import dataclass, field
 from itertools import count
@@ -8,8 +8,8 @@ from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.metadata.memory.indexes.row_index import RowIndex
 from autocrud.storage.metadata.memory.point_in_time import revision_at
-from autocrud.storage.metadata.memory.rows import Claim, Row
-from autocrud.storage.ports.types import Blob, Commit, OnDeleteTask, RequestKey, Revision
+from autocrud.storage.metadata.memory.rows import Row
+from autocrud.storage.ports.types import Blob, Commit, OnDeleteTask, Revision
 
 
 @dataclass(slots=True)
@@ -22,11 +22,12 @@ class MemoryTables:
         commits: the commits of each resource, oldest first.
         index_values: the index values after each of the commits.
         data: the stored data by locator.
-        keys: the idempotency keys, each with the id of the resource that the request created.
+        blobs: the registered blobs by their `file_id`.
         references: the blobs that each version of a resource refers to.
-        holders: the live resource that holds the values of a unique set.
-        orphans: the keys of blobs that no resource refers to any more.
+        blob_uses: the number of versions that refer to a blob.
         serials: the numbers of locators. A locator is never used twice.
+        open_count: the number of open metadata stores over the tables.
+        is_stored: True if anything was ever written to the model.
     """
 
     spec: ModelSpec[Any]
@@ -35,13 +36,13 @@ class MemoryTables:
     commits: dict[str, list[Commit]] = field(default_factory=dict)
     index_values: dict[str, list[tuple[IndexValue, ...]]] = field(default_factory=dict)
     data: dict[str, bytes] = field(default_factory=dict)
-    keys: dict[str, tuple[RequestKey, str]] = field(default_factory=dict)
     blobs: dict[str, Blob] = field(default_factory=dict)
     references: dict[str, dict[int, tuple[str, ...]]] = field(default_factory=dict)
+    blob_uses: dict[str, int] = field(default_factory=dict)
     pending: dict[OnDeleteTask, None] = field(default_factory=dict)
-    holders: dict[Claim, str] = field(default_factory=dict)
-    orphans: list[str] = field(default_factory=list)
     serials: "count[int]" = field(default_factory=count)
+    open_count: int = 0
+    is_stored: bool = False
 
     def __post_init__(self) -> None:
         self.row_index = RowIndex(self.rows)

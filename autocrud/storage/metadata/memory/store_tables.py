@@ -1,0 +1,120 @@
+"""Tables of a store in memory: state of the resources of all models, from which `decide` judges."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import chain, islice
+
+from autocrud.schema.markers import OnDelete
+from autocrud.storage.decision.state import (
+    BINDING_ACTIONS,
+    MAX_REFERRERS,
+    ClaimKey,
+    NamedKey,
+    ReadSet,
+    ReadState,
+    Referrer,
+    ResourceKey,
+    ResourceState,
+    StoredKey,
+)
+from autocrud.storage.metadata.memory.change_list import ChangeList
+from autocrud.storage.ports.types import RequestKey
+
+
+@dataclass(slots=True)
+class StoreTables:
+    """Content of a store that its models share.
+
+    Attributes:
+        resources: live and soft-deleted resources, with the claims and references of their current data.
+        holders: id of the live resource that has a claim.
+        restricting: live referrers of a target with the action `restrict`.
+        dependents: live referrers of a target with another binding action.
+        keys: idempotency keys.
+        changes: committed writes, for followers.
+    """
+
+    resources: dict[ResourceKey, ResourceState] = field(default_factory=dict)
+    holders: dict[ClaimKey, str] = field(default_factory=dict)
+    restricting: dict[ResourceKey, dict[Referrer, None]] = field(default_factory=dict)
+    dependents: dict[ResourceKey, dict[Referrer, None]] = field(default_factory=dict)
+    keys: dict[NamedKey, StoredKey] = field(default_factory=dict)
+    changes: ChangeList = field(default_factory=ChangeList)
+    _keys_of: dict[ResourceKey, list[NamedKey]] = field(default_factory=dict)
+
+    def load(self, reads: ReadSet, has_blob: Callable[[NamedKey], bool], has_tasks: bool) -> ReadState:
+        """Return the state that a decision needs."""
+        return ReadState(
+            {key: self.resources.get(key) for key in reads.resources},
+            {key: self.holders.get(key) for key in reads.holders},
+            {key: self.keys.get(key) for key in reads.keys},
+            {key: has_blob(key) for key in reads.blobs},
+            {key: self._referrers_of(key) for key in reads.referrers},
+            has_tasks,
+        )
+
+    def change(self, key: ResourceKey, after: ResourceState | None) -> None:
+        """Follow a write: state of a resource, claims and references of live resources, and keys of a purged one."""
+        before = self.resources.get(key)
+        self.release(key, before)
+        self.occupy(key, after)
+        if after is None:
+            self.resources.pop(key, None)
+            for name in self._keys_of.pop(key, ()):
+                stored = self.keys.get(name)
+                if stored is not None and stored.resource_id == key[1]:
+                    del self.keys[name]
+        else:
+            self.resources[key] = after
+
+    def release(self, key: ResourceKey, state: ResourceState | None) -> None:
+        """Remove the claims and references of a resource, if it is live."""
+        if state is None or state.is_deleted:
+            return
+        for claim in state.claims:
+            del self.holders[key[0], claim]
+        for target, referrer in _binding_references(key, state):
+            referrers = self._table_of(referrer)[target]
+            referrers.pop(referrer, None)
+            if not referrers:
+                del self._table_of(referrer)[target]
+
+    def occupy(self, key: ResourceKey, state: ResourceState | None) -> None:
+        """Add the claims and references of a resource, if it is live."""
+        if state is None or state.is_deleted:
+            return
+        for claim in state.claims:
+            self.holders[key[0], claim] = key[1]
+        for target, referrer in _binding_references(key, state):
+            self._table_of(referrer).setdefault(target, {})[referrer] = None
+
+    def store_key(self, model: str, key: RequestKey, resource_id: str) -> None:
+        """Store the idempotency key of a request that wrote a resource."""
+        self.keys[model, key.key] = StoredKey(key.fingerprint, key.expires, resource_id)
+        self._keys_of.setdefault((model, resource_id), []).append((model, key.key))
+
+    def drop_expired_keys(self, model: str, now: str) -> None:
+        """Remove the idempotency keys of a model that expired before a time in the format of `timestamp`."""
+        expired = {name: key for name, key in self.keys.items() if name[0] == model and key.expires < now}
+        for name, key in expired.items():
+            del self.keys[name]
+            names = self._keys_of.get((model, key.resource_id), [])
+            if name in names:
+                names.remove(name)
+
+    def _referrers_of(self, target: ResourceKey) -> list[Referrer]:
+        found = chain(self.restricting.get(target, ()), self.dependents.get(target, ()))
+        return list(islice(found, MAX_REFERRERS))
+
+    def _table_of(self, referrer: Referrer) -> dict[ResourceKey, dict[Referrer, None]]:
+        return self.restricting if referrer.on_delete == OnDelete.restrict else self.dependents
+
+
+def _binding_references(key: ResourceKey, state: ResourceState) -> Iterable[tuple[ResourceKey, Referrer]]:
+    """Return the references of a resource with a binding action, each once: the target, and the referrer."""
+    found = {
+        ((item.model, item.resource_id), Referrer(*key, item.field, item.on_delete)): None
+        for item in state.references
+        if item.on_delete in BINDING_ACTIONS
+    }
+    return found if state.references else ()
