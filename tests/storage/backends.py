@@ -45,7 +45,7 @@ BACKENDS: dict[str, Callable[[Path], IStorageFactory]] = {
     "postgres": postgres_factory,
 }
 # Backends whose models share a store. A test compares the list with the storages.
-STORES = ("memory",)
+STORES = ("memory", "disk", "s3")
 
 
 def remove_sqlite_files(folder: Path) -> None:

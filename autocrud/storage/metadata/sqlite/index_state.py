@@ -30,10 +30,10 @@ def states_table(base: str) -> str:
 
 def mark_stale(db: Connection, table: str, known_signatures: Iterable[str], versions: Iterable[int]) -> None:
     """Mark the columns of schema versions as stale whose signatures a writing process does not know."""
-    known = _literals(known_signatures)
+    literals = _literals(known_signatures)
     for version in versions:
         db.execute(
-            f"UPDATE {table} SET passed_by = 1 WHERE passed_by = 0 AND signature NOT IN ({known})"
+            f"UPDATE {table} SET passed_by = 1 WHERE passed_by = 0 AND signature NOT IN ({literals})"
             f" AND {same_version_condition(version)}"
         )
 
@@ -70,11 +70,11 @@ class SqliteIndexStates:
             versions: the schema versions of the written data.
             has_references: True if the written records have all references of the model.
         """
-        known = [*self._known_signatures, self._references_signature()]
+        signatures = [*self._known_signatures, self._references_signature()]
         if has_references:
             sql = f"SELECT signature FROM {self.table} WHERE column = ?"
-            known += [digits for (digits,) in db.execute(sql, (references_column(self._spec),))]
-        mark_stale(db, self.table, known, {self._version, *versions})
+            signatures += [digits for (digits,) in db.execute(sql, (references_column(self._spec),))]
+        mark_stale(db, self.table, signatures, {self._version, *versions})
 
     def unfilled_facts(self, db: Connection, *, only_claims: bool = False) -> list[tuple[str, str, int]]:
         """Return name, signature and progress of the claims and of the references, if the tables lack some of them.
@@ -82,13 +82,13 @@ class SqliteIndexStates:
         The progress is the last row that is filled, or -1 if the fill has to begin.
         """
         spec = self._spec
-        wanted = [(claims_column(spec), claims_signature(spec), bool(spec.unique_constraints))]
+        declared = [(claims_column(spec), claims_signature(spec), bool(spec.unique_constraints))]
         if not only_claims:
             has_targets = bool(spec.reference_targets)
-            wanted.append((references_column(spec), self._references_signature(), has_targets))
+            declared.append((references_column(spec), self._references_signature(), has_targets))
         states = self.states(db)
         found: list[tuple[str, str, int]] = []
-        for column, digits, has_facts in wanted:
+        for column, digits, has_facts in declared:
             state = states.get(column)
             if state is None and not has_facts:
                 continue

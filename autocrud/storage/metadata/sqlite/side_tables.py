@@ -25,8 +25,8 @@ class SqliteSideTables:
 
     def stored_keys(self, db: Connection, keys: Sequence[str]) -> dict[str, tuple[str, str, str]]:
         """Return fingerprint, expiry time and resource of request keys, by key."""
-        wanted = "key IN (SELECT value FROM json_each(?))"
-        sql = f"SELECT key, fingerprint, expires, resource_id FROM {self.keys} WHERE {wanted}"
+        selection = "key IN (SELECT value FROM json_each(?))"
+        sql = f"SELECT key, fingerprint, expires, resource_id FROM {self.keys} WHERE {selection}"
         return {key: tuple(row) for key, *row in db.execute(sql, (json.dumps(keys),))}
 
     def registered(self, db: Connection, file_ids: Sequence[str]) -> set[str]:

@@ -98,7 +98,7 @@ class BatchApply:
             if (extra.claims or extra.references) and state is not None:
                 disputed = add_facts(self._db, key, extra._replace(live=not state.is_deleted))
                 for claim, holder in disputed:
-                    settle_dispute(self._db, self._models.known[key[0]], key[1], claim, holder)
+                    settle_dispute(self._db, self._models.attached[key[0]], key[1], claim, holder)
         self._after.clear()
         self._extras.clear()
 

@@ -30,12 +30,12 @@ def load_facts(db: Connection, model: str, resource_ids: Sequence[str]) -> dict[
     ids = json.dumps(resource_ids)
     claims: dict[str, list[Claim]] = {}
     columns = "resource_id, unique_set, digest"
-    wanted = "model = ? AND resource_id IN (SELECT value FROM json_each(?))"
-    for resource_id, *claim in db.execute(f"SELECT {columns} FROM claims WHERE {wanted}", (model, ids)):
+    selection = "model = ? AND resource_id IN (SELECT value FROM json_each(?))"
+    for resource_id, *claim in db.execute(f"SELECT {columns} FROM claims WHERE {selection}", (model, ids)):
         claims.setdefault(resource_id, []).append(Claim(*claim))
     references: dict[str, list[StoredReference]] = {}
     columns = "resource_id, field, target_model, target_id, on_delete, must_exist"
-    sql = f"SELECT {columns} FROM stored_references WHERE {wanted}"
+    sql = f"SELECT {columns} FROM stored_references WHERE {selection}"
     for resource_id, field, target, target_id, on_delete, must_exist in db.execute(sql, (model, ids)):
         found = StoredReference(field, target, target_id, on_delete, bool(must_exist))
         references.setdefault(resource_id, []).append(found)
@@ -47,13 +47,13 @@ def load_facts(db: Connection, model: str, resource_ids: Sequence[str]) -> dict[
 
 def load_holders(db: Connection, keys: Iterable[ClaimKey]) -> dict[ClaimKey, str]:
     """Return the ids of live resources that have these claims."""
-    wanted = json.dumps([(model, *claim) for model, claim in keys])
+    selection = json.dumps([(model, *claim) for model, claim in keys])
     sql = (
         "SELECT c.model, c.unique_set, c.digest, c.resource_id FROM json_each(?) CROSS JOIN claims c"
         " INDEXED BY claims_by_digest ON c.live = 1 AND c.model = json_extract(value, '$[0]')"
         " AND c.unique_set = json_extract(value, '$[1]') AND c.digest = json_extract(value, '$[2]')"
     )
-    return {(model, Claim(names, digest)): holder for model, names, digest, holder in db.execute(sql, (wanted,))}
+    return {(model, Claim(names, digest)): holder for model, names, digest, holder in db.execute(sql, (selection,))}
 
 
 def load_referrers(db: Connection, target: ResourceKey) -> list[Referrer]:

@@ -190,7 +190,7 @@ class SqliteEngine(StoreEngine):
             ConfigurationError: a model is unknown.
         """
         models = {item.model for transaction in batch for item in transaction.items if isinstance(item, Write)}
-        if unknown := models - self._models.known.keys():
+        if unknown := models - self._models.attached.keys():
             raise ConfigurationError(f"no open storage of this store has the model {min(unknown)!r}")
 
     async def _roll_back(self) -> None:

@@ -128,9 +128,9 @@ class FactsFill:
     ) -> None:
         spec, tables = self._spec, self._tables
         is_claims = column == claims_column(spec)
-        wanted = json.dumps([row.row for row, _ in values])
+        row_numbers = json.dumps([row.row for row, _ in values])
         sql = f"SELECT row, version, created_time FROM {tables.heads} WHERE row IN (SELECT value FROM json_each(?))"
-        unchanged = set(db.execute(sql, (wanted,)).fetchall())
+        unchanged = set(db.execute(sql, (row_numbers,)).fetchall())
         replaces = not tables.index_states.has_other_versions(db)
         for row, index in values:
             if (row.row, row.version, row.created_time) not in unchanged:
@@ -146,10 +146,10 @@ class FactsFill:
             else:
                 facts = Facts((), references_of(spec.index_fields, spec.reference_targets, index), live)
             for claim, holder in add_facts(db, key, facts):
-                self._settle(db, row.resource_id, claim, holder, strict=strict)
+                self._settle_dispute(db, row.resource_id, claim, holder, strict=strict)
         tables.index_states.set_facts(db, column, digits, position)
 
-    def _settle(self, db: Connection, resource_id: str, claim: Claim, holder: str, *, strict: bool) -> None:
+    def _settle_dispute(self, db: Connection, resource_id: str, claim: Claim, holder: str, *, strict: bool) -> None:
         if strict:
             unique = next(unique for unique in self._spec.unique_constraints if unique.names == claim.names)
             raise unique.duplicates_error(self._spec.type_name)

@@ -105,7 +105,7 @@ class LogReplayer:
             tail = entry.tail
             added = list(self._decode(entry))
             placed += added
-            if any(_erases(one.item) for one in added):
+            if any(_erases(item.item) for item in added):
                 # Blobs without references are found at the end of an entry, as they were when it was committed.
                 self._apply(db, placed)
                 placed = []
@@ -115,7 +115,7 @@ class LogReplayer:
     def _apply(self, db: Connection, placed: Sequence[PlacedItem]) -> None:
         if not placed:
             return
-        names = {(one.item.model, one.item.meta.resource_id) for one in placed if isinstance(one.item, Write)}
+        names = {(item.item.model, item.item.meta.resource_id) for item in placed if isinstance(item.item, Write)}
         state = ReadState()
         load_resources(db, self._models, names, state)
         try:
@@ -123,11 +123,11 @@ class LogReplayer:
         except DataCorrupted as error:
             first, last = placed[0].sequence, placed[-1].sequence
             raise DataCorrupted(f"Entries {first} to {last} of the log cannot be applied. {error}") from error
-        self._models.replayed |= {one.item.model for one in placed} - self._models.known.keys()
+        self._models.replayed |= {item.item.model for item in placed} - self._models.attached.keys()
         for folder, (_, stored_index) in self._stored_indexes.items():
             # The values may have been replaced since: the backfill finds the conversion errors that are left.
             if stored_index.unfit_fields:
-                self._models.known[folder].begin_backfill(db, stored_index.unfit_fields)
+                self._models.attached[folder].begin_backfill(db, stored_index.unfit_fields)
                 stored_index.unfit_fields.clear()
 
     def _decode(self, entry: Entry) -> Iterator[PlacedItem]:
@@ -142,7 +142,7 @@ class LogReplayer:
 
     def _complete(self, placed: PlacedItem, write: Write) -> PlacedItem:
         """Compute the index values of a write, and the claims and references that its writer did not know of."""
-        tables = self._models.known.get(write.model)
+        tables = self._models.attached.get(write.model)
         if tables is None or write.revision is None:
             return placed._replace(has_references=tables is not None)
         spec = tables.spec

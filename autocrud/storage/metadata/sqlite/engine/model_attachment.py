@@ -53,7 +53,7 @@ class ModelAttachment:
             if not self._has_replayed:
                 await self._prepare_announced()
             folder = spec.folder
-            tables = self._models.known.get(folder)
+            tables = self._models.attached.get(folder)
             if tables is None or tables.spec is not spec:
                 if self._open_counts.get(folder) and tables is not None and tables.spec.name != spec.name:
                     raise shared_folder_error(spec, tables.spec)

@@ -13,46 +13,46 @@ class Models:
 
     Attributes:
         inline_limit: bytes; larger data is left out of the heads.
-        known: tables of the models that this process knows.
+        attached: tables of the models that this process knows.
         replayed: folders of models whose writes were applied without index columns, because nobody knew the model.
     """
 
     def __init__(self, inline_limit: int) -> None:
         self.inline_limit = inline_limit
-        self.known: dict[str, SqliteTables] = {}
-        self._others: dict[str, BaseTables] = {}
+        self.attached: dict[str, SqliteTables] = {}
+        self._unattached: dict[str, BaseTables] = {}
         self.replayed: set[str] = set()
 
     def add(self, tables: SqliteTables) -> SqliteTables:
         """Let writes to a folder fill the index columns of a model. Return the tables."""
-        for folder, others in list(self.known.items()):
-            if others.spec is tables.spec:
-                del self.known[folder]  # the model was renamed
-        self.known[tables.folder] = tables
-        self._others.pop(tables.folder, None)
+        for folder, stored in list(self.attached.items()):
+            if stored.spec is tables.spec:
+                del self.attached[folder]  # the model was renamed
+        self.attached[tables.folder] = tables
+        self._unattached.pop(tables.folder, None)
         return tables
 
     def find(self, db: Connection, folder: str) -> BaseTables | None:
         """Return the tables of a model; None if the model is unknown and was never written to."""
-        tables = self.known.get(folder) or self._others.get(folder)
+        tables = self.attached.get(folder) or self._unattached.get(folder)
         if tables is None and is_stored(db, folder):
-            tables = self._others[folder] = BaseTables(folder, self.inline_limit)
+            tables = self._unattached[folder] = BaseTables(folder, self.inline_limit)
         return tables
 
     def require(self, db: Connection, folder: str) -> BaseTables:
         """Return the tables of a model. They are created if the model is unknown."""
         tables = self.find(db, folder)
         if tables is None:
-            tables = self._others[folder] = BaseTables(folder, self.inline_limit)
+            tables = self._unattached[folder] = BaseTables(folder, self.inline_limit)
             create_base_tables(tables, db)
         return tables
 
     def forget_others(self) -> None:
         """Forget the tables of unknown models: the transaction that created them was rolled back."""
-        self._others.clear()
+        self._unattached.clear()
 
     def clear(self) -> None:
         """Forget all tables, because another file may be opened."""
-        self.known.clear()
-        self._others.clear()
+        self.attached.clear()
+        self._unattached.clear()
         self.replayed.clear()
