@@ -48,6 +48,7 @@ STORAGE_LAYERS = (
     ("autocrud.storage.metadata.memory", "autocrud.storage.metadata.sqlite", "autocrud.storage.metadata.postgres"),
     ("autocrud.storage.composite", "autocrud.storage.model_storage"),
     ("autocrud.storage.memory", "autocrud.storage.disk", "autocrud.storage.s3", "autocrud.storage.postgres"),
+    ("autocrud.storage.check_chain",),
 )
 ENGINES = ("memory", "sqlite", "postgres")
 BACKENDS = ("memory", "disk", "s3", "postgres")

@@ -38,6 +38,7 @@ class ChainChecker:
         self.tail = tail
         self.unblanked: list[str] = []
         self._unverified: dict[Position, _UnverifiedLine] = {}
+        self._store: str | None = None
 
     def add(self, entry: Entry) -> list[Record]:
         """Check an entry and return its records.
@@ -66,8 +67,21 @@ class ChainChecker:
             description = self._unverified[min(self._unverified)].description
             raise DataCorrupted(f"{description} is damaged: it was changed or blanked, and no later record erases it.")
 
+    def describe_suspect(self) -> str | None:
+        """Return the place of the first line that does not verify, and was not erased up to the last entry.
+
+        Lines with other bytes than blanks go first, because a blank line is probably erased by a later record.
+        """
+        lines = sorted((not line.locators, position) for position, line in self._unverified.items())
+        return self._unverified[lines[0][1]].description if lines else None
+
     def _check_order(self, entry: Entry) -> None:
         last = self.tail
+        self._store = self._store or entry.store
+        if entry.store != self._store:
+            raise DataCorrupted(
+                f"{entry.source}: entry {entry.sequence} belongs to the store {entry.store}, not to {self._store}."
+            )
         if entry.sequence != last.sequence + 1:
             raise DataCorrupted(f"{entry.source}: entry {entry.sequence} stands where {last.sequence + 1} must be.")
         if entry.previous != last.header_hash:

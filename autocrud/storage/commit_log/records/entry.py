@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 from uuid import uuid4
@@ -90,7 +90,10 @@ class Entry:
 
     def place(self, source: str, unit: int, start: int) -> "Entry":
         """Return the entry at another place."""
-        return replace(self, source=source, unit=unit, start=start)
+        return Entry(
+            source, self.store, self.header_hash, self.sequence, self.previous, self.time, self.nonce, self.content,
+            unit, start, self.spans,
+        )  # fmt: skip
 
     def data_locator(self, ordinal: int, item: Item) -> str | None:
         """Return the locator of the data of an item, which is the item of this line; None without data."""

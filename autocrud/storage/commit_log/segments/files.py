@@ -15,7 +15,7 @@ _sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 class Files:
     """Blocking operations on files, as the operating system has them."""
 
-    def open(self, path: Path, flags: int) -> int:
+    def open(self, path: str | Path, flags: int) -> int:
         """Open a file and return its descriptor."""
         return os.open(path, flags, 0o644)
 
@@ -50,9 +50,8 @@ class Files:
 class OpenFile:
     """A descriptor that is closed with the last reference, so that a reader never loses the descriptor it uses."""
 
-    def __init__(self, files: Files, path: Path, flags: int) -> None:
+    def __init__(self, files: Files, path: str | Path, flags: int) -> None:
         self._files = files
-        self.path = path
         self.descriptor = -1
         self.descriptor = files.open(path, flags)
 
@@ -95,17 +94,18 @@ class SegmentFiles:
 
     def __init__(self, folder: Path, files: Files) -> None:
         self.folder = folder
+        self._prefix = f"{folder}{os.sep}"
         self._files = files
         self._open_files: OrderedDict[int, OpenFile] = OrderedDict()
         self._mutex = threading.Lock()
 
-    def path(self, unit: int) -> Path:
+    def path(self, unit: int) -> str:
         """Return the path of the segment that begins with this sequence number."""
-        return self.folder / f"{unit:012}.ndjson"
+        return f"{self._prefix}{unit:012}.ndjson"  # a Path would cost as much as the write of an entry
 
     def exists(self, unit: int) -> bool:
         """Return True if the segment exists, with one system call."""
-        return os.access(f"{self.folder}/{unit:012}.ndjson", os.F_OK)
+        return os.access(self.path(unit), os.F_OK)
 
     def units(self) -> list[int]:
         """Return the first sequence numbers of all segments, in order."""

@@ -28,6 +28,12 @@ class FolderLock:
         self._file: OpenFile | None = None
         self._thread = threading.RLock()
         self._depth = 0
+        self._owner = 0
+
+    @property
+    def is_held(self) -> bool:
+        """True if the calling thread holds the lock."""
+        return self._owner == threading.get_ident()
 
     @contextmanager
     def hold(self, timeout: float = LOCK_TIMEOUT_S) -> Iterator[None]:
@@ -41,12 +47,14 @@ class FolderLock:
         try:
             if not self._depth:
                 self._lock(timeout)
+                self._owner = threading.get_ident()
             self._depth += 1
             try:
                 yield
             finally:
                 self._depth -= 1
                 if not self._depth and self._file is not None:
+                    self._owner = 0
                     fcntl.flock(self._file.descriptor, fcntl.LOCK_UN)
         finally:
             self._thread.release()

@@ -80,7 +80,7 @@ def verify_tail(segments: SegmentFiles, tail: Tail) -> None:
         return
     file, path = segments.file(tail.unit), segments.path(tail.unit)
     try:
-        found = decode_entry(file.read(tail.start, tail.end - tail.start), str(path), store=None, unit=tail.unit)
+        found = decode_entry(file.read(tail.start, tail.end - tail.start), path, store=None, unit=tail.unit)
     except DataCorrupted as error:
         raise DataCorrupted(f"{path} does not have entry {tail.sequence} at byte {tail.start}: {error}") from error
     if (found.sequence, found.header_hash) != (tail.sequence, tail.header_hash):
@@ -115,15 +115,20 @@ def scan(segments: SegmentFiles, store: str | None, tail: Tail) -> Iterator[Entr
 
 
 def group_entries(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Yield entries in lists of bounded size."""
+    """Yield entries in lists of bounded size. A fault is raised behind the entries before it."""
     group: list[Entry] = []
     size = 0
-    for entry in entries:
-        group.append(entry)
-        size += len(entry.content)
-        if size >= _GROUP_BYTES or len(group) >= _GROUP_ENTRIES:
+    try:
+        for entry in entries:
+            group.append(entry)
+            size += len(entry.content)
+            if size >= _GROUP_BYTES or len(group) >= _GROUP_ENTRIES:
+                yield group
+                group, size = [], 0
+    except DataCorrupted:
+        if group:
             yield group
-            group, size = [], 0
+        raise
     if group:
         yield group
 
@@ -177,7 +182,7 @@ def _scan_segment(segments: SegmentFiles, store: str | None, tail: Tail, followi
             buffer, base = file.read(start, max(_CHUNK_BYTES, length)), start
         content = buffer[start - base : start - base + length]
         try:
-            entry = decode_entry(content, str(path), store=store, unit=unit, start=start)
+            entry = decode_entry(content, path, store=store, unit=unit, start=start)
         except DataCorrupted as error:
             raise UnreadableEntry(
                 f"{path} has no valid entry {tail.sequence + 1} at byte {start}: {error}", tail

@@ -56,8 +56,10 @@ class Segments:
         self._segment_bytes = segment_bytes
         self._segments = SegmentFiles(folder, self._files)
         self._lock = FolderLock(folder, self._files)
+        self._errors = _TranslatedErrors(folder)
         self._builder = EntryBuilder(store)
         self._laid_out: tuple[str, Tail] | None = None
+        self._known_place: tuple[Tail, Place] | None = None  # valid while the lock is held
         self._failed_unit = 0
         self._refusal = ""
 
@@ -82,7 +84,10 @@ class Segments:
             StorageUnavailable: another process holds the lock for longer than the timeout.
         """
         with self._lock.hold(timeout):
-            yield
+            try:
+                yield
+            finally:
+                self._known_place = None
 
     def verify(self, tail: Tail) -> None:
         """Check that the log has the entry of the tail at its place. Call this at a start.
@@ -90,7 +95,7 @@ class Segments:
         Raises:
             DataCorrupted: the log has another entry there, or none, or a segment is missing.
         """
-        with self._translate_errors():
+        with self._errors:
             verify_tail(self._segments, tail)
 
     def is_behind(self, tail: Tail) -> bool:
@@ -99,7 +104,7 @@ class Segments:
         Raises:
             DataCorrupted: the log ends before the tail.
         """
-        with self._translate_errors():
+        with self._errors:
             return not place_behind(self._segments, tail).is_end
 
     def catch_up(self, tail: Tail) -> Iterator[list[Entry]]:
@@ -111,9 +116,10 @@ class Segments:
         Raises:
             DataCorrupted: the log is damaged, or ends before the tail.
         """
-        if self.is_behind(tail):
+        if not self._place_behind(tail).is_end:
             self._require_writable()
-            with self._translate_errors():
+            self._known_place = None
+            with self._errors:
                 yield from group_entries(self._recover(tail))
 
     def layout(self, lines: Lines, after: Tail) -> Entry:
@@ -130,7 +136,7 @@ class Segments:
         if start and (is_full or unit == self._failed_unit):
             unit, start = entry.sequence, 0
         self._laid_out = (entry.nonce, after)
-        return entry.place(str(self._segments.path(unit)), unit, start)
+        return entry.place(self._segments.path(unit), unit, start)
 
     def append(self, entry: Entry) -> None:
         """Write the entry that was laid out last, and sync it.
@@ -146,8 +152,8 @@ class Segments:
             raise ValueError("an entry is laid out before it is appended")
         with self.lock():
             self._next_place(self._laid_out[1])
-            self._laid_out = None
-            with self._translate_errors():
+            self._laid_out = self._known_place = None
+            with self._errors:
                 file = self._segments.file(entry.unit) if entry.start else self._segments.create(entry.unit)
                 try:
                     file.write(entry.content, entry.start)
@@ -163,7 +169,7 @@ class Segments:
         Raises:
             DataCorrupted: bytes do not form an entry. The message names file and byte.
         """
-        with self._translate_errors():
+        with self._errors:
             yield from group_entries(self._read_only(after))
 
     def read(self, locator: str) -> bytes:
@@ -173,9 +179,9 @@ class Segments:
             DataCorrupted: the bytes are missing or blank.
         """
         unit, offset, length = parse_locator(locator)
-        with self._translate_errors():
+        with self._errors:
             data = self._segments.file(unit).read(offset, length)
-        return require_data(data, length, str(self._segments.path(unit)), offset)
+        return require_data(data, length, self._segments.path(unit), offset)
 
     def erase(self, locators: Iterable[str]) -> None:
         """Overwrite the bytes of locators by blanks, in place and durably. Idempotent.
@@ -183,21 +189,30 @@ class Segments:
         Raises:
             DataCorrupted: a segment is missing, or ends before the bytes.
         """
-        with self._translate_errors():
+        with self._errors:
             for unit, spans in spans_by_unit(locators).items():
                 file = self._segments.file(unit)
                 size = file.status().st_size
                 for offset, length in spans:
-                    require_data(b"x" * min(length, size - offset), length, str(self._segments.path(unit)), offset)
+                    require_data(b"x" * min(length, size - offset), length, self._segments.path(unit), offset)
                     file.write(b" " * length, offset)
                 file.sync()
 
     def _next_place(self, after: Tail) -> Place:
         self._require_writable()
-        with self._translate_errors():
-            place = place_behind(self._segments, after)
+        place = self._place_behind(after)
         if not place.is_end:
             raise SlotTaken(f"{self._segments.path(place.unit)} goes on behind entry {after.sequence}.")
+        return place
+
+    def _place_behind(self, tail: Tail) -> Place:
+        """Return the place behind a tail, from memory if the thread has looked since it took the lock."""
+        is_held, memory = self._lock.is_held, self._known_place
+        if is_held and memory is not None and memory[0] == tail:
+            return memory[1]
+        with self._errors:
+            place = place_behind(self._segments, tail)
+        self._known_place = (tail, place) if is_held else None
         return place
 
     def _recover(self, tail: Tail) -> Iterator[Entry]:
@@ -256,13 +271,13 @@ class Segments:
         if self._refusal:
             raise StorageUnavailable(self._refusal)
 
-    def _translate_errors(self) -> AbstractContextManager[None]:
-        return _translate_errors(self._folder)
 
+class _TranslatedErrors(AbstractContextManager[None]):
+    """Raises `StorageUnavailable` in place of an error of the operating system. It may be nested."""
 
-@contextmanager
-def _translate_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageUnavailable(f"The log {folder} cannot be used: {error.strerror}.") from error
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, OSError):
+            raise StorageUnavailable(f"The log {self._folder} cannot be used: {error.strerror}.") from error

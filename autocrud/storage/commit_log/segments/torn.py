@@ -27,9 +27,9 @@ def remove_torn_end(segments: SegmentFiles, files: Files, tail: Tail, reason: st
     """
     file, path = segments.file(tail.unit), segments.path(tail.unit)
     later = [unit for unit in segments.units() if unit > tail.unit]
-    valid = find_valid_entry(file, str(path), tail.end)
+    valid = find_valid_entry(file, path, tail.end)
     if later or valid is not None:
-        place = f"byte {valid} of the file" if valid is not None else str(segments.path(later[0]))
+        place = f"byte {valid} of the file" if valid is not None else segments.path(later[0])
         raise DataCorrupted(f"{reason} The log is damaged, because it goes on at {place}. Restore the file.")
     copy = _copy(file, files, segments.folder / "torn", f"{tail.unit:012}-{tail.end}", tail.end)
     file.truncate(tail.end)

@@ -36,11 +36,11 @@ class FaultyFiles(Files):
         self.fail_truncate = False
         self._inodes: dict[int, _Inode] = {}
 
-    def open(self, path: Path, flags: int) -> int:
+    def open(self, path: str | Path, flags: int) -> int:
         descriptor = super().open(path, flags)
         inode = os.fstat(descriptor).st_ino
         if inode not in self._inodes:
-            self._inodes[inode] = _Inode(path, bytearray(path.read_bytes()), [], not flags & os.O_CREAT)
+            self._inodes[inode] = _Inode(Path(path), bytearray(Path(path).read_bytes()), [], not flags & os.O_CREAT)
         return descriptor
 
     def write(self, descriptor: int, data: memoryview, offset: int) -> int:

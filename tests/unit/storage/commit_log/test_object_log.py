@@ -1,5 +1,6 @@
 """Commit log in an object store: entries, foreign objects, erasure, and lost answers."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -180,3 +181,24 @@ async def test_erased_line_cannot_be_read(objects: MemoryObjectStore) -> None:
             await log.read(locator)
         with pytest.raises(DataCorrupted):
             await log.erase([locator])
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+async def test_put_without_an_answer_is_decided_by_a_look(monkeypatch: pytest.MonkeyPatch, is_own: bool) -> None:
+    """The stored object tells if the entry was committed, or if another entry has the slot."""
+    monkeypatch.setattr(object_log, "_SLOW_PUT_S", 0.001)
+
+    class Silent(MemoryObjectStore):
+        async def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
+            await super().put(key, data if is_own else entry_of([create_of()]).content, if_absent=if_absent)
+            await asyncio.Event().wait()
+
+    store = Silent()
+    await store.open()
+    log = ObjectLog(store, STORE)
+    entry = await log.layout(encode_lines([create_of()]), EMPTY_TAIL)
+    if is_own:
+        await log.append(entry)
+    else:
+        with pytest.raises(SlotTaken):
+            await log.append(entry)
