@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from autocrud.storage.model_storage import ModelStorage
 from autocrud.storage.disk import DiskStorageFactory
+from autocrud.storage.model_storage import ModelStorage
 from autocrud.storage.ports.types import Outcome, Write
 from tests.http.reference_models import library
 
