@@ -2,6 +2,7 @@
 
 from autocrud.crud import AutoCRUD
 from autocrud.manager.manager import ResourceManager
+from autocrud.manager.transaction.transaction import Transaction
 from autocrud.manager.transfer.import_planner import OnDuplicate
 from autocrud.manager.upsert.on_conflict import OnConflict
 from autocrud.query.builder import QB
@@ -32,5 +33,6 @@ __all__ = [
     "RevisionPage",
     "RevisionStatus",
     "Schema",
+    "Transaction",
     "Unique",
 ]

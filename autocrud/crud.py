@@ -1,7 +1,7 @@
 """AutoCRUD: registers models and adds their routes to a FastAPI application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar, overload
 
@@ -14,15 +14,20 @@ from autocrud.manager.health import check_backends
 from autocrud.manager.maintenance import maintain
 from autocrud.manager.manager import KEY_SECONDS, ResourceManager
 from autocrud.manager.schema_check.start_check import check_reaction
+from autocrud.manager.transaction.retries import ATTEMPTS, Retries
+from autocrud.manager.transaction.transaction import Transaction
 from autocrud.pages.data_view import add_pages
 from autocrud.registration.registry import Registry
 from autocrud.registration.start import opened
 from autocrud.resource import Retention, RevisionStatus
-from autocrud.routes.apply_checks import check_application, check_prefix
+from autocrud.routes.apply_checks import check_application, check_model_names, check_prefix
+from autocrud.routes.endpoints.transaction import TransactionEndpoint
+from autocrud.routes.guards import Guards
 from autocrud.routes.mount import Mount
 from autocrud.routes.openapi.filter_parameters import check_filter_style
 from autocrud.routes.operation import ModelRoutes
 from autocrud.routes.request.current_user import UserDependency, anonymous
+from autocrud.routes.request.transaction_reader import ServedModel
 from autocrud.routes.response.problems import answer_problem
 from autocrud.routes.route_table import operations
 from autocrud.schema.model_spec import ModelSpec
@@ -30,6 +35,7 @@ from autocrud.schema.versions.schema import Schema
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 HOUSEKEEPING_SECONDS = 600.0
@@ -84,6 +90,7 @@ class AutoCRUD:
             max_blob_bytes=max_blob_bytes,
             upload_seconds=upload_seconds,
         )
+        self._retries = Retries()
         self._housekeeping_seconds = housekeeping_seconds
         self._applied = False
 
@@ -171,30 +178,20 @@ class AutoCRUD:
             prefix: the start of the path of every model, such as `/v1`.
 
         Raises:
-            ConfigurationError: a model has no storage, a reference names an unknown model, this is a second call, or an
-                argument is wrong.
+            ConfigurationError: a model has no storage or the name `transaction`, a reference names an unknown model,
+                this is a second call, or an argument is wrong.
         """
         self._refuse_after_apply("apply")
         check_application(app)
         check_prefix(prefix)
+        check_model_names(self._registry.models)
         managers = self._registry.all_managers()
         self._applied = True
         mount = Mount(app, prefix)
-        for registration, manager in zip(self._registry.models.values(), managers, strict=True):
-            spec = registration.spec
-            routes = ModelRoutes(
-                manager=manager,
-                path=f"{prefix}/{spec.name}",
-                max_body_bytes=self._max_body_bytes,
-                require_if_match=registration.require_if_match,
-                current_user=self._current_user,
-                redirect_seconds=self._redirect_seconds,
-                filter_style=self._filter_style,
-            )
-            served = operations(routes, registration.families)
-            for operation in add_pages(routes, served) if self._data_view else served:
-                mount.add(routes, operation, registration.dependencies)
-            mount.add_tag(spec)
+        models = self._mount_models(mount, prefix, managers)
+        if models:
+            endpoint = TransactionEndpoint(models, self.transact, Guards(app), self._max_body_bytes)
+            mount.add_transaction(endpoint.operation(), self._current_user)
         mount.check_dependencies()
         mount.order_routes()
         app.add_exception_handler(AutoCRUDError, answer_problem)
@@ -230,6 +227,32 @@ class AutoCRUD:
         """
         return self._registry.manager(model)
 
+    def transaction(self, *, by: str | None = None) -> Transaction:
+        """Return a transaction over the models of one store, for `async with crud.transaction() as tx`.
+
+        Args:
+            by: author of the writes.
+        """
+        return Transaction(self._registry.manager, by)
+
+    async def transact(
+        self, function: Callable[[Transaction], Awaitable[R]], *, attempts: int = ATTEMPTS, by: str | None = None
+    ) -> R:
+        """Call a function with a new transaction, commit, and return the result. After a conflict, start again.
+
+        The function may run several times, so it should have no effects but those of the transaction. Retries that lost
+        a race for one resource wait for each other.
+
+        Args:
+            attempts: number of times that the function runs at most.
+            by: author of the writes.
+
+        Raises:
+            InvalidParameter: `attempts` is less than 1.
+            Conflict: the last attempt lost a race, too.
+        """
+        return await self._retries.run(lambda: self.transaction(by=by), function, attempts)
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Open the storages for the duration of the context, and run the maintenance. For scripts without `apply`.
@@ -254,6 +277,30 @@ class AutoCRUD:
             patience: time limit for the answer of a backend, in seconds.
         """
         return await check_backends(self._registry.factories(), patience)
+
+    def _mount_models(
+        self, mount: Mount, prefix: str, managers: Sequence[ResourceManager[Any]]
+    ) -> dict[str, ServedModel]:
+        """Add the routes of each model. Return the models that take part in transactions."""
+        models: dict[str, ServedModel] = {}
+        for registration, manager in zip(self._registry.models.values(), managers, strict=True):
+            spec = registration.spec
+            routes = ModelRoutes(
+                manager=manager,
+                path=f"{prefix}/{spec.name}",
+                max_body_bytes=self._max_body_bytes,
+                require_if_match=registration.require_if_match,
+                current_user=self._current_user,
+                redirect_seconds=self._redirect_seconds,
+                filter_style=self._filter_style,
+            )
+            served = operations(routes, registration.families)
+            for operation in add_pages(routes, served) if self._data_view else served:
+                mount.add(routes, operation, registration.dependencies)
+            mount.add_tag(spec)
+            if manager.node.storage.store is not None:
+                models[spec.name] = ServedModel(routes, registration.families, registration.dependencies)
+        return models
 
     def _refuse_after_apply(self, method: str) -> None:
         if self._applied:

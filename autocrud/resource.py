@@ -19,6 +19,11 @@ _REVISION_ID = re.compile(_ID.pattern + r":[1-9][0-9]{0,17}")
 RESERVED_IDS = frozenset({"aggregate", "blobs", "bulk", "count", "export", "import"})
 
 
+def is_resource_id(text: str) -> bool:
+    """Return True if a resource can have this id."""
+    return _ID.fullmatch(text) is not None and text not in RESERVED_IDS
+
+
 def check_resource_id(resource_id: str) -> str:
     """Return the id if it is valid: 1 to 128 unreserved URL characters (RFC 3986, 2.3), and no route's name.
 

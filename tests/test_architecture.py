@@ -39,6 +39,7 @@ STORAGE_LAYERS = (
     (
         "autocrud.storage.blobs",
         "autocrud.storage.commit_log",
+        "autocrud.storage.identity",
         "autocrud.storage.index_backfill",
         "autocrud.storage.model_folder",
         "autocrud.storage.decision",
@@ -52,9 +53,16 @@ STORAGE_LAYERS = (
 )
 ENGINES = ("memory", "sqlite", "postgres")
 BACKENDS = ("memory", "disk", "s3", "postgres")
-# Each driver, and the only package that may import it.
-DRIVERS = {
+# Each driver, and the only modules that may import it.
+DRIVERS: dict[str, str | tuple[str, ...]] = {
     "sqlite3": "autocrud.storage.metadata.sqlite",
+    "aiosqlite": "autocrud.storage.metadata.sqlite",
+    "aiofiles": (
+        "autocrud.storage.metadata.sqlite",
+        "autocrud.storage.objects.local",
+        "autocrud.storage.ports.objects",
+        "autocrud.routes.response.spool",
+    ),
     "asyncpg": "autocrud.storage.metadata.postgres",
     "aioboto3": "autocrud.storage.objects.s3",
     "botocore": "autocrud.storage.objects.s3",

@@ -40,6 +40,8 @@ from autocrud.errors.resources import (
     PreconditionRequired,
     Referenced,
     RevisionNotFound,
+    TooManyDependents,
+    UnhandledReferrers,
     UniqueViolation,
 )
 from autocrud.errors.schema_versions import (
@@ -50,6 +52,10 @@ from autocrud.errors.storage import (
     DataCorrupted,
     IndexNotReady,
     StorageUnavailable,
+)
+from autocrud.errors.transactions import (
+    DifferentStores,
+    TransactionClosed,
 )
 
 __all__ = [
@@ -63,6 +69,7 @@ __all__ = [
     "DataCorrupted",
     "Deleted",
     "DifferentHolders",
+    "DifferentStores",
     "FieldError",
     "IndexNotReady",
     "InvalidData",
@@ -83,6 +90,9 @@ __all__ = [
     "Referenced",
     "RevisionNotFound",
     "StorageUnavailable",
+    "TooManyDependents",
+    "TransactionClosed",
+    "UnhandledReferrers",
     "UniqueViolation",
     "Unreadable",
     "UnsupportedMediaType",

@@ -16,9 +16,18 @@ class FieldError:
 
 
 class AutoCRUDError(Exception):
-    """Base class of every error that this package raises on purpose."""
+    """Base class of every error that this package raises on purpose.
+
+    Attributes:
+        operation: number of the operation of a transaction that was refused, from 0; None outside a transaction.
+        operation_model: name of the operation's model.
+        operation_id: id of the operation's resource; None if the operation names no id.
+    """
 
     code: ClassVar[str] = "error"
+    operation: int | None = None
+    operation_model: str | None = None
+    operation_id: str | None = None
 
 
 class ConfigurationError(AutoCRUDError):

@@ -157,8 +157,48 @@ class Referenced(AutoCRUDError):
 
     def __init__(self, holder: tuple[str, str], model: str, field: str, resource_ids: Sequence[str]) -> None:
         super().__init__(f"The {holder[0]} {holder[1]!r} is the {field} of {model} {enumerate_values(resource_ids)}.")
+        self.holder = holder
         self.model = model
         self.field = field
+        self.resource_ids = tuple(resource_ids[:MAX_NAMES_IN_MESSAGE])
+
+
+class TooManyDependents(AutoCRUDError):
+    """The delete would delete too many referrers by cascades: delete some of the referrers first.
+
+    Args:
+        holder: model and id of the resource that was to be deleted.
+        limit: number of resources that one delete may delete by cascades.
+    """
+
+    code = "too_many_dependents"
+
+    def __init__(self, holder: tuple[str, str], limit: int) -> None:
+        super().__init__(
+            f"To delete the {holder[0]} {holder[1]!r} would delete more than {limit} referrers with it."
+            " Delete some of the referrers first, for example by filter, and then repeat the delete."
+        )
+        self.limit = limit
+
+
+class UnhandledReferrers(AutoCRUDError):
+    """The process cannot change the referrers of a resource to delete: change them first, or use a process that can.
+
+    Args:
+        holder: model and id of the resource that was to be deleted.
+        model: model of the referrers.
+        resource_ids: ids of some referrers.
+    """
+
+    code = "unhandled_referrers"
+
+    def __init__(self, holder: tuple[str, str], model: str, resource_ids: Sequence[str]) -> None:
+        super().__init__(
+            f"The {model} {enumerate_values(resource_ids)} refers to the {holder[0]} {holder[1]!r}, and this process"
+            f" cannot change it: the model {model!r} is not registered here in this form, or referrers are added all"
+            " the time. Change the referrers first, or repeat the delete."
+        )
+        self.model = model
         self.resource_ids = tuple(resource_ids[:MAX_NAMES_IN_MESSAGE])
 
 

@@ -17,6 +17,7 @@ from autocrud.manager.mutation_runner import MutationRunner
 from autocrud.manager.queries import Where
 from autocrud.manager.reader import ResourceReader
 from autocrud.manager.repeated_requests import RepeatedRequests
+from autocrud.manager.transaction.planner import Planner
 from autocrud.manager.transfer.service import Transfer
 from autocrud.manager.upsert.on_conflict import OnConflict, check_on_conflict
 from autocrud.manager.upsert.upserter import Upserter, UpsertOptions
@@ -57,6 +58,7 @@ class ResourceManager(ResourceReader[T]):
         blobs: reads and uploads blobs.
         bulk: runs many operations.
         transfer: exports and imports the resources.
+        planner: plans the operations of transactions.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class ResourceManager(ResourceReader[T]):
         )
         self.bulk = BulkWriter(spec, storage, self._encoder, self._mutations, self.references, self._upserts)
         self._by_query = ByQueryWriter(self._queries, storage, self.bulk)
+        self.planner = Planner(node, self._encoder, self._mutations, self._upserts)
         self.transfer = Transfer(
             spec,
             storage,

@@ -84,12 +84,13 @@ class _Home:
 
     def _models(self) -> list[_Model]:
         """Return the models with a list, in order of registration."""
-        routes = [route for route in self._app.router.routes if isinstance(route, OperationRoute)]
-        return [
-            _Model(route.documented.routes, self._shows_count(route))
-            for route in routes
-            if route.documented.operation.family == "list"
+        lists = [
+            route
+            for route in self._app.router.routes
+            if isinstance(route, OperationRoute) and route.documented.operation.family == "list"
         ]
+        pairs = [(route.documented.routes, self._shows_count(route)) for route in lists]
+        return [_Model(routes, shows_count) for routes, shows_count in pairs if routes is not None]
 
     def _shows_count(self, route: OperationRoute) -> bool:
         """Return True if an anonymous request may list the model."""

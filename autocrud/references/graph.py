@@ -16,6 +16,7 @@ from autocrud.schema.index_field import IndexField
 from autocrud.schema.markers import OnDelete, Ref
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
+from autocrud.storage.ports.transactions import TransactionStore
 from autocrud.storage.ports.types import Page
 
 
@@ -49,6 +50,16 @@ class Reference:
     ref: Ref
     shows_target: bool
     shows_source: bool
+
+    @property
+    def is_stored(self) -> bool:
+        """True if both models are in one store, whose commits judge the reference."""
+        return self.source.storage.store is not None and self.source.storage.store is self.target.storage.store
+
+    @property
+    def is_dangling(self) -> bool:
+        """True if a delete of the target leaves the reference as it is."""
+        return self.ref.on_delete is OnDelete.dangling
 
     def ids(self, index: Sequence[IndexValue]) -> tuple[str, ...]:
         """Return the ids that a resource of the source refers to, taken from its index values."""
@@ -129,6 +140,25 @@ class Graph:
             name: [item for item in references.values() if item.target is node] for name, node in all_nodes.items()
         }
         self._restricted = self._find_restricted()
+        self.update_reference_targets()
+
+    def update_reference_targets(self, models: Iterable[str] | None = None) -> None:
+        """Tell models in which folders the targets of their references are. A storage that opens may choose another.
+
+        References between stores are left out, because no commit judges them.
+
+        Args:
+            models: names of the models; None for all.
+        """
+        for name in self.nodes if models is None else models:
+            for reference in self.outgoing(name):
+                if reference.is_stored:
+                    reference.source.spec.reference_targets[reference.number] = reference.target.spec.folder
+
+    def node_of_folder(self, store: TransactionStore | None, folder: str) -> ModelNode | None:
+        """Return the model of a folder of a store; None if this process does not know the model."""
+        nodes = (node for node in self.nodes.values() if node.spec.folder == folder and node.storage.store is store)
+        return next(nodes, None)
 
     def outgoing(self, model: str) -> Sequence[Reference]:
         """Return the references from resources of the model."""

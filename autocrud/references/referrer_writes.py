@@ -19,13 +19,13 @@ async def next_revision(node: ModelNode, meta: ResourceMeta, encoded: Encoded, b
     return update_write(spec, meta, encoded, writer, meta.status, prunes, index)
 
 
-async def blobs_of(node: ModelNode, head: Head) -> tuple[str, ...]:
-    """Return the blobs that the current revision of a resource refers to."""
+async def blobs_of(node: ModelNode, meta: ResourceMeta) -> tuple[str, ...]:
+    """Return the blobs that the current revision of a stored resource refers to."""
     if not node.spec.has_blobs:
         return ()
-    number = revision_number(head.resource_id, meta_of(head).current_revision_id)
-    revision = await node.storage.revision(head.resource_id, number)
-    return () if revision is None else tuple(await node.storage.blobs_of(head.resource_id, revision.data_version))
+    number = revision_number(meta.resource_id, meta.current_revision_id)
+    revision = await node.storage.revision(meta.resource_id, number)
+    return () if revision is None else tuple(await node.storage.blobs_of(meta.resource_id, revision.data_version))
 
 
 def meta_of(head: Head) -> ResourceMeta:

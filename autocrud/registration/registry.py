@@ -103,6 +103,10 @@ class Registry:
             raise ConfigurationError(self._graph.unknown_models[0])
         return list(managers.values())
 
+    def update_reference_targets(self) -> None:
+        """Tell each model the folders of its references' targets, once the storages are open."""
+        self._graph.update_reference_targets()
+
     def factories(self) -> dict[IStorageFactory, list[ModelSpec[Any]]]:
         """Return each factory in use, with its models."""
         found: dict[IStorageFactory, list[ModelSpec[Any]]] = {}

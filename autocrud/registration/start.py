@@ -31,6 +31,7 @@ async def opened(registry: Registry, reaction: OnSchemaChange) -> AsyncIterator[
         for manager in managers:
             stack.push_async_callback(manager.node.storage.close)
             await manager.node.storage.open()
+        registry.update_reference_targets()
         for factory, specs in registry.factories().items():
             _refuse_shared_folders(specs)
             _report_unregistered(await factory.stored_models(), specs)

@@ -1,11 +1,14 @@
 """Checks of the arguments of `AutoCRUD.apply`."""
 
 import re
+from collections.abc import Iterable
 
 from fastapi import FastAPI
 
 from autocrud.errors import ConfigurationError
+from autocrud.schema.model_names import fold_name
 
+TRANSACTION = "transaction"  # path segment of the route of transactions
 _PREFIX = re.compile(r"(/[^\s/{}?#]+)*")
 
 
@@ -21,6 +24,20 @@ def check_application(app: object) -> None:
     raise ConfigurationError(
         f"apply takes a FastAPI application, not {kind}; instead of a router, use apply(app, prefix=…)", argument="app"
     )
+
+
+def check_model_names(names: Iterable[str]) -> None:
+    """Refuse a model whose path is the path of transactions.
+
+    Raises:
+        ConfigurationError: a model has the name `transaction`.
+    """
+    for name in names:
+        if fold_name(name) == TRANSACTION:
+            raise ConfigurationError(
+                f"the model name {name!r} is the path of POST /{TRANSACTION}; give add_model another name=",
+                argument="name",
+            )
 
 
 def check_prefix(prefix: object) -> None:

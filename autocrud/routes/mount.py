@@ -15,6 +15,7 @@ from autocrud.routes.deferred_route import complete_each_kind
 from autocrud.routes.openapi.document import document_of
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.operation_route import Documented, OperationRoute
+from autocrud.routes.request.current_user import UserDependency
 from autocrud.routes.response.descriptions import description_of
 from autocrud.schema.model_spec import ModelSpec
 
@@ -46,28 +47,57 @@ class Mount:
         path = routes.path + operation.path
         if any(path == route.path and operation.method in (route.methods or ()) for route in self._registry_routes()):
             raise ConfigurationError(f"{operation.method} {path} belongs to another AutoCRUD of this app")
+        documented = Documented(
+            operation,
+            self._add_method(path, operation.method),
+            self._add_name(routes.path, operation.path),
+            routes.current_user,
+            routes,
+        )
         name = f"{operation.family}_{routes.spec.name.replace('-', '_')}"
+        self._add_route(path, documented, name, routes.spec.label, dependencies)
+        self._collections.add(routes.path)
+        filters = routes.filter_parameters.complete if operation.filters else None
+        completions = [complete for complete in (filters, operation.complete) if complete is not None]
+        self._document.add(path, operation.method, name, completions)
+
+    def add_transaction(self, operation: Operation, current_user: UserDependency) -> None:
+        """Add the route of transactions, which belongs to no model.
+
+        If another registry of the application has the route already, that route stays and serves its own models.
+        """
+        path = self._prefix + operation.path
+        if any(path == route.path for route in self._registry_routes()):
+            logger.warning(
+                "POST %s serves the models of the AutoCRUD that was applied first. Give each a prefix.", path
+            )
+            return
+        name = "_".join([operation.family, *re.findall(r"\w+", self._prefix)])
+        documented = Documented(operation, self._add_method(path, operation.method), set(), current_user)
+        self._add_route(path, documented, name, operation.family.title(), ())
+        self._collections.add(path)
+        completions = [] if operation.complete is None else [operation.complete]
+        self._document.add(path, operation.method, name, completions)
+
+    def _add_route(
+        self, path: str, documented: Documented, name: str, tag: str, dependencies: Sequence[Depends]
+    ) -> None:
+        operation = documented.operation
         self._app.router.add_api_route(
             path,
-            Documented(
-                routes, operation, self._add_method(path, operation.method), self._add_name(routes.path, operation.path)
-            ),
+            documented,
             methods=[operation.method],
             name=name,
             operation_id=name,
             summary=operation.summary,
             description=description_of(operation.handler.__doc__),
-            tags=[routes.spec.label],
+            tags=[tag],
             status_code=operation.status,
             response_description="Created." if operation.status == 201 else "Success.",
             dependencies=dependencies,
             route_class_override=OperationRoute,
         )
         self._mounted_routes.append(self._app.router.routes[-1])
-        self._collections.add(routes.path)
-        filters = routes.filter_parameters.complete if operation.filters else None
-        completions = [complete for complete in (filters, operation.complete) if complete is not None]
-        self._document.add(path, operation.method, name, completions)
 
     def add_tag(self, spec: ModelSpec[Any]) -> None:
         """Add the model's tag, with the first paragraph of the model's docstring."""

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from autocrud.routes.deferred_route import DeferredRoute
 from autocrud.routes.missing_routes import refuse_missing_route
 from autocrud.routes.operation import ACCEPT_MERGE, ACCEPT_PATCH, HEAD_ONLY, Handler, ModelRoutes, Operation
-from autocrud.routes.request.current_user import anonymous, note_user
+from autocrud.routes.request.current_user import UserDependency, anonymous, note_user
 from autocrud.routes.response.send_wrappers import with_vary, without_body
 
 _CLIENT_CLOSED = 499
@@ -32,15 +32,24 @@ class Documented:
     Args:
         allow: methods of the path, including this endpoint's.
         names: first path segments of the collection's routes, including this endpoint's.
+        current_user: dependency that returns the current user.
+        routes: settings of the model; None if the endpoint belongs to no model.
     """
 
-    def __init__(self, routes: ModelRoutes, operation: Operation, allow: set[str], names: set[str]) -> None:
-        self.routes = routes
+    def __init__(
+        self,
+        operation: Operation,
+        allow: set[str],
+        names: set[str],
+        current_user: UserDependency,
+        routes: ModelRoutes | None = None,
+    ) -> None:
         self.operation = operation
         self.handler = operation.handler
         self.allow = allow
         self.names = names
-        self.current_user = routes.current_user
+        self.current_user = current_user
+        self.routes = routes
         self.__doc__ = operation.handler.__doc__
 
     @property

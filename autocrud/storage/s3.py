@@ -82,7 +82,7 @@ class S3StorageFactory(IStorageFactory):
         return await self._store.engine.stored_models()
 
     async def open(self) -> None:
-        await asyncio.to_thread(self._cache.claim)
+        await self._cache.claim()
         await self._objects.open()
         # Once in a process: it takes a second or two.
         if self._server not in _PROBED_SERVERS:
@@ -93,7 +93,7 @@ class S3StorageFactory(IStorageFactory):
     async def close(self) -> None:
         await self._store.close()
         await self._objects.close()
-        await asyncio.to_thread(self._cache.release)
+        await self._cache.release()
 
     def checks(self) -> Mapping[str, Check]:
         return {self._objects.name: self._objects.check}

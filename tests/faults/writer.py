@@ -63,7 +63,7 @@ def stall_after(commits: int) -> None:
                 await asyncio.Event().wait()
         return await run(self, work)
 
-    SqliteConnection.run = run_or_hang  # type: ignore[method-assign]  # the fault that is to be tested
+    SqliteConnection.run = run_or_hang  # type: ignore[method-assign, assignment]  # the fault that is to be tested
 
 
 async def main(directory: str, seed: int, stall: int | None) -> None:

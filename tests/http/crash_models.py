@@ -3,11 +3,14 @@
 import asyncio
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from app.models import Movie
 from autocrud import AutoCRUD
 from autocrud.storage.composite import Storage
+from autocrud.storage.model_storage import ModelStorage
 from autocrud.storage.ports.types import Write
 
 FUSE = "fuse"
@@ -19,11 +22,14 @@ def register(crud: AutoCRUD) -> None:
     fuse = Path(FUSE)
     if not fuse.exists():
         return
-    commit = Storage.commit
+    for storage in (Storage, ModelStorage):
+        setattr(storage, "commit", _killing(storage.commit, fuse))  # noqa: B010 (the fault that is to be tested)
 
-    async def commit_and_die(self: Storage, write: Write) -> None:
+
+def _killing(commit: Callable[[Any, Write], Awaitable[None]], fuse: Path) -> Callable[[Any, Write], Awaitable[None]]:
+    async def commit_and_die(self: Any, write: Write) -> None:
         await commit(self, write)
         await asyncio.to_thread(fuse.unlink)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    Storage.commit = commit_and_die  # type: ignore[method-assign]  # the fault that is to be tested
+    return commit_and_die

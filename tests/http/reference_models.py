@@ -11,9 +11,10 @@ from pydantic import BaseModel
 
 from autocrud import AutoCRUD, Index, OnDelete, Ref, ResourceManager, Unique
 from autocrud.resource import CommitKind, RevisionStatus
-from autocrud.storage.model_storage import ModelStorage
 from autocrud.storage.ports.storage import IStorageFactory
-from autocrud.storage.ports.types import Head, Outcome, Write
+from autocrud.storage.ports.transactions import Transaction, TransactionOutcome
+from autocrud.storage.ports.types import Head, Write
+from autocrud.storage.store import Store
 from autocrud.versioning.write_builder import Author, Encoded, create_write, next_meta
 
 
@@ -72,14 +73,15 @@ async def new(http: httpx.AsyncClient, model: str, **fields: Any) -> str:
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, kind: CommitKind, step: Callable[[], Awaitable[Any]]) -> None:
     """Call a function just before the first commit of this kind."""
-    commit_all, steps = ModelStorage.commit_all, [step]
+    commit, steps = Store.commit, [step]
 
-    async def late(self: ModelStorage, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
-        if kind in {write.kind for write in writes} and steps:
+    async def late(self: Store, transactions: Sequence[Transaction]) -> list[TransactionOutcome]:
+        kinds = {item.kind for each in transactions for item in each.items if isinstance(item, Write)}
+        if kind in kinds and steps:
             await steps.pop()()
-        return await commit_all(self, writes, atomic=atomic)
+        return await commit(self, transactions)
 
-    monkeypatch.setattr(ModelStorage, "commit_all", late)
+    monkeypatch.setattr(Store, "commit", late)
 
 
 def made(manager: ResourceManager[Any], resource_id: str, **fields: Any) -> tuple[Write, None]:

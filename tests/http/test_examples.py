@@ -1,6 +1,8 @@
 """The programs of `examples/` run."""
 
+import asyncio
 import importlib
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,9 @@ from fastapi import FastAPI
 
 from autocrud import AutoCRUD
 from autocrud.storage.memory import MemoryStorageFactory
+from examples.box_office import create_app
 from tests.http.conftest import serving
+from tests.storage.backends import STORES, nodes_on
 
 
 async def test_library_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,3 +66,19 @@ async def test_cinema_example_answers_queries() -> None:
         assert (await http.get(f"/film/count?year__lt=1949&at={before}")).json() == {"count": 1}
         await http.delete("/director/reed")
         assert (await http.get("/film/third-man")).json()["data"]["director"] is None
+
+
+@pytest.mark.parametrize("backend", STORES)
+async def test_box_office_sells_each_seat_once(backend: str, tmp_path: Path) -> None:
+    """200 parallel buyers at two nodes, and 50 seats."""
+    async with AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(serving(create_app(item))) for item in nodes_on(backend, tmp_path)]
+        first, last = nodes[0], nodes[-1]
+        show = (await first.post("/show", json={"title": "Carmen", "seats": 50})).json()["meta"]["resource_id"]
+        sales = (nodes[number % len(nodes)].post(f"/show/{show}/sale?buyer=b{number}") for number in range(200))
+        answers = await asyncio.gather(*sales)
+        assert sorted(answer.status_code for answer in answers) == [201] * 50 + [409] * 150
+        assert {answer.json()["detail"] for answer in answers if answer.status_code == 409} == {"The show is sold out."}
+        assert (await last.get(f"/show/{show}")).json()["data"]["seats"] == 0
+        assert (await last.get("/ticket/count")).json() == {"count": 50}
+        assert (await last.post("/ticket", json={"show": show, "buyer": "thief"})).status_code == 405

@@ -182,7 +182,7 @@ async def test_omitted_families_have_no_routes() -> None:
         assert (await http.put(location, json={"title": "y"})).status_code == 405
         assert (await http.get("/book")).status_code == 405
         assert (await http.get("/book/count")).json()["code"] == "route_not_found"
-    assert sorted(app.openapi()["paths"]) == ["/book", "/book/{resource_id}"]
+    assert sorted(app.openapi()["paths"]) == ["/book", "/book/{resource_id}", "/transaction"]
 
 
 async def test_dependencies_guard_every_route_of_their_model() -> None:

@@ -58,11 +58,13 @@ def test_operations_have_stable_ids_and_one_tag_per_model(app: FastAPI) -> None:
     document = app.openapi()
     found = {operation["operationId"] for _, _, operation in operations_of(document)}
     plain = {f"{family}_{model}" for family in PLAIN_FAMILIES for model in ("movie", "person")}
-    assert found == plain | {f"{family}_document" for family in BINARY_FAMILIES} | {"referrers_person"}
+    others = {"referrers_person", "transaction"}
+    assert found == plain | {f"{family}_document" for family in BINARY_FAMILIES} | others
     assert {tuple(operation["tags"]) for _, _, operation in operations_of(document)} == {
         ("Movie",),
         ("Person",),
         ("Document",),
+        ("Transaction",),
     }
     described = {tag["name"]: tag["description"] for tag in document["tags"]}
     assert described["Person"] == "A person who makes films."
@@ -155,7 +157,7 @@ def test_models_with_one_class_have_distinct_names() -> None:
     assert {tag["name"] for tag in document["tags"]} == {"Person", "FormerPerson"}
     assert {"PersonResource", "FormerPersonResource", "FormerPersonPage"} <= document["components"]["schemas"].keys()
     found = [operation["operationId"] for _, _, operation in operations_of(document)]
-    assert len(found) == len(set(found)) == 2 * len(PLAIN_FAMILIES)
+    assert len(found) == len(set(found)) == 2 * len(PLAIN_FAMILIES) + 1
 
 
 def test_errors_have_a_status_and_a_unique_code() -> None:
@@ -164,7 +166,7 @@ def test_errors_have_a_status_and_a_unique_code() -> None:
     assert len(codes) == len(set(codes))
     raised = {kind for kind in _descendants(AutoCRUDError) if kind.__module__ == "autocrud.errors"}
     without_status = {kind.__name__ for kind in raised - STATUSES.keys()}
-    assert without_status == {"ConfigurationError", "DataCorrupted", "InvalidInput"}
+    assert without_status == {"ConfigurationError", "DataCorrupted", "TransactionClosed"}
 
 
 def test_texts_rendered_as_markdown_have_no_code_block(document: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.transactions import Position
 from autocrud.storage.ports.types import Item
 from tests.servers_real import seaweed
-from tests.unit.storage.commit_log.log_samples import STORE, change_of, create_of
+from tests.unit.storage.commit_log.log_samples import STORE, STORE_JSON, change_of, create_of
 
 Change = Callable[[list[bytes]], list[bytes]]  # of the lines of one entry, the header first
 
@@ -55,6 +55,7 @@ def _fill_segments(directory: Path, *, is_erased: bool = True) -> list[Entry]:
 
 async def _fill_objects(objects: MemoryObjectStore | S3ObjectStore) -> list[Entry]:
     await objects.open()
+    await objects.put("store.json", STORE_JSON)
     log = ObjectLog(objects, STORE)
     entries: list[Entry] = []
     tail: Tail = EMPTY_TAIL

@@ -82,8 +82,12 @@ class Claims:
     async def _read(self, resource_ids: Sequence[str], claims: Sequence[Claim]) -> list[Holder]:
         """Return the resources that are live and hold one of the claims, as of now."""
         heads = (await self._storage.get_many(resource_ids, current=True)).values()
-        holders = [Holder(head, self._shared_claims(head, claims)) for head in heads if not head.is_deleted]
-        return [holder for holder in holders if holder.claims]
+        return [holder for head in heads if (holder := self.holder_of(head, claims)) is not None]
+
+    def holder_of(self, head: Head, claims: Sequence[Claim]) -> Holder | None:
+        """Return the resource with the claims that it holds; None if it is deleted or holds none of them."""
+        shared = () if head.is_deleted else self._shared_claims(head, claims)
+        return Holder(head, shared) if shared else None
 
     def _shared_claims(self, head: Head, claims: Sequence[Claim]) -> tuple[Claim, ...]:
         """Return the claims that a resource holds. A resource whose data cannot be read may hold all of them."""

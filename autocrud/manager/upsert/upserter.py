@@ -78,8 +78,8 @@ class Upserter(Generic[T]):
         self._runner = runner
         self._references = references
         self._repeated = repeated
-        self._claims = Claims(spec, storage)
-        self._bodies: BodyReader[T] = BodyReader(spec, encoder, mutations.replacements, self._claims)
+        self.claims = Claims(spec, storage)
+        self._bodies: BodyReader[T] = BodyReader(spec, encoder, mutations.replacements, self.claims)
 
     async def read(self, value: Any, on_conflict: OnConflict) -> UpsertBody:
         """Return the value of an upsert, validated as far as possible without the holder.
@@ -139,9 +139,9 @@ class Upserter(Generic[T]):
                 violated = error.holder
             except ReferenceNotFound as error:  # the holder may have the reference already
                 refusal = error
-        holders = await self._claims.find_holders(body.claims, violated)
+        holders = await self.claims.find_holders(body.claims, violated)
         if len(holders) > 1:
-            raise self._different_holders(holders)
+            raise self.different_holders(holders)
         if holders:
             return await self._take(holders[0], body, options)
         if refusal is not None:
@@ -158,7 +158,7 @@ class Upserter(Generic[T]):
         """Return or change the holder. Return None if the resource is no longer the holder."""
         if holder.head.fault is not None:
             raise holder.head.fault
-        change = self._change_of(body, options)
+        change = self.change_of(body, options)
         if change is None:
             return Resource(self._spec, holder.head)
         guarded = self._guarded(change, body, options.key)
@@ -172,7 +172,7 @@ class Upserter(Generic[T]):
                 raise
             return None
 
-    def _change_of(self, body: UpsertBody, options: UpsertOptions) -> Change[T] | None:
+    def change_of(self, body: UpsertBody, options: UpsertOptions) -> Change[T] | None:
         """Return the change of the holder; None if the holder is returned unchanged."""
         if body.patch is not None:
             return self._mutations.patch(body.patch, status=options.status, max_bytes=options.max_bytes)
@@ -186,7 +186,7 @@ class Upserter(Generic[T]):
         async def guarded(current: Resource[T], author: Author) -> Write | None:
             if current.head.fault is not None:
                 raise current.head.fault
-            if not set(body.claims) & set(self._claims.of_head(current.head)):
+            if not set(body.claims) & set(self.claims.of_head(current.head)):
                 raise _HolderChanged
             write = await change(current, author)
             if write is not None and key is not None:
@@ -198,7 +198,8 @@ class Upserter(Generic[T]):
     def _names_of(self, body: UpsertBody) -> list[tuple[str, ...]]:
         return [self._spec.unique_constraints[number].names for number, _ in body.claims]
 
-    def _different_holders(self, holders: list[Holder]) -> DifferentHolders:
+    def different_holders(self, holders: list[Holder]) -> DifferentHolders:
+        """Return the error of an upsert with several holders."""
         constraints = self._spec.unique_constraints
         pairs = [(constraints[number].names, item.head.resource_id) for item in holders for number, _ in item.claims]
         return DifferentHolders(pairs)

@@ -46,24 +46,24 @@ class BulkItem(BaseModel):
 
     index: int = Field(description="Position of the operation, from 0.", examples=[0])
     status: int = Field(description="Status that the operation would have alone.", examples=[201])
-    id: str | None = Field(description="Id of the resource.", examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"])
+    id: str | None = Field(description="Id of the resource.", examples=["a-1"])
     version: int = Field(0, description="Version of the resource after the operation.", examples=[1])
     etag: str = Field(
         "",
         description="Tag of the resource after the operation, for `if_match`.",
         examples=['"1-20260102030405000000"'],
     )
-    outcome: str = Field("", description="`unknown` if the operation may have taken effect; a read shows the outcome.")
-    problem: Problem | None = Field(None, description="Problem that refused the operation.")
+    outcome: str = Field("", description="`unknown` if the operation may have taken effect.")
+    problem: Problem | None = Field(None, description="Problem of the operation.")
 
 
 class BulkAnswer(BaseModel):
     """Results of all operations."""
 
-    items: list[BulkItem] = Field(description="Results; with `Prefer: return=minimal` only the failed operations.")
+    items: list[BulkItem] = Field(description="Results; with `Prefer: return=minimal` only failures.")
     succeeded: int = Field(examples=[1])
     failed: int = Field(examples=[0])
-    problem: Problem | None = Field(None, description="Outage because of which later operations were not started.")
+    problem: Problem | None = Field(None, description="Outage that stopped the later operations.")
 
 
 class BulkResponse(Response):
@@ -115,8 +115,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         """Create, update, patch, delete and restore resources: one operation per line of NDJSON, or a JSON array.
 
         Operations run in order. Each has a result with the status that it would have alone. `Prefer: return=minimal`
-        returns only failures and the totals. With `atomic=true` all operations take effect, or none: a refusal is 409
-        and lists the results.
+        returns only failures and the totals. With `atomic=true` all operations take effect, or none (409).
         """
         atomic, is_lines = query.read(request)[0]["atomic"], _is_lines(request)
         if is_lines and not atomic:
@@ -247,13 +246,14 @@ def _is_lines(request: Request) -> bool:
     raise UnsupportedMediaType("The body must be JSON or NDJSON.", [error])
 
 
-_ID, _TAG = "0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e", '"1-20260102030405000000"'
+_ID, _TAG = "a-1", '"1-20260102030405000000"'
+EXAMPLE_ITEMS = [{"index": 0, "status": 201, "id": _ID, "version": 1, "etag": _TAG}]
 _EXAMPLE = {
-    "items": [{"index": 0, "status": 201, "id": _ID, "version": 1, "etag": _TAG}],
+    "items": EXAMPLE_ITEMS,
     "succeeded": 1,
     "failed": 0,
 }
-_EXAMPLE_LINES = to_json(_EXAMPLE["items"])[1:-1].decode() + "\n"
+_EXAMPLE_LINES = to_json(EXAMPLE_ITEMS)[1:-1].decode() + "\n"
 
 
 def _request_body(routes: ModelRoutes) -> dict[str, Any]:

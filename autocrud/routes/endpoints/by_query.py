@@ -26,7 +26,7 @@ _DRY_RUN = Parameter("dry_run", bool, False, "Change nothing, and return the num
 class RefusedItem(BaseModel):
     """Resource that was not changed, with the problem."""
 
-    id: str = Field(examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e"])
+    id: str = Field(examples=["a-1"])
     problem: Problem
 
 
@@ -35,8 +35,8 @@ class ByQueryAnswer(BaseModel):
 
     matched: int = Field(examples=[42])
     changed: int = Field(0, description="Number of changed resources. Absent in a dry run.", examples=[42])
-    unchanged: int = Field(0, description="Number of resources that a patch leaves as they are.", examples=[0])
-    refused: list[RefusedItem] = Field([], description="Some of the resources that were refused, with the problem.")
+    unchanged: int = Field(0, description="Number of unchanged resources.", examples=[0])
+    refused: list[RefusedItem] = Field([], description="Some refused resources, with the problem.")
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:
@@ -52,7 +52,7 @@ def _delete_many(routes: ModelRoutes) -> Operation:
     async def delete_many(request: Request) -> Response:
         """Delete all resources that match the filters, softly. At least one filter is required.
 
-        After a failure, repeat the request. A resource is deleted only in a state that matches the filters.
+        After a failure, repeat the request.
         """
         values, where = query.read(request)
         dry_run = values["dry_run"]

@@ -99,7 +99,7 @@ def _list(routes: ModelRoutes) -> Operation:
     async def list_(request: Request) -> Response:
         """Return a page of resources that match all filters: newest first, or the best matches of `q` first.
 
-        Concurrent writes neither hide nor repeat a resource on the pages. With `at` the list is of that time, without
+        With `at` the list is of that time, without
         pruned data. Data that cannot be read has a `problem`. `Accept: text/csv` returns CSV.
         """
         listing = await _fetch(manager, query, request)

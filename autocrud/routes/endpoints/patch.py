@@ -28,8 +28,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
     async def patch(request: Request) -> Response:
         """Change a part of a resource by a JSON Patch (RFC 6902) or a JSON Merge Patch (RFC 7396).
 
-        The result is validated like any body. Without `If-Match` the patch applies to the newest version. A failed
-        operation or `test` is 409 with its index, and nothing changes.
+        Without `If-Match` the patch applies to the newest version. A failed operation or `test` is 409 with its index.
         """
         values = query.read(request)[0]
         tags = if_match(request, routes.needs_if_match)

@@ -144,7 +144,7 @@ def _export(routes: ModelRoutes) -> Operation:
     async def export(request: Request) -> Response:
         """Export all resources that match the filters, in order of id, as of one moment, as NDJSON.
 
-        A line has `meta`, `revision_info` and `data`. Blobs precede the first line that refers to them. An export
+        A line has `meta`, `revision_info` and `data`. An export
         without the last line, `{"end":true,…}`, is incomplete. `Accept: text/csv` returns a row per resource.
         """
         values, where = query.read(request)
@@ -209,11 +209,10 @@ def _import(routes: ModelRoutes) -> Operation:
     async def import_(request: Request) -> Response:
         """Import lines as an export writes them: states or histories, with or without blobs.
 
-        A resource is restored with its id, versions, times and authors. A line `{"data": …}`, also with `id`, creates a
-        resource. A line that equals the stored state changes nothing, so an import may be repeated.
+        A line `{"data": …}`, also with `id`, creates a resource. A line that equals the stored state changes nothing.
 
         The answer has a line for each refused line, `{"line": 7, "error": …}`, and progress lines: lines up to `line`
-        are durable. The last line has `end`. If it is false, an outage ended the import: continue with its `start`.
+        are durable. If the last line has no `"end":true`, continue with its `start`.
         """
         values = query.read(request)[0]
         media_type = media_type_of(request)

@@ -22,12 +22,13 @@ from autocrud.schema.index_field import FilterBounds, IndexField
 from autocrud.schema.scalar_types import non_null
 
 _TEXT: dict[str, Any] = {"type": "string", "maxLength": MAX_TEXT_BYTES, "pattern": r"^[^\x00]*$"}
+_PATTERN: dict[str, Any] = {**_TEXT, "maxLength": regex.MAX_LENGTH}
 _INTEGER: dict[str, Any] = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
 # Schemas of values that many filters have, by the names of their components.
-_SHARED = {"FilterText": _TEXT, "FilterInteger": _INTEGER}
+_SHARED = {"FilterText": _TEXT, "FilterInteger": _INTEGER, "FilterPattern": _PATTERN}
 _SCHEMAS: dict[Operand, dict[str, Any]] = {
     Operand.text: _TEXT,
-    Operand.pattern: {**_TEXT, "maxLength": regex.MAX_LENGTH},
+    Operand.pattern: _PATTERN,
     Operand.flag: {"type": "boolean"},
 }
 _OBJECT_NAMES = ("filter", "filters", "filter_by", "filter_fields")

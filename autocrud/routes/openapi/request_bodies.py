@@ -53,7 +53,7 @@ def bulk_completion(label: str, *, has_unique: bool) -> Completion:
             f"{label}BulkOperation", lambda: _build_union(label, resource, components, has_unique)
         )
         array = {"type": "array", "items": item}
-        request = components.add_schema(f"{label}BulkRequest", lambda: _build_object({"operations": array}))
+        request = components.add_schema(f"{label}BulkRequest", lambda: build_object({"operations": array}))
         content["schema"] = {"anyOf": [request, array]}
 
     return complete
@@ -66,10 +66,11 @@ def _build_union(label: str, resource: dict[str, Any], components: Components, h
         resource: schema of the model's data.
     """
     merge = components.merge_patches.build(resource)
-    changed = {"id": _ID, "if_match": components.add_schema("BulkIfMatch", _IF_MATCH.copy)}
-    if_none_match = {"if_none_match": components.add_schema("BulkIfNoneMatch", _IF_NONE_MATCH.copy)}
+    preconditions = precondition_schemas(components)
+    changed = {"id": _ID, "if_match": preconditions["if_match"]}
+    if_none_match = {"if_none_match": preconditions["if_none_match"]}
     patch = json_patch(components)
-    on_conflict = {"on_conflict": _on_conflict(components)} if has_unique else {}
+    on_conflict = {"on_conflict": on_conflict_schema(components)} if has_unique else {}
     schemas = {
         "create": (f"{label}BulkCreate", {"data": resource}, {"id": _ID} | if_none_match | on_conflict),
         "update": (f"{label}BulkUpdate", {"id": _ID, "data": resource}, changed | if_none_match),
@@ -81,7 +82,7 @@ def _build_union(label: str, resource: dict[str, Any], components: Components, h
     references: dict[str, dict[str, Any]] = {}
     for op, (name, required, optional) in schemas.items():
         constant = {"op": {"type": "string", "const": op}}
-        references[op] = components.add_schema(name, partial(_build_object, constant | required, optional))
+        references[op] = components.add_schema(name, partial(build_object, constant | required, optional))
     mapping = {op: reference["$ref"] for op, reference in references.items()}
     return {
         "description": "An operation of a bulk write. `op` tells its kind.",
@@ -90,14 +91,23 @@ def _build_union(label: str, resource: dict[str, Any], components: Components, h
     }
 
 
-def _on_conflict(components: Components) -> dict[str, Any]:
+def precondition_schemas(components: Components) -> dict[str, dict[str, Any]]:
+    """Return references to the schemas of `if_match` and `if_none_match`."""
+    return {
+        "if_match": components.add_schema("BulkIfMatch", _IF_MATCH.copy),
+        "if_none_match": components.add_schema("BulkIfNoneMatch", _IF_NONE_MATCH.copy),
+    }
+
+
+def on_conflict_schema(components: Components) -> dict[str, Any]:
     """Return a reference to the schema of `on_conflict`, which the route of a create may have added already."""
     schema = TypeAdapter(OnConflict).json_schema()
     schema.pop("description", None)
     return ref_to(components.add_definitions({"OnConflict": schema}, "Bulk")["OnConflict"])
 
 
-def _build_object(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+def build_object(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the schema of an object with these members, and no others."""
     properties = (optional or {}) | required
     return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
 

@@ -17,6 +17,7 @@ from autocrud.errors import (
     Conflict,
     Deleted,
     DifferentHolders,
+    DifferentStores,
     IndexNotReady,
     InvalidData,
     InvalidInput,
@@ -36,6 +37,8 @@ from autocrud.errors import (
     ReferenceNotFound,
     RevisionNotFound,
     StorageUnavailable,
+    TooManyDependents,
+    UnhandledReferrers,
     UniqueViolation,
     Unreadable,
     UnsupportedMediaType,
@@ -68,6 +71,8 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     Unreadable: (409, "Stored data cannot be read"),
     NotDraft: (409, "Revision is not a draft"),
     Referenced: (409, "Resource is referenced"),
+    TooManyDependents: (409, "Too many dependents"),
+    UnhandledReferrers: (409, "Unhandled referrers"),
     PatchFailed: (409, "Patch failed"),
     UploadIncomplete: (409, "Upload incomplete"),
     BulkRefused: (409, "Bulk write refused"),
@@ -80,6 +85,8 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     ReferenceNotFound: (422, "Referenced resource not found"),
     ValidatorNotIdempotent: (422, "Validator is not idempotent"),
     InvalidPatch: (422, "Invalid patch"),
+    InvalidInput: (422, "Invalid input"),
+    DifferentStores: (422, "Models are in different stores"),
     KeyReused: (422, "Idempotency key reused"),
     Aborted: (424, "Operation aborted"),
     PreconditionRequired: (428, "Precondition required"),
@@ -104,7 +111,7 @@ class Problem(BaseModel):
     status: int = Field(examples=[400])
     code: str = Field(examples=["invalid_parameter"])
     detail: str = Field(examples=["limit: must be from 1 to 1000"])
-    errors: list[FieldProblem] = Field([], description="Errors of single fields, parameters or headers.")
+    errors: list[FieldProblem] = Field([], description="Errors of fields, parameters or headers.")
     holder: str | None = Field(
         None, description="Id of the resource that holds the same values of a unique constraint."
     )
@@ -121,12 +128,12 @@ def problem_response(
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the problems of an operation in the form of OpenAPI, with the default problem."""
-    titles: dict[int, list[str]] = {}
-    for kind, (status, title) in STATUSES.items():
-        titles.setdefault(status, []).append(f"{title} (`{kind.code}`)")
+    codes: dict[int, list[str]] = {}
+    for kind, (status, _) in STATUSES.items():
+        codes.setdefault(status, []).append(f"`{kind.code}`")
     content: dict[str, Any] = {MEDIA_TYPE: {}}  # the schema is a component, which the completed document adds
     responses: dict[int | str, dict[str, Any]] = {
-        status: {"description": "; ".join(titles[status]) + ".", "content": content} for status in statuses
+        status: {"description": f"Problem: {', '.join(codes[status])}.", "content": content} for status in statuses
     }
     return {**responses, "default": {"description": "Any other problem.", "content": content}}
 
@@ -142,7 +149,7 @@ def problem_of(error: AutoCRUDError) -> Response:
         detail = str(error) if is_safe else "The storage is not available; try again."
         return problem_response(status, title, error.code, detail, headers={"Retry-After": RETRY_AFTER})
     headers = {}
-    if isinstance(error, PreconditionFailed) and error.current is not None:
+    if isinstance(error, PreconditionFailed) and error.current is not None and error.operation is None:
         headers["ETag"] = f'"{error.current}"'
     if isinstance(error, UnsupportedMediaType) and error.accept is not None:
         name, value = error.accept
@@ -158,7 +165,18 @@ def problem_of(error: AutoCRUDError) -> Response:
 
 
 def _extra_members(error: AutoCRUDError) -> dict[str, Any]:
-    """Return the members of a problem beyond the standard ones."""
+    """Return the members of a problem beyond the standard ones. Those of a transaction name the operation."""
+    members = _members_of(error)
+    if error.operation is None:
+        return members
+    if isinstance(error, PreconditionFailed) and error.current is not None:
+        members["etag"] = f'"{error.current}"'
+    if error.operation_model is not None:
+        members["model"] = error.operation_model
+    return members | {"operation": error.operation}
+
+
+def _members_of(error: AutoCRUDError) -> dict[str, Any]:
     if isinstance(error, InvalidInput) and error.errors:
         return {"errors": error.errors}
     if isinstance(error, UniqueViolation):

@@ -1,11 +1,12 @@
 """Spooled buffer: holds a response for a client that does not read yet, first in memory and then in a file."""
 
 import asyncio
-import os
 from collections import deque
-from collections.abc import Callable
-from tempfile import TemporaryFile
-from typing import IO, Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from aiofiles.tempfile import TemporaryFile
+from aiofiles.threadpool.binary import AsyncFileIO
 
 R = TypeVar("R")
 
@@ -29,7 +30,7 @@ class SpooledBuffer:
         self._in_memory, self._in_file = in_memory, in_file
         self._pieces: deque[bytes] = deque()
         self._memory_size = 0
-        self._file: IO[bytes] | None = None
+        self._file: AsyncFileIO | None = None
         self._read = self._written = 0  # offsets in the file
         self._lock = asyncio.Lock()
         self._changed = asyncio.Condition()
@@ -64,7 +65,8 @@ class SpooledBuffer:
                 data = self._pieces.popleft()
                 self._memory_size -= len(data)
             elif self._read < self._written:
-                data = await self._run_on_file(lambda file: os.pread(file.fileno(), _READ_SIZE, self._read))
+                size = min(_READ_SIZE, self._written - self._read)
+                data = await self._run_on_file(lambda file: _read(file, self._read, size))
                 self._read += len(data)
                 if self._read == self._written:
                     await self._run_on_file(lambda file: file.truncate(0))
@@ -77,26 +79,36 @@ class SpooledBuffer:
     async def close(self) -> None:
         """Close the file, which deletes it."""
         if self._pending_call is not None:
-            # A cancelled call goes on in its thread. It must not write to another file with the same descriptor.
+            # The call of a cancelled caller goes on. It must not write to another file with the same descriptor.
             await asyncio.wait([self._pending_call])
         if self._file is not None:
-            self._file.close()
+            await self._file.close()
 
-    async def _run_on_file(self, work: Callable[[IO[bytes]], R]) -> R:
-        """Run a blocking call on the file in a thread. Open the file on first use."""
-        if self._file is None:
-            self._file = TemporaryFile(buffering=0)  # noqa: SIM115  # closed by `close`
-        call = self._pending_call = asyncio.ensure_future(asyncio.to_thread(work, self._file))
+    async def _run_on_file(self, work: Callable[[AsyncFileIO], Awaitable[R]]) -> R:
+        """Run calls on the file, behind those of a cancelled caller. Open the file on first use."""
+        if self._pending_call is not None:
+            await asyncio.wait([self._pending_call])
+        call = self._pending_call = asyncio.ensure_future(self._with_file(work))
         return await asyncio.shield(call)
+
+    async def _with_file(self, work: Callable[[AsyncFileIO], Awaitable[R]]) -> R:
+        if self._file is None:
+            self._file = await TemporaryFile("w+b", buffering=0)
+        return await work(self._file)
 
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
 
-def _write(file: IO[bytes], data: bytes, offset: int) -> None:
+async def _read(file: AsyncFileIO, offset: int, size: int) -> bytes:
+    await file.seek(offset)
+    return await file.read(size)
+
+
+async def _write(file: AsyncFileIO, data: bytes, offset: int) -> None:
     """Write all bytes at an offset."""
+    await file.seek(offset)
     while data:
         # One call may write fewer bytes than it is given.
-        written = os.pwrite(file.fileno(), data, offset)
-        data, offset = data[written:], offset + written
+        data = data[await file.write(data) :]

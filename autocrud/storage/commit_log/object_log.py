@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from hashlib import sha256
 from itertools import takewhile
 
 from autocrud.errors import DataCorrupted, StorageUnavailable
@@ -14,12 +15,14 @@ from autocrud.storage.commit_log.records.builder import EntryBuilder
 from autocrud.storage.commit_log.records.entry import Entry, Lines, decode_entry
 from autocrud.storage.commit_log.records.header import EMPTY_TAIL, MAX_ENTRY_BYTES, PREFIX_BYTES, Tail, parse_length
 from autocrud.storage.commit_log.records.locators import parse_locator, require_data, spans_by_unit
+from autocrud.storage.identity.store_identity import check_store_id
 from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, PutUndecided
 
 logger = logging.getLogger(__name__)
 
 _ENTRIES_PER_FOLDER = 1_000_000
 _FIRST_READ_BYTES = 1024 * 1024
+_HEADER_READ_BYTES = 64 * 1024
 _READ_AHEAD = 16  # entries
 _READ_AHEAD_BYTES = 16 * 1024 * 1024
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.05, 2.0  # seconds between two attempts at an undecided slot
@@ -47,7 +50,26 @@ class ObjectLog(CommitLog):
         return entry.place(self.key(entry.sequence), entry.sequence, 0)
 
     async def append(self, entry: Entry) -> None:
-        """Create the object of an entry. On return the entry is committed.
+        """Create the object of an entry, and check meanwhile that the bucket holds the store. Then it is committed.
+
+        Without the check, an entry could be acknowledged in a bucket that was deleted and created again, or exchanged.
+        A bucket that is lost later is a later fault, so the check need not begin after the put.
+
+        Raises:
+            SlotTaken: another entry has the sequence number, and this entry will never be stored.
+            DataCorrupted: an object that is no entry of this log has the key, or the bucket holds another store or
+                none. Whether the entry was stored is unknown.
+            StorageUnavailable: the entry was not stored, and will not be.
+        """
+        check = asyncio.ensure_future(self._check_store())
+        try:
+            await self.put(entry)
+            await check
+        finally:
+            check.cancel()
+
+    async def put(self, entry: Entry) -> None:
+        """Create the object of an entry, whatever else the bucket has.
 
         A lost answer decides nothing, because the put may take effect later. The same bytes are put again until they,
         or another entry, are known to be stored.
@@ -71,6 +93,28 @@ class ObjectLog(CommitLog):
                     raise
             await asyncio.sleep(delay * random.uniform(0.5, 1))
             delay = min(delay * 2, _LONGEST_DELAY_S)
+
+    async def check_entry(self, sequence: int, header_hash: str) -> None:
+        """Check that the log has the entry with this sequence number and header.
+
+        Raises:
+            DataCorrupted: the entry is missing, or is another one.
+        """
+        key = self.key(sequence)
+        try:
+            header, end, _ = (await self._objects.get(key, 0, _HEADER_READ_BYTES)).partition(b"\n")
+            if not end and len(header) == _HEADER_READ_BYTES:
+                header += (await self._objects.get(key, len(header), MAX_ENTRY_BYTES)).partition(b"\n")[0]
+        except ObjectMissing:
+            state = "is missing"
+        else:
+            if sha256(header).hexdigest() == header_hash:
+                return
+            state = "is another entry than was applied"
+        raise DataCorrupted(
+            f"{key} {state}: the bucket was deleted, exchanged or set back. Restore its objects; to take the bucket as"
+            " it is, restart with an empty index (cache folder, or PostgreSQL schema)."
+        )
 
     async def read_entry(self, sequence: int) -> Entry | None:
         """Return the entry with this sequence number; None if it does not exist.
@@ -143,6 +187,17 @@ class ObjectLog(CommitLog):
         """Return the key of an entry. Keys sort like their entries."""
         folder, number = divmod(sequence, _ENTRIES_PER_FOLDER)
         return f"log/{folder:06}/{number:06}.ndjson"
+
+    async def _check_store(self) -> None:
+        """Check that the bucket holds the store, however long the answer takes."""
+        await asyncio.sleep(0)  # the put goes out first
+        delay = _FIRST_DELAY_S
+        while self._store is not None:
+            with suppress(StorageUnavailable):
+                await check_store_id(self._objects, self._store)
+                return
+            await asyncio.sleep(delay * random.uniform(0.5, 1))
+            delay = min(delay * 2, _LONGEST_DELAY_S)
 
     async def _create(self, key: str, entry: Entry) -> None:
         try:

@@ -53,7 +53,7 @@ def decide(state: ReadState, batch: Sequence[Transaction]) -> Decision | MoreRea
             continue
         outcomes.append(outcome)
         if not any(outcome):
-            accepted += [item for item in transaction.items if not isinstance(item, VersionCheck)]
+            accepted += [item for item in transaction.items if isinstance(item, Write | Blob)]
     return MoreReads(missing) if missing else Decision(outcomes, accepted)
 
 
@@ -72,4 +72,9 @@ def _decide_one(overlay: Overlay, transaction: Transaction) -> TransactionOutcom
 def _apply_item(overlay: Overlay, item: TransactionItem) -> Outcome:
     if isinstance(item, Write):
         return apply_write(overlay, item)
-    return apply_check(overlay, item) if isinstance(item, VersionCheck) else register_blob(overlay, item)
+    if isinstance(item, Blob):
+        return register_blob(overlay, item)
+    if isinstance(item, VersionCheck):
+        return apply_check(overlay, item)
+    overlay.changes_references = True  # a dependent is judged with the references
+    return None

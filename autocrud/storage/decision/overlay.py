@@ -1,9 +1,10 @@
 """Overlay: loaded state with the effects of the transactions that were accepted so far."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Container, Sequence
+from typing import Any
 
 from autocrud.storage.decision.state import (
+    MAX_REFERRERS,
     ClaimKey,
     NamedKey,
     ReadSet,
@@ -14,8 +15,6 @@ from autocrud.storage.decision.state import (
     StoredKey,
 )
 
-K = TypeVar("K")
-V = TypeVar("V")
 _ABSENT: Any = object()
 
 
@@ -31,19 +30,20 @@ class Overlay:
     """Reads loaded state, and keeps changes beside it. The changes of one transaction can be reverted.
 
     Attributes:
+        has_tasks: True if the store has on-delete tasks, those of accepted transactions included.
         changes_references: True if the transaction adds references, or removes resources.
         before: state before the transaction of each resource that it writes.
     """
 
     def __init__(self, state: ReadState) -> None:
-        self.has_tasks = state.has_tasks
+        self.has_tasks = self._had_tasks = state.has_tasks
         self._resources: dict[ResourceKey, ResourceState | None] = dict(state.resources)
         self._holders: dict[ClaimKey, str | None] = dict(state.holders)
         self._keys: dict[NamedKey, StoredKey | None] = dict(state.keys)
         self._blobs: dict[NamedKey, bool] = dict(state.blobs)
         self._loaded_referrers = state.referrers
-        # Resources that this batch has written; the loaded referrers do not show their references.
-        self._written: dict[ResourceKey, None] = {}
+        # Resources that earlier transactions wrote; the loaded referrers do not show their references.
+        self._written: dict[ResourceKey, ResourceState | None] = {}
         self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
         self.changes_references = False
         self.before: dict[ResourceKey, ResourceState | None] = {}
@@ -51,11 +51,16 @@ class Overlay:
     def begin(self) -> None:
         """Begin a transaction."""
         self._undo.clear()
+        self._written.update(self.before)
+        self._had_tasks = self.has_tasks
         self.before = {}
         self.changes_references = False
 
     def revert(self) -> None:
         """Take back the changes of the transaction."""
+        self.has_tasks = self._had_tasks
+        self._resources.update(self.before)
+        self.before = {}
         while self._undo:
             table, key, value = self._undo.pop()
             if value is _ABSENT:
@@ -65,18 +70,23 @@ class Overlay:
 
     def resource(self, key: ResourceKey) -> ResourceState | None:
         """Return a resource; None if it does not exist."""
-        return _loaded(self._resources, key, lambda names: ReadSet(resources=names))
+        try:
+            return self._resources[key]
+        except KeyError:
+            raise MissingState(ReadSet(resources={key})) from None
 
     def set_resource(self, key: ResourceKey, state: ResourceState | None) -> None:
-        """Write a resource."""
+        """Write a resource that was read before."""
         if key not in self.before:
-            self.before[key] = self._resources.get(key)
-        self._set(self._resources, key, state)
-        self._set(self._written, key, None)
+            self.before[key] = self._resources[key]
+        self._resources[key] = state
 
     def holder(self, key: ClaimKey) -> str | None:
         """Return the id of the live resource that has a claim."""
-        return _loaded(self._holders, key, lambda names: ReadSet(holders=names))
+        try:
+            return self._holders[key]
+        except KeyError:
+            raise MissingState(ReadSet(holders={key})) from None
 
     def set_holder(self, key: ClaimKey, resource_id: str | None) -> None:
         """Give a claim to a resource, or to none."""
@@ -84,7 +94,10 @@ class Overlay:
 
     def stored_key(self, key: NamedKey) -> StoredKey | None:
         """Return the request with an idempotency key."""
-        return _loaded(self._keys, key, lambda names: ReadSet(keys=names))
+        try:
+            return self._keys[key]
+        except KeyError:
+            raise MissingState(ReadSet(keys={key})) from None
 
     def set_stored_key(self, key: NamedKey, stored: StoredKey | None) -> None:
         """Store an idempotency key, or remove it."""
@@ -100,7 +113,10 @@ class Overlay:
 
     def has_blob(self, key: NamedKey) -> bool:
         """Return True if a blob is registered."""
-        return _loaded(self._blobs, key, lambda names: ReadSet(blobs=names))
+        try:
+            return self._blobs[key]
+        except KeyError:
+            raise MissingState(ReadSet(blobs={key})) from None
 
     def add_blob(self, key: NamedKey) -> None:
         """Register a blob."""
@@ -111,8 +127,9 @@ class Overlay:
         if target not in self._loaded_referrers:
             raise MissingState(ReadSet(referrers={target}))
         loaded: Sequence[Referrer] = self._loaded_referrers[target]
-        found = [item for item in loaded if (item.model, item.resource_id) not in self._written]
-        for model, resource_id in self._written:
+        written = self._written | self.before
+        found = [item for item in loaded if (item.model, item.resource_id) not in written]
+        for model, resource_id in written:
             state = self._resources.get((model, resource_id))
             if state is not None and not state.is_deleted:
                 found += [
@@ -122,18 +139,14 @@ class Overlay:
                 ]
         return found
 
+    def may_lack_referrers(self, target: ResourceKey, dependents: Container[ResourceKey]) -> bool:
+        """Return True if more live resources may refer to a target than are loaded, and this batch handles those."""
+        loaded = self._loaded_referrers[target]
+        if len(loaded) < MAX_REFERRERS:
+            return False
+        written = self._written | self.before
+        return all(item[:2] in written or item[:2] in dependents for item in loaded)
+
     def _set(self, table: dict[Any, Any], key: Any, value: Any) -> None:
         self._undo.append((table, key, table.get(key, _ABSENT)))
         table[key] = value
-
-
-def _loaded(table: Mapping[K, V], key: K, reads: Callable[[set[K]], ReadSet]) -> V:
-    """Return an entry of a table.
-
-    Raises:
-        MissingState: the entry is not loaded.
-    """
-    try:
-        return table[key]
-    except KeyError:
-        raise MissingState(reads({key})) from None

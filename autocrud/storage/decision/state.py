@@ -7,7 +7,7 @@ from typing import NamedTuple
 from autocrud.resource import CommitKind
 from autocrud.schema.markers import OnDelete
 from autocrud.storage.ports.claims import Claim, StoredReference
-from autocrud.storage.ports.transactions import Transaction, VersionCheck
+from autocrud.storage.ports.transactions import Dependent, Transaction, VersionCheck
 from autocrud.storage.ports.types import Write
 
 ResourceKey = tuple[str, str]  # folder of the model, id
@@ -17,12 +17,12 @@ NamedKey = tuple[str, str]  # folder of the model, idempotency key or file_id
 # Actions that a delete has on its referrers.
 BINDING_ACTIONS = frozenset((OnDelete.restrict, OnDelete.cascade, OnDelete.set_null))
 REMOVING_KINDS = frozenset((CommitKind.delete, CommitKind.purge))
-# Referrers of one target that an engine loads at most, those with `restrict` first.
-MAX_REFERRERS = 2500
+# Referrers of one target that an engine loads at most, those with `set_null` last. This is one more than a transaction
+# can name as dependents, so that a decision sees each dependent that the transaction lacks.
+MAX_REFERRERS = 10_001
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceState:
+class ResourceState(NamedTuple):
     """A resource, live or soft-deleted. A missing resource is None.
 
     Attributes:
@@ -118,6 +118,8 @@ def read_set_of(batch: Iterable[Transaction]) -> ReadSet:
                 _add_write(reads, item)
             elif isinstance(item, VersionCheck):
                 reads.resources.add((item.model, item.resource_id))
+            elif isinstance(item, Dependent):
+                reads.referrers.add((item.model, item.resource_id))
             else:
                 reads.blobs.add((item.model, item.file_id))
     return reads

@@ -3,10 +3,9 @@
 from autocrud.errors import AlreadyExists, Conflict, UniqueViolation
 from autocrud.resource import CommitKind, timestamp
 from autocrud.storage.decision.overlay import Overlay
-from autocrud.storage.decision.state import REMOVING_KINDS, ResourceState, StoredKey
-from autocrud.storage.ports.claims import Claim
+from autocrud.storage.decision.state import REMOVING_KINDS, ResourceKey, ResourceState, StoredKey
 from autocrud.storage.ports.transactions import VersionCheck
-from autocrud.storage.ports.types import Blob, Outcome, Repeated, UnknownBlob, Write
+from autocrud.storage.ports.types import Blob, Outcome, Repeated, RequestKey, UnknownBlob, Write
 
 
 def apply_check(overlay: Overlay, check: VersionCheck) -> Outcome:
@@ -29,48 +28,41 @@ def register_blob(overlay: Overlay, blob: Blob) -> Outcome:
 
 def apply_write(overlay: Overlay, write: Write) -> Outcome:
     """Apply a write, or return its refusal and change nothing. References are judged at the end of the transaction."""
-    model, resource_id = write.model, write.meta.resource_id
-    refused = _find_key_refusal(overlay, write) or _find_unknown_blob(overlay, write)
-    if refused is not None:
+    if write.key is not None and (refused := _find_key_refusal(overlay, write.key, write)):
         return refused
-    before = overlay.resource((model, resource_id))
-    refused = _find_conflict(write, before)
-    if refused is not None:
+    if write.blobs and (refused := _find_unknown_blob(overlay, write)):
         return refused
+    key = (write.model, write.meta.resource_id)
+    before = overlay.resource(key)
     after = state_after(write, before)
-    old_claims = () if before is None or before.is_deleted else before.claims
-    new_claims = () if after is None or after.is_deleted else after.claims
-    if new_claims and new_claims != old_claims:
-        refused = _find_violation(overlay, model, resource_id, new_claims)
-        if refused is not None:
-            return refused
-    if old_claims != new_claims:
-        _move_claims(overlay, write, old_claims, new_claims)
-    overlay.set_resource((model, resource_id), after)
+    if refused := _find_conflict(write, before) or _move_claims(overlay, key, before, after):
+        return refused
+    overlay.set_resource(key, after)
     if after is None:
-        for key in overlay.keys_of(model, resource_id):
-            overlay.set_stored_key(key, None)
+        for name in overlay.keys_of(*key):
+            overlay.set_stored_key(name, None)
     if write.key is not None:
-        stored = StoredKey(write.key.fingerprint, write.key.expires, resource_id)
-        overlay.set_stored_key((model, write.key.key), stored)
+        stored = StoredKey(write.key.fingerprint, write.key.expires, key[1])
+        overlay.set_stored_key((write.model, write.key.key), stored)
     if write.kind in REMOVING_KINDS or (after is not None and after.references and not after.is_deleted):
         overlay.changes_references = True
-    overlay.has_tasks = overlay.has_tasks or write.has_task
+    if write.has_task:
+        overlay.has_tasks = True
     return None
 
 
-def _find_key_refusal(overlay: Overlay, write: Write) -> Outcome:
-    if write.key is None:
-        return None
-    stored = overlay.stored_key((write.model, write.key.key))
+def _find_key_refusal(overlay: Overlay, key: RequestKey, write: Write) -> Outcome:
+    stored = overlay.stored_key((write.model, key.key))
     if stored is not None and stored.expires > timestamp(write.meta.updated_time):
         return Repeated(stored.resource_id, stored.fingerprint)
     return None
 
 
 def _find_unknown_blob(overlay: Overlay, write: Write) -> Outcome:
-    missing = (file_id for file_id in write.blobs if not overlay.has_blob((write.model, file_id)))
-    return next((UnknownBlob(file_id) for file_id in missing), None)
+    for file_id in write.blobs:
+        if not overlay.has_blob((write.model, file_id)):
+            return UnknownBlob(file_id)
+    return None
 
 
 def _find_conflict(write: Write, before: ResourceState | None) -> Outcome:
@@ -92,19 +84,25 @@ def state_after(write: Write, before: ResourceState | None) -> ResourceState | N
     if write.revision is None and before is not None:
         claims, references = before.claims, before.references
     meta = write.meta
-    return ResourceState(meta.version, timestamp(meta.created_time), meta.is_deleted, claims, references)
+    created_time = timestamp(meta.created_time) if before is None else before.created_time
+    return ResourceState(meta.version, created_time, meta.is_deleted, claims, references)
 
 
-def _find_violation(overlay: Overlay, model: str, resource_id: str, claims: tuple[Claim, ...]) -> Outcome:
-    for claim in claims:
+def _move_claims(
+    overlay: Overlay, key: ResourceKey, before: ResourceState | None, after: ResourceState | None
+) -> Outcome:
+    """Release the claims of a resource and claim the new ones, or return the refusal if another resource has one."""
+    released = () if before is None or before.is_deleted else before.claims
+    claimed = () if after is None or after.is_deleted else after.claims
+    if claimed == released:
+        return None
+    model, resource_id = key
+    for claim in claimed:
         holder = overlay.holder((model, claim))
         if holder is not None and holder != resource_id:
             return UniqueViolation(claim.names, holder)
-    return None
-
-
-def _move_claims(overlay: Overlay, write: Write, released: tuple[Claim, ...], claimed: tuple[Claim, ...]) -> None:
     for claim in released:
-        overlay.set_holder((write.model, claim), None)
+        overlay.set_holder((model, claim), None)
     for claim in claimed:
-        overlay.set_holder((write.model, claim), write.meta.resource_id)
+        overlay.set_holder((model, claim), resource_id)
+    return None

@@ -6,13 +6,16 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 from uuid import uuid4
+
+import aiofiles
+from aiofiles import os as files
+from aiofiles.threadpool.binary import AsyncBufferedIOBase
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
 from autocrud.storage.ports.not_open import StorageNotOpen
@@ -44,7 +47,17 @@ class LocalObjectStore(ObjectStore):
 
     async def open(self) -> None:
         self._executor = ThreadPoolExecutor(_THREADS, "autocrud-files")
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._open)
+        try:
+            temporary = self._root / _TEMPORARY
+            await files.wrap(self._make_folder)(temporary, executor=self._pool)
+            await self._probe_links(temporary / f"probe-{uuid4().hex}")
+            await self._remove_abandoned_files(temporary)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the directory {self._root} cannot be used: {error.strerror};"
+                " it must be writable, and on a file system with hard links.",
+                argument="directory",
+            ) from error
 
     async def close(self) -> None:
         if self._executor is not None:
@@ -55,58 +68,90 @@ class LocalObjectStore(ObjectStore):
         await self._run(lambda: self._put(key, data, if_absent))
 
     async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        return await self._run(lambda: self._get(key, start, end))
+        if end is not None:
+            return await self._run(lambda: self._read_span(key, start, end))
+        with self._translate_errors(), _translate_missing(key):
+            async with aiofiles.open(self._root / key, "rb", buffering=0, executor=self._pool) as file:
+                content = await file.read()
+            # Who reads a whole object may act on it, and its writer may have died before its name was durable.
+            await files.wrap(_sync_folder)((self._root / key).parent, executor=self._pool)
+        return content[start:]
 
     async def put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> None:
-        temporary = self._root / _TEMPORARY / uuid4().hex
-        file = await self._run(lambda: temporary.open("xb"))
-        try:
-            async for piece in pieces:
-                await self._run(partial(file.write, piece))
-            await self._run(lambda: self._publish(file, temporary, key))
-        except BaseException:
-            await self._run(lambda: _abandon(file, temporary))
-            raise
+        target, temporary = self._root / key, self._root / _TEMPORARY / uuid4().hex
+        async with self._temporary_file(temporary) as file:
+            async for piece in pieces:  # errors of the pieces stay as they are
+                with self._translate_errors():
+                    await file.write(piece)
+            with self._translate_errors():
+                await files.wrap(self._make_folder)(target.parent, executor=self._pool)
+                await self._publish(file, temporary, target)
 
     async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        file = await self._run(lambda: self._open_object(key, start))
+        with self._translate_errors(), _translate_missing(key):
+            file = await aiofiles.open(self._root / key, "rb", buffering=0, executor=self._pool)
         try:
+            with self._translate_errors():
+                await file.seek(start)
             remaining = sys.maxsize if end is None else end - start
-            while piece := await self._run(partial(file.read, min(_PIECE_BYTES, remaining))):
+            while True:
+                with self._translate_errors():
+                    piece = await file.read(min(_PIECE_BYTES, remaining))
+                if not piece:
+                    return
                 remaining -= len(piece)
                 yield piece
         finally:
-            file.close()
+            await file.close()
 
     async def size(self, key: str) -> int:
-        return await self._run(lambda: self._size(key))
+        with self._translate_errors(), _translate_missing(key):
+            return (await files.stat(self._root / key, executor=self._pool)).st_size
 
     async def begin_parts(self, key: str) -> str:
         upload = uuid4().hex
-        await self._run(lambda: self._make_folder(self._root / _PARTS / upload))
+        with self._translate_errors():
+            await files.wrap(self._make_folder)(self._folder_of(upload), executor=self._pool)
         return upload
 
     async def put_part(self, key: str, upload: str, number: int, data: bytes) -> None:
-        await self._run(lambda: self._put_part(upload, number, data))
+        folder, temporary = self._folder_of(upload), self._root / _TEMPORARY / uuid4().hex
+        with self._translate_errors(), _translate_missing(upload):
+            await files.stat(folder, executor=self._pool)
+            async with self._temporary_file(temporary) as file:
+                await file.write(data)
+                # The folder is not made again: the upload may be dropped meanwhile.
+                await self._publish(file, temporary, folder / f"{number:06}")
 
     async def parts(self, key: str, upload: str) -> list[Part]:
-        return await self._run(lambda: self._parts(upload))
+        with self._translate_errors(), _translate_missing(upload):
+            return await files.wrap(_list_parts)(self._folder_of(upload), executor=self._pool)
 
     async def join_parts(self, key: str, upload: str, parts: Sequence[Part]) -> None:
-        await self._run(lambda: self._join(key, upload, parts))
+        if not set(parts) <= set(await self.parts(key, upload)):
+            raise ObjectMissing(key)
+        with self._translate_errors(), _translate_missing(key):
+            async with aclosing(self._pieces_of(upload, parts)) as pieces:
+                await self.put_stream(key, pieces)
+        await self.drop_parts(key, upload)
 
     async def drop_parts(self, key: str, upload: str) -> None:
-        await self._run(lambda: self._drop(upload))
+        await files.wrap(shutil.rmtree)(self._folder_of(upload), ignore_errors=True, executor=self._pool)
+        self._known_folders.discard(self._folder_of(upload))
 
     async def keys(self, prefix: str, after: str = "") -> AsyncIterator[str]:
-        for key in await self._run(lambda: self._keys(prefix, after)):
+        with self._translate_errors():
+            found = await files.wrap(self._keys)(prefix, after, executor=self._pool)
+        for key in found:
             yield key
 
     async def folders(self) -> set[str]:
-        return await self._run(lambda: {path.name for path in self._root.iterdir() if path.is_dir()})
+        with self._translate_errors():
+            return await files.wrap(_list_folders)(self._root, executor=self._pool)
 
     async def delete(self, key: str) -> None:
-        await self._run(lambda: (self._root / key).unlink(missing_ok=True))
+        with self._translate_errors(), suppress(FileNotFoundError):
+            await files.unlink(self._root / key, executor=self._pool)
 
     def blocking_exists(self, key: str) -> bool:
         """Return True if the object exists, with one system call."""
@@ -115,132 +160,112 @@ class LocalObjectStore(ObjectStore):
     async def rewrite(self, key: str, edit: Callable[[bytes], bytes]) -> None:
         await self._run(lambda: self._rewrite(key, edit))
 
-    async def _run(self, work: Callable[[], R]) -> R:
+    @property
+    def _pool(self) -> ThreadPoolExecutor:
+        """The threads for all work on files, those of aiofiles included."""
         if self._executor is None:
             raise StorageNotOpen
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        except OSError as error:
-            raise StorageUnavailable(f"{self._root}: {error.strerror}.") from error
+        return self._executor
 
-    def _open(self) -> None:
+    async def _run(self, work: Callable[[], R]) -> R:
+        """Run several system calls in one hop, where aiofiles needs a hop for each (docs/adr/0038)."""
+        pool = self._pool
         try:
-            temporary = self._root / _TEMPORARY
-            self._make_folder(temporary)
-            probe = temporary / f"probe-{uuid4().hex}"
-            probe.touch()
-            os.link(probe, probe.with_suffix(".link"))
-            probe.with_suffix(".link").unlink()
-            probe.unlink()
-            self._remove_abandoned_files(temporary)
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
         except OSError as error:
-            raise ConfigurationError(
-                f"the directory {self._root} cannot be used: {error.strerror};"
-                " it must be writable, and on a file system with hard links.",
-                argument="directory",
-            ) from error
+            raise self._unavailable(error) from error
 
-    def _remove_abandoned_files(self, temporary: Path) -> None:
-        for path in temporary.iterdir():
+    @contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: OSError) -> StorageUnavailable:
+        return StorageUnavailable(f"{self._root}: {error.strerror}.")
+
+    async def _probe_links(self, path: Path) -> None:
+        async with aiofiles.open(path, "xb", executor=self._pool):
+            pass
+        link = path.with_suffix(".link")
+        await files.link(path, link, executor=self._pool)
+        for name in (link, path):
+            await files.unlink(name, executor=self._pool)
+
+    async def _remove_abandoned_files(self, temporary: Path) -> None:
+        for name in await files.listdir(temporary, executor=self._pool):
+            path = temporary / name
             with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
-                    path.unlink()
+                status = await files.stat(path, executor=self._pool)
+                if time.time() - status.st_mtime > _ABANDONED_AFTER_S:
+                    await files.unlink(path, executor=self._pool)
+
+    @asynccontextmanager
+    async def _temporary_file(self, path: Path) -> AsyncIterator[AsyncBufferedIOBase]:
+        """Yield a new file, and remove it on any error."""
+        with self._translate_errors():
+            file = await aiofiles.open(path, "xb", executor=self._pool)
+        try:
+            yield file
+        except BaseException:
+            with suppress(OSError):
+                await file.close()
+            with suppress(OSError):
+                await files.unlink(path, executor=self._pool)
+            raise
+
+    async def _publish(self, file: AsyncBufferedIOBase, temporary: Path, target: Path) -> None:
+        """Make the file durable, and then the object."""
+        await file.flush()
+        await files.wrap(os.fsync)(file.fileno(), executor=self._pool)
+        await file.close()
+        await files.replace(temporary, target, executor=self._pool)
+        await files.wrap(_sync_folder)(target.parent, executor=self._pool)
+
+    async def _pieces_of(self, upload: str, parts: Sequence[Part]) -> AsyncGenerator[bytes, None]:
+        for part in parts:
+            path = self._folder_of(upload) / f"{part.number:06}"
+            async with aiofiles.open(path, "rb", buffering=0, executor=self._pool) as file:
+                while piece := await file.read(_PIECE_BYTES):
+                    yield piece
+
+    def _folder_of(self, upload: str) -> Path:
+        return self._root / _PARTS / upload
 
     def _put(self, key: str, data: bytes, if_absent: bool) -> None:
-        temporary = self._root / _TEMPORARY / uuid4().hex
-        file = temporary.open("xb")
+        target, temporary = self._root / key, self._root / _TEMPORARY / uuid4().hex
         try:
-            file.write(data)
-            self._publish(file, temporary, key, if_absent)
+            with temporary.open("xb") as file:
+                file.write(data)
+                self._make_folder(target.parent)
+                file.flush()
+                os.fsync(file.fileno())
+            if if_absent:
+                _link(temporary, target, key)
+                temporary.unlink()
+            else:
+                temporary.replace(target)
         except (OSError, ObjectExists):
-            _abandon(file, temporary)
+            temporary.unlink(missing_ok=True)
             raise
+        _sync_folder(target.parent)
 
     def _rewrite(self, key: str, edit: Callable[[bytes], bytes]) -> None:
         # Without the lock, the last of two rewrites would undo the first. Threads open the file each for itself,
-        # so that the lock holds between them, too.
+        # so that the lock holds between them, too. One function on one thread, because a cancelled caller must not
+        # release the lock before the object is replaced.
         with (self._root / _REWRITE_LOCK).open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self._put(key, edit(self._get(key, 0, None)), False)
+            with _translate_missing(key):
+                content = (self._root / key).read_bytes()
+            _sync_folder((self._root / key).parent)
+            self._put(key, edit(content), False)
 
-    def _publish(self, file: BinaryIO, temporary: Path, key: str, if_absent: bool = False) -> None:
-        """Make the file durable, and then the object."""
-        target = self._root / key
-        self._make_folder(target.parent)
-        file.flush()
-        os.fsync(file.fileno())
-        file.close()
-        if if_absent:
-            try:
-                os.link(temporary, target)
-            except FileExistsError:
-                raise ObjectExists(key) from None
-            temporary.unlink()
-        else:
-            temporary.replace(target)
-        _sync_folder(target.parent)
-
-    def _size(self, key: str) -> int:
-        try:
-            return (self._root / key).stat().st_size
-        except FileNotFoundError:
-            raise ObjectMissing(key) from None
-
-    def _open_object(self, key: str, start: int) -> BinaryIO:
-        try:
-            file = (self._root / key).open("rb", buffering=0)
-        except FileNotFoundError:
-            raise ObjectMissing(key) from None
-        file.seek(start)
-        return file
-
-    def _folder_of(self, upload: str) -> Path:
-        folder = self._root / _PARTS / upload
-        if not folder.is_dir():
-            raise ObjectMissing(upload)
-        return folder
-
-    def _parts(self, upload: str) -> list[Part]:
-        with _translate_missing(upload):
-            found = [(path, path.stat()) for path in sorted(self._folder_of(upload).iterdir())]
-        return [Part(int(path.name), status.st_size, str(status.st_mtime_ns)) for path, status in found]
-
-    def _put_part(self, upload: str, number: int, data: bytes) -> None:
-        with _translate_missing(upload):
-            self._folder_of(upload)
-            self._put(f"{_PARTS}/{upload}/{number:06}", data, False)
-
-    def _join(self, key: str, upload: str, parts: Sequence[Part]) -> None:
-        folder, temporary = self._folder_of(upload), self._root / _TEMPORARY / uuid4().hex
-        if not set(parts) <= set(self._parts(upload)):
-            raise ObjectMissing(key)
-        file = temporary.open("xb")
-        try:
-            for part in parts:
-                with _translate_missing(key), (folder / f"{part.number:06}").open("rb") as source:
-                    shutil.copyfileobj(source, file, _PIECE_BYTES)
-            self._publish(file, temporary, key)
-        except (OSError, ObjectMissing):
-            _abandon(file, temporary)
-            raise
-        self._drop(upload)
-
-    def _drop(self, upload: str) -> None:
-        shutil.rmtree(self._root / _PARTS / upload, ignore_errors=True)
-        self._known_folders.discard(self._root / _PARTS / upload)
-
-    def _get(self, key: str, start: int, end: int | None) -> bytes:
-        try:
-            with (self._root / key).open("rb", buffering=0) as file:
-                if end is not None:
-                    file.seek(start)
-                    return file.read(end - start)
-                content = file.read()
-        except FileNotFoundError:
-            raise ObjectMissing(key) from None
-        # Who reads a whole object may act on it, and its writer may have died before its name was durable.
-        _sync_folder((self._root / key).parent)
-        return content[start:]
+    def _read_span(self, key: str, start: int, end: int) -> bytes:
+        with _translate_missing(key), (self._root / key).open("rb", buffering=0) as file:
+            file.seek(start)
+            return file.read(end - start)
 
     def _keys(self, prefix: str, after: str) -> list[str]:
         folder = self._root / prefix.rpartition("/")[0]
@@ -268,9 +293,20 @@ def _translate_missing(name: str) -> Iterator[None]:
         raise ObjectMissing(name) from None
 
 
-def _abandon(file: BinaryIO, temporary: Path) -> None:
-    file.close()
-    temporary.unlink(missing_ok=True)
+def _link(temporary: Path, target: Path, key: str) -> None:
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise ObjectExists(key) from None
+
+
+def _list_parts(folder: Path) -> list[Part]:
+    found = [(path, path.stat()) for path in sorted(folder.iterdir())]
+    return [Part(int(path.name), status.st_size, str(status.st_mtime_ns)) for path, status in found]
+
+
+def _list_folders(root: Path) -> set[str]:
+    return {path.name for path in root.iterdir() if path.is_dir()}
 
 
 def _sync_folder(folder: Path) -> None:

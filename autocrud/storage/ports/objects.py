@@ -1,10 +1,11 @@
 """Port of object stores: bytes by key, with the atomicity and durability of each operation."""
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import aiofiles
 
 from autocrud.errors import StorageUnavailable
 
@@ -90,6 +91,14 @@ class ObjectStore(ABC):
         Raises:
             ObjectMissing: the object does not exist.
         """
+
+    async def get_often(self, key: str, limit: int) -> bytes:
+        """Return at most `limit` bytes of a small object that is read often. The answer is as fresh as that of `get`.
+
+        Raises:
+            ObjectMissing: the object does not exist.
+        """
+        return await self.get(key, 0, limit)
 
     @abstractmethod
     def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
@@ -196,6 +205,6 @@ class ObjectStore(ABC):
 
 
 async def _pieces_of(path: Path) -> AsyncIterator[bytes]:
-    with await asyncio.to_thread(path.open, "rb") as file:
-        while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
+    async with aiofiles.open(path, "rb") as file:
+        while piece := await file.read(_PIECE_BYTES):
             yield piece

@@ -25,14 +25,29 @@ class VersionCheck:
     created_time: str = ""
 
 
-TransactionItem = Write | Blob | VersionCheck
+@dataclass(frozen=True, slots=True)
+class Dependent:
+    """A resource that an on-delete task of the transaction is going to delete. It stays live until then.
+
+    A live referrer with `restrict` refuses the transaction, as if the resource was deleted in the transaction. So does
+    a referrer with `cascade` that the transaction neither deletes nor names as a dependent.
+
+    Attributes:
+        model: folder of the model.
+    """
+
+    model: str
+    resource_id: str
+
+
+TransactionItem = Write | Blob | VersionCheck | Dependent
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """Writes, new blobs and checks that commit together or not at all. A later item sees the effects of earlier ones.
+    """Writes, new blobs, checks and dependents that commit together or not at all.
 
-    References and on-delete actions are judged at the end of the transaction.
+    A later item sees the effects of earlier ones. References are judged at the end of the transaction.
     """
 
     items: Sequence[TransactionItem]

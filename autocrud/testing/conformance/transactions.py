@@ -14,7 +14,14 @@ from autocrud.schema.markers import OnDelete, Ref, Unique
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.decision.references import MissingTargets, UnplannedReferrers
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
-from autocrud.storage.ports.transactions import START, StoreChange, Transaction, TransactionStore, VersionCheck
+from autocrud.storage.ports.transactions import (
+    START,
+    Dependent,
+    StoreChange,
+    Transaction,
+    TransactionStore,
+    VersionCheck,
+)
 from autocrud.storage.ports.types import Write
 from autocrud.testing.conformance.base import ids, present
 from autocrud.testing.sample_writes import (
@@ -29,18 +36,21 @@ from autocrud.testing.sample_writes import (
 
 
 class Link(BaseModel):
-    """A model with a reference to `Sample` for each on-delete action."""
+    """A model with a reference to `Sample` for each on-delete action, and to another link."""
 
     name: Annotated[str | None, Unique()] = None
     restricted: Annotated[str | None, Ref("sample", on_delete=OnDelete.restrict)] = None
     cascaded: Annotated[str | None, Ref("sample", on_delete=OnDelete.cascade)] = None
     nulled: Annotated[list[str] | None, Ref("sample", on_delete=OnDelete.set_null)] = None
     dangling: Annotated[str | None, Ref("sample", on_delete=OnDelete.dangling)] = None
+    previous: Annotated[str | None, Ref("link", on_delete=OnDelete.restrict)] = None
 
 
 LINK: ModelSpec[Link] = ModelSpec(Link)
 LINK.reference_targets = {
-    number: SAMPLE.folder for number, field in enumerate(LINK.index_fields) if field.ref is not None
+    number: SAMPLE.folder if field.ref.model == "sample" else LINK.folder
+    for number, field in enumerate(LINK.index_fields)
+    if field.ref is not None
 }
 
 
@@ -74,7 +84,7 @@ class Models:
         assert links.store is samples.store
         self.store: TransactionStore = samples.store
 
-    def prepare(self, *items: Write | VersionCheck) -> Transaction:
+    def prepare(self, *items: Write | VersionCheck | Dependent) -> Transaction:
         """Return a transaction. Writes of links have ids that begin with "l"."""
         for item in items:
             if isinstance(item, Write) and not item.model:
@@ -82,16 +92,16 @@ class Models:
                 assert storage.prepare(item) is None
         return Transaction(items)
 
-    async def commit(self, *items: Write | VersionCheck) -> list[Any]:
+    async def commit(self, *items: Write | VersionCheck | Dependent) -> list[Any]:
         """Commit one transaction. Return None or the refusal of each item."""
         (outcome,) = await self.store.commit([self.prepare(*items)])
         return outcome
 
-    async def accept(self, *items: Write | VersionCheck) -> None:
+    async def accept(self, *items: Write | VersionCheck | Dependent) -> None:
         """Commit one transaction that must be accepted."""
         assert await self.commit(*items) == [None] * len(items)
 
-    async def refuse(self, *items: Write | VersionCheck) -> list[type[Any]]:
+    async def refuse(self, *items: Write | VersionCheck | Dependent) -> list[type[Any]]:
         """Commit one transaction that must be refused and change nothing. Return the types of its outcomes."""
         before = await self.state()
         outcome = await self.commit(*items)
@@ -240,20 +250,30 @@ class StoreConformance:
         assert isinstance(refused[0], Referenced)
 
     async def test_5_delete_with_unplanned_dependents_is_refused(self, models: Models) -> None:
-        """Unless the transaction changes them all, or an on-delete task will."""
+        """Unless the transaction changes them all."""
         target = create_write("a", sample())
         cascaded, nulled = link("l1", cascaded="a"), link("l2", nulled=["a"])
         await models.accept(target, cascaded, nulled)
         assert await models.refuse(delete_write(target)) == [UnplannedReferrers]
         assert await models.refuse(delete_write(cascaded), delete_write(target)) == [Aborted, UnplannedReferrers]
         await models.accept(delete_write(target), delete_write(cascaded), update_link(nulled))
-        other, dependent = create_write("b", sample()), link("l3", cascaded="b")
-        await models.accept(other, dependent)
-        removal = delete_write(other)
+
+    async def test_5_delete_with_a_task_names_its_dependents(self, models: Models) -> None:
+        """A referrer that restricts a dependent refuses the delete. Until then, they count as deleted."""
+        target, dependent, nulled = create_write("b", sample()), link("l3", cascaded="b"), link("l4", nulled=["b"])
+        restricting = link("l5", previous="l3")
+        await models.accept(target, dependent, nulled, restricting)
+        removal, name = delete_write(target), Dependent(LINK.folder, "l3")
         removal.has_task = True
-        await models.accept(removal)
+        assert await models.refuse(removal) == [UnplannedReferrers]
+        assert await models.refuse(removal, name) == [Aborted, Referenced]
+        await models.accept(delete_write(restricting))
+        await models.accept(removal, name)
         (task,) = await models.samples.pending_deletions(None, 9)
         assert task.resource_id == "b"
+        assert await models.refuse(link("l6", previous="l3")) == [MissingTargets]
+        assert await models.refuse(restore_write(delete_write(restricting))) == [MissingTargets]
+        await models.accept(delete_write(dependent))
         await models.samples.complete([task])
         assert await models.samples.pending_deletions(None, 9) == []
 

@@ -1,4 +1,4 @@
-"""OnDeleteRunner: restrict, set null and cascade, and the tasks that a crash leaves pending."""
+"""On-delete actions: restrict and cascade, and the tasks that a crash leaves pending."""
 
 from collections.abc import Sequence
 
@@ -6,20 +6,35 @@ import pytest
 
 from autocrud.errors import Referenced, StorageUnavailable
 from autocrud.references import on_delete
+from autocrud.references.committer import ReferenceCommitter
 from autocrud.references.on_delete import OnDeleteRunner
+from autocrud.references.planned_writes import PlannedWrite
+from autocrud.references.planner import DependentPlanner
+from autocrud.references.referrer_writes import meta_of
 from autocrud.resource import CommitKind
+from autocrud.storage.ports.transactions import Dependent, Transaction
 from autocrud.storage.ports.types import OnDeleteTask, Write, on_delete_task_of
 from autocrud.versioning.write_builder import Author, next_meta
 from tests.unit.references.library import Library
 
 
+def runner_of(library: Library) -> OnDeleteRunner:
+    """The runner of a library's on-delete tasks."""
+    return OnDeleteRunner(library.graph, ReferenceCommitter(library.graph).commit_all)
+
+
 async def delete_without_actions(library: Library, model: str, resource_id: str) -> OnDeleteTask:
-    """Commit a delete as a process does that crashes right after the commit."""
-    resource = await library.managers[model].get(resource_id)
-    meta = resource.meta
+    """Commit a delete with a task as a process does that crashes right after the commit."""
+    node, head = library.nodes[model], (await library.managers[model].get(resource_id)).head
+    meta = meta_of(head)
     deleted = next_meta(meta, Author("ada", meta.updated_time), is_deleted=True)
     write = Write(CommitKind.delete, meta.version, deleted, has_task=True)
-    await library.nodes[model].storage.commit(write)
+    plan = await DependentPlanner(library.graph).plan([PlannedWrite(node, write, head)])
+    dependents = [Dependent(*name) for name in plan.removed if name != (model, resource_id)]
+    assert node.storage.prepare(write) is None
+    assert node.storage.store is not None
+    (outcome,) = await node.storage.store.commit([Transaction((write, *dependents))])
+    assert not any(outcome)
     return on_delete_task_of(write)
 
 
@@ -37,36 +52,29 @@ async def film_with_reviews(count: int) -> Library:
     return library
 
 
-async def test_refuse_finds_a_referrer_at_the_end_of_a_cascade() -> None:
+async def test_delete_finds_a_referrer_at_the_end_of_a_cascade() -> None:
     """The error names the restricting referrer and the resource that it keeps."""
     library = await film_with_reviews(3)
     await library.create("quote", "q", review="r2")
-    runner, node = OnDeleteRunner(library.graph), library.nodes["film"]
+    films = library.managers["film"]
     with pytest.raises(Referenced) as caught:
-        await runner.refuse(node, ["f"], ["f"])
+        await films.delete("f")
     error = caught.value
     assert (error.model, error.field, error.resource_ids) == ("quote", "review", ("q",))
     assert "review 'r2'" in str(error)
+    assert await library.live("review") == ["r0", "r1", "r2"]
     await library.managers["quote"].delete("q")
-    await runner.refuse(node, ["f"], ["f"])
+    await films.delete("f")
+    assert await library.live("review") == []
 
 
-async def test_refuse_ignores_referrers_that_are_deleted_together() -> None:
-    """A group may delete a person and the referrer of the person, in any order."""
-    library = await Library().open()
-    await library.create("person", "ann")
-    await library.create("person", "bob", boss="ann")
-    runner, node = OnDeleteRunner(library.graph), library.nodes["person"]
-    with pytest.raises(Referenced):
-        await runner.refuse(node, ["ann"], ["ann"])
-    await runner.refuse(node, ["ann"], ["ann", "bob"])
-
-
-async def test_refuse_ends_on_a_cycle_of_cascades() -> None:
-    """Reviews that answer each other are visited once."""
+async def test_delete_ends_on_a_cycle_of_cascades() -> None:
+    """Reviews that answer each other are deleted once."""
     library = await film_with_reviews(2)
     await library.managers["review"].replace("r0", {"film": "f", "answers": "r1"})
-    await OnDeleteRunner(library.graph).refuse(library.nodes["review"], ["r0"], ["r0"])
+    await library.managers["review"].delete("r0")
+    assert await library.live("review") == []
+    assert (await library.managers["review"].get("r1", include_deleted=True)).meta.version == 2
 
 
 async def test_run_removes_the_id_from_all_set_null_fields_in_one_revision() -> None:
@@ -76,7 +84,7 @@ async def test_run_removes_the_id_from_all_set_null_fields_in_one_revision() -> 
         await library.create("person", name)
     await library.create("film", "f", title="t", producer="ann", cast=["ann", "bob"])
     task = await delete_without_actions(library, "person", "ann")
-    await OnDeleteRunner(library.graph).run(library.nodes["person"], [task])
+    await runner_of(library).run(library.nodes["person"], [task])
     film = await library.managers["film"].get("f")
     assert film.data.model_dump() == {"title": "t", "director": None, "producer": None, "cast": ["bob"]}
     assert (film.meta.total_revision_count, film.meta.updated_by) == (2, "ada")
@@ -88,7 +96,7 @@ async def test_run_deletes_cascading_referrers_of_all_levels(monkeypatch: pytest
     monkeypatch.setattr(on_delete, "_PAGE", 2)
     library = await film_with_reviews(5)
     task = await delete_without_actions(library, "film", "f")
-    await OnDeleteRunner(library.graph).run(library.nodes["film"], [task])
+    await runner_of(library).run(library.nodes["film"], [task])
     assert await library.live("review") == []
     assert (await pending(library, "film"), await pending(library, "review")) == ([], [])
 
@@ -98,7 +106,7 @@ async def test_run_for_a_restored_resource_changes_no_referrer() -> None:
     library = await film_with_reviews(2)
     task = await delete_without_actions(library, "film", "f")
     await library.managers["film"].restore("f")
-    await OnDeleteRunner(library.graph).run(library.nodes["film"], [task])
+    await runner_of(library).run(library.nodes["film"], [task])
     assert await library.live("review") == ["r0", "r1"]
 
 
@@ -106,7 +114,7 @@ async def test_run_after_a_failure_leaves_the_task_for_finish(monkeypatch: pytes
     """`finish` runs the pending actions again."""
     library = await film_with_reviews(1)
     task = await delete_without_actions(library, "film", "f")
-    runner = OnDeleteRunner(library.graph)
+    runner = runner_of(library)
     with monkeypatch.context() as patch:
 
         async def fail(writes: Sequence[Write], *, atomic: bool = False) -> None:
@@ -118,31 +126,3 @@ async def test_run_after_a_failure_leaves_the_task_for_finish(monkeypatch: pytes
     assert await pending(library, "film") == ["f"]
     await runner.finish(library.nodes["film"])
     assert (await library.live("review"), await pending(library, "film")) == ([], [])
-
-
-async def test_find_late_referrers_restores_the_referenced_resources_only() -> None:
-    """A referrer that was committed before the delete keeps its target."""
-    library = await Library().open()
-    for name in ("ann", "bob"):
-        await library.create("person", name)
-    await library.create("film", "f", director="ann")
-    tasks = [await delete_without_actions(library, "person", name) for name in ("ann", "bob")]
-    errors = await OnDeleteRunner(library.graph).find_late_referrers(library.nodes["person"], tasks)
-    assert {name: (error.model, error.field, error.resource_ids) for name, error in errors.items()} == {
-        "ann": ("film", "director", ("f",))
-    }
-    assert await library.live("person") == ["ann"]
-
-
-async def test_finish_after_a_crash_before_the_recheck_restores_a_restricted_resource(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """The deleter crashed between its commit and its recheck, while a referrer was added."""
-    library = await Library().open()
-    await library.create("person", "ann")
-    await library.create("film", "f", director="ann")
-    await delete_without_actions(library, "person", "ann")
-    await OnDeleteRunner(library.graph).finish(library.nodes["person"])
-    assert await library.live("person") == ["ann"]
-    assert await pending(library, "person") == []
-    assert "'ann' is restored: f refers to it" in caplog.text

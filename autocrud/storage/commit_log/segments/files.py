@@ -107,6 +107,17 @@ class SegmentFiles:
         """Return True if the segment exists, with one system call."""
         return os.access(self.path(unit), os.F_OK)
 
+    def is_in_place(self, unit: int, status: os.stat_result) -> bool:
+        """Return True if the path of a segment still leads to the open file with this status.
+
+        If not, the file or its folder was removed or exchanged, and a process that starts now would see another log.
+        """
+        try:
+            found = os.stat(self.path(unit))  # noqa: PTH116 - a Path would cost more than the call
+        except FileNotFoundError:
+            return False
+        return (found.st_ino, found.st_dev) == (status.st_ino, status.st_dev)
+
     def units(self) -> list[int]:
         """Return the first sequence numbers of all segments, in order."""
         return sorted(int(path.stem) for path in self.folder.glob("*.ndjson") if path.stem.isdigit())

@@ -49,22 +49,30 @@ def place_behind(segments: SegmentFiles, tail: Tail) -> Place:
     Raises:
         DataCorrupted: the log ends before the end of the entry, or the file of the entry was removed.
     """
-    if segments.exists(tail.sequence + 1):
-        size = segments.file(tail.sequence + 1).status().st_size
-        return Place(tail.sequence + 1, 0, size == 0)
     if not tail.sequence:
+        if segments.exists(1):
+            return _place_in_next(segments, 1)
         _refuse_missing(segments, 1, segments.units())
         return Place(1, 0, True)
     path = segments.path(tail.unit)
     status = segments.file(tail.unit).status()
-    if not status.st_nlink:
-        raise DataCorrupted(f"{path} was removed or replaced.")
+    if not segments.is_in_place(tail.unit, status):
+        raise DataCorrupted(
+            f"{path} was removed or replaced, or its folder was. Bring back the folder that was there; to use the one"
+            " that is there now, restart with its own SQLite file."
+        )
+    if segments.exists(tail.sequence + 1):
+        return _place_in_next(segments, tail.sequence + 1)
     if status.st_size < tail.end:
         raise DataCorrupted(
             f"{path} ends at byte {status.st_size}, before byte {tail.end}, the end of entry {tail.sequence} that was"
             " applied. Restore the log; or, to take the log as it is, remove the SQLite file."
         )
     return Place(tail.unit, tail.end, status.st_size == tail.end)
+
+
+def _place_in_next(segments: SegmentFiles, unit: int) -> Place:
+    return Place(unit, 0, segments.file(unit).status().st_size == 0)
 
 
 def verify_tail(segments: SegmentFiles, tail: Tail) -> None:

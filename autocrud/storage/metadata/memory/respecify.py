@@ -1,6 +1,5 @@
 """Computes index values and claims anew, for a model that another form of it has written to."""
 
-from dataclasses import replace
 from typing import Any
 
 from autocrud.schema.column_types import IndexValue
@@ -33,7 +32,7 @@ def respecify(store: StoreTables, tables: MemoryTables, spec: ModelSpec[Any]) ->
     index_values = {name: _past_values(tables, stored_index, spec, name) for name in tables.commits}
     claims = {name: claims_of(spec.unique_constraints, values[-1]) for name, values in index_values.items()}
     _refuse_duplicates(tables, spec, claims)
-    states = {name: replace(store.resources[spec.folder, name], claims=claims[name]) for name in tables.rows}
+    states = {name: store.resources[spec.folder, name]._replace(claims=claims[name]) for name in tables.rows}
     for name in states:
         store.release((spec.folder, name), store.resources[spec.folder, name])
     for name, state in states.items():

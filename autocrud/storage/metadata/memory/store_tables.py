@@ -103,8 +103,10 @@ class StoreTables:
                 names.remove(name)
 
     def _referrers_of(self, target: ResourceKey) -> list[Referrer]:
-        found = chain(self.restricting.get(target, ()), self.dependents.get(target, ()))
-        return list(islice(found, MAX_REFERRERS))
+        dependents: Iterable[Referrer] = self.dependents.get(target, {})
+        if len(self.dependents.get(target, {})) >= MAX_REFERRERS:
+            dependents = sorted(dependents, key=lambda item: item.on_delete == OnDelete.set_null)
+        return list(islice(chain(self.restricting.get(target, ()), dependents), MAX_REFERRERS))
 
     def _table_of(self, referrer: Referrer) -> dict[ResourceKey, dict[Referrer, None]]:
         return self.restricting if referrer.on_delete == OnDelete.restrict else self.dependents

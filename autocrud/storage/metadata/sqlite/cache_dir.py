@@ -5,7 +5,10 @@ import hashlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import IO
+
+import aiofiles
+from aiofiles import os as files
+from aiofiles.threadpool.text import AsyncTextIOWrapper
 
 from autocrud.errors import ConfigurationError
 
@@ -23,7 +26,7 @@ class CacheFolder:
     def __init__(self, directory: Path | None, *belongs_to: str) -> None:
         self._directory = directory
         self._name = hashlib.sha256("\0".join(belongs_to).encode()).hexdigest()[:16]
-        self._lock: IO[str] | None = None
+        self._lock: AsyncTextIOWrapper | None = None
         self._temporary: str | None = None
         self._path: Path | None = None
 
@@ -34,7 +37,7 @@ class CacheFolder:
             raise RuntimeError("the cache is not open")
         return self._path
 
-    def claim(self) -> None:
+    async def claim(self) -> None:
         """Take the first folder that no living process has.
 
         Raises:
@@ -43,14 +46,14 @@ class CacheFolder:
         if self._path is not None:
             return
         if self._directory is None:
-            self._temporary = tempfile.mkdtemp(prefix="autocrud-")
+            self._temporary = await files.wrap(tempfile.mkdtemp)(prefix="autocrud-")
             self._path = Path(self._temporary)
             return
         try:
             for number in range(_MAX_SLOTS):
                 folder = self._directory / self._name / str(number)
-                folder.mkdir(parents=True, exist_ok=True)
-                if self._try_lock(folder / "lock"):
+                await files.makedirs(folder, exist_ok=True)
+                if await self._try_lock(folder / "lock"):
                     self._path = folder
                     return
         except OSError as error:
@@ -58,23 +61,23 @@ class CacheFolder:
             raise ConfigurationError(message, argument="cache_dir") from error
         raise ConfigurationError(f"{_MAX_SLOTS} processes use {self._directory} already", argument="cache_dir")
 
-    def release(self) -> None:
+    async def release(self) -> None:
         """Leave the folder to the next process. May be called twice."""
         self._path = None
         if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+            lock, self._lock = self._lock, None
+            await lock.close()
         if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
-            self._temporary = None
+            temporary, self._temporary = self._temporary, None
+            await files.wrap(shutil.rmtree)(temporary, ignore_errors=True)
 
-    def _try_lock(self, path: Path) -> bool:
-        lock = path.open("a")
+    async def _try_lock(self, path: Path) -> bool:
+        lock = await aiofiles.open(path, "a")
         try:
             # Held by the open file, so that it ends with the process, however that ends.
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            await files.wrap(fcntl.flock)(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.close()
+            await lock.close()
             return False
         self._lock = lock
         return True

@@ -4,12 +4,15 @@ import asyncio
 import fcntl
 import random
 import sqlite3
-import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, TypeVar
+
+import aiosqlite
 
 from autocrud.errors import DataCorrupted, StorageUnavailable
 from autocrud.storage.metadata.sqlite.aggregate import add_aggregates
@@ -34,21 +37,55 @@ _CHECKPOINT_PAGES = 16384
 _WRITER_CACHE_KIB = 32 * 1024
 
 
-class SqliteConnection:
-    """Runs functions on a connection, one after the other, each as a whole.
+class BatchingConnection(aiosqlite.Connection):
+    """An aiosqlite connection that also runs functions of several statements, each as a whole.
 
     Calls that wait together are run, and answered, in one hop to the thread and back: under load a hop costs many
     calls next to nothing.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool) -> None:
+        super().__init__(partial(_connect, path, read_only), iter_chunk_size=64)
+        self._path = path
+        self._calls: deque[_Call] = deque()
+        self._is_hop_queued = False
+        self._thread.name = f"sqlite {path.name}"
+        self._thread.daemon = True  # a process that ends without closing must not wait for it
+
+    def run(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
+        """Run the function on the thread. The future has its result or error."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._calls.append((work, future))
+        if not self._is_hop_queued:
+            self._is_hop_queued = True
+            # aiosqlite's own calls take one hop each, so this goes to its queue.
+            self._tx.put_nowait((None, self._run_calls))
+        return future
+
+    def _run_calls(self) -> None:
+        # Cleared before the calls are counted: a call that is not counted queues a hop of its own.
+        self._is_hop_queued = False
+        connection, results = self._conn, list[_Result]()
+        for _ in range(len(self._calls)):
+            work, future = self._calls.popleft()
+            try:
+                results.append((future, work(connection), None))
+            except BaseException as error:  # the thread's boundary: the caller gets it
+                results.append((future, None, _translate(error, self._path)))
+        if results:
+            results[0][0].get_loop().call_soon_threadsafe(_deliver, results)
+
+
+class SqliteConnection:
+    """A connection to a SQLite file that can be opened again after it was closed.
 
     Args:
         read_only: refuse to write.
     """
 
     def __init__(self, *, read_only: bool = False) -> None:
-        self._path = Path()
         self._read_only = read_only
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._connection: BatchingConnection | None = None
 
     async def open(self, path: Path) -> None:
         """Connect to the database file, which is created if absent.
@@ -56,75 +93,51 @@ class SqliteConnection:
         Raises:
             StorageUnavailable, DataCorrupted: as `run`.
         """
-        self._path = path
-        self._thread = threading.Thread(target=self._serve, name=f"sqlite {self._path.name}", daemon=True)
-        self._thread.start()
+        connection = BatchingConnection(path, read_only=self._read_only)
+        connecting = asyncio.ensure_future(connection)
         try:
-            await self.run(lambda connection: connection.execute("SELECT 1").fetchone())
-        except BaseException:
-            await self.close()
+            await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            # The thread connects all the same.
+            with suppress(sqlite3.Error, OSError):
+                await connecting
+                await connection.close()
             raise
+        except sqlite3.Error as error:
+            raise _translate(error, path) from error
+        self._connection = connection
 
-    async def run(self, work: Callable[[sqlite3.Connection], R]) -> R:
-        """Run the function on the thread, and return or raise what it does.
+    def run(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
+        """Run the function on the thread. The future has its result or error.
 
         Raises:
             StorageNotOpen: `open` was not called.
             StorageUnavailable: the database is locked, full, or cannot be read or written.
             DataCorrupted: the file is not the database that was written.
         """
-        if self._thread is None:
+        if self._connection is None:
             raise StorageNotOpen
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._calls.put((work, future))
-        return await future
+        return self._connection.run(work)
 
     async def close(self) -> None:
         """Finish what was asked for, and disconnect. May be called twice."""
-        if self._thread is not None:
-            thread, self._thread = self._thread, None
-            self._calls.put(None)
-            await asyncio.to_thread(thread.join)
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.close()
 
-    def _serve(self) -> None:
-        connection: sqlite3.Connection | None = None
-        stopping = False
-        while not stopping:
-            calls = [self._calls.get()]
-            while not self._calls.empty():
-                calls.append(self._calls.get())
-            results: list[_Result] = []
-            for call in calls:
-                if call is None:
-                    stopping = True
-                    continue
-                work, future = call
-                try:
-                    if connection is None:
-                        connection = self._connect()
-                    results.append((future, work(connection), None))
-                except BaseException as error:  # the thread's boundary: whoever waits gets it
-                    results.append((future, None, _translate(error, self._path)))
-            if results:
-                results[0][0].get_loop().call_soon_threadsafe(_deliver, results)
-        if connection is not None:
-            connection.close()
 
-    def _connect(self) -> sqlite3.Connection:
-        # The switch to WAL needs the file alone, and does not wait for it: processes that start together take turns.
-        with self._path.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT, isolation_level=None, cached_statements=256)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA secure_delete = ON")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-            connection.execute(f"PRAGMA query_only = {int(self._read_only)}")
-            if not self._read_only:
-                connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
-            add_functions(connection)
-            add_aggregates(connection)
-        return connection
+async def read_once(path: Path, work: Callable[[sqlite3.Connection], R]) -> R:
+    """Run the function on a connection of its own that refuses to write.
+
+    Raises:
+        StorageUnavailable, DataCorrupted: as `SqliteConnection.run`.
+    """
+    connection = SqliteConnection(read_only=True)
+    await connection.open(path)
+    try:
+        return await connection.run(work)
+    finally:
+        await connection.close()
 
 
 def begin(db: sqlite3.Connection) -> None:
@@ -174,6 +187,27 @@ def in_transaction(work: Work, db: sqlite3.Connection) -> None:
     except BaseException:
         db.rollback()
         raise
+
+
+def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
+    # The switch to WAL needs the file alone, and does not wait for it: processes that start together take turns.
+    with path.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, cached_statements=256)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            connection.execute(f"PRAGMA query_only = {int(read_only)}")
+            if not read_only:
+                connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
+            add_functions(connection)
+            add_aggregates(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
 
 
 def _deliver(results: list[_Result]) -> None:

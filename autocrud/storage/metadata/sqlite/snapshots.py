@@ -9,13 +9,16 @@ import hashlib
 import logging
 import re
 import sqlite3
-import tempfile
-from contextlib import closing
 from pathlib import Path
 
+import aiofiles
+import aiosqlite
 import zstandard
+from aiofiles import os as files
+from aiofiles.tempfile import TemporaryDirectory
 
-from autocrud.errors import AutoCRUDError
+from autocrud.errors import AutoCRUDError, DataCorrupted, StorageUnavailable
+from autocrud.storage.metadata.sqlite.connection import read_once
 from autocrud.storage.metadata.sqlite.engine.store_tables import read_tail
 from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
 
@@ -54,9 +57,9 @@ class Snapshots:
         A file that is damaged, or far behind the newest snapshot, is replaced by the newest intact snapshot. Without a
         snapshot, a damaged file is removed.
         """
-        await self._restore(path, await asyncio.to_thread(self._last_entry, path))
+        await self._restore(path, await self._last_entry(path))
         if self._newest:
-            self._size = await asyncio.to_thread(_size_of, path)
+            self._size = await _size_of(path)
 
     async def _restore(self, path: Path, applied_sequence: int) -> None:
         for name in reversed(await self._names()):
@@ -87,24 +90,26 @@ class Snapshots:
         if self._task is not None:
             await asyncio.wait([self._task])
 
-    def _last_entry(self, path: Path) -> int:
+    async def _last_entry(self, path: Path) -> int:
         """The last entry that a file holds; a file that is damaged is removed, and holds none."""
-        if not path.exists():
+        if not await files.path.exists(path):
             return 0
         try:
-            with closing(sqlite3.connect(path)) as db:
-                (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
-                if verdict == "ok":
-                    return read_tail(db).sequence
-        except sqlite3.Error as error:
-            verdict = str(error)
-        logger.error("%s is damaged (%s), and is built again", path, verdict)
-        remove_file(path)
+            return await read_once(path, self._check_file)
+        except (DataCorrupted, StorageUnavailable) as error:
+            logger.error("%s is damaged (%s), and is built again", path, error.__cause__ or error)
+        await files.wrap(remove_file)(path)
         return 0
+
+    def _check_file(self, db: sqlite3.Connection) -> int:
+        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise DataCorrupted(verdict)
+        return read_tail(db).sequence
 
     async def _make_if_due(self, path: Path, sequence: int) -> None:
         try:
-            size = await asyncio.to_thread(_size_of, path)
+            size = await _size_of(path)
             if not self._is_due(size, sequence):
                 return
             newest = max(map(_sequence, await self._names()), default=0)
@@ -125,25 +130,16 @@ class Snapshots:
         return grown or sequence - self._newest >= max(self._every, size // _BYTES_PER_ENTRY)
 
     async def _make(self, path: Path) -> None:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix="snapshot-") as folder:
-            archive = Path(folder) / "packed"
-            sequence, digest = await asyncio.to_thread(self._pack, path, Path(folder) / "copy", archive)
+        async with TemporaryDirectory(dir=path.parent, prefix="snapshot-") as folder:
+            copy, archive = Path(folder) / "copy", Path(folder) / "packed"
+            source_address = f"file:{path}?mode=ro"
+            async with aiosqlite.connect(source_address, uri=True) as source, aiosqlite.connect(copy) as target:
+                await source.backup(target)  # the file as it is at one moment
+            sequence = await read_once(copy, lambda db: read_tail(db).sequence)
+            digest = await _compress(copy, archive)
             await self._objects.put_file(f"{self._prefix}{sequence:09}-{digest}.sqlite.zst", archive)
         self._newest = max(self._newest, sequence)
         logger.info("%s: snapshot at entry %d", path.name, sequence)
-
-    def _pack(self, path: Path, copy: Path, archive: Path) -> tuple[int, str]:
-        """Copy the file as it is at one moment, and compress the copy; its entry, and the hash of the result."""
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source, closing(sqlite3.connect(copy)) as db:
-            source.backup(db)
-            sequence = read_tail(db).sequence
-        digest = hashlib.sha256()
-        compressor = zstandard.ZstdCompressor(level=1)
-        with copy.open("rb") as file, archive.open("wb") as output:
-            for piece in compressor.read_to_iter(file, read_size=_PIECE, write_size=_PIECE):
-                digest.update(piece)
-                output.write(piece)
-        return sequence, digest.hexdigest()
 
     async def _download(self, name: str, path: Path) -> bool:
         """Unpack a snapshot beside the file, and move it there if its hash is the one that its name has."""
@@ -151,20 +147,20 @@ class Snapshots:
         new_file = path.with_suffix(".restoring")
         decompressor = zstandard.ZstdDecompressor().decompressobj()
         try:
-            with new_file.open("wb") as file:
+            async with aiofiles.open(new_file, "wb") as file:
                 async for piece in self._objects.stream(self._prefix + name):
                     digest.update(piece)
-                    file.write(await asyncio.to_thread(decompressor.decompress, piece))
+                    await file.write(await asyncio.to_thread(decompressor.decompress, piece))
                     if (received + len(piece)) // _PROGRESS_BYTES > received // _PROGRESS_BYTES:
                         logger.info("%s%s: %d MiB so far", self._prefix, name, (received + len(piece)) // 2**20)
                     received += len(piece)
             if f"-{digest.hexdigest()}." not in name:
                 return False
-            await asyncio.to_thread(_replace, path, new_file)
+            await files.wrap(_replace)(path, new_file)
         except (zstandard.ZstdError, ObjectMissing):
             return False
         finally:
-            new_file.unlink(missing_ok=True)
+            await files.wrap(new_file.unlink)(missing_ok=True)
         return True
 
     async def _names(self) -> list[str]:
@@ -184,8 +180,23 @@ def _replace(path: Path, new_file: Path) -> None:
     new_file.replace(path)
 
 
-def _size_of(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+async def _size_of(path: Path) -> int:
+    return (await files.stat(path)).st_size if await files.path.exists(path) else 0
+
+
+async def _compress(source: Path, archive: Path) -> str:
+    """Compress a file, and return the hash of the result."""
+    digest, compressor = hashlib.sha256(), zstandard.ZstdCompressor(level=1).compressobj()
+
+    def add(packed: bytes) -> bytes:
+        digest.update(packed)
+        return packed
+
+    async with aiofiles.open(source, "rb") as file, aiofiles.open(archive, "wb") as output:
+        while piece := await file.read(_PIECE):
+            await output.write(await asyncio.to_thread(lambda data: add(compressor.compress(data)), piece))
+        await output.write(await asyncio.to_thread(lambda: add(compressor.flush())))
+    return digest.hexdigest()
 
 
 def _sequence(name: str) -> int:

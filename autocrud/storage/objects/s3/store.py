@@ -21,6 +21,7 @@ from autocrud.storage.objects.s3.errors import (
 )
 from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.multipart import PART_BYTES, S3Parts, request_body, split_into_parts
+from autocrud.storage.objects.s3.signed_reads import SignedReads
 from autocrud.storage.ports.not_open import StorageNotOpen
 from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, Part, PutUndecided
 
@@ -62,6 +63,7 @@ class S3ObjectStore(ObjectStore):
         # Without retries: the repetition of a conditional PUT would be refused because of the first attempt.
         self._no_retry_client: Any = None
         self._signing_client: Any = None  # signs links and connects to nothing
+        self._signed_reads = SignedReads(self._sign)
         self._parts = S3Parts(self.bucket, self.host, lambda: self._require_open(self._client))
 
     async def open(self) -> None:
@@ -78,6 +80,7 @@ class S3ObjectStore(ObjectStore):
 
     async def close(self) -> None:
         self._client = self._no_retry_client = self._signing_client = None
+        await self._signed_reads.close()
         await self._stack.aclose()
 
     async def check(self) -> None:
@@ -157,6 +160,10 @@ class S3ObjectStore(ObjectStore):
         except _RangeBeyondEnd:
             return b""
         return content
+
+    async def get_often(self, key: str, limit: int) -> bytes:
+        content = await self._signed_reads.get(key, limit)
+        return await self.get(key, 0, limit) if content is None else content
 
     async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         content, size = await self._read_piece(key, start, end)
@@ -244,6 +251,12 @@ class S3ObjectStore(ObjectStore):
         except FAILURES as error:
             raise to_storage_error(error, self.host) from error
         return answer
+
+    async def _sign(self, key: str, seconds: int) -> str:
+        client = self._require_open(self._no_retry_client)
+        target = {"Bucket": self.bucket, "Key": self._prefix + key}
+        url: str = await client.generate_presigned_url("get_object", target, ExpiresIn=seconds)
+        return url
 
     async def _call(self, request: Callable[[], Awaitable[R]]) -> R:
         try:

@@ -57,3 +57,20 @@ async def test_get_from_empty_buffer_waits_for_put() -> None:
     await spool.end()
     assert [await spool.get(), await spool.get()] == [b"", b""]
     await spool.close()
+
+
+async def test_cancelled_put_does_not_move_the_next_one() -> None:
+    """The file call of a cancelled caller ends before the next file call begins."""
+    spool = SpooledBuffer(in_memory=0)
+    for number in range(20):
+        cancelled = asyncio.ensure_future(spool.put(b"cancelled" * 10_000))
+        for _ in range(number % 7):
+            await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
+        if not cancelled.cancelled():
+            assert await spool.get() == b"cancelled" * 10_000
+        data = b"%d" % number * 10_000
+        await spool.put(data)
+        assert await spool.get() == data
+    await spool.close()

@@ -11,6 +11,7 @@ from autocrud.storage.ports.transactions import Position
 from autocrud.storage.ports.types import Item, Write
 
 STORE = "5" * 32
+STORE_JSON = b'{"id":"%s","format":1,"created_time":"2026-11-30T12:00:00Z"}' % STORE.encode()
 WRITER = "7" * 32
 TIME = datetime(2026, 11, 30, 12, 0, 0, 123456, tzinfo=UTC)
 NOW = timestamp(TIME)

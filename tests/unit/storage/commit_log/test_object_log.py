@@ -13,7 +13,7 @@ from autocrud.storage.commit_log.records.entry import Entry, encode_lines
 from autocrud.storage.commit_log.records.header import EMPTY_TAIL, MAX_ENTRY_BYTES, Tail
 from autocrud.storage.objects.memory import MemoryObjectStore
 from autocrud.storage.ports.objects import PutUndecided
-from tests.unit.storage.commit_log.log_samples import STORE, create_of, entry_of
+from tests.unit.storage.commit_log.log_samples import STORE, STORE_JSON, create_of, entry_of
 
 _KEY = "log/000000/000001.ndjson"
 
@@ -23,6 +23,7 @@ async def objects() -> MemoryObjectStore:
     """Return an open object store."""
     store = MemoryObjectStore()
     await store.open()
+    store.objects["store.json"] = STORE_JSON
     return store
 
 
@@ -98,6 +99,7 @@ async def test_undecided_put_is_repeated_until_decided(monkeypatch: pytest.Monke
 
     store = Losing()
     await store.open()
+    store.objects["store.json"] = STORE_JSON
     log = ObjectLog(store, STORE)
     (entry,) = await _append(log, 1)
     assert set(store.puts) == {entry.content}
@@ -113,6 +115,7 @@ async def test_refused_put_is_not_repeated(objects: MemoryObjectStore) -> None:
 
     store = Refusing()
     await store.open()
+    store.objects["store.json"] = STORE_JSON
     with pytest.raises(StorageUnavailable, match="not sent"):
         await _append(ObjectLog(store, STORE), 1)
 
@@ -195,6 +198,7 @@ async def test_put_without_an_answer_is_decided_by_a_look(monkeypatch: pytest.Mo
 
     store = Silent()
     await store.open()
+    store.objects["store.json"] = STORE_JSON
     log = ObjectLog(store, STORE)
     entry = await log.layout(encode_lines([create_of()]), EMPTY_TAIL)
     if is_own:
@@ -202,3 +206,29 @@ async def test_put_without_an_answer_is_decided_by_a_look(monkeypatch: pytest.Mo
     else:
         with pytest.raises(SlotTaken):
             await log.append(entry)
+
+
+@pytest.mark.parametrize("content", [None, STORE_JSON.replace(STORE.encode(), b"6" * 32), b"{}"])
+async def test_append_to_another_store_is_not_acknowledged(objects: MemoryObjectStore, content: bytes | None) -> None:
+    """The bucket was deleted or exchanged since the start. The message names `store.json`."""
+    log = ObjectLog(objects, STORE)
+    (entry,) = await _append(log, 1)
+    del objects.objects["store.json"]
+    if content is not None:
+        objects.objects["store.json"] = content
+    with pytest.raises(DataCorrupted, match=r"store\.json"):
+        await log.append(await log.layout(encode_lines([create_of()]), entry.tail))
+
+
+async def test_missing_or_other_entry_is_found(objects: MemoryObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The header of an entry is compared, however long it is."""
+    monkeypatch.setattr(object_log, "_HEADER_READ_BYTES", 64)
+    log = ObjectLog(objects, STORE)
+    _, second = await _append(log, 2)
+    await log.erase([second.line_locator(0)])
+    await log.check_entry(2, second.header_hash)
+    with pytest.raises(DataCorrupted, match=r"000001\.ndjson is another entry"):
+        await log.check_entry(1, second.header_hash)
+    del objects.objects[log.key(2)]
+    with pytest.raises(DataCorrupted, match=r"000002\.ndjson is missing"):
+        await log.check_entry(2, second.header_hash)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,6 +166,20 @@ def test_other_tail_is_refused(log: Segments, folder: Path) -> None:
     path.unlink()
     with pytest.raises(DataCorrupted, match="was removed or replaced"):
         log.is_behind(entries[0].tail)
+
+
+def test_exchanged_folder_is_refused_until_it_is_back(log: Segments, folder: Path) -> None:
+    """A copy of the folder has equal bytes. The process would go on to write into the folder that was there."""
+    tail = append(log, count=3)[-1].tail
+    away = folder.with_name("away")
+    folder.rename(away)
+    shutil.copytree(away, folder)
+    for check in (log.is_behind, log.verify, lambda tail: log.layout(encode_lines([create_of()]), tail)):
+        with pytest.raises(DataCorrupted, match="Bring back the folder"):
+            check(tail)
+    shutil.rmtree(folder)
+    away.rename(folder)
+    log.append(log.layout(encode_lines([create_of()]), tail))
 
 
 def test_missing_segment_is_refused(log: Segments, folder: Path) -> None:

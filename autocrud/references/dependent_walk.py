@@ -1,0 +1,158 @@
+"""Dependent walk: finds the resources that the deletes of a transaction change or delete in their store."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
+
+from autocrud.errors import NewerSchema, TooManyDependents
+from autocrud.query.conditions import Query
+from autocrud.references.graph import Graph, ModelNode, Reference
+from autocrud.references.newer_referrers import refuse_newer_referrers
+from autocrud.references.plan import MAX_BYTES, MAX_CASCADE, Cascaded, Found, Released
+from autocrud.references.planned_writes import FinalState, PlannedItem, PlannedWrite, ResourceName
+from autocrud.references.referrer_writes import meta_of
+from autocrud.schema.markers import OnDelete
+from autocrud.storage.ports.types import Head
+
+_PAGE = 200  # resources at a time
+
+
+class CauseRefused(Exception):
+    """A delete is refused because of its dependents.
+
+    Attributes:
+        cause: number of the item that deletes the resource.
+    """
+
+    def __init__(self, cause: int, error: NewerSchema | TooManyDependents) -> None:
+        super().__init__()
+        self.cause = cause
+        self.error = error
+
+
+class DependentWalk:
+    """Walk over the referrers of removed resources, along the references inside a store.
+
+    Args:
+        states: resources after the transaction's own writes.
+        excluded: resources that keep their references, because a set-null write of them was refused.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        items: Sequence[PlannedItem],
+        states: dict[ResourceName, FinalState],
+        excluded: frozenset[ResourceName],
+    ) -> None:
+        self._graph = graph
+        self._items = items
+        self._states = states
+        self._excluded = excluded
+        self.keeping: set[int] = set()
+        self.found = Found(
+            {name: state.number for name, state in states.items() if state.is_removed and _is_removing(items, state)}
+        )
+
+    async def run(self) -> Found:
+        """Follow all references.
+
+        Raises:
+            CauseRefused: a delete has too many dependents, or dependents of a newer schema version.
+        """
+        level = list(self.found.removed)
+        while level:
+            names, level = level, []
+            for node, ids in self._by_node(names):
+                for reference in self._graph.incoming(node.name):
+                    if reference.is_stored and not reference.is_dangling:
+                        for start in range(0, len(ids), _PAGE):
+                            level += await self._follow(reference, ids[start : start + _PAGE])
+        return self.found
+
+    async def _follow(self, reference: Reference, ids: Sequence[str]) -> list[ResourceName]:
+        """Find the referrers of removed resources. Return those that a cascade deletes."""
+        await self._refuse_newer(reference, ids)
+        action = reference.ref.on_delete
+        if action is OnDelete.restrict or (action is OnDelete.set_null and self.found.exceeds):
+            return []  # the commit judges `restrict`, and a task handles what exceeds a transaction
+        cascaded: list[ResourceName] = []
+        for state in [state for state in self._states.values() if state.node is reference.source]:
+            causes = self._causes(reference, ids, reference.ids(state.index))
+            if causes and not state.is_removed:
+                name = (reference.source.name, state.meta.resource_id)
+                cascaded += self._add(reference, name, [*causes, state.number], None, state)
+        async for head in self._referrers(reference, ids):
+            name = (reference.source.name, head.resource_id)
+            if name not in self._states:
+                referred = reference.ids(reference.source.spec.stored_values(head.data)[0])
+                causes = self._causes(reference, ids, referred) or self._causes(reference, ids, ids)
+                cascaded += self._add(reference, name, causes, head, None)
+            if action is OnDelete.set_null and self.found.exceeds:
+                break
+        return cascaded
+
+    def _add(
+        self,
+        reference: Reference,
+        name: ResourceName,
+        causes: Sequence[int],
+        head: Head | None,
+        state: FinalState | None,
+    ) -> list[ResourceName]:
+        """Note a dependent. Return its name if a cascade deletes it, and did not before."""
+        found, node = self.found, reference.source
+        if name in found.removed:
+            if name in found.cascaded:
+                found.link([found.removed[name], *causes])
+            return []
+        if reference.ref.on_delete is OnDelete.set_null:
+            if name in self._excluded or (head is not None and head.data is None):
+                self.keeping.update(causes)
+            else:
+                found.link(causes)
+                found.release(name, Released(node, causes[0], head, state))
+            return []
+        found.link(causes)
+        found.removed[name] = causes[0]
+        if state is not None:
+            found.cascaded[name] = Cascaded(node, causes[0], state.meta, None)
+        elif head is not None:
+            found.cascaded[name] = Cascaded(node, causes[0], meta_of(head), replace(head, data=None, stored=None))
+        if len(found.cascaded) > MAX_CASCADE:
+            raise CauseRefused(causes[0], TooManyDependents(self._holder(causes[0]), MAX_CASCADE))
+        return [name]
+
+    def _causes(self, reference: Reference, ids: Sequence[str], referred: Sequence[str]) -> list[int]:
+        """Return the numbers of the items that remove the targets of a referrer."""
+        names = [(reference.target.name, name) for name in referred if name in ids]
+        return sorted({self.found.removed[name] for name in names})
+
+    async def _refuse_newer(self, reference: Reference, ids: Sequence[str]) -> None:
+        try:
+            await refuse_newer_referrers([reference], ids)
+        except NewerSchema as error:
+            for name in ids if len(ids) > 1 else ():
+                await self._refuse_newer(reference, [name])
+            raise CauseRefused(self.found.removed[reference.target.name, ids[0]], error) from error
+
+    async def _referrers(self, reference: Reference, ids: Sequence[str]) -> AsyncIterator[Head]:
+        """Yield the live resources that refer to one of these ids. The index of the source is up to date."""
+        query: Query | None = Query(reference.refers_to(ids), limit=_PAGE, max_bytes=MAX_BYTES)
+        while query is not None:
+            page = await reference.source.storage.search(query)
+            for head in page.items:
+                yield head
+            query = None if page.next is None else replace(query, after=page.next)
+
+    def _by_node(self, names: Sequence[ResourceName]) -> Iterator[tuple[ModelNode, list[str]]]:
+        for model in dict.fromkeys(model for model, _ in names):
+            yield self._graph.nodes[model], [name for owner, name in names if owner == model]
+
+    def _holder(self, cause: int) -> ResourceName:
+        item = self._items[cause]
+        return item.name if isinstance(item, PlannedWrite) else (item.model, item.resource_id)
+
+
+def _is_removing(items: Sequence[PlannedItem], state: FinalState) -> bool:
+    item = items[state.number]
+    return isinstance(item, PlannedWrite) and item.is_removing

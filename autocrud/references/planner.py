@@ -1,0 +1,131 @@
+"""Planner: reads the dependents of the deletes of a transaction, and plans their writes."""
+
+import logging
+from collections.abc import Sequence
+
+from autocrud.references.between_stores import find_missing
+from autocrud.references.dependent_walk import CauseRefused, DependentWalk
+from autocrud.references.graph import Graph
+from autocrud.references.plan import Cascaded, Found, Plan, Released
+from autocrud.references.planned_writes import FinalState, PlannedItem, PlannedWrite, ResourceName, final_states
+from autocrud.references.referrer_writes import author_after, blobs_of, meta_of
+from autocrud.references.set_null import set_null_references, set_null_write
+from autocrud.resource import CommitKind
+from autocrud.storage.ports.transactions import Dependent
+from autocrud.storage.ports.types import Write
+from autocrud.versioning.write_builder import Encoded, next_meta
+
+logger = logging.getLogger(__name__)
+
+
+class DependentPlanner:
+    """Plans on-delete actions. The plan may be outdated at the commit, which then refuses it.
+
+    References inside a store are planned here. A task handles those between stores.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    async def plan(self, items: Sequence[PlannedItem], excluded: frozenset[ResourceName] = frozenset()) -> Plan:
+        """Return the dependents of the transaction's deletes, and set references of restored resources to null.
+
+        Args:
+            excluded: resources that keep their references, because a set-null write of them was refused.
+        """
+        states = final_states(items)
+        walk = DependentWalk(self._graph, items, states, excluded)
+        removed = dict(walk.found.removed)
+        try:
+            found = await walk.run()
+        except CauseRefused as refused:
+            return Plan(refusals={refused.cause: refused.error})
+        plan = Plan(removed=found.removed, links=found.links, exceeds=found.exceeds)
+        plan.tasks = walk.keeping | {number for name, number in removed.items() if self._has_outer_actions(name[0])}
+        if plan.exceeds:
+            plan.tasks |= {number for (model, _), number in removed.items() if self._graph.has_on_delete_actions(model)}
+            plan.dependents = [
+                (item.cause, Dependent(item.node.spec.folder, name[1])) for name, item in found.cascaded.items()
+            ]
+            found.released.clear()
+        else:
+            plan.additions = [(item.cause, self._delete(items, item)) for item in found.cascaded.values()]
+        removed_ids = await self._missing_of_restored(states, found)
+        for name in found.removed:
+            removed_ids.setdefault(name[0], set()).add(name[1])
+        for name, released in found.released.items():
+            if name not in found.removed:
+                plan.additions += await self._set_null(items, released, removed_ids)
+        return plan
+
+    def _delete(self, items: Sequence[PlannedItem], item: Cascaded) -> PlannedWrite:
+        after = next_meta(item.meta, author_after(_author(items, item.cause), item.meta), is_deleted=True)
+        has_task, request = self._has_outer_actions(item.node.name), _request(items, item.cause)
+        write = Write(CommitKind.delete, item.meta.version, after, has_task=has_task, request=request)
+        return PlannedWrite(item.node, write, item.before)
+
+    async def _set_null(
+        self, items: Sequence[PlannedItem], released: Released, removed_ids: dict[str, set[str]]
+    ) -> list[tuple[int, PlannedWrite]]:
+        node, state, head = released.node, released.state, released.head
+        if state is not None:
+            meta, data, blobs = state.meta, state.data, state.blobs
+        elif head is not None:
+            meta, data, blobs = meta_of(head), head.data, None
+        else:
+            return []
+        if data is None:
+            return []
+        if blobs is None:
+            blobs = await blobs_of(node, meta)
+        by = _author(items, released.cause)
+        references = self._graph.outgoing(node.name)
+        write = await set_null_write(node, references, meta, Encoded(data, blobs), removed_ids, by)
+        if write is None:
+            return []
+        write.request = _request(items, released.cause)
+        return [(released.cause, PlannedWrite(node, write, head))]
+
+    async def _missing_of_restored(self, states: dict[ResourceName, FinalState], found: Found) -> dict[str, set[str]]:
+        """Return the missing targets of restored resources with `set_null`, by model, and note these resources."""
+        removed_ids: dict[str, set[str]] = {}
+        for name, state in states.items():
+            if not state.is_restored or state.is_removed:
+                continue
+            references = set_null_references(self._graph.outgoing(state.node.name))
+            pairs = [
+                (reference, target)
+                for reference in references
+                for target in reference.ids(state.index)
+                if reference.ref.must_exist and (reference.target.name, target) not in states
+            ]
+            for reference, target in await find_missing(pairs):
+                removed_ids.setdefault(reference.target.name, set()).add(target)
+                found.release(name, Released(state.node, state.number, None, state))
+        return removed_ids
+
+    def _has_outer_actions(self, model: str) -> bool:
+        """Return True if a delete in this model may have on-delete actions in another store."""
+        incoming = self._graph.incoming(model)
+        return any(not reference.is_stored and not reference.is_dangling for reference in incoming)
+
+
+def needs_plan(graph: Graph, item: PlannedWrite) -> bool:
+    """Return True if a write may have dependents, or needs checks of references between stores."""
+    if item.is_removing:
+        return graph.has_on_delete_actions(item.node.name)
+    outgoing = graph.outgoing(item.node.name)
+    if item.is_restore and set_null_references(outgoing):
+        return True
+    changes = item.is_restore or item.write.revision is not None
+    return changes and any(not reference.is_stored and reference.ref.must_exist for reference in outgoing)
+
+
+def _author(items: Sequence[PlannedItem], cause: int) -> str | None:
+    item = items[cause]
+    return item.write.meta.updated_by if isinstance(item, PlannedWrite) else None
+
+
+def _request(items: Sequence[PlannedItem], cause: int) -> str | None:
+    item = items[cause]
+    return item.write.request if isinstance(item, PlannedWrite) else None
