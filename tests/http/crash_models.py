@@ -10,8 +10,7 @@ from typing import Any
 from app.models import Movie
 from autocrud import AutoCRUD
 from autocrud.storage.composite import Storage
-from autocrud.storage.model_storage import ModelStorage
-from autocrud.storage.ports.types import Write
+from autocrud.storage.store import Store
 
 FUSE = "fuse"
 
@@ -22,13 +21,14 @@ def register(crud: AutoCRUD) -> None:
     fuse = Path(FUSE)
     if not fuse.exists():
         return
-    for storage in (Storage, ModelStorage):
-        setattr(storage, "commit", _killing(storage.commit, fuse))  # noqa: B010 (the fault that is to be tested)
+    committers: tuple[Any, ...] = (Storage, Store)
+    for committer in committers:
+        committer.commit = _killing(committer.commit, fuse)  # the fault that is to be tested
 
 
-def _killing(commit: Callable[[Any, Write], Awaitable[None]], fuse: Path) -> Callable[[Any, Write], Awaitable[None]]:
-    async def commit_and_die(self: Any, write: Write) -> None:
-        await commit(self, write)
+def _killing(commit: Callable[[Any, Any], Awaitable[Any]], fuse: Path) -> Callable[[Any, Any], Awaitable[Any]]:
+    async def commit_and_die(self: Any, writes: Any) -> None:
+        await commit(self, writes)
         await asyncio.to_thread(fuse.unlink)
         os.kill(os.getpid(), signal.SIGKILL)
 
