@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
@@ -13,7 +15,9 @@ from pydantic import BaseModel, Field
 from autocrud import AutoCRUD, Index, OnDelete, Ref, Unique
 from autocrud.errors import ConfigurationError
 from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.ports import IStorageFactory
 from tests.http.conftest import serving
+from tests.storage.backends import STORES, nodes_on
 
 Operation = dict[str, Any]
 
@@ -46,9 +50,9 @@ class Chapter(BaseModel):
     next: Annotated[str | None, Ref("chapter")] = None
 
 
-def shop(**options: Any) -> tuple[AutoCRUD, FastAPI]:
-    """Return the models in memory, not yet applied."""
-    crud = AutoCRUD(storage_factory=MemoryStorageFactory(), max_body_bytes=200_000)
+def shop(factory: IStorageFactory | None = None, **options: Any) -> tuple[AutoCRUD, FastAPI]:
+    """Return the models, in memory by default, not yet applied."""
+    crud = AutoCRUD(storage_factory=factory or MemoryStorageFactory(), max_body_bytes=200_000)
     crud.add_model(Customer, **options)
     crud.add_model(Order)
     crud.add_model(Chapter)
@@ -126,6 +130,26 @@ async def test_transaction_runs_every_kind_of_operation_in_order(http: httpx.Asy
     assert read.headers["etag"] == items[7]["etag"]
     assert len((await http.get("/order/o/revisions")).json()["items"]) == 3
     assert await committed(http) == []
+
+
+@pytest.mark.parametrize("backend", STORES)
+async def test_transaction_on_each_store_takes_effect_as_a_whole(backend: str, tmp_path: Path) -> None:
+    """A refusal by the commit stores nothing. Another node sees all of an accepted transaction."""
+    async with AsyncExitStack() as stack:
+        nodes = []
+        for factory in nodes_on(backend, tmp_path):
+            crud, app = shop(factory)
+            crud.apply(app)
+            nodes.append(await stack.enter_async_context(serving(app)))
+        first, last = nodes[0], nodes[-1]
+        await committed(first, customer(id="a"), order("o", customer="a"))
+        assert await counts(last) == [1, 1, 0]
+        change = {"op": "patch", "model": "order", "id": "o", "merge": {"total": 1}}
+        assert await refused(last, change, customer("b@x"), customer()) == (409, "unique_violation", 2, "customer")
+        assert await counts(first) == [1, 1, 0]
+        items = await committed(last, change, customer("b@x"))
+        assert [item["version"] for item in items] == [2, 1]
+        assert (await first.get("/order/o")).headers["etag"] == items[0]["etag"]
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,12 @@ from typing import Any
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.ordered_map import OrderedMapStorageFactory
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from autocrud.storage.postgres import PostgresStorageFactory
 from autocrud.storage.s3 import S3StorageFactory
 from autocrud.testing.sample_writes import SAMPLE
+from examples.dict_backend import DictMap
 from tests.servers_real import postgres, seaweed
 
 
@@ -36,6 +38,14 @@ def postgres_factory(path: Path, **options: Any) -> PostgresStorageFactory:
     """Return a factory on a schema and a prefix named like the folder."""
     own = {"postgres_url": postgres().url, "prefix": path.name, "schema": path.name}
     return PostgresStorageFactory(**s3_options() | own | options)
+
+
+_maps: dict[Path, DictMap] = {}
+
+
+def ordered_map_factory(path: Path) -> OrderedMapStorageFactory:
+    """Return a factory on the ordered map of a folder, which lasts as long as the process."""
+    return OrderedMapStorageFactory(_maps.setdefault(path, DictMap()))
 
 
 BACKENDS: dict[str, Callable[[Path], IStorageFactory]] = {

@@ -25,7 +25,7 @@ from autocrud.routes.request.transaction_reader import OPS, RawOperation, Served
 from autocrud.routes.response.envelope import JsonResponse
 from autocrud.versioning.stored_resource import Resource
 
-_SLICE = 50  # operations between two turns of the event loop
+_SLICE = 20  # operations between two turns of the event loop
 
 Transact = Callable[..., Awaitable[Any]]
 
@@ -144,7 +144,7 @@ class TransactionEndpoint:
 
     async def _refusal_of(self, operations: Sequence[RawOperation], error: AlreadyExists) -> AutoCRUDError:
         """Return the error of a create whose id is taken: a failed precondition if it had `if_none_match`."""
-        if error.operation is None or b'"if_none_match"' not in operations[error.operation].line:
+        if error.operation is None or not operations[error.operation].must_be_absent:
             return error
         raw = operations[error.operation]
         head = await raw.model.routes.manager.node.storage.get(error.resource_id, current=True)

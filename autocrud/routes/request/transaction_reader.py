@@ -1,7 +1,8 @@
 """Reads the operations of a transaction from JSON: each has the form of a bulk operation, and names its model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from fastapi.params import Depends
@@ -41,12 +42,11 @@ class ServedModel:
     routes: ModelRoutes
     families: frozenset[str]
     dependencies: Sequence[Depends]
-    reader: OperationReader = field(init=False)
 
-    def __post_init__(self) -> None:
-        routes = self.routes
-        reader = OperationReader(routes.spec, routes.max_body_bytes, routes.needs_if_match)
-        object.__setattr__(self, "reader", reader)
+    @cached_property
+    def reader(self) -> OperationReader:
+        """Reader of the model's operations. The first request builds it."""
+        return OperationReader(self.routes.spec, self.routes.max_body_bytes, self.routes.needs_if_match)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class RawOperation:
         line: the members as JSON.
         new_name: `$name` of the new resource; None without one.
         is_upsert: True if the operation may take an existing resource.
+        must_be_absent: True if the operation has `if_none_match`.
     """
 
     number: int
@@ -66,6 +67,7 @@ class RawOperation:
     resource_id: Any
     new_name: str | None
     is_upsert: bool
+    must_be_absent: bool
 
     @property
     def model_name(self) -> str:
@@ -146,7 +148,8 @@ def _read_operation(models: Mapping[str, ServedModel], number: int, item: Any) -
     name = item.pop("model", None)
     model = models.get(name) if isinstance(name, str) else None
     if model is None:
-        message = f"{name!r} takes no part in transactions; models: {', '.join(models)}"
+        fault = "must be given" if name is None else f"{name!r} takes no part in transactions"
+        message = f"{fault}; models: {', '.join(models)}"
         error = InvalidInput("The operation names no model.", [FieldError("model", message)])
         error.operation = number
         raise error
@@ -157,7 +160,7 @@ def _read_operation(models: Mapping[str, ServedModel], number: int, item: Any) -
     if is_named and is_upsert:  # it finds its resource by unique values, and takes no id
         item.pop("id")
         resource_id = None
-    return RawOperation(number, model, op, dump_json(item), resource_id, new_name, is_upsert)
+    return RawOperation(number, model, op, dump_json(item), resource_id, new_name, is_upsert, "if_none_match" in item)
 
 
 def _check_op(operation: RawOperation) -> None:
