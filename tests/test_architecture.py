@@ -45,14 +45,25 @@ STORAGE_LAYERS = (
         "autocrud.storage.decision",
         "autocrud.storage.store",
     ),
-    ("autocrud.storage.metadata.sql",),
-    ("autocrud.storage.metadata.memory", "autocrud.storage.metadata.sqlite", "autocrud.storage.metadata.postgres"),
+    ("autocrud.storage.metadata.sql", "autocrud.storage.metadata.scan"),
+    (
+        "autocrud.storage.metadata.memory",
+        "autocrud.storage.metadata.sqlite",
+        "autocrud.storage.metadata.postgres",
+        "autocrud.storage.metadata.ordered_map",
+    ),
     ("autocrud.storage.composite", "autocrud.storage.model_storage"),
-    ("autocrud.storage.memory", "autocrud.storage.disk", "autocrud.storage.s3", "autocrud.storage.postgres"),
+    (
+        "autocrud.storage.memory",
+        "autocrud.storage.disk",
+        "autocrud.storage.s3",
+        "autocrud.storage.postgres",
+        "autocrud.storage.ordered_map",
+    ),
     ("autocrud.storage.check_chain",),
 )
-ENGINES = ("memory", "sqlite", "postgres")
-BACKENDS = ("memory", "disk", "s3", "postgres")
+ENGINES = ("memory", "sqlite", "postgres", "ordered_map")
+BACKENDS = ("memory", "disk", "s3", "postgres", "ordered_map")
 # Each driver, and the only modules that may import it.
 DRIVERS: dict[str, str | tuple[str, ...]] = {
     "sqlite3": "autocrud.storage.metadata.sqlite",
@@ -83,8 +94,12 @@ PUBLIC = {
     "autocrud.storage.disk": ("DiskStorageFactory",),
     "autocrud.storage.s3": ("S3StorageFactory",),
     "autocrud.storage.postgres": ("PostgresStorageFactory",),
-    "autocrud.storage.ports": ("BlobStore", "IStorage", "IStorageFactory", "MetaStore", "ObjectStore"),
-    "autocrud.testing.conformance": ("StorageConformance",),
+    "autocrud.storage.ordered_map": ("ABSENT", "Item", "MapConflict", "OrderedMap", "OrderedMapStorageFactory"),
+    "autocrud.storage.ports": (
+        "BlobStore", "Claim", "IStorage", "IStorageFactory", "MetaStore", "ObjectStore", "Position",
+        "StoreChange", "StoreEngine", "StoredReference", "Transaction", "VersionCheck",
+    ),
+    "autocrud.testing.conformance": ("StorageConformance", "StoreConformance"),
     "autocrud.testing.servers": ("PostgresServer", "SeaweedServer"),
 }  # fmt: skip
 MAX_FILE, MAX_FUNCTION, MAX_MODULES = 325, 45, 18

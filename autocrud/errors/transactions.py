@@ -7,7 +7,8 @@ class DifferentStores(AutoCRUDError):
     """The models of a transaction are in different stores: give the models one storage factory, or write separately.
 
     Args:
-        first, second: name of a model, and name of its store.
+        first: name of a model, and name of its store.
+        second: those of another model.
     """
 
     code = "different_stores"

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from autocrud.errors import Aborted, AutoCRUDError, StorageUnavailable
 from autocrud.references.between_stores import OuterReferences
 from autocrud.references.graph import Graph, ModelNode
 from autocrud.references.on_delete import OnDeleteRunner
-from autocrud.references.plan import Plan
+from autocrud.references.plan import Hint, Plan
 from autocrud.references.planned_writes import PlannedItem, PlannedWrite, ResourceName
 from autocrud.references.planner import DependentPlanner, needs_plan
 from autocrud.references.refusals import refuse_dependents
@@ -109,10 +109,11 @@ class ReferenceCommitter:
 
     async def _commit(self, items: Sequence[PlannedItem]) -> TransactionOutcome:
         """Plan and commit a transaction until its plan is not outdated, and run its on-delete tasks."""
-        excluded: frozenset[ResourceName] = frozenset()
+        excluded: dict[ResourceName, str] = {}
+        hints: list[Hint] = []
         outcome: TransactionOutcome = []
         for _ in range(_MAX_PLANS):
-            plan = await self._plan(items, excluded)
+            plan = await self._plan(items, excluded, hints)
             if plan.refusals:
                 outcome = abort_unless_all_accepted([plan.refusals.get(number) for number in range(len(items))])
                 break
@@ -120,17 +121,23 @@ class ReferenceCommitter:
             await submit(self._graph, [submission])
             outcome = submission.outcome
             if not submission.is_outdated:
-                failures = await self._run_tasks([submission])
+                failures = await self._finish_commit([submission], plan)
                 return [failures.get(number, outcome[number]) for number in range(len(items))]
             excluded |= submission.refused_additions
+            hints += submission.hints
         return self._complete_outcome(items, outcome)
 
-    async def _plan(self, items: Sequence[PlannedItem], excluded: frozenset[ResourceName] = frozenset()) -> Plan:
+    async def _plan(
+        self,
+        items: Sequence[PlannedItem],
+        excluded: Mapping[ResourceName, str] | None = None,
+        hints: Sequence[Hint] = (),
+    ) -> Plan:
         """Return the plan of the items, or their refusals."""
         missing = await self._outer.refuse_missing(items)
         if missing:
             return Plan(refusals=missing)
-        plan = await self._planner.plan(items, excluded)
+        plan = await self._planner.plan(items, excluded or {}, hints)
         plan.refusals |= await self._outer.refuse_deletes(plan.removed)
         return plan
 
@@ -177,7 +184,7 @@ class ReferenceCommitter:
             items, [[places[number] for unit in part for number in unit.numbers] for part in parts], plan
         )
         await submit(self._graph, found)
-        failures = await self._run_tasks(found)
+        failures = await self._finish_commit(found, plan)
         for part, submission in zip(parts, found, strict=True):
             if submission.is_accepted or (len(submission.numbers) == 1 and not submission.is_outdated):
                 for place, outcome in zip(submission.numbers, submission.outcome, strict=True):
@@ -212,8 +219,11 @@ class ReferenceCommitter:
                 (outcome,) = await self._commit([writes[number]])
             outcomes[number] = outcome
 
-    async def _run_tasks(self, committed: Sequence[Submission]) -> dict[int, AutoCRUDError]:
+    async def _finish_commit(self, committed: Sequence[Submission], plan: Plan) -> dict[int, AutoCRUDError]:
         """Run the on-delete tasks of committed deletes. Return the errors, by the numbers of the causing items."""
+        if any(submission.is_accepted for submission in committed):
+            for name, reason in plan.keeping.items():
+                logger.warning("%s %r keeps its reference: %s", *name, reason)
         by_node: dict[ModelNode, list[tuple[int, PlannedWrite]]] = {}
         for number, item in (pair for submission in committed for pair in submission.tasks()):
             by_node.setdefault(item.node, []).append((number, item))

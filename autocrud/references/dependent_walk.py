@@ -1,13 +1,13 @@
 """Dependent walk: finds the resources that the deletes of a transaction change or delete in their store."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from autocrud.errors import NewerSchema, TooManyDependents
 from autocrud.query.conditions import Query
 from autocrud.references.graph import Graph, ModelNode, Reference
 from autocrud.references.newer_referrers import refuse_newer_referrers
-from autocrud.references.plan import MAX_BYTES, MAX_CASCADE, Cascaded, Found, Released
+from autocrud.references.plan import MAX_BYTES, MAX_CASCADE, Cascaded, Found, Hint, Released
 from autocrud.references.planned_writes import FinalState, PlannedItem, PlannedWrite, ResourceName
 from autocrud.references.referrer_writes import meta_of
 from autocrud.schema.markers import OnDelete
@@ -34,7 +34,8 @@ class DependentWalk:
 
     Args:
         states: resources after the transaction's own writes.
-        excluded: resources that keep their references, because a set-null write of them was refused.
+        excluded: resources that keep their references, with the refusals of their set-null writes.
+        hints: referrers that a commit found.
     """
 
     def __init__(
@@ -42,13 +43,16 @@ class DependentWalk:
         graph: Graph,
         items: Sequence[PlannedItem],
         states: dict[ResourceName, FinalState],
-        excluded: frozenset[ResourceName],
+        excluded: Mapping[ResourceName, str],
+        hints: Collection[Hint],
     ) -> None:
         self._graph = graph
         self._items = items
         self._states = states
         self._excluded = excluded
-        self.keeping: set[int] = set()
+        self._hints = hints
+        self.keeping: dict[ResourceName, str] = {}
+        self.kept_targets: set[ResourceName] = set()
         self.found = Found(
             {name: state.number for name, state in states.items() if state.is_removed and _is_removing(items, state)}
         )
@@ -67,6 +71,7 @@ class DependentWalk:
                     if reference.is_stored and not reference.is_dangling:
                         for start in range(0, len(ids), _PAGE):
                             level += await self._follow(reference, ids[start : start + _PAGE])
+                level += await self._follow_hints(node.name, ids)
         return self.found
 
     async def _follow(self, reference: Reference, ids: Sequence[str]) -> list[ResourceName]:
@@ -77,40 +82,56 @@ class DependentWalk:
             return []  # the commit judges `restrict`, and a task handles what exceeds a transaction
         cascaded: list[ResourceName] = []
         for state in [state for state in self._states.values() if state.node is reference.source]:
-            causes = self._causes(reference, ids, reference.ids(state.index))
-            if causes and not state.is_removed:
+            targets = _targets(reference, ids, reference.ids(state.index))
+            if targets and not state.is_removed:
                 name = (reference.source.name, state.meta.resource_id)
-                cascaded += self._add(reference, name, [*causes, state.number], None, state)
+                cascaded += self._add(reference.source, action, name, targets, None, state)
         async for head in self._referrers(reference, ids):
             name = (reference.source.name, head.resource_id)
             if name not in self._states:
                 referred = reference.ids(reference.source.spec.stored_values(head.data)[0])
-                causes = self._causes(reference, ids, referred) or self._causes(reference, ids, ids)
-                cascaded += self._add(reference, name, causes, head, None)
+                targets = _targets(reference, ids, referred) or _targets(reference, ids, ids)
+                cascaded += self._add(reference.source, action, name, targets, head, None)
             if action is OnDelete.set_null and self.found.exceeds:
                 break
         return cascaded
 
+    async def _follow_hints(self, model: str, ids: Sequence[str]) -> list[ResourceName]:
+        """Note the referrers of removed resources that a commit found. Return those that a cascade deletes."""
+        cascaded: list[ResourceName] = []
+        for hint in self._hints:
+            name = (hint.node.name, hint.resource_id)
+            if hint.target[0] != model or hint.target[1] not in ids or name in self._states:
+                continue
+            head = await hint.node.storage.get(hint.resource_id, current=True)
+            if head is not None and not head.is_deleted:
+                cascaded += self._add(hint.node, hint.on_delete, name, [hint.target], head, None)
+        return cascaded
+
     def _add(
         self,
-        reference: Reference,
+        node: ModelNode,
+        action: OnDelete,
         name: ResourceName,
-        causes: Sequence[int],
+        targets: Sequence[ResourceName],
         head: Head | None,
         state: FinalState | None,
     ) -> list[ResourceName]:
         """Note a dependent. Return its name if a cascade deletes it, and did not before."""
-        found, node = self.found, reference.source
+        found = self.found
+        causes = sorted({found.removed[target] for target in targets} | ({state.number} if state else set()))
         if name in found.removed:
             if name in found.cascaded:
                 found.link([found.removed[name], *causes])
             return []
-        if reference.ref.on_delete is OnDelete.set_null:
+        if action is OnDelete.set_null:
             if name in self._excluded or (head is not None and head.data is None):
-                self.keeping.update(causes)
+                fault = "" if head is None else str(head.fault)
+                self.keeping[name] = self._excluded.get(name, fault)
+                self.kept_targets.update(targets)
             else:
                 found.link(causes)
-                found.release(name, Released(node, causes[0], head, state))
+                found.release(name, Released(node, causes[0], head, state, set(targets)))
             return []
         found.link(causes)
         found.removed[name] = causes[0]
@@ -121,11 +142,6 @@ class DependentWalk:
         if len(found.cascaded) > MAX_CASCADE:
             raise CauseRefused(causes[0], TooManyDependents(self._holder(causes[0]), MAX_CASCADE))
         return [name]
-
-    def _causes(self, reference: Reference, ids: Sequence[str], referred: Sequence[str]) -> list[int]:
-        """Return the numbers of the items that remove the targets of a referrer."""
-        names = [(reference.target.name, name) for name in referred if name in ids]
-        return sorted({self.found.removed[name] for name in names})
 
     async def _refuse_newer(self, reference: Reference, ids: Sequence[str]) -> None:
         try:
@@ -156,3 +172,8 @@ class DependentWalk:
 def _is_removing(items: Sequence[PlannedItem], state: FinalState) -> bool:
     item = items[state.number]
     return isinstance(item, PlannedWrite) and item.is_removing
+
+
+def _targets(reference: Reference, ids: Sequence[str], referred: Sequence[str]) -> list[ResourceName]:
+    """Return the targets of a reference among the resources of these ids."""
+    return [(reference.target.name, name) for name in referred if name in ids]

@@ -7,6 +7,7 @@ from autocrud.errors import AutoCRUDError
 from autocrud.references.graph import ModelNode
 from autocrud.references.planned_writes import FinalState, PlannedWrite, ResourceName
 from autocrud.resource import ResourceMeta
+from autocrud.schema.markers import OnDelete
 from autocrud.storage.ports.transactions import Dependent
 from autocrud.storage.ports.types import Head
 
@@ -19,18 +20,34 @@ MAX_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """A referrer that a commit found, and the plan before it did not: the index has no value of an unreadable document.
+
+    Attributes:
+        on_delete: on-delete action of the stored reference.
+    """
+
+    target: ResourceName
+    node: ModelNode
+    resource_id: str
+    on_delete: OnDelete
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """A live resource that loses references to removed resources.
 
     Attributes:
         head: the stored resource; None if the transaction writes it.
         state: the resource after the transaction's own writes; None if the transaction does not write it.
+        targets: removed resources that it refers to, if these are known.
     """
 
     node: ModelNode
     cause: int
     head: Head | None
     state: FinalState | None
+    targets: set[ResourceName] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +77,7 @@ class Plan:
         refusals: refusals of items, by number.
         links: pairs of items that share a dependent, by number.
         exceeds: True if a transaction cannot hold all dependents.
+        keeping: resources that keep references to removed resources, with the reason.
     """
 
     additions: list[tuple[int, PlannedWrite]] = field(default_factory=list)
@@ -69,6 +87,7 @@ class Plan:
     refusals: dict[int, AutoCRUDError] = field(default_factory=dict)
     links: set[tuple[int, int]] = field(default_factory=set)
     exceeds: bool = False
+    keeping: dict[ResourceName, str] = field(default_factory=dict)
 
 
 class Found:
@@ -100,5 +119,6 @@ class Found:
         former = self.released.setdefault(name, released)
         if former is not released:
             self.link([former.cause, released.cause])
+            former.targets.update(released.targets)
         elif released.head is not None:
             self._bytes += len(released.head.data or b"")

@@ -12,9 +12,10 @@ from autocrud.errors import (
     UnhandledReferrers,
 )
 from autocrud.references.graph import Graph, ModelNode
-from autocrud.references.plan import Plan
+from autocrud.references.plan import Hint, Plan
 from autocrud.references.planned_writes import PlannedItem, PlannedWrite, ResourceName
 from autocrud.references.refusals import knows_referrers, translate
+from autocrud.schema.markers import OnDelete
 from autocrud.storage.decision.references import UnplannedReferrers
 from autocrud.storage.ports.transactions import Dependent, Transaction, TransactionOutcome, VersionCheck
 from autocrud.storage.ports.types import Outcome, abort_unless_all_accepted
@@ -28,7 +29,8 @@ class Submission:
         numbers: numbers of the items in the plan.
         additions: writes of dependents, and names of dependents, each with the number of the causing item.
         outcome: outcomes of the items, in the names of models. A refused addition is the outcome of its cause.
-        refused_additions: refused writes of dependents that lost a race, or that their model does not accept.
+        refused_additions: writes of dependents that their model does not accept, with the refusals.
+        hints: referrers that the commit found, and the plan did not.
         is_outdated: True if another plan may succeed.
     """
 
@@ -36,7 +38,8 @@ class Submission:
     items: list[PlannedItem]
     additions: list[tuple[int, PlannedWrite | Dependent]]
     outcome: TransactionOutcome = field(default_factory=list)
-    refused_additions: set[ResourceName] = field(default_factory=set)
+    refused_additions: dict[ResourceName, str] = field(default_factory=dict)
+    hints: list[Hint] = field(default_factory=list)
     is_outdated: bool = False
 
     @property
@@ -130,6 +133,7 @@ def _judge(
     for position, refused in enumerate(outcomes):
         if isinstance(refused, UnplannedReferrers) and knows_referrers(graph, node, refused):
             submission.is_outdated = True
+            submission.hints += _hints(graph, node, refused)
         elif refused is not None and not isinstance(refused, Aborted):
             is_final = True
         outcomes[position] = None if refused is None else translate(graph, _node_of(content[position], node), refused)
@@ -138,6 +142,7 @@ def _judge(
             continue
         if isinstance(refused, UnplannedReferrers):
             is_lost_race = knows_referrers(graph, node, refused)
+            submission.hints += _hints(graph, node, refused)
         else:
             is_lost_race = isinstance(refused, Conflict | AlreadyExists)
         if is_lost_race:
@@ -145,12 +150,24 @@ def _judge(
             refused = _as_unhandled(graph, submission, cause, addition, refused)
         elif isinstance(addition, PlannedWrite) and not addition.is_removing and not _is_outage(refused):
             submission.is_outdated = True
-            submission.refused_additions.add(addition.name)
+            submission.refused_additions[addition.name] = str(refused)
         position = submission.numbers.index(cause)
         if outcomes[position] is None or isinstance(outcomes[position], Aborted):
             outcomes[position] = translate(graph, _node_of(addition, node), refused)
     submission.outcome = outcomes
     submission.is_outdated = submission.is_outdated and not is_final
+
+
+def _hints(graph: Graph, node: ModelNode, refused: UnplannedReferrers) -> list[Hint]:
+    store = node.storage.store
+    target = graph.node_of_folder(store, refused.target[0])
+    found: list[Hint] = []
+    for referrer in refused.referrers:
+        source = graph.node_of_folder(store, referrer.model)
+        if target is not None and source is not None:
+            name = (target.name, refused.target[1])
+            found.append(Hint(name, source, referrer.resource_id, OnDelete(referrer.on_delete)))
+    return found
 
 
 def _as_unhandled(

@@ -146,3 +146,11 @@ def test_env_example_names_the_page_of_the_settings() -> None:
 def test_readme_is_short() -> None:
     """A reader sees all of it. The long examples are in the tutorial."""
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_backend_how_to_prints_the_example() -> None:
+    """The page shows `examples/dict_backend.py`, which the conformance tests run."""
+    page = (ROOT / "docs" / "how-to" / "write-a-backend.md").read_text()
+    example = (ROOT / "examples" / "dict_backend.py").read_text()
+    assert f'```python title="dict_backend.py"\n{example}```' in page
+    assert len(example.splitlines()) <= 100

@@ -8,10 +8,12 @@ from typing import Any
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.ordered_map import OrderedMapStorageFactory
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from autocrud.storage.postgres import PostgresStorageFactory
 from autocrud.storage.s3 import S3StorageFactory
 from autocrud.testing.sample_writes import SAMPLE
+from examples.dict_backend import DictMap
 from tests.servers_real import postgres, seaweed
 
 
@@ -38,6 +40,14 @@ def postgres_factory(path: Path, **options: Any) -> PostgresStorageFactory:
     return PostgresStorageFactory(**s3_options() | own | options)
 
 
+_maps: dict[Path, DictMap] = {}
+
+
+def ordered_map_factory(path: Path) -> OrderedMapStorageFactory:
+    """Return a factory on the ordered map of a folder, which lasts as long as the process."""
+    return OrderedMapStorageFactory(_maps.setdefault(path, DictMap()))
+
+
 BACKENDS: dict[str, Callable[[Path], IStorageFactory]] = {
     "memory": lambda path: MemoryStorageFactory(),
     "disk": DiskStorageFactory,
@@ -45,19 +55,27 @@ BACKENDS: dict[str, Callable[[Path], IStorageFactory]] = {
     "postgres": postgres_factory,
 }
 # Backends whose models share a store. A test compares the list with the storages.
-STORES = ("memory",)
+STORES = ("memory", "disk", "s3")
+
+
+def remove_sqlite_files(folder: Path) -> None:
+    """Remove the SQLite file of a disk store, with its write-ahead log."""
+    for path in folder.glob("metadata*"):
+        path.unlink()
 
 
 @asynccontextmanager
 async def storage_on(factory: IStorageFactory, spec: ModelSpec[Any] = SAMPLE) -> AsyncIterator[IStorage]:
     """Yield an open storage of a factory."""
-    await factory.open()
-    storage = factory.build(spec)
     try:
-        await storage.open()
-        yield storage
+        await factory.open()
+        storage = factory.build(spec)
+        try:
+            await storage.open()
+            yield storage
+        finally:
+            await storage.close()
     finally:
-        await storage.close()
         await factory.close()
 
 

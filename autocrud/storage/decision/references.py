@@ -39,7 +39,7 @@ class UnplannedReferrers(AutoCRUDError):
 
     Attributes:
         target: folder of the model, and id.
-        referrers: some of these resources, with the folders of their models.
+        referrers: these resources, with the folders of their models.
     """
 
     code = "conflict"
@@ -48,7 +48,7 @@ class UnplannedReferrers(AutoCRUDError):
         names = ", ".join(f"{item.model} {item.resource_id!r}" for item in referrers[:_MAX_NAMES_IN_MESSAGE])
         super().__init__(f"New referrers of {target[0]} {target[1]!r} appeared meanwhile: {names}.")
         self.target = target
-        self.referrers = tuple(referrers[:_MAX_NAMES_IN_MESSAGE])
+        self.referrers = tuple(referrers)
 
 
 class UncheckedReferrers(UnplannedReferrers):
@@ -61,7 +61,7 @@ class UncheckedReferrers(UnplannedReferrers):
             " change or delete the referrers first.",
         )
         self.target = target
-        self.referrers = ()
+        self.referrers: tuple[Referrer, ...] = ()
 
 
 def find_reference_refusals(overlay: Overlay, transaction: Transaction) -> dict[int, AutoCRUDError]:

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from autocrud.resource import CommitKind, revision_number
 from autocrud.storage.decision.writes import state_after
-from autocrud.storage.metadata.memory.rows import Row, row_after
+from autocrud.storage.metadata.memory.rows import row_after
 from autocrud.storage.metadata.memory.store_tables import StoreTables
 from autocrud.storage.metadata.memory.tables import MemoryTables
+from autocrud.storage.metadata.scan.rows import Row
 from autocrud.storage.ports.transactions import Position, StoreChange
 from autocrud.storage.ports.types import Blob, Write, commit_of, on_delete_task_of
 

@@ -1,16 +1,16 @@
 """Past search in memory: scans all resources for a query with `at`, because the indexes hold the current state only."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 
 from autocrud.query.conditions import Query
 from autocrud.query.evaluate import holds
-from autocrud.storage.metadata.memory.indexes.row_order import rows_after, sort_rows
-from autocrud.storage.metadata.memory.point_in_time import head_at
-from autocrud.storage.metadata.memory.rows import Place, Row
 from autocrud.storage.metadata.memory.tables import MemoryTables
+from autocrud.storage.metadata.scan.history import commit_at, head_after
+from autocrud.storage.metadata.scan.row_order import page_of
+from autocrud.storage.metadata.scan.rows import Place, Row
 from autocrud.storage.row_view import row_of
 
 
@@ -26,10 +26,7 @@ def search_past(tables: MemoryTables, query: Query, at: datetime) -> list[Row]:
         end = len(places) if query.after is None else bisect_left(places, query.after.values)
         newest_first = (places[number] for number in range(end - 1, -1, -1))
         return list(islice(_select(tables, query, at, newest_first), query.limit + 1))
-    rows: Sequence[Row] = sort_rows(past_rows(tables, query, at), query.order)
-    if query.after is not None:
-        rows = rows_after(rows, query.order, query.after.values)
-    return list(rows[: query.limit + 1])
+    return page_of(past_rows(tables, query, at), query)
 
 
 def _select(tables: MemoryTables, query: Query, at: datetime, places: Iterable[Place]) -> Iterator[Row]:
@@ -44,9 +41,10 @@ def _select(tables: MemoryTables, query: Query, at: datetime, places: Iterable[P
 def _row_at(tables: MemoryTables, row: Row, at: datetime) -> Row | None:
     """Return a row as of a time; None if the resource did not exist."""
     history = tables.commits[row.head.resource_id]
-    head = head_at(history, row.head, at)
-    if head is None:
+    commit = commit_at(history, at)
+    if commit is None:
         return None
+    head = head_after(history, commit, row.head)
     position = next(position for position, commit in enumerate(history) if commit.version == head.version)
     index = tables.index_values[head.resource_id][position]
     return Row(head, index, row_of(tables.spec, head.meta, index), row.place)

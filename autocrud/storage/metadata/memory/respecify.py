@@ -6,9 +6,9 @@ from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.stored_index import StoredIndex
 from autocrud.storage.metadata.memory.indexes.row_index import RowIndex
-from autocrud.storage.metadata.memory.rows import Row
 from autocrud.storage.metadata.memory.store_tables import StoreTables
 from autocrud.storage.metadata.memory.tables import MemoryTables
+from autocrud.storage.metadata.scan.rows import Row
 from autocrud.storage.ports.claims import Claim, claims_of
 from autocrud.storage.row_view import row_of
 

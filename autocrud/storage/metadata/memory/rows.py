@@ -1,26 +1,12 @@
 """A resource as the memory store holds it."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from autocrud.resource import timestamp
-from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.metadata.scan.rows import Row
 from autocrud.storage.ports.types import Head, Write
 from autocrud.storage.row_view import row_of
-
-# A place among all resources, oldest first.
-Place = tuple[str, str]
-
-
-@dataclass(slots=True)
-class Row:
-    """A resource, its columns for queries, and its place in the order of creation."""
-
-    head: Head
-    index: tuple[IndexValue, ...]
-    columns: dict[str, IndexValue]
-    place: Place
 
 
 def row_after(spec: ModelSpec[Any], write: Write, row: Row | None, locator: str) -> Row:

@@ -8,13 +8,13 @@ from autocrud.errors import DataCorrupted
 from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.resource import timestamp
-from autocrud.storage.metadata.memory.aggregate import aggregate
 from autocrud.storage.metadata.memory.past_search import past_rows, search_past
-from autocrud.storage.metadata.memory.point_in_time import CREATING_KINDS
-from autocrud.storage.metadata.memory.rows import Row
 from autocrud.storage.metadata.memory.snapshot_scan import snapshot_scan
 from autocrud.storage.metadata.memory.store_tables import StoreTables
 from autocrud.storage.metadata.memory.tables import MemoryTables
+from autocrud.storage.metadata.scan.aggregate import aggregate
+from autocrud.storage.metadata.scan.history import commit_at, find_revision, find_revisions, has_expired_revision
+from autocrud.storage.metadata.scan.rows import Row
 from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.not_open import refuse_unless_open
 from autocrud.storage.ports.types import (
@@ -82,27 +82,13 @@ class MemoryMetaStore(MetaStore):
         return [commit for commit in reversed(history) if before is None or commit.version < before][:limit]
 
     async def commit_at(self, resource_id: str, time: datetime) -> Commit | None:
-        return next(
-            (commit for commit in reversed(self._tables.commits.get(resource_id, [])) if commit.time <= time), None
-        )
+        return commit_at(self._tables.commits.get(resource_id, []), time)
 
     async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
-        found: list[Revision] = []
-        for origin in reversed(self._tables.commits.get(resource_id, [])):
-            if origin.kind not in CREATING_KINDS or (span.before is not None and origin.version >= span.before):
-                continue
-            if (span.since and origin.time < span.since) or (span.until and origin.time > span.until):
-                continue
-            revision = self._tables.revision(origin, None)
-            if revision is not None and len(found) < span.limit:
-                found.append(revision)
-        return found
+        return find_revisions(self._tables.commits.get(resource_id, []), span)
 
     async def revision(self, resource_id: str, number: int, version: int | None) -> Revision | None:
-        for origin in self._tables.commits.get(resource_id, []):
-            if origin.kind in CREATING_KINDS and origin.revision_id == f"{resource_id}:{number}":
-                return self._tables.revision(origin, version)
-        return None
+        return find_revision(self._tables.commits.get(resource_id, []), resource_id, number, version)
 
     async def blobs_of(self, resource_id: str, version: int) -> list[str]:
         return sorted(self._tables.references.get(resource_id, {}).get(version, ()))
@@ -118,11 +104,7 @@ class MemoryMetaStore(MetaStore):
         return [
             resource_id
             for resource_id, history in sorted(self._tables.commits.items())
-            if resource_id > after
-            and any(
-                commit.locator and commit.time < before and commit.revision_id != history[-1].revision_id
-                for commit in history
-            )
+            if resource_id > after and has_expired_revision(history, before)
         ][:limit]
 
     async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:

@@ -7,9 +7,8 @@ from typing import Any
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.metadata.memory.indexes.row_index import RowIndex
-from autocrud.storage.metadata.memory.point_in_time import revision_at
-from autocrud.storage.metadata.memory.rows import Row
-from autocrud.storage.ports.types import Blob, Commit, OnDeleteTask, Revision
+from autocrud.storage.metadata.scan.rows import Row
+from autocrud.storage.ports.types import Blob, Commit, OnDeleteTask
 
 
 @dataclass(slots=True)
@@ -46,10 +45,3 @@ class MemoryTables:
 
     def __post_init__(self) -> None:
         self.row_index = RowIndex(self.rows)
-
-    def revision(self, origin: Commit, version: int | None) -> Revision | None:
-        """Return the revision that a commit made, as of a version; None if its data was pruned."""
-        info, data_commit = revision_at(self.commits[origin.resource_id], origin, version)
-        if data_commit.locator is None:
-            return None
-        return Revision(info, origin.version, data_commit.version, data_commit.locator)

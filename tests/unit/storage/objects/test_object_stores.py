@@ -13,17 +13,20 @@ import pytest
 from autocrud.errors import StorageUnavailable
 from autocrud.storage.objects.local import LocalObjectStore
 from autocrud.storage.objects.memory import MemoryObjectStore
+from autocrud.storage.objects.ordered_map.store import MapObjectStore
 from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore
+from examples.dict_backend import DictMap
 from tests.storage.backends import s3_options
 
 
-@pytest.fixture(params=["memory", "local", "s3"])
+@pytest.fixture(params=["memory", "local", "ordered_map", "s3"])
 async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ObjectStore]:
     """Yield each store in turn, open."""
     stores: dict[str, Callable[[], ObjectStore]] = {
         "memory": MemoryObjectStore,
+        "ordered_map": lambda: MapObjectStore(DictMap()),
         "local": lambda: LocalObjectStore(tmp_path),
         "s3": lambda: S3ObjectStore(S3Location(**s3_options(), prefix=tmp_path.name)),
     }

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from autocrud.storage.metadata.memory.rows import Place
+from autocrud.storage.metadata.scan.rows import Place
 
 PlaceLists = Iterable[Sequence[Place]]
 

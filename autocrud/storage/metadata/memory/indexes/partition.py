@@ -10,7 +10,7 @@ from autocrud.schema.search_document import DocumentField
 from autocrud.storage.metadata.memory.indexes.candidates import Candidates
 from autocrud.storage.metadata.memory.indexes.spans import Span
 from autocrud.storage.metadata.memory.indexes.value_index import ValueIndex
-from autocrud.storage.metadata.memory.rows import Place, Row
+from autocrud.storage.metadata.scan.rows import Place, Row
 
 creation_time_of = itemgetter(0)
 _id_of = itemgetter(1)

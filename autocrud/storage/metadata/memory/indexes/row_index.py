@@ -8,7 +8,7 @@ from autocrud.query.conditions import Condition, Query
 from autocrud.query.evaluate import sort_key
 from autocrud.storage.metadata.memory.indexes.partition import Partition
 from autocrud.storage.metadata.memory.indexes.search import count_rows, search_rows, select_rows
-from autocrud.storage.metadata.memory.rows import Place, Row
+from autocrud.storage.metadata.scan.rows import Place, Row
 
 
 class RowIndex:

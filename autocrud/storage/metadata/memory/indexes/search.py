@@ -12,10 +12,10 @@ from autocrud.schema.index_field import IndexField
 from autocrud.storage.metadata.memory.indexes.candidates import Candidates
 from autocrud.storage.metadata.memory.indexes.partition import Partition
 from autocrud.storage.metadata.memory.indexes.planner import find_candidates
-from autocrud.storage.metadata.memory.indexes.row_order import creation_direction, rows_after, sort_rows
 from autocrud.storage.metadata.memory.indexes.spans import Span
 from autocrud.storage.metadata.memory.indexes.value_index import ValueIndex
-from autocrud.storage.metadata.memory.rows import Place, Row
+from autocrud.storage.metadata.scan.row_order import creation_direction, rows_after, sort_rows
+from autocrud.storage.metadata.scan.rows import Place, Row
 
 # A walk checks each row in Python. Candidates are sorted by place before they are checked.
 _CREATION_WEIGHT = 5

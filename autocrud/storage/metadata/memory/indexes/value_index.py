@@ -7,7 +7,7 @@ from typing import Any
 from autocrud.query.operators import Operator
 from autocrud.storage.metadata.memory.indexes.candidates import Candidates
 from autocrud.storage.metadata.memory.indexes.spans import Span, find_prefix_span, find_span
-from autocrud.storage.metadata.memory.rows import Place
+from autocrud.storage.metadata.scan.rows import Place
 
 # Up to this many new values, one insertion for each is faster than a sort of the whole list.
 _MAX_INSERTIONS = 32

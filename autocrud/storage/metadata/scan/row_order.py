@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from autocrud.query.conditions import Sort
+from autocrud.query.conditions import Query, Sort
 from autocrud.query.evaluate import sort_key, value_in
 from autocrud.schema.column_types import ColumnValue
-from autocrud.storage.metadata.memory.rows import Row
+from autocrud.storage.metadata.scan.rows import Row
 
 _first = itemgetter(0)
 
@@ -33,6 +33,14 @@ def rows_after(rows: Sequence[Row], order: tuple[Sort, ...], values: Sequence[Co
     columns = dict(zip((key.field.column for key in order), values, strict=True))
     start = bisect_right(rows, sort_key(order, columns), key=lambda row: sort_key(order, row.columns))
     return rows[start:]
+
+
+def page_of(rows: Iterable[Row], query: Query) -> list[Row]:
+    """Return the page of these rows in the order of a query, and one more row if there is a next page."""
+    found: Sequence[Row] = sort_rows(rows, query.order)
+    if query.after is not None:
+        found = rows_after(found, query.order, query.after.values)
+    return list(found[: query.limit + 1])
 
 
 def creation_direction(order: Sequence[Sort]) -> bool | None:

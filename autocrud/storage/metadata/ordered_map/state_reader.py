@@ -1,0 +1,45 @@
+"""State reader: loads the state that a decision needs from an ordered map."""
+
+import asyncio
+
+from autocrud.storage.decision.state import MAX_REFERRERS, ReadSet, ReadState, Referrer, ResourceKey, ResourceState
+from autocrud.storage.metadata.ordered_map import layout
+from autocrud.storage.metadata.ordered_map.codec import decode_head, decode_key
+from autocrud.storage.metadata.ordered_map.staged_map import StagedMap
+from autocrud.storage.objects.ordered_map.keys import parts_of, prefix_of
+
+
+async def load_state(staged: StagedMap, reads: ReadSet) -> ReadState:
+    """Return the state of these names. The staged map has no changes yet.
+
+    The tail is read before the referrers and tasks. So the commit fails if another batch has changed them.
+    """
+    heads = {key: layout.head_key(key) for key in reads.resources}
+    holders = {key: layout.claim_key(key) for key in reads.holders}
+    keys = {key: layout.request_key(key) for key in reads.keys}
+    blobs = {key: layout.blob_key(key) for key in reads.blobs}
+    await staged.load([layout.TAIL, *heads.values(), *holders.values(), *keys.values(), *blobs.values()])
+    tasks, referrers = await asyncio.gather(
+        staged.range(prefix_of("task"), 1),
+        asyncio.gather(*(_load_referrers(staged, target) for target in reads.referrers)),
+    )
+    stored_keys = {name: await staged.get(key) for name, key in keys.items()}
+    holder_ids = {name: await staged.get(key) for name, key in holders.items()}
+    return ReadState(
+        resources={name: _state_of(await staged.get(key)) for name, key in heads.items()},
+        holders={name: None if value is None else value.decode() for name, value in holder_ids.items()},
+        keys={name: None if value is None else decode_key(value) for name, value in stored_keys.items()},
+        blobs={name: await staged.get(key) is not None for name, key in blobs.items()},
+        referrers=dict(zip(reads.referrers, referrers, strict=True)),
+        has_tasks=bool(tasks),
+    )
+
+
+async def _load_referrers(staged: StagedMap, target: ResourceKey) -> list[Referrer]:
+    rows = await staged.range(prefix_of("referrer", *target), MAX_REFERRERS)
+    found = ((parts_of(key)[-3:], value.decode()) for key, value in rows)
+    return [Referrer(model, resource_id, field, action) for (model, resource_id, field), action in found]
+
+
+def _state_of(value: bytes | None) -> ResourceState | None:
+    return None if value is None else decode_head(value).state
