@@ -55,19 +55,27 @@ BACKENDS: dict[str, Callable[[Path], IStorageFactory]] = {
     "postgres": postgres_factory,
 }
 # Backends whose models share a store. A test compares the list with the storages.
-STORES = ("memory",)
+STORES = ("memory", "disk", "s3")
+
+
+def remove_sqlite_files(folder: Path) -> None:
+    """Remove the SQLite file of a disk store, with its write-ahead log."""
+    for path in folder.glob("metadata*"):
+        path.unlink()
 
 
 @asynccontextmanager
 async def storage_on(factory: IStorageFactory, spec: ModelSpec[Any] = SAMPLE) -> AsyncIterator[IStorage]:
     """Yield an open storage of a factory."""
-    await factory.open()
-    storage = factory.build(spec)
     try:
-        await storage.open()
-        yield storage
+        await factory.open()
+        storage = factory.build(spec)
+        try:
+            await storage.open()
+            yield storage
+        finally:
+            await storage.close()
     finally:
-        await storage.close()
         await factory.close()
 
 
