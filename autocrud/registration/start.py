@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from autocrud.errors import ConfigurationError
 from autocrud.manager.manager import ResourceManager
 from autocrud.manager.schema_check.start_check import OnSchemaChange, StartCheck, finish_in_background
 from autocrud.registration.registry import Registry
 from autocrud.schema.model_names import fold_name
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.model_folder.location import shared_folder_error
 
 logger = logging.getLogger(__name__)
 
@@ -49,16 +49,12 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 
 def _refuse_shared_folders(specs: Iterable[ModelSpec[Any]]) -> None:
-    """Refuse two models with the same data: a renamed model, and a new model with the former name."""
+    """Refuse two models with the same data."""
     users: dict[str, ModelSpec[Any]] = {}
     for spec in specs:
         other = users.setdefault(spec.folder, spec)
         if other is not spec:
-            renamed, rival = (spec, other) if spec.name != spec.folder else (other, spec)
-            raise ConfigurationError(
-                f"{rival.type_name}: the data of {rival.name!r} belong to {renamed.type_name}, which had this name"
-                " before; pass another name with name="
-            )
+            raise shared_folder_error(spec, other)
 
 
 def _report_unregistered(folders: Iterable[str], specs: Iterable[ModelSpec[Any]]) -> None:

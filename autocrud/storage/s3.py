@@ -13,10 +13,8 @@ from typing import Any, Unpack
 
 from autocrud.errors import AutoCRUDError, ConfigurationError
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.commit_log.log import Log
-from autocrud.storage.composite import INLINE_LIMIT, Storage
 from autocrud.storage.metadata.sqlite.cache_dir import CacheFolder
-from autocrud.storage.model_folder.location import stored_folders
+from autocrud.storage.model_storage import INLINE_LIMIT, ModelStorage
 from autocrud.storage.objects.s3.location import S3Location, S3Options, s3_location
 from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
 
@@ -28,7 +26,8 @@ except ModuleNotFoundError as missing:
         f"The package {missing.name} is missing. Install it: pip install 'autocrud[s3]'"
     ) from missing
 from autocrud.storage.commit_log.object_store_probe import probe
-from autocrud.storage.metadata.sqlite.store import SqliteMetaStore
+from autocrud.storage.metadata.sqlite.engine.engine import SqliteEngine
+from autocrud.storage.store import Store
 
 SNAPSHOT_EVERY = 1000
 
@@ -36,10 +35,10 @@ _PROBED_SERVERS: set[tuple[str, str]] = set()  # servers and buckets that passed
 
 
 class S3StorageFactory(IStorageFactory):
-    """Stores each model under `<prefix>/<model>/` of a bucket, for any number of nodes that write.
+    """Stores all models in one store, under `<prefix>/` of a bucket, for any number of nodes that write.
 
-    `log/` is the data, `snapshots/` are for nodes that start. A read first looks whether the log has moved on, which
-    makes it linearizable; reads that wait together share the look.
+    `log/` is the data, `snapshots/` are for nodes that start, `<model>/` has blobs and schema records. A read first
+    looks whether the log has moved on, which makes it linearizable; reads that wait together share the look.
 
     Args:
         bucket: name of the bucket, or its location. The server's conditional PUT must be reliable; `open` probes it.
@@ -67,15 +66,20 @@ class S3StorageFactory(IStorageFactory):
         self._objects = S3ObjectStore(location)
         self._server = (server, location.bucket)
         self._cache = CacheFolder(directory, server, location.bucket, location.prefix)
-        self._max_staleness = max_staleness
-        self._inline_limit = inline_limit
-        self._snapshot_every = snapshot_every
+        engine = SqliteEngine(
+            self._objects,
+            lambda: self._cache.path / "metadata.sqlite",
+            inline_limit=inline_limit,
+            snapshots=Snapshots(self._objects, every=snapshot_every),
+            max_staleness=max_staleness,
+        )
+        self._store = Store(engine, f"{self._objects.name}, in {location.bucket}/{location.prefix}")
 
     def build(self, spec: ModelSpec[Any]) -> IStorage:
-        return Storage(spec, lambda: self._build_meta(spec), self._objects)
+        return ModelStorage(spec, self._store)
 
     async def stored_models(self) -> set[str]:
-        return await stored_folders(self._objects)
+        return await self._store.engine.stored_models()
 
     async def open(self) -> None:
         await self._cache.claim()
@@ -84,21 +88,12 @@ class S3StorageFactory(IStorageFactory):
         if self._server not in _PROBED_SERVERS:
             await probe(self._objects, f"S3 at {self._objects.host}")
             _PROBED_SERVERS.add(self._server)
+        await self._store.open()
 
     async def close(self) -> None:
+        await self._store.close()
         await self._objects.close()
         await self._cache.release()
-
-    def _build_meta(self, spec: ModelSpec[Any]) -> SqliteMetaStore:
-        folder = spec.folder
-        return SqliteMetaStore(
-            spec,
-            lambda: self._cache.path / folder / "metadata.sqlite",
-            Log(self._objects, folder),
-            inline_limit=self._inline_limit,
-            snapshots=Snapshots(self._objects, spec, every=self._snapshot_every),
-            max_staleness=self._max_staleness,
-        )
 
     def checks(self) -> Mapping[str, Check]:
         return {self._objects.name: self._objects.check}

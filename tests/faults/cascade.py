@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from autocrud.storage.composite import Storage
 from autocrud.storage.disk import DiskStorageFactory
+from autocrud.storage.model_storage import ModelStorage
 from autocrud.storage.ports.types import Outcome, Write
 from tests.http.reference_models import library
 
@@ -18,9 +18,9 @@ REVIEWS = 1000
 
 def stall_after(pages: int) -> None:
     """Make the delete stall after this many pages."""
-    commit_all, done = Storage.commit_all, 0
+    commit_all, done = ModelStorage.commit_all, 0
 
-    async def commit_or_hang(self: Storage, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
+    async def commit_or_hang(self: ModelStorage, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
         nonlocal done
         outcomes = await commit_all(self, writes, atomic=atomic)
         done += len(writes) > 1
@@ -30,7 +30,7 @@ def stall_after(pages: int) -> None:
             await asyncio.Event().wait()
         return outcomes
 
-    Storage.commit_all = commit_or_hang  # type: ignore[method-assign]  # the fault that is to be tested
+    ModelStorage.commit_all = commit_or_hang  # type: ignore[method-assign]  # the fault that is to be tested
 
 
 async def main(directory: str) -> None:

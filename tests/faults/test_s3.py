@@ -57,7 +57,7 @@ async def bucket(tmp_path: Path) -> AsyncIterator[ObjectStore]:
 async def log_of(tmp_path: Path) -> list[str]:
     """Return the entries of the log."""
     async with bucket(tmp_path) as store:
-        return [key.rpartition("/")[2] async for key in store.keys("sample/log/")]
+        return [key.rpartition("/")[2] async for key in store.keys("log/")]
 
 
 class Once:
@@ -236,7 +236,7 @@ async def test_writer_paused_before_its_acknowledgement_goes_on(node: Node, prox
             assert [commit.version for commit in await storage.commits("a")] == [3, 2, 1]
             assert len(await ids(storage)) == 21
     async with bucket(tmp_path) as store:
-        assert [key async for key in store.keys("sample/snapshots/")]
+        assert [key async for key in store.keys("snapshots/")]
     async with node(faulty=False, cache_dir=None) as cold:
         assert len(await ids(cold)) == 21
 
@@ -292,7 +292,7 @@ async def test_purge_erases_snapshots_and_entries(node: Node, tmp_path: Path) ->
         assert len(await ids(other, include_deleted=True)) == 10
     async with bucket(tmp_path) as store:
         keys = [key async for key in store.keys("")]
-        assert any("/snapshots/" in key for key in keys)
+        assert any("snapshots/" in key for key in keys)
         for key in keys:
             content = await store.get(key)
             if key.endswith(".zst"):

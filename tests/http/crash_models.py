@@ -3,12 +3,14 @@
 import asyncio
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from app.models import Movie
 from autocrud import AutoCRUD
 from autocrud.storage.composite import Storage
-from autocrud.storage.ports.types import Write
+from autocrud.storage.store import Store
 
 FUSE = "fuse"
 
@@ -19,11 +21,15 @@ def register(crud: AutoCRUD) -> None:
     fuse = Path(FUSE)
     if not fuse.exists():
         return
-    commit = Storage.commit
+    committers: tuple[Any, ...] = (Storage, Store)
+    for committer in committers:
+        committer.commit = _killing(committer.commit, fuse)  # the fault that is to be tested
 
-    async def commit_and_die(self: Storage, write: Write) -> None:
-        await commit(self, write)
+
+def _killing(commit: Callable[[Any, Any], Awaitable[Any]], fuse: Path) -> Callable[[Any, Any], Awaitable[Any]]:
+    async def commit_and_die(self: Any, writes: Any) -> None:
+        await commit(self, writes)
         await asyncio.to_thread(fuse.unlink)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    Storage.commit = commit_and_die  # type: ignore[method-assign]  # the fault that is to be tested
+    return commit_and_die

@@ -29,7 +29,7 @@ async def test_library_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         greeting = await http.get(f"{created.headers['location']}/greeting")
         assert greeting.json() == "Hello, Ada, at version 1."
         assert (await http.get("/session")).status_code == 405
-    assert (tmp_path / "data" / "library" / "user" / "metadata.sqlite").exists()
+    assert (tmp_path / "data" / "library" / "metadata.sqlite").exists()
 
 
 async def test_cinema_example_answers_queries() -> None:

@@ -82,8 +82,13 @@ async def test_model_may_have_its_own_storage(tmp_path: Path) -> None:
         assert (await http.post("/book", json={"title": "x"})).status_code == 201
         assert await crud.check() == {"disk": None}
     assert opened == ["factory"]
-    assert sorted(path.name for path in (tmp_path / "shared").iterdir() if path.is_dir()) == [".tmp", "memo", "note"]
-    assert (tmp_path / "aside" / "aside" / "metadata.sqlite").exists()
+    assert sorted(path.name for path in (tmp_path / "shared").iterdir() if path.is_dir()) == [
+        ".tmp",
+        "log",
+        "memo",
+        "note",
+    ]
+    assert (tmp_path / "aside" / "metadata.sqlite").exists()
 
 
 async def test_unwritable_data_directory_refuses_the_start(tmp_path: Path) -> None:

@@ -230,9 +230,13 @@ async def test_model_may_use_another_bucket(tmp_path: Path, default: str) -> Non
         assert [len((await http.get(f"/image?name={name}")).json()["items"]) for name in "ab"] == [1, 0]
         expected = {"s3 bucket image-bucket"} | ({"disk"} if default == "disk" else {"postgresql", "s3 bucket tests"})
         assert await crud.check() == dict.fromkeys(expected)
-    assert {key.split("/")[0] for key in await _keys("image-bucket", tmp_path)} - {".probe"} == {"image", "thumbnail"}
+    assert {key.split("/")[0] for key in await _keys("image-bucket", tmp_path)} - {".probe"} == {
+        "image",
+        "log",
+        "thumbnail",
+    }
     if default == "disk":
-        assert await asyncio.to_thread((tmp_path / "album" / "metadata.sqlite").exists)
+        assert await asyncio.to_thread((tmp_path / "metadata.sqlite").exists)
     else:
         assert {key.split("/")[0] for key in await _keys("tests", tmp_path)} == {"album"}
 

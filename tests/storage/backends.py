@@ -55,26 +55,32 @@ BACKENDS: dict[str, Callable[[Path], IStorageFactory]] = {
     "postgres": postgres_factory,
 }
 # Backends whose models share a store. A test compares the list with the storages.
-STORES = ("memory",)
+STORES = ("memory", "disk", "s3")
+
+
+def remove_sqlite_files(folder: Path) -> None:
+    """Remove the SQLite file of a disk store, with its write-ahead log."""
+    for path in folder.glob("metadata*"):
+        path.unlink()
 
 
 @asynccontextmanager
 async def storage_on(factory: IStorageFactory, spec: ModelSpec[Any] = SAMPLE) -> AsyncIterator[IStorage]:
     """Yield an open storage of a factory."""
-    await factory.open()
-    storage = factory.build(spec)
     try:
-        await storage.open()
-        yield storage
+        await factory.open()
+        storage = factory.build(spec)
+        try:
+            await storage.open()
+            yield storage
+        finally:
+            await storage.close()
     finally:
-        await storage.close()
         await factory.close()
 
 
 def nodes_on(backend: str, path: Path) -> list[IStorageFactory]:
-    """Return the factories of two nodes on one store; of one node for the memory."""
-    if backend == "memory":
-        return [MemoryStorageFactory()]
+    """Return the factories of two nodes on one store; of one node for a store inside a process."""
     if backend == "s3":
         return [s3_factory(path, cache_dir=path / name) for name in ("first", "second")]
-    return [BACKENDS[backend](path) for _ in range(2)]
+    return [BACKENDS[backend](path) for _ in range(2 if backend in ("disk", "postgres") else 1)]

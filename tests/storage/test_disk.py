@@ -24,7 +24,7 @@ from autocrud.storage.objects.local import LocalObjectStore
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.sample_writes import SAMPLE, Sample, create_write, delete_write, purge_write, sample, update_write
-from tests.storage.backends import storage_on
+from tests.storage.backends import remove_sqlite_files, storage_on
 from tests.storage.backfill_probe import wait_until_filled
 from tests.storage.full_scenario import read_everything, write_everything
 
@@ -46,24 +46,22 @@ async def test_6_log_alone_rebuilds_the_metadata(opened: Opener, tmp_path: Path)
     async with opened() as storage:
         await write_everything(storage)
         before = await read_everything(storage)
-    for path in (tmp_path / "sample").glob("metadata*"):
-        path.unlink()
+    remove_sqlite_files(tmp_path)
     async with opened() as storage:
         assert await read_everything(storage) == before
 
 
 async def test_6_outdated_sqlite_file_catches_up_with_the_log(opened: Opener, tmp_path: Path) -> None:
     """Restore a SQLite file that lost its last transactions, as after a power cut."""
-    kept = tmp_path.with_name(tmp_path.name + "-kept")
+    kept = tmp_path.with_name(tmp_path.name + "-kept.sqlite")
     async with opened() as storage:
         await storage.commit(create_write("a", sample(text="x")))
-    shutil.copytree(tmp_path / "sample", kept)
+    shutil.copy(tmp_path / "metadata.sqlite", kept)
     async with opened() as storage:
         await write_everything(storage)
         before = await read_everything(storage)
-    for path in (tmp_path / "sample").glob("metadata*"):
-        path.unlink()
-    shutil.copy(kept / "metadata.sqlite", tmp_path / "sample" / "metadata.sqlite")
+    remove_sqlite_files(tmp_path)
+    shutil.copy(kept, tmp_path / "metadata.sqlite")
     async with opened() as storage:
         assert await read_everything(storage) == before
 
@@ -135,8 +133,7 @@ async def test_3_purge_erases_every_byte(opened: Opener, tmp_path: Path) -> None
         assert await storage.data(commit) == beside.data
         before = await read_everything(storage)
     assert _files_with(tmp_path, marker) == []
-    for path in (tmp_path / "sample").glob("metadata*"):
-        path.unlink()
+    remove_sqlite_files(tmp_path)
     async with opened() as storage:
         assert await read_everything(storage) == before
 
@@ -225,8 +222,7 @@ async def test_rebuild_over_a_damaged_entry_is_refused(opened: Opener, tmp_path:
         "header": b"{}" + content,
     }
     entry.write_bytes(spoilt[damage])
-    for path in (tmp_path / "sample").glob("metadata*"):
-        path.unlink()
+    remove_sqlite_files(tmp_path)
     with pytest.raises(DataCorrupted, match=r"000001\.ndjson"):
         async with opened():
             pass
@@ -247,7 +243,7 @@ async def test_damaged_sqlite_file_is_named(opened: Opener, tmp_path: Path) -> N
     """Removing the named file restores every answer."""
     async with opened() as storage:
         await storage.commit(create_write("a", sample()))
-    path = tmp_path / "sample" / "metadata.sqlite"
+    path = tmp_path / "metadata.sqlite"
     path.write_bytes(b"this is not a database" * 100)
     with pytest.raises(DataCorrupted, match="Remove it"):
         async with opened():
@@ -323,7 +319,7 @@ async def test_tables_are_readable_by_any_sql_tool(opened: Opener, tmp_path: Pat
     """Index fields are typed columns, and commits are rows."""
     async with opened() as storage:
         await storage.commit(create_write("a", sample(text="x", number=7, flag=True)))
-    with sqlite3.connect(tmp_path / "sample" / "metadata.sqlite") as database:
+    with sqlite3.connect(tmp_path / "metadata.sqlite") as database:
         row = database.execute(
             "SELECT resource_id, version, ix_text, ix_number, ix_flag FROM sample_resources"
         ).fetchone()
@@ -341,7 +337,7 @@ async def test_unusable_directory_is_named(tmp_path: Path) -> None:
 
 
 def _entries(root: Path) -> list[Path]:
-    return sorted((root / "sample" / "log").rglob("*.ndjson"))
+    return sorted((root / "log").rglob("*.ndjson"))
 
 
 def _files_with(root: Path, marker: str) -> list[Path]:
@@ -349,8 +345,8 @@ def _files_with(root: Path, marker: str) -> list[Path]:
 
 
 def _applied(root: Path) -> int:
-    database = sqlite3.connect(root / "sample" / "metadata.sqlite")
-    (sequence,) = database.execute("SELECT sequence FROM sample_log").fetchone()
+    database = sqlite3.connect(root / "metadata.sqlite")
+    (sequence,) = database.execute("SELECT sequence FROM log").fetchone()
     database.close()
     return int(sequence)
 
@@ -359,8 +355,10 @@ async def _leave_entry(root: Path, after: int) -> None:
     """Append an entry to the log like a process that dies before SQLite's commit."""
     objects = LocalObjectStore(root)
     await objects.open()
-    log = Log(objects, "sample")
+    log = Log(objects)
     last = await log.read(after)
     assert last is not None
-    await log.append(log.entry(last.tail, [encode_record(create_write("b", sample(text="left")))]))
+    write = create_write("b", sample(text="left"))
+    write.model = "sample"
+    await log.append(log.entry(last.tail, [encode_record(write)]))
     await objects.close()

@@ -5,13 +5,13 @@ from pathlib import Path
 from autocrud.errors import Aborted
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.testing.sample_writes import create_write, sample, update_write
-from tests.storage.backends import storage_on
+from tests.storage.backends import remove_sqlite_files, storage_on
 from tests.storage.full_scenario import read_everything
 
 
 async def test_2_rebuild_shows_all_or_none_of_an_atomic_group(tmp_path: Path) -> None:
     """A committed group is one entry. A refused group left none."""
-    log = tmp_path / "sample" / "log" / "000000"
+    log = tmp_path / "log" / "000000"
     async with storage_on(DiskStorageFactory(tmp_path)) as storage:
         first = create_write("a", sample(code="one"))
         chain = [first, update_write(first, sample(code="two")), create_write("b", sample(code="one"))]
@@ -20,7 +20,6 @@ async def test_2_rebuild_shows_all_or_none_of_an_atomic_group(tmp_path: Path) ->
         assert isinstance(refused[0], Aborted)
         assert len(list(log.iterdir())) == 1
         before = await read_everything(storage)
-    for file in (tmp_path / "sample").glob("metadata.sqlite*"):
-        file.unlink()
+    remove_sqlite_files(tmp_path)
     async with storage_on(DiskStorageFactory(tmp_path)) as storage:
         assert await read_everything(storage) == before

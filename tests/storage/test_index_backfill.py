@@ -223,7 +223,7 @@ async def test_6_conversion_error_does_not_stop_a_rebuild(backend: str, tmp_path
             await connection.execute(f'DROP TABLE "{tmp_path.name}".sample_resources')
             await connection.close()
         else:
-            assert _unlink_all(tmp_path, "cache/**/*.sqlite*" if backend == "s3" else "sample/metadata.sqlite*")
+            assert _unlink_all(tmp_path, "cache/**/*.sqlite*" if backend == "s3" else "metadata.sqlite*")
 
     first, bad = create_write("a", sample(payload="x" * 2001)), create_write("bad", sample(payload="x" * 2001))
     async with opened() as storage:

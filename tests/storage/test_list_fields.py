@@ -115,25 +115,25 @@ async def test_sqlite_item_tables_equal_the_heads_and_are_used(tmp_path: Path) -
     """Check after all kinds of commits, and check the plans."""
     async with storage_on(BACKENDS["disk"](tmp_path), KINDS) as storage:
         await _fill(storage, 300)
-    database = sqlite3.connect(tmp_path / "kinds" / "metadata.sqlite")
+    database = sqlite3.connect(tmp_path / "metadata.sqlite")
     for field, term in _terms():
         place = "created_time, resource_id, row"
         held = f'SELECT value, {place} FROM kinds_resources, json_each("{field.column}") ORDER BY 1, 2, 3'
-        items = database.execute(f'SELECT * FROM "_items_{field.column}" ORDER BY 1, 2, 3').fetchall()
+        items = database.execute(f'SELECT * FROM "_items_kinds__{field.column}" ORDER BY 1, 2, 3').fetchall()
         assert items
         assert items == database.execute(held).fetchall()
-        counted = SqliteCompiler()
+        counted = SqliteCompiler("kinds")
         where = counted.where(term)
         plan = _plan(database, f"SELECT count(*) FROM kinds_resources WHERE {where}", counted)
         assert "SEARCH kinds_resources USING INTEGER PRIMARY KEY (rowid=?)" in plan
         assert "SEARCH x USING PRIMARY KEY (value=?)" in plan
         if term.operator is not Operator.contains_any:
-            listed, query = SqliteCompiler(), Query(term)
+            listed, query = SqliteCompiler("kinds"), Query(term)
             source, rest = listed.source(database, "kinds_resources", query)
             (segment,) = listed.segments(query)
             order = f"{listed.where(rest)} ORDER BY {listed.order_by(segment.keys)} LIMIT 20"
             plan = _plan(database, f"SELECT head FROM {source} WHERE {order}", listed)
-            assert f"SEARCH _items_{field.column} USING PRIMARY KEY (value=?)" in plan
+            assert f"SEARCH _items_kinds__{field.column} USING PRIMARY KEY (value=?)" in plan
             assert not [step for step in plan if "TEMP B-TREE" in step]
     database.close()
 

@@ -44,7 +44,7 @@ Lose = Callable[[Path], Awaitable[None]]
 
 async def _lose_files(path: Path) -> None:
     for kept in ("metadata.sqlite", "metadata.sqlite-wal", "metadata.sqlite-shm"):
-        (path / "kinds" / kept).unlink(missing_ok=True)
+        (path / kept).unlink(missing_ok=True)
 
 
 async def _lose_cache(path: Path) -> None:
@@ -139,8 +139,8 @@ async def test_interrupted_state_backfill_continues(tmp_path: Path, monkeypatch:
     with pytest.raises(StorageUnavailable):
         async with storage_on(DiskStorageFactory(tmp_path), TEMPORAL_KINDS):
             pass
-    with sqlite3.connect(tmp_path / "kinds" / "metadata.sqlite") as database:
-        (wait_until_filled,) = database.execute("SELECT count(DISTINCT resource_id) FROM kinds_states").fetchone()
+    with sqlite3.connect(tmp_path / "metadata.sqlite") as database:
+        (wait_until_filled,) = database.execute("SELECT count(DISTINCT resource_id) FROM kinds__states").fetchone()
         assert 0 < wait_until_filled < len(past.states)
     async with storage_on(DiskStorageFactory(tmp_path), TEMPORAL_KINDS) as storage:
         await compare_random_queries(storage, past, 40)

@@ -10,7 +10,7 @@ import aioboto3
 import pytest
 from pydantic import BaseModel
 
-from autocrud.errors import ConfigurationError, DataCorrupted, StorageUnavailable
+from autocrud.errors import ConfigurationError, DataCorrupted, StorageUnavailable, UniqueViolation
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
 from autocrud.schema.markers import Index
@@ -60,10 +60,10 @@ async def test_6_bucket_alone_rebuilds_the_metadata(node: Node, objects: ObjectS
     async with node(snapshot_every=4) as storage:
         await write_everything(storage)
         before = await read_everything(storage)
-    assert await keys(objects, "sample/snapshots/")
+    assert await keys(objects, "snapshots/")
     async with node(cache_dir=None, snapshot_every=4) as cold:
         assert await read_everything(cold) == before
-    for key in await keys(objects, "sample/snapshots/"):
+    for key in await keys(objects, "snapshots/"):
         await objects.delete(key)
     async with node(cache_dir=None) as colder:
         assert await read_everything(colder) == before
@@ -77,7 +77,7 @@ async def test_warm_cache_only_catches_up(node: Node, tmp_path: Path, caplog: py
             await storage.commit(create_write(f"r{number}", sample()))
     async with node(cache_dir=None) as other:
         await other.commit(create_write("later", sample()))
-        assert "restoring sample/snapshots/" in caplog.text
+        assert "restoring snapshots/" in caplog.text
     caplog.clear()
     async with node() as storage:
         assert len(await ids(storage)) == 10
@@ -107,8 +107,8 @@ async def test_overwritten_cache_pages_are_detected(node: Node, tmp_path: Path) 
         assert len(await ids(storage)) == 200
 
 
-async def test_node_stops_at_an_entry_that_violates_its_model(node: Node) -> None:
-    """The error names the entry, the fields and the holder."""
+async def test_node_reports_an_entry_that_violates_its_model(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    """The first resource keeps the unique values. The message names the resource, the fields and the holder."""
 
     class Older(BaseModel):
         shelf: Annotated[str, Index()]
@@ -118,8 +118,12 @@ async def test_node_stops_at_an_entry_that_violates_its_model(node: Node) -> Non
     async with node() as new, node(older, cache_dir=None) as old:
         for name in ("a", "b"):
             await old.commit(create_write(name, sample(shelf="s", place=1), spec=older))
-        with pytest.raises(DataCorrupted, match=r"000002.* does not fit .*'a', has the same shelf and place"):
-            await new.get("b")
+        assert await new.get("b") is not None
+        assert "'b' has unique values that another resource holds" in caplog.text
+        assert "shelf, place, of 'a'" in caplog.text
+        assert await ids(new, QB["place"].eq(1)) == ["a"]
+        (refused,) = await outcomes(new, [create_write("c", sample(shelf="s", place=1))])
+        assert isinstance(refused, UniqueViolation)
         assert await ids(old, QB["place"].eq(1), spec=older) == ["b", "a"]
 
 
@@ -128,7 +132,7 @@ async def test_damaged_snapshot_is_ignored(node: Node, objects: ObjectStore) -> 
     async with node(snapshot_every=3) as storage:
         for number in range(12):
             await storage.commit(create_write(f"r{number}", sample()))
-    newest = (await keys(objects, "sample/snapshots/"))[-1]
+    newest = (await keys(objects, "snapshots/"))[-1]
     await objects.put(newest, (await objects.get(newest))[:-10] + b"\0" * 10)
     async with node(cache_dir=None) as cold:
         assert len(await ids(cold)) == 12
@@ -139,8 +143,8 @@ async def test_old_snapshots_are_deleted_and_entries_stay(node: Node, objects: O
     async with node(snapshot_every=2) as storage:
         for number in range(20):
             await storage.commit(create_write(f"r{number}", sample()))
-    assert 1 <= len(await keys(objects, "sample/snapshots/")) <= 3
-    assert len(await keys(objects, "sample/log/")) == 20
+    assert 1 <= len(await keys(objects, "snapshots/")) <= 3
+    assert len(await keys(objects, "log/")) == 20
 
 
 async def test_cache_ahead_of_the_log_is_refused(node: Node, objects: ObjectStore) -> None:
@@ -148,7 +152,7 @@ async def test_cache_ahead_of_the_log_is_refused(node: Node, objects: ObjectStor
     async with node() as storage:
         for number in range(3):
             await storage.commit(create_write(f"r{number}", sample()))
-    await objects.delete((await keys(objects, "sample/log/"))[-1])
+    await objects.delete((await keys(objects, "log/"))[-1])
     with pytest.raises(DataCorrupted, match="which its log does not hold"):
         async with node():
             pass
@@ -223,9 +227,9 @@ async def test_purge_of_a_dead_node_is_finished_by_another(node: Node, objects: 
                 await one.commit(purge_write(doomed))
         async with node(cache_dir=None) as other:
             assert sorted(await ids(other, include_deleted=True)) == ["b", "c"]
-    for key in await keys(objects, "sample/log/"):
+    for key in await keys(objects, "log/"):
         assert marker.encode() not in await objects.get(key)
-    snapshots = await keys(objects, "sample/snapshots/")
+    snapshots = await keys(objects, "snapshots/")
     assert all(int(key.rpartition("/")[2].partition("-")[0]) >= 4 for key in snapshots)
 
 

@@ -116,7 +116,7 @@ async def lose_index(backend: str, path: Path) -> None:
         await connection.execute(f'DROP TABLE "{path.name}".article_resources')
         await connection.close()
         return
-    assert unlink_all(path, "cache/**/*.sqlite*" if backend == "s3" else "article/metadata.sqlite*")
+    assert unlink_all(path, "cache/**/*.sqlite*" if backend == "s3" else "metadata.sqlite*")
 
 
 def unlink_all(folder: Path, pattern: str) -> int:
@@ -310,7 +310,7 @@ async def versions_of_columns(backend: str, path: Path) -> set[int]:
         rows = await connection.fetch(f"{columns} UNION ALL {indexes}", path.name)
         await connection.close()
     else:
-        with closing(sqlite3.connect(path / "article" / "metadata.sqlite")) as db:
+        with closing(sqlite3.connect(path / "metadata.sqlite")) as db:
             rows = db.execute("SELECT name FROM sqlite_master").fetchall()
             rows += db.execute("SELECT name FROM pragma_table_info('article_resources')").fetchall()
     names = [part for (row,) in rows for part in row.split()]

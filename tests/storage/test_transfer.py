@@ -20,7 +20,7 @@ from autocrud.storage.ports.types import RevisionSpan
 from autocrud.testing.conformance import ids
 from autocrud.testing.sample_writes import SAMPLE
 from tests.servers_real import postgres
-from tests.storage.backends import BACKENDS, storage_on
+from tests.storage.backends import BACKENDS, remove_sqlite_files, storage_on
 from tests.storage.full_scenario import read_everything, write_everything
 
 Lines = list[bytes]
@@ -51,8 +51,7 @@ async def _body(lines: Lines) -> AsyncIterator[bytes]:
 
 
 async def _without_sqlite(path: Path) -> None:
-    for file in (path / "sample").glob("metadata*"):
-        file.unlink()
+    remove_sqlite_files(path)
 
 
 async def _without_cache(path: Path) -> None:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 
 # `ix`: index fields. `cf`: texts with folded case. `document`: search documents. `indexed`: see `marker_name`.
-# `states`: states of a temporal model.
-_VERSIONED = re.compile(r"(?:ix|cf|document|indexed|states)(\d*)(?:_|$)")
+# `states`: states of a temporal model. `claims`, `references`: names of the progress of filling these tables.
+_VERSIONED = re.compile(r"(?:ix|cf|document|indexed|states|claims|references)(\d*)(?:_|$)")
 _KEPT_VERSIONS = 2  # lower ones
 _QUOTED = re.compile(r'"((?:[^"]|"")+)"')
 

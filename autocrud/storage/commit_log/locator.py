@@ -26,18 +26,19 @@ async def read_located(objects: ObjectStore, prefix: str, locator: str) -> bytes
     """The bytes that a locator names.
 
     Args:
-        prefix: what the locator's key is relative to, without a trailing slash.
+        prefix: what the locator's key is relative to, without a trailing slash; "" for the store itself.
 
     Raises:
         DataCorrupted: they are not there.
     """
     key, offset, length = parse_locator(locator)
+    key = f"{prefix}/{key}" if prefix else key
     try:
-        data = await objects.get(f"{prefix}/{key}", offset, offset + length)
+        data = await objects.get(key, offset, offset + length)
     except ObjectMissing:
-        raise DataCorrupted(f"{prefix}/{key} is lost.") from None
+        raise DataCorrupted(f"{key} is lost.") from None
     if len(data) != length or data.isspace():
-        raise DataCorrupted(f"{prefix}/{key} does not hold the data at {offset}.")
+        raise DataCorrupted(f"{key} does not hold the data at {offset}.")
     return data
 
 

@@ -57,14 +57,14 @@ class Entry:
 
 
 class Log:
-    """The log of one model.
+    """The log of one store.
 
     Args:
         objects: where the entries go.
-        prefix: the model's own, without a trailing slash.
+        prefix: folder of the log, without a trailing slash; "" if the log has the object store to itself.
     """
 
-    def __init__(self, objects: ObjectStore, prefix: str) -> None:
+    def __init__(self, objects: ObjectStore, prefix: str = "") -> None:
         self._objects = objects
         self._prefix = prefix
         self._writer = uuid4().hex
@@ -201,17 +201,15 @@ class Log:
         for sequence in sorted(spans_of, reverse=True):
             await blank(self._objects, self._key(sequence), spans_of[sequence])
 
-    async def remove(self, key: str) -> None:
-        """Remove an object beside the log; one that is not there is no error."""
-        await self._objects.delete(f"{self._prefix}/{key}")
-
     def locator(self, entry: Entry, offset: int, length: int) -> str:
-        """Name bytes of an entry. Locators are relative to the prefix, so that a model's folder can be moved."""
-        return f"{entry.key.removeprefix(self._prefix + '/')}:{offset}:{length}"
+        """Name bytes of an entry. Locators are relative to the prefix, so that the folder can be moved."""
+        key = entry.key.removeprefix(f"{self._prefix}/") if self._prefix else entry.key
+        return f"{key}:{offset}:{length}"
 
     def _key(self, sequence: int) -> str:
         folder, number = divmod(sequence, _ENTRIES_PER_FOLDER)
-        return f"{self._prefix}/log/{folder:06}/{number:06}.ndjson"
+        key = f"log/{folder:06}/{number:06}.ndjson"
+        return f"{self._prefix}/{key}" if self._prefix else key
 
 
 def _checksums(line: Any, start: int) -> list[int]:

@@ -6,12 +6,13 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo
-from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.stored_index import StoredIndex
+from autocrud.storage.ports.claims import Claim, StoredReference
 from autocrud.storage.ports.types import Blob, Item, RequestKey, Write
 
-# {"kind":…,"follows":…,"after":…,"prunes":…,"key":{…},"blobs":[…],"follow_up":true,"meta":{…},"revision_info":{…},
+# {"kind":…,"follows":…,"after":…,"model":…,"claims":[…],"references":[…],"request":…,"prunes":…,"key":{…},
+# "blobs":[…],"follow_up":true,"meta":{…},"revision_info":{…},
 # "data":{…}}: the data stands last, so that its bytes can be found by its size, and are read back as they were written.
 # Data that was pruned is blank, and of a commit that was imported without it there is nothing but a blank. A blob's
 # record is {"kind":"blob","blob":{…}}.
@@ -30,7 +31,11 @@ def encode_record(item: Item, after: str | None = None, begun: str | None = None
         return b'{"kind":"%s","blob":%s}' % (_BLOB.encode(), to_json(item))
     link = b"" if after is None else b'"after":"%s",' % after.encode()
     link += b"" if begun is None else b'"begun":"%s",' % begun.encode()
-    optional = _optional_fields(item) if item.prunes or item.key or item.blobs or item.has_task else b""
+    if item.model:
+        link += b'"model":"%s",' % item.model.encode()
+    has_optional = bool(item.prunes or item.key or item.blobs or item.has_task)
+    has_optional = has_optional or bool(item.claims or item.references or item.request)
+    optional = _optional_fields(item) if has_optional else b""
     start = b'{"kind":"%s","follows":%d,%s%s"meta":%s' % (
         item.kind.encode(), item.follows, link, optional, item.meta_json,
     )  # fmt: skip
@@ -55,24 +60,53 @@ def decode_record(spec: ModelSpec[Any], line: bytes, stored_index: StoredIndex) 
     Raises:
         ValueError: it is not a record.
     """
+    item = decode_item(line)
+    if isinstance(item, Write):
+        set_index(spec, item, stored_index)
+    return item
+
+
+def set_index(spec: ModelSpec[Any], write: Write, stored_index: StoredIndex) -> None:
+    """Compute the index values of a write from its data."""
+    if write.revision is None:
+        return
+    if write.data is None:
+        write.index = (None,) * len(spec.index_fields)
+        return
+    write.index = stored_index.stored_values(write.meta.resource_id, write.data, write.revision.schema_version)
+
+
+def decode_item(line: bytes) -> Item:
+    """Read a line back, without the model's code. A write has no index values.
+
+    Raises:
+        ValueError: it is not a record.
+    """
     record = parse_record(line)
     if record["kind"] == _BLOB:
         return Blob(**record["blob"])
-    meta = ResourceMeta.model_validate(record["meta"])
-    kind = CommitKind(record["kind"])
-    prunes, blobs = record.get("prunes", 0), tuple(record.get("blobs", ()))
-    key = RequestKey(**record["key"]) if "key" in record else None
-    if "revision_info" not in record:
-        has_task = record.get("follow_up", False)
-        return Write(kind, record["follows"], meta, prunes=prunes, blobs=blobs, has_task=has_task)
-    revision = RevisionInfo.model_validate(record["revision_info"])
-    data = line[len(line) - 1 - revision.size : -1]
-    if line.endswith(_NO_DATA):
-        index: tuple[IndexValue, ...] = (None,) * len(spec.index_fields)
-        # Its blobs were given up with it, and those that nobody else refers to were erased before it.
-        return Write(kind, record["follows"], meta, index, revision, None, prunes, key)
-    index = stored_index.stored_values(meta.resource_id, data, revision.schema_version)
-    return Write(kind, record["follows"], meta, index, revision, data, prunes, key, blobs)
+    write = Write(
+        CommitKind(record["kind"]),
+        record["follows"],
+        ResourceMeta.model_validate(record["meta"]),
+        prunes=record.get("prunes", 0),
+        key=RequestKey(**record["key"]) if "key" in record else None,
+        blobs=tuple(record.get("blobs", ())),
+        has_task=record.get("follow_up", False),
+        model=record.get("model", ""),
+        claims=tuple(Claim(*claim) for claim in record.get("claims", ())),
+        references=tuple(StoredReference(*reference) for reference in record.get("references", ())),
+        request=record.get("request"),
+    )
+    if "revision_info" in record:
+        revision = RevisionInfo.model_validate(record["revision_info"])
+        write.revision, write.revision_json = revision, revision.to_json()
+        if line.endswith(_NO_DATA):
+            # Its blobs were given up with it, and those that nobody else refers to were erased before it.
+            write.blobs = ()
+        else:
+            write.data = line[len(line) - 1 - revision.size : -1]
+    return write
 
 
 def parse_record(line: bytes) -> Mapping[str, Any]:
@@ -98,4 +132,10 @@ def _optional_fields(write: Write) -> bytes:
         found["blobs"] = write.blobs
     if write.has_task:
         found["follow_up"] = True
+    if write.claims:
+        found["claims"] = write.claims
+    if write.references:
+        found["references"] = write.references
+    if write.request:
+        found["request"] = write.request
     return to_json(found)[1:-1] + b","

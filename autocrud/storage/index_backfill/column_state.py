@@ -1,5 +1,6 @@
 """Column states: backfill progress of index columns, and the model version that each column is for."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
@@ -53,6 +54,32 @@ def point_in_time_column(spec: ModelSpec[Any]) -> str:
     return versioned("states", spec.schema.version)
 
 
+def claims_column(spec: ModelSpec[Any]) -> str:
+    """Return the name that stands in place of a column for the claims of a model."""
+    return versioned("claims", spec.schema.version)
+
+
+def claims_signature(spec: ModelSpec[Any]) -> str:
+    """Return the signature of the unique constraints of a model."""
+    sets = [" ".join([unique.name, *map(signature, unique.fields)]) for unique in spec.unique_constraints]
+    return _signature_of(spec, "claims", sets)
+
+
+def references_column(spec: ModelSpec[Any]) -> str:
+    """Return the name that stands in place of a column for the references of a model."""
+    return versioned("references", spec.schema.version)
+
+
+def references_signature(spec: ModelSpec[Any]) -> str:
+    """Return the signature of a model's references to resources of the same store."""
+    parts: list[str] = []
+    for number, model in sorted(spec.reference_targets.items()):
+        field = spec.index_fields[number]
+        if field.ref is not None:
+            parts.append(f"{field.name} {signature(field)} {model} {field.ref.on_delete} {field.ref.must_exist}")
+    return _signature_of(spec, "references", parts)
+
+
 def same_version_condition(version: int) -> str:
     """Return the SQL condition that a column belongs to this schema version."""
     return "signature NOT LIKE '%.%'" if version == 1 else f"signature LIKE '{_signature_prefix(version)}%'"
@@ -65,6 +92,11 @@ def stale_row_condition(version: int) -> str:
     """
     marker = f'"{marker_name(version)}"'
     return f"schema_version <> {version} AND ({marker} IS NULL OR {marker} <> version)"
+
+
+def _signature_of(spec: ModelSpec[Any], kind: str, parts: Iterable[str]) -> str:
+    digits = sha256("\n".join([kind, *parts]).encode()).hexdigest()[:32]
+    return f"{_signature_prefix(spec.schema.version)}{digits}"
 
 
 def _signature_prefix(version: int) -> str:

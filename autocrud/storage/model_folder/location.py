@@ -39,10 +39,10 @@ async def find_folder(
     Raises:
         ConfigurationError: the model has data under several of its names.
     """
-    folder = await _folder_of(objects, spec.name)
+    folder = await folder_of(objects, spec.name)
     if folder != spec.name or not spec.formerly:
         return folder
-    candidates = dict.fromkeys([spec.name, *[await _folder_of(objects, name) for name in spec.formerly]])
+    candidates = dict.fromkeys([spec.name, *[await folder_of(objects, name) for name in spec.formerly]])
     if stored_models is None:
         found = [candidate for candidate in candidates if await has_data(objects, candidate)]
     else:
@@ -60,7 +60,16 @@ async def find_folder(
         return spec.name
     alias = _Alias(folder=found[0]).model_dump_json().encode()
     is_created = await create_object(objects, _alias_key(spec.name), alias)
-    return found[0] if is_created else await _folder_of(objects, spec.name)
+    return found[0] if is_created else await folder_of(objects, spec.name)
+
+
+def shared_folder_error(spec: ModelSpec[Any], other: ModelSpec[Any]) -> ConfigurationError:
+    """Return the error for two models with the same data: a renamed model, and a new model with the former name."""
+    renamed, rival = (spec, other) if spec.name != spec.folder else (other, spec)
+    return ConfigurationError(
+        f"{rival.type_name}: the data of {rival.name!r} belong to {renamed.type_name}, which had this name before;"
+        " pass another name with name="
+    )
 
 
 async def has_data(objects: ObjectStore, folder: str) -> bool:
@@ -85,8 +94,8 @@ async def _has_record(objects: ObjectStore, folder: str) -> bool:
         return False
 
 
-async def _folder_of(objects: ObjectStore, name: str) -> str:
-    """Return the folder with the data of a name."""
+async def folder_of(objects: ObjectStore, name: str) -> str:
+    """Return the folder with the data of a name, as far as a start has decided it."""
     try:
         content = await objects.get(_alias_key(name))
     except ObjectMissing:

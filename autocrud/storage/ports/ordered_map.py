@@ -42,7 +42,9 @@ class MapConflict(Exception):
 class OrderedMap(ABC):
     """Map from bytes to bytes, with its keys in the order of their bytes.
 
-    A key has at most 1,000 bytes. Most values have less than 32 KiB. Large data and blobs are cut into values of 1 MiB.
+    A key has less than 1,000 bytes, unless fields have very long names. Most values have less than 32 KiB. Large data
+    and blobs are cut into values of 1 MiB.
+
     Several processes may use one map at the same time. A read sees all commits that were acknowledged before the read
     began. A cancelled read has no effect.
 

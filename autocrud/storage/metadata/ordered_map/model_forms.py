@@ -5,6 +5,8 @@ form is not the stored one, such as the older version in a rolling deploy, notes
 processes compute the claims and references of these resources anew before they decide anything.
 """
 
+import logging
+from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import aclosing
 from typing import Any, NamedTuple
@@ -23,6 +25,8 @@ from autocrud.storage.metadata.ordered_map.staged_map import StagedMap
 from autocrud.storage.objects.ordered_map.keys import end_of, last_part, parts_of, prefix_of, scan
 from autocrud.storage.ports.claims import Claim, claims_of
 from autocrud.storage.ports.ordered_map import ABSENT, Item, MapConflict, OrderedMap
+
+logger = logging.getLogger(__name__)
 
 _SLICE = 100  # resources of one commit
 MAX_ATTEMPTS = 50  # of a commit that other processes disturb
@@ -70,6 +74,7 @@ class ModelForms:
     def __init__(self, ordered_map: OrderedMap) -> None:
         self._map = ordered_map
         self._specs: dict[str, ModelSpec[Any]] = {}
+        self._open_counts: Counter[str] = Counter()
         self._forms: dict[str, Form] = {}
         self._targets: dict[str, dict[int, str]] = {}  # those in the forms
 
@@ -81,10 +86,13 @@ class ModelForms:
         """
         await self._store_form(spec)
         self._specs[spec.folder] = spec
+        self._open_counts[spec.folder] += 1
 
     def detach(self, spec: ModelSpec[Any]) -> None:
-        """Forget a model that closes."""
-        self._specs.pop(spec.folder, None)
+        """Forget a model when its last storage closes."""
+        self._open_counts[spec.folder] -= 1
+        if not self._open_counts[spec.folder]:
+            del self._specs[spec.folder]
 
     async def check(self, staged: StagedMap, models: Collection[str]) -> set[str]:
         """Return the models of a batch whose form is not the stored one. The process must note what it writes to them.
@@ -105,7 +113,7 @@ class ModelForms:
 
     async def refresh(self) -> None:
         """Store forms that have changed, and update the resources that processes of another form have written."""
-        for spec in self._specs.values():
+        for spec in list(self._specs.values()):
             await self._store_form(spec)
             prefix = prefix_of("stale", spec.folder)
             await self._update(spec, [last_part(key) async for key, _ in scan(self._map, prefix, end_of(prefix))])
@@ -127,7 +135,10 @@ class ModelForms:
                 return
             await self._refuse_duplicates(spec)
             prefix = prefix_of("head", spec.folder)
-            await self._update(spec, [last_part(row) async for row, _ in scan(self._map, prefix, end_of(prefix))])
+            ids = [last_part(row) async for row, _ in scan(self._map, prefix, end_of(prefix))]
+            if ids:
+                logger.info("%s: computing the claims and references of %d resources", spec.name, len(ids))
+            await self._update(spec, ids)
             try:
                 await self._map.commit({key: item.version}, {key: to_json(form)})
             except MapConflict:

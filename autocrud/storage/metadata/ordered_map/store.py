@@ -70,12 +70,14 @@ class OrderedMapMetaStore(MetaStore):
         self._rows = RowReader(spec, ordered_map)
 
     async def open(self) -> None:
-        await self._forms.attach(self._spec)
-        self.is_open = True
+        if not self.is_open:
+            await self._forms.attach(self._spec)
+            self.is_open = True
 
     async def close(self) -> None:
-        self.is_open = False
-        self._forms.detach(self._spec)
+        if self.is_open:
+            self.is_open = False
+            self._forms.detach(self._spec)
 
     async def get(self, resource_id: str, current: bool) -> Head | None:
         value = await self._value(layout.head_key((self._folder, resource_id)))

@@ -41,22 +41,22 @@ def stored_item(value: ColumnValue) -> ColumnValue:
     return repr(value + 0.0) if isinstance(value, float) else value  # zero has one sign
 
 
-def items_table(field: IndexField) -> str:
-    """The table of the items of a list field, quoted."""
-    return quote(f"_items_{field.column}")
+def items_table(base: str, field: IndexField) -> str:
+    """The table of the items of a list field, quoted. `base` is the start of the names of the model's tables."""
+    return quote(f"_items_{base}__{field.column}")
 
 
-def words_name(field: DocumentField) -> str:
+def words_name(base: str, field: DocumentField) -> str:
     """Return the name of the table of a document's words."""
-    return f"{field.column}_words"
+    return f"_words_{base}__{field.column}"
 
 
-def words_table(field: DocumentField) -> str:
+def words_table(base: str, field: DocumentField) -> str:
     """Return the table of a document's words, quoted."""
-    return quote(words_name(field))
+    return quote(words_name(base, field))
 
 
-def scans_in_order(db: Connection, query: Query, heads: str) -> bool:
+def scans_in_order(db: Connection, query: Query, base: str, heads: str) -> bool:
     """Return True if a page of a text query is found faster in the query's order than by sorting all matches.
 
     SQLite does not know the number of matches, and begins with them, which is slow if there are many.
@@ -66,7 +66,7 @@ def scans_in_order(db: Connection, query: Query, heads: str) -> bool:
     if found is None or isinstance(first, RankField) or (first.is_meta and first != CREATED_TIME):
         return False
     (rows,) = db.execute(f"SELECT coalesce(max(row), 0) FROM {heads}").fetchone()
-    table, many = words_table(found.field), rows // _ORDER_SCAN_SHARE
+    table, many = words_table(base, found.field), rows // _ORDER_SCAN_SHARE
     matching = f"SELECT 1 FROM {table} WHERE {table} MATCH ? LIMIT ?"
     (number,) = db.execute(f"SELECT count(*) FROM ({matching})", (_match(found.text), many + 1)).fetchone()
     return bool(number > many)
@@ -76,13 +76,15 @@ class SqliteCompiler(Compiler):
     """Compile one statement for SQLite, with `?n` for each value.
 
     Args:
+        base: start of the names of the model's tables.
         scans_in_order: the heads are read in order, as the function of this name has found to be faster.
     """
 
     not_deleted = "is_deleted = 0"
 
-    def __init__(self, *, scans_in_order: bool = False) -> None:
+    def __init__(self, base: str, *, scans_in_order: bool = False) -> None:
         super().__init__()
+        self._base = base
         self._scans_in_order = scans_in_order
         self._replacements: dict[str, str] = {}
 
@@ -99,7 +101,9 @@ class SqliteCompiler(Compiler):
             return heads, where
         parts = where.parts if isinstance(where, And) else () if where is None else (where,)
         terms = [part for part in parts if isinstance(part, Term) and part.field.is_list]
-        candidates = [(items_table(term.field), value, term) for term in terms for value in _required_items(term)]
+        candidates = [
+            (items_table(self._base, term.field), value, term) for term in terms for value in _required_items(term)
+        ]
         if not candidates:
             return heads, where
         # The rarest item is what the fewest resources are read for.
@@ -141,7 +145,9 @@ class SqliteCompiler(Compiler):
         items = dict.fromkeys(map(stored_item, values))
         if not items and operator is not Operator.contains_any:
             return f"{self.column(field)} IS NOT NULL"
-        found = f"FROM {items_table(field)} AS x WHERE x.value IN ({', '.join(map(self.placeholder, items))})"
+        found = (
+            f"FROM {items_table(self._base, field)} AS x WHERE x.value IN ({', '.join(map(self.placeholder, items))})"
+        )
         least = 1 if operator is Operator.contains_any else len(items)
         if self._replacements:
             # Few rows are looked at, and each of them is looked up.
@@ -149,7 +155,7 @@ class SqliteCompiler(Compiler):
         return f"row IN (SELECT x.number {found}{f' GROUP BY x.number HAVING count(*) = {least}' * (least > 1)})"
 
     def matches(self, field: DocumentField, text: TextQuery) -> str:
-        table = words_table(field)
+        table = words_table(self._base, field)
         # With the sign, SQLite does not begin with these rows.
         row = "+row" if self._scans_in_order else "row"
         return f"{row} IN (SELECT rowid FROM {table} WHERE {table} MATCH {self.bind_text(_match(text))})"

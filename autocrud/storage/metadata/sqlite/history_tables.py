@@ -1,14 +1,15 @@
-"""The history of one model in SQLite: a row per commit, what is to be erased, and every SQL statement on these."""
+"""The history of one model in SQLite: a row per commit, and every SQL statement on these."""
 
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from sqlite3 import Connection
-from typing import Any, NamedTuple
+from typing import Any
 
 from autocrud.resource import CommitKind, RevisionStatus, timestamp
 from autocrud.storage.commit_log.locator import parse_locator
 from autocrud.storage.metadata.sql.revisions import FOREVER, revision_of, select_revisions
+from autocrud.storage.metadata.sqlite.engine.store_tables import Erasure, add_erasure
 from autocrud.storage.ports.types import Commit, Revision, RevisionSpan, Write
 
 COMMIT_COLUMNS = {
@@ -31,42 +32,29 @@ COMMIT_COLUMNS = {
 _FIRST_TIME, _LAST_TIME = "", "~"
 
 
-class Erasure(NamedTuple):
-    """A part of the storage that is to be erased for good.
-
-    Attributes:
-        place: an object's key, or `sequence:offset:length` within the log.
-        step: objects go first (1), then their records (2), then other records (3): what a crash leaves can be replayed.
-        purged: the entry that gave it up; no snapshot from before it may remain.
-    """
-
-    place: str
-    step: int
-    purged: int
-
-
 class SqliteHistoryTables:
     """The statements for one model."""
 
     def __init__(self, base: str) -> None:
         self.heads = f"{base}_resources"
         self.commits = f"{base}_commits"
-        self.erasures = f"{base}_erasures"
         self._insert = f"INSERT INTO {self.commits} VALUES ({', '.join('?' for _ in COMMIT_COLUMNS)})"
 
-    def insert(self, db: Connection, write: Write, locator: str | None, record: str) -> None:
-        """Enter an applied write, now that it is known where its record stands."""
-        db.execute(self._insert, _row(write, locator, record))
+    def insert_all(self, db: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Enter rows of applied writes, as `commit_row` returns them."""
+        db.executemany(self._insert, rows)
 
-    def insert_all(self, db: Connection, writes: Iterable[tuple[Any, str | None, str]]) -> None:
-        """Enter applied writes, each with its data's locator and the place of its record."""
-        db.executemany(self._insert, [_row(*row) for row in writes])
+    def purge(self, db: Connection, resource_id: str, purged: int) -> list[int]:
+        """Drop a resource's commits, and note that their records are to be erased.
 
-    def purge(self, db: Connection, resource_id: str, purged: int) -> None:
-        """Drop a resource's commits, and note that their records are to be erased."""
-        records = f"SELECT record, 3, ?, 0 FROM {self.commits} WHERE resource_id = ?"
-        db.execute(f"INSERT OR IGNORE INTO {self.erasures} {records}", (purged, resource_id))
+        Returns the sequence numbers of the batches that have the records.
+        """
+        find = f"SELECT record FROM {self.commits} WHERE resource_id = ?"
+        records = [record for (record,) in db.execute(find, (resource_id,))]
+        for record in records:
+            add_erasure(db, Erasure(record, 3, purged), deferred=False)
         db.execute(f"DELETE FROM {self.commits} WHERE resource_id = ?", (resource_id,))
+        return [int(record.partition(":")[0]) for record in records]
 
     def prune(self, db: Connection, write: Write, purged: int) -> list[int]:
         """Give up the data of old revisions, and note that it is to be erased; the versions whose data it was."""
@@ -80,23 +68,10 @@ class SqliteHistoryTables:
         for version, record, locator in rows:
             _, offset, length = parse_locator(locator)
             erasure = Erasure(f"{record.partition(':')[0]}:{offset}:{length}", 3, purged)
-            self.add_erasure(db, erasure, deferred=True)
+            add_erasure(db, erasure, deferred=True)
             drop = f"UPDATE {self.commits} SET locator = NULL WHERE resource_id = ? AND version = ?"
             db.execute(drop, (resource_id, version))
         return [version for version, _, _ in rows]
-
-    def add_erasure(self, db: Connection, erasure: Erasure, *, deferred: bool) -> None:
-        """Note that something is to be erased: as part of what asked for it, or when there is time."""
-        db.execute(f"INSERT OR IGNORE INTO {self.erasures} VALUES (?, ?, ?, ?)", (*erasure, deferred))
-
-    def pending_erasures(self, db: Connection, deferred: bool) -> list[Erasure]:
-        """Return the pending erasures; the deferred ones only if `deferred` is set."""
-        rows = db.execute(f"SELECT place, step, purged FROM {self.erasures} WHERE deferred <= ?", (deferred,))
-        return [Erasure(*row) for row in rows]
-
-    def delete_erasures(self, db: Connection, erasures: Iterable[Erasure]) -> None:
-        """Note that these are erased."""
-        db.executemany(f"DELETE FROM {self.erasures} WHERE place = ?", [(erasure.place,) for erasure in erasures])
 
     def commits_of(self, db: Connection, resource_id: str, before: int | None, limit: int) -> list[Commit]:
         """Commits, newest first."""
@@ -177,7 +152,8 @@ def commit_of_row(row: Sequence[Any]) -> Commit:
     )  # fmt: skip
 
 
-def _row(write: Write, locator: str | None, record: str) -> tuple[Any, ...]:
+def commit_row(write: Write, locator: str | None, record: str) -> tuple[Any, ...]:
+    """Return the row of a write in the history, with the locator of its data and the place of its record."""
     meta, revision = write.meta, write.revision
     parent, data_hash, size = (
         (None, None, None) if revision is None else (revision.parent_revision_id, revision.data_hash, revision.size)

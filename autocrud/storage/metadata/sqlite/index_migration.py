@@ -1,9 +1,8 @@
 """Brings the index columns and the indexes of existing tables in line with the model, as it is now."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from sqlite3 import Connection, IntegrityError
+from sqlite3 import Connection
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -13,21 +12,17 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.column_names import version_in_target
 from autocrud.schema.versions.stored_index import StoredIndex
 from autocrud.storage.index_backfill.column_state import stale_row_condition
-from autocrud.storage.index_backfill.engine import BackfillEngine, NotUnique, Progress
+from autocrud.storage.index_backfill.engine import BackfillEngine, Progress
 from autocrud.storage.index_backfill.values import read_large_values, values_of
 from autocrud.storage.metadata.sqlite.compiler import quote, stored_value
-from autocrud.storage.metadata.sqlite.connection import SqliteConnection, in_transaction
+from autocrud.storage.metadata.sqlite.engine.file import StoreFile
 from autocrud.storage.metadata.sqlite.index_state import least_filled_fields
 from autocrud.storage.metadata.sqlite.index_tables import drop_item_tables, match_item_tables, match_word_table
 from autocrud.storage.metadata.sqlite.schema import index_definitions
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 from autocrud.storage.metadata.sqlite.versions.refresh import SqliteRefresher
 from autocrud.storage.metadata.sqlite.versions.retirement import drop_retired_versions, index_targets
-from autocrud.storage.metadata.sqlite.versions.stale_rows import (
-    restart_newer,
-    stale_index,
-    violated_constraint,
-)
+from autocrud.storage.metadata.sqlite.versions.stale_rows import restart_newer, stale_index
 
 _LOCK_SECONDS = 0.025  # of a batch, while writers wait
 
@@ -49,7 +44,7 @@ class SqliteBackfillEngine(BackfillEngine):
     """Fills in transactions of the store's own writer, each as long as a batch of rows takes.
 
     Args:
-        lock: the store's, which its commits hold.
+        file: SQLite file of the store, whose lock commits hold.
         read: the data that a locator names, for heads that do not hold it.
     """
 
@@ -57,19 +52,16 @@ class SqliteBackfillEngine(BackfillEngine):
         self,
         spec: ModelSpec[Any],
         tables: SqliteTables,
-        writer: SqliteConnection,
-        reader: SqliteConnection,
-        lock: asyncio.Lock,
+        file: StoreFile,
         read: Callable[[str], Awaitable[bytes]],
     ) -> None:
         super().__init__(StoredIndex(spec))
         self._spec = spec
         self._tables = tables
-        self._writer = writer
-        self._reader = reader
-        self._lock = lock
+        self._reader = file.query_reader
+        self._run = file.write
         self._read = read
-        self._refresher = SqliteRefresher(spec, tables, self.stored_index, reader, self._run, read)
+        self._refresher = SqliteRefresher(spec, tables, self.stored_index, self._reader, self._run, read)
 
     async def begin(self) -> None:
         await self._run(partial(match_columns, self._spec, self._tables))
@@ -104,10 +96,6 @@ class SqliteBackfillEngine(BackfillEngine):
 
     async def restart_newer(self) -> None:
         await self._run(partial(restart_newer, self._tables, self._spec.schema.version))
-
-    async def _run(self, work: Callable[[Connection], None]) -> None:
-        async with self._lock:
-            await self._writer.run(partial(in_transaction, work))
 
     async def _read_large_values(self, fields: Sequence[IndexField], rows: int) -> _LargeValues:
         """Return the values of the next rows whose data is in the log alone."""
@@ -163,19 +151,15 @@ class SqliteBackfillEngine(BackfillEngine):
             differs += f" OR ({stale_row_condition(version)})"
             assignments += f", {marker} = CASE WHEN schema_version <> {version} THEN version ELSE {marker} END"
         update = f"UPDATE {self._tables.heads} SET {assignments} WHERE row = ?{len(columns) + 1} AND ({differs})"
-        try:
-            db.executemany(update, values)
-        except IntegrityError as error:
-            raise _as_not_unique(self._spec, self._tables, error) from error
+        db.executemany(update, values)
 
 
 def match_columns(spec: ModelSpec[Any], tables: SqliteTables, db: Connection) -> None:
     """Add the missing index columns, empty, and begin to fill what is not, or no longer, of the model.
 
-    A column of another type is replaced. One that was there before states were kept is filled.
+    A column of another type is replaced.
     """
     fields = tables.index_states
-    predates_states = fields.create_table(db)
     drop_retired_versions(spec.schema.version, tables, db)
     columns, states = _columns(db, tables), fields.states(db)
     if spec.index_fields and tables.marker not in columns:
@@ -189,8 +173,8 @@ def match_columns(spec: ModelSpec[Any], tables: SqliteTables, db: Connection) ->
         if not exists:
             _replace_column(db, tables, field, kind, exists=field.column in columns)
         if total is None:
-            (total,) = db.execute(f"SELECT count(*) FROM {tables.heads}").fetchone()
-        fields.begin(db, field, 0 if exists and predates_states else total)
+            total = tables.count_rows(db)
+        fields.begin(db, field, total)
 
 
 def match_indexes(
@@ -200,9 +184,6 @@ def match_indexes(
 
     Args:
         postponed: columns that are being filled; to fill an index with them is quicker afterwards.
-
-    Raises:
-        NotUnique: a field is to be unique, and is not.
     """
     match_item_tables(spec, tables, db, postponed=postponed)
     match_word_table(spec, tables, db)
@@ -212,14 +193,10 @@ def match_indexes(
     if columns - set(postponed) and (version > 1 or tables.index_states.has_other_versions(db)):
         definitions |= [stale_index(tables, version)]
     present = _drop_indexes(db, tables, version, keep=definitions)
-    present |= {f"{tables.heads}_{column}" for column in postponed}
+    present |= {f"{tables.heads}__{column}" for column in postponed}
     for name, sql in definitions.items():
-        if name in present:
-            continue
-        try:
+        if name not in present:
             db.execute(sql)
-        except IntegrityError as error:
-            raise _as_not_unique(spec, tables, error) from error
 
 
 def _rows(db: Connection, tables: SqliteTables, after: int, limit: int) -> list[_StoredRow]:
@@ -236,7 +213,7 @@ def _replace_column(db: Connection, tables: SqliteTables, field: IndexField, kin
         rows = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ?", (tables.heads,))
         keep = {index: sql for index, sql in rows if sql and quote(name) not in sql}
         _drop_indexes(db, tables, field.schema_version, keep)
-        drop_item_tables(db, field.schema_version)  # nor a trigger
+        drop_item_tables(db, tables.base, field.schema_version)  # nor a trigger
         db.execute(f"ALTER TABLE {tables.heads} DROP COLUMN {quote(name)}")
     db.execute(f"ALTER TABLE {tables.heads} ADD COLUMN {quote(name)} {kind}")
 
@@ -257,7 +234,3 @@ def _drop_indexes(db: Connection, tables: SqliteTables, version: int, keep: dict
         if name not in current_names and versions[name] in (None, version):
             db.execute(f"DROP INDEX {quote(name)}")
     return current_names
-
-
-def _as_not_unique(spec: ModelSpec[Any], tables: SqliteTables, error: IntegrityError) -> NotUnique:
-    return NotUnique(spec.unique_constraints[violated_constraint(spec, tables, error)])

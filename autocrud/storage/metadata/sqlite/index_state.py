@@ -12,44 +12,55 @@ from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.index_backfill.column_state import (
     FieldState,
+    claims_column,
+    claims_signature,
     point_in_time_column,
     point_in_time_signature,
+    references_column,
+    references_signature,
     same_version_condition,
     signature,
 )
 
 
+def states_table(base: str) -> str:
+    """Return the name of the table of a model's index states."""
+    return f"{base}_fields"
+
+
+def mark_stale(db: Connection, table: str, known_signatures: Iterable[str], versions: Iterable[int]) -> None:
+    """Mark the columns of schema versions as stale whose signatures a writing process does not know."""
+    literals = _literals(known_signatures)
+    for version in versions:
+        db.execute(
+            f"UPDATE {table} SET passed_by = 1 WHERE passed_by = 0 AND signature NOT IN ({literals})"
+            f" AND {same_version_condition(version)}"
+        )
+
+
 class SqliteIndexStates:
-    """The statements on the states of one model's index fields, including the fields of other versions of the model."""
+    """The statements on the states of one model's index fields, including the fields of other versions of the model.
+
+    The claims and the references of the model have states, too.
+    """
 
     def __init__(self, spec: ModelSpec[Any], base: str, heads: str) -> None:
-        self.table = f"{base}_fields"
+        self.table = states_table(base)
+        self._spec = spec
         self._own_signatures = {field.column: signature(field) for field in spec.index_fields}
         self._states_column = point_in_time_column(spec)
         self._states_signature = point_in_time_signature(spec)
-        signatures = _literals(self._own_signatures.values())
         states = [self._states_signature] if spec.temporal else []
-        known_signatures = _literals([*states, *self._own_signatures.values()])
-        self._mark_stale = (
-            f"UPDATE {self.table} SET passed_by = 1 WHERE passed_by = 0 AND signature NOT IN ({known_signatures})"
-        )
+        self._known_signatures = [*states, claims_signature(spec), *self._own_signatures.values()]
+        self._references_known: tuple[dict[int, str], str] | None = None
         self._version = spec.schema.version
         self._upgrader = spec.upgrader
         self._restart = (
             f"UPDATE {self.table} SET after = 0, done = 0, total = (SELECT count(*) FROM {heads}), passed_by = 0"
-            f" WHERE passed_by = 1 AND signature IN ({signatures})"
+            f" WHERE passed_by = 1 AND signature IN ({_literals(self._own_signatures.values())})"
         )
 
-    def create_table(self, db: Connection) -> bool:
-        """Create the table if it is missing; return True if it was missing."""
-        exists = "SELECT 1 FROM sqlite_master WHERE name = ?"
-        if db.execute(exists, (self.table,)).fetchone():
-            return False
-        columns = "column TEXT PRIMARY KEY, signature TEXT NOT NULL, after INTEGER, done INTEGER NOT NULL"
-        db.execute(f"CREATE TABLE {self.table} ({columns}, total INTEGER NOT NULL, passed_by INTEGER NOT NULL)")
-        return True
-
-    def mark_stale(self, db: Connection, versions: Iterable[int] = ()) -> None:
+    def mark_stale(self, db: Connection, versions: Iterable[int], *, has_references: bool) -> None:
         """Mark the columns as stale that this process does not know, because it writes rows without them.
 
         Processes of other schema versions find the rows of this version by themselves. They cannot tell the rows of
@@ -57,9 +68,46 @@ class SqliteIndexStates:
 
         Args:
             versions: the schema versions of the written data.
+            has_references: True if the written records have all references of the model.
         """
-        for version in {self._version, *versions}:
-            db.execute(f"{self._mark_stale} AND {same_version_condition(version)}")
+        signatures = [*self._known_signatures, self._references_signature()]
+        if has_references:
+            sql = f"SELECT signature FROM {self.table} WHERE column = ?"
+            signatures += [digits for (digits,) in db.execute(sql, (references_column(self._spec),))]
+        mark_stale(db, self.table, signatures, {self._version, *versions})
+
+    def unfilled_facts(self, db: Connection, *, only_claims: bool = False) -> list[tuple[str, str, int]]:
+        """Return name, signature and progress of the claims and of the references, if the tables lack some of them.
+
+        The progress is the last row that is filled, or -1 if the fill has to begin.
+        """
+        spec = self._spec
+        declared = [(claims_column(spec), claims_signature(spec), bool(spec.unique_constraints))]
+        if not only_claims:
+            has_targets = bool(spec.reference_targets)
+            declared.append((references_column(spec), self._references_signature(), has_targets))
+        states = self.states(db)
+        found: list[tuple[str, str, int]] = []
+        for column, digits, has_facts in declared:
+            state = states.get(column)
+            if state is None and not has_facts:
+                continue
+            if state is None or state.signature != digits or state.stale:
+                found.append((column, digits, -1))
+            elif state.after is not None:
+                found.append((column, digits, state.after))
+        return found
+
+    def set_facts(self, db: Connection, column: str, digits: str, after: int | None) -> None:
+        """Note how far the claims or the references are filled. None: all of them are."""
+        db.execute(f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, ?, 0, 0, 0)", (column, digits, after))
+
+    def _references_signature(self) -> str:
+        """Return the signature for the targets of now. They are set after the storages have opened."""
+        targets = self._spec.reference_targets
+        if self._references_known is None or self._references_known[0] != targets:
+            self._references_known = (dict(targets), references_signature(self._spec))
+        return self._references_known[1]
 
     def has_other_versions(self, db: Connection) -> bool:
         """Return True if the table has columns of other schema versions, or data of newer ones was met.

@@ -31,6 +31,11 @@ _PLACES = (
 _FOREVER = "~"  # behind every time
 
 
+def states_prefix(base: str) -> str:
+    """Return the start of the names of a model's tables of states, before the schema version."""
+    return f"{base}__states"
+
+
 class SqliteStates:
     """The statements for one model.
 
@@ -48,9 +53,10 @@ class SqliteStates:
         index_columns: Mapping[str, str],
     ) -> None:
         self._spec = spec
+        self._base = base
         self._heads, self._commits = f"{base}_resources", commits
         self._version = spec.schema.version
-        self.table = f"{base}_{versioned('states', self._version)}"
+        self.table = states_prefix(base) + versioned("states", self._version).removeprefix("states")
         self._index = [quote(name) for name in index_columns]
         # Tables of version 1 may be older than the marker, and are filled again with the heads.
         self.has_marker = bool(index_columns) and self._version > 1
@@ -80,7 +86,7 @@ class SqliteStates:
 
     def count(self, db: Connection, query: Query) -> int:
         """Return the number of resources that the query selects."""
-        compiler = _StatesCompiler()
+        compiler = _StatesCompiler(self._base)
         queries = self._past_queries if query.where is None else self._state_queries
         sql = queries.count(compiler, query)
         return int(db.execute(sql, compiler.values).fetchone()[0])
@@ -173,8 +179,8 @@ class SqliteStates:
 
     def _find_places(self, db: Connection, query: Query) -> list[tuple[str, int]]:
         found: list[tuple[str, int]] = []
-        for segment in SqliteCompiler().segments(query):
-            compiler = _StatesCompiler()
+        for segment in SqliteCompiler(self._base).segments(query):
+            compiler = _StatesCompiler(self._base)
             limit = compiler.placeholder(query.limit + 1 - len(found))
             sql = self._queries_for(query).page(compiler, query, segment, limit)
             found += db.execute(sql, compiler.values).fetchall()

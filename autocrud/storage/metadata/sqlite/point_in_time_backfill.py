@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from functools import partial
 from sqlite3 import Connection
 from typing import Any
 
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.stored_index import StoredIndex
-from autocrud.storage.metadata.sqlite.connection import SqliteConnection, begin, in_transaction
+from autocrud.storage.metadata.sqlite.connection import SqliteConnection, begin
+from autocrud.storage.metadata.sqlite.engine.file import StoreFile
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 from autocrud.storage.point_in_time import read_index_values, states_of
 
@@ -18,7 +18,7 @@ _RESOURCES = 200  # of one transaction
 
 
 async def fill_states(
-    writer: SqliteConnection,
+    file: StoreFile,
     spec: ModelSpec[Any],
     tables: SqliteTables,
     stored_index: StoredIndex,
@@ -37,24 +37,27 @@ async def fill_states(
         if tables.states.create(db):
             tables.index_states.begin_states(db)
 
-    await writer.run(partial(in_transaction, create))
-    if not await writer.run(tables.states.is_incomplete):
+    if not spec.temporal:
+        return
+    await file.write(create)
+    if not await file.writer.run(tables.states.is_incomplete):
         return
     after: str | None = ""
     done = 0
     while after is not None:
-        await writer.run(begin)
-        try:
-            after, resources = await _fill_resources(writer, spec, tables, stored_index, read, after)
-            await writer.run(Connection.commit)
-        except BaseException:
-            await writer.run(Connection.rollback)
-            raise
+        async with file.lock:
+            await file.writer.run(begin)
+            try:
+                after, resources = await _fill_resources(file.writer, spec, tables, stored_index, read, after)
+                await file.writer.run(Connection.commit)
+            except BaseException:
+                await file.writer.run(Connection.rollback)
+                raise
         done += resources
         if resources:
             logger.info("%s: filled the states of %d resources", spec.name, done)
     stored_index.report()
-    await writer.run(partial(in_transaction, tables.states.create_indexes))
+    await file.write(tables.states.create_indexes)
 
 
 async def _fill_resources(

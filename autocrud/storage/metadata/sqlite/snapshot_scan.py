@@ -40,13 +40,13 @@ async def snapshot_scan(
 
 
 def _select_heads(db: Connection, tables: SqliteTables, query: Query) -> Cursor:
-    compiler = SqliteCompiler()
+    compiler = SqliteCompiler(tables.base)
     where = f"{compiler.live(query)} AND {compiler.where(query.where)}"
     return db.execute(f"SELECT {_HEAD} FROM {tables.heads} WHERE {where} ORDER BY resource_id", compiler.values)
 
 
 def _select_commits(db: Connection, tables: SqliteTables, query: Query) -> Cursor:
-    compiler = SqliteCompiler()
+    compiler = SqliteCompiler(tables.base)
     selection = f"{compiler.live(query)} AND {compiler.where(query.where)}"
     # The commits come in the order of their key, and each finds its head by one look.
     joined_tables = f"{tables.history.commits} c CROSS JOIN {tables.heads} h ON h.resource_id = c.resource_id"

@@ -10,7 +10,6 @@ import logging
 import re
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import aiofiles
 import aiosqlite
@@ -19,9 +18,8 @@ from aiofiles import os as files
 from aiofiles.tempfile import TemporaryDirectory
 
 from autocrud.errors import AutoCRUDError, DataCorrupted, StorageUnavailable
-from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.metadata.sqlite.connection import read_once
-from autocrud.storage.metadata.sqlite.tables import SqliteTables
+from autocrud.storage.metadata.sqlite.engine.store_tables import read_tail
 from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -38,17 +36,16 @@ _PROGRESS_BYTES = 64 * 1024 * 1024
 
 
 class Snapshots:
-    """The snapshots of one model.
+    """The snapshots of one store.
 
     Args:
         objects: where they go.
         every: log entries between two snapshots, at least.
     """
 
-    def __init__(self, objects: ObjectStore, spec: ModelSpec[Any], *, every: int) -> None:
+    def __init__(self, objects: ObjectStore, *, every: int) -> None:
         self._objects = objects
-        self._prefix = f"{spec.folder}/snapshots/"
-        self._tables = SqliteTables(spec, 0)
+        self._prefix = "snapshots/"
         self._every = every
         self._newest = 0
         self._size = 0  # of the file, when the newest snapshot was made or seen
@@ -108,7 +105,7 @@ class Snapshots:
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise DataCorrupted(verdict)
-        return self._tables.tail(db).sequence
+        return read_tail(db).sequence
 
     async def _make_if_due(self, path: Path, sequence: int) -> None:
         try:
@@ -138,7 +135,7 @@ class Snapshots:
             source_address = f"file:{path}?mode=ro"
             async with aiosqlite.connect(source_address, uri=True) as source, aiosqlite.connect(copy) as target:
                 await source.backup(target)  # the file as it is at one moment
-            sequence = await read_once(copy, lambda db: self._tables.tail(db).sequence)
+            sequence = await read_once(copy, lambda db: read_tail(db).sequence)
             digest = await _compress(copy, archive)
             await self._objects.put_file(f"{self._prefix}{sequence:09}-{digest}.sqlite.zst", archive)
         self._newest = max(self._newest, sequence)

@@ -6,6 +6,7 @@ from sqlite3 import Connection
 from autocrud.schema.versions.column_names import retired_versions, version_in_target, version_of_name
 from autocrud.storage.metadata.sqlite.compiler import quote
 from autocrud.storage.metadata.sqlite.index_tables import drop_item_tables, drop_word_tables
+from autocrud.storage.metadata.sqlite.point_in_time import states_prefix
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 
 logger = logging.getLogger(__name__)
@@ -27,8 +28,8 @@ def drop_retired_versions(version: int, tables: SqliteTables, db: Connection) ->
     for table in [name for name, other in states.items() if other in retired]:
         drop_states(db, table)
     for other in retired:
-        drop_item_tables(db, other)
-        drop_word_tables(db, other)
+        drop_item_tables(db, tables.base, other)
+        drop_word_tables(db, tables.base, other)
     for name, target in index_targets(tables, db).items():
         if version_in_target(target) in retired:
             db.execute(f"DROP INDEX {quote(name)}")
@@ -60,8 +61,8 @@ def drop_states(db: Connection, table: str) -> None:
 
 def _state_tables(tables: SqliteTables, db: Connection) -> dict[str, int]:
     """Return the schema versions of the tables of states, by table."""
-    prefix = f"{tables.base}_states"
+    prefix = states_prefix(tables.base)
     sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, 1, ?) = ?"
     names = [name for (name,) in db.execute(sql, (len(prefix), prefix))]
-    versions = {name: version_of_name(name.removeprefix(f"{tables.base}_")) for name in names}
+    versions = {name: version_of_name(name.removeprefix(f"{tables.base}__")) for name in names}
     return {name: version for name, version in versions.items() if version is not None}

@@ -1,15 +1,17 @@
 """Rows in SQLite that processes of other schema versions wrote past the columns of this version."""
 
 from collections.abc import Sequence
-from sqlite3 import Connection, IntegrityError
+from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.index_backfill.column_state import stale_row_condition
 from autocrud.storage.metadata.sqlite.compiler import quote, stored_value
+from autocrud.storage.metadata.sqlite.engine.claim_tables import Facts, add_facts
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
-from autocrud.storage.metadata.sqlite.versions.claims import warn_of_dispute
+from autocrud.storage.metadata.sqlite.versions.disputes import settle_dispute
+from autocrud.storage.ports.claims import claims_of, references_of
 
 
 class StaleRow(NamedTuple):
@@ -31,7 +33,7 @@ class StaleRow(NamedTuple):
 
 def stale_index(tables: SqliteTables, version: int) -> tuple[str, str]:
     """Return name and statement of the index of the stale rows, which is empty most of the time."""
-    name = f"{tables.heads}_{tables.marker}"
+    name = f"{tables.heads}__{tables.marker}"
     return name, f"CREATE INDEX {name} ON {tables.heads} (resource_id) WHERE {stale_row_condition(version)}"
 
 
@@ -66,38 +68,26 @@ def store_stale_rows(
 ) -> None:
     """Set the columns of these rows, unless a row was written since it was read."""
     for row, index in rows:
-        values = list(index)
-        while (violated := _store(spec, tables, row, values, db)) is not None:
-            warn_of_dispute(tables.heads, row.resource_id, spec.unique_constraints[violated])
-            for position in spec.unique_constraints[violated].positions:
-                values[position] = None
+        if not _store(spec, tables, row, index, db):
+            continue
+        key = tables.folder, row.resource_id
+        (is_deleted,) = db.execute(f"SELECT is_deleted FROM {tables.heads} WHERE row = ?", (row.row,)).fetchone()
+        claims = claims_of(spec.unique_constraints, index)
+        references = references_of(spec.index_fields, spec.reference_targets, index)
+        for claim, holder in add_facts(db, key, Facts(claims, references, not is_deleted)):
+            settle_dispute(db, tables, row.resource_id, claim, holder)
 
 
 def _store(
     spec: ModelSpec[Any], tables: SqliteTables, row: StaleRow, values: Sequence[IndexValue], db: Connection
-) -> int | None:
-    """Set the columns of a row. Return the number of the unique constraint that it violates, if any."""
+) -> bool:
+    """Set the columns of a row. Return False if the row was written since it was read."""
     columns = [quote(name) for name in (*tables.index_columns, tables.marker)]
     assignments = ", ".join(f"{column} = ?" for column in columns)
     unchanged = f"row = ? AND version = ? AND created_time = ? AND schema_version <> {spec.schema.version}"
     place = (row.row, row.version, row.created_time)
-    try:
-        db.execute(
-            f"UPDATE {tables.heads} SET {assignments} WHERE {unchanged}",
-            (*map(stored_value, values), row.version, *place),
-        )
-    except IntegrityError as error:
-        return violated_constraint(spec, tables, error)
-    return None
-
-
-def violated_constraint(spec: ModelSpec[Any], tables: SqliteTables, error: IntegrityError) -> int:
-    """Return the number of the constraint whose columns SQLite names, as in `failed: heads.ix_a, heads.ix_b`.
-
-    Raises:
-        IntegrityError: SQLite names other columns.
-    """
-    for number, unique in enumerate(spec.unique_constraints):
-        if str(error).endswith(": " + ", ".join(f"{tables.heads}.{field.column}" for field in unique.fields)):
-            return number
-    raise error
+    changed = db.execute(
+        f"UPDATE {tables.heads} SET {assignments} WHERE {unchanged}",
+        (*map(stored_value, values), row.version, *place),
+    ).rowcount
+    return bool(changed)
