@@ -50,9 +50,11 @@ class Bucket:
 async def bucket_at(path: Path, **options: Any) -> AsyncIterator[Bucket]:
     """Yield the objects of the test's store, which has a prefix named like the folder."""
     store = S3ObjectStore(S3Location(**s3_options() | {"prefix": path.name} | options))
-    await store.open()
-    yield Bucket(store)
-    await store.close()
+    try:
+        await store.open()
+        yield Bucket(store)
+    finally:
+        await store.close()
 
 
 async def delete_bucket(name: str) -> None:

