@@ -59,7 +59,7 @@ async def run_campaign(build: BuildFactory, slots: int, seed: int) -> tuple[Jour
     crud = bank(build("first"))
     async with crud.running():
         await open_accounts(crud)
-        journal = await kill_processes(build, slots, KILLS // (2 * slots), seed)
+        journal = await kill_processes(build, slots, KILLS // 10, seed)
         found = await check(crud, journal)
     assert len({operation.kind for operation in journal.accepted}) == 3
     return journal, found
@@ -80,7 +80,7 @@ async def test_11_cancelled_tasks_in_memory_leave_one_commit_order(seed: int) ->
     crud = bank(MemoryStorageFactory())
     async with crud.running():
         await open_accounts(crud)
-        journal = await cancel_tasks(crud, 4, KILLS // 8, seed)
+        journal = await cancel_tasks(crud, 4, KILLS // 4, seed)
         await check(crud, journal)
 
 

@@ -17,6 +17,8 @@ from tests.faults.bank.clients import run_clients
 from tests.faults.bank.journal import Accepted, Journal, Report
 from tests.faults.bank.models import bank
 
+_MAX_ACCEPTED = 30  # operations of a process before it is killed
+
 # More dependents than this are handled by an on-delete task.
 MAX_DEPENDENTS = 2
 
@@ -57,7 +59,7 @@ def run_slot(build: BuildFactory, slot: str, kills: int, chance: Random) -> Jour
         process = _FORKS.Process(target=run_process, args=arguments)
         process.start()
         pipe.close()
-        remaining = chance.randrange(1, 60)
+        remaining = chance.randrange(1, _MAX_ACCEPTED)
         try:
             while True:
                 report: Report = reports.recv()
@@ -89,7 +91,7 @@ async def cancel_tasks(crud: AutoCRUD, slots: int, kills: int, seed: int) -> Jou
     async def run_slot_here(slot: str, chance: Random) -> Journal:
         journal = Journal()
         for number in range(kills):
-            remaining, is_due = count(chance.randrange(1, 60), -1), asyncio.Event()
+            remaining, is_due = count(chance.randrange(1, _MAX_ACCEPTED), -1), asyncio.Event()
 
             def tell(report: Report, remaining: "count[int]" = remaining, is_due: asyncio.Event = is_due) -> None:
                 journal.add(report)
