@@ -69,7 +69,9 @@ def run_slot(build: BuildFactory, slot: str, kills: int, chance: Random) -> Jour
                     process.kill()
         except (EOFError, OSError):  # the process has ended; its last report may be cut off
             reports.close()
-        process.join()
+        finally:
+            process.kill()
+            process.join()
         assert remaining <= 0, f"the process ended with {process.exitcode} before it was killed"
     return journal
 
