@@ -15,7 +15,7 @@ from tests.faults.bank.campaign import MAX_DEPENDENTS, BuildFactory, cancel_task
 from tests.faults.bank.checks import History, check_resumption, check_state, finish_tasks, read_changes
 from tests.faults.bank.journal import Journal
 from tests.faults.bank.models import bank, open_accounts, store_of
-from tests.faults.bank.setups import SETUPS
+from tests.faults.bank.setups import SETUPS, Setup
 from tests.storage.backends import STORES
 
 KILLS = int(os.environ.get("AUTOCRUD_TEST_KILLS", "24"))
@@ -39,12 +39,13 @@ async def check(crud: AutoCRUD, journal: Journal) -> Any:
     return changes, await check_state(crud, changes)
 
 
-async def run_campaign(build: BuildFactory, processes: int, seed: int) -> Journal:
+async def run_campaign(setup: Setup, path: Path, seed: int) -> Journal:
     """Open the accounts, kill processes, and check with a node that has run meanwhile. Return the reports."""
-    crud = bank(build("first"))
+    crud = bank(setup.build(path, "first"))
     async with crud.running():
         await open_accounts(crud)
-        journal = await kill_processes(build, processes, KILLS // 10, seed)
+        async with setup.faulty(path, seed) as build:
+            journal = await kill_processes(build, setup.processes, KILLS // 10, seed)
         await check(crud, journal)
     assert len({operation.kind for operation in journal.accepted}) == 3
     return journal
@@ -61,8 +62,7 @@ async def check_with_new_node(build: BuildFactory, slot: str, journal: Journal) 
 async def test_11_killed_processes_leave_one_commit_order(backend: str, tmp_path: Path, seed: int) -> None:
     """A node that starts later, and a rebuild of the index, have the same changes."""
     setup = SETUPS[backend]
-    async with setup.faulty(tmp_path, seed) as build:
-        journal = await run_campaign(build, setup.processes, seed)
+    journal = await run_campaign(setup, tmp_path, seed)
     build = partial(setup.build, tmp_path)
     found = await check_with_new_node(build, "first", journal)
     await setup.lose_index(tmp_path)

@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from random import Random
 
 from autocrud import AutoCRUD
+from autocrud.errors import StorageUnavailable
 from autocrud.references import plan
 from autocrud.storage import s3
 from autocrud.storage.ports.storage import IStorageFactory
@@ -24,7 +25,7 @@ MAX_DEPENDENTS = 2
 
 # A process that forks others in milliseconds, because it has imported all modules.
 _FORKS = get_context("forkserver")
-_FORKS.set_forkserver_preload([__name__])
+_FORKS.set_forkserver_preload(["tests.faults.bank.setups"])
 
 BuildFactory = Callable[[str], IStorageFactory]
 
@@ -43,9 +44,13 @@ def run_process(
     plan.MAX_DEPENDENTS = MAX_DEPENDENTS
 
     async def run() -> None:
-        crud = bank(build(slot))
-        async with crud.running():
-            await run_clients(crud, pipe.send, name, slot, after)
+        while True:
+            crud = bank(build(slot))
+            try:
+                async with crud.running():
+                    await run_clients(crud, pipe.send, name, slot, after)
+            except StorageUnavailable:
+                continue  # the start has met a fault of the server, and is tried again
 
     asyncio.run(run())
 
