@@ -24,7 +24,7 @@ from tests.storage.backends import remove_sqlite_files, s3_options
 
 _SNAPSHOT_EVERY = 50
 _LOST_REQUESTS = 0.05  # of those that append to the log, and as many answers
-_SECONDS_BETWEEN_LOST_COMMITS = 0.2
+_SECONDS_BETWEEN_LOST_COMMITS = 1
 
 
 @dataclass(frozen=True)
