@@ -18,7 +18,7 @@ from tests.faults.bank.clients import run_clients
 from tests.faults.bank.journal import Accepted, Journal, Report
 from tests.faults.bank.models import bank
 
-_MAX_ACCEPTED = 30  # operations of a process before it is killed
+_MAX_ACCEPTED = 20  # operations of a process before it is killed
 
 # More dependents than this are handled by an on-delete task.
 MAX_DEPENDENTS = 2

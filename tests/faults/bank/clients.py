@@ -16,7 +16,7 @@ from tests.faults.bank.models import ACCOUNTS, Account, Transfer, store_of
 CLIENTS = 4
 _RECENT = 16  # resources that clients refer to, delete and purge; few make many races
 _PAGE_SIZES = (1, 7, 100, 1000)
-_IDLE_S = 0.005
+_IDLE_S = 0.02
 
 
 class Feed:
