@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from random import Random
+from signal import SIGKILL
 
 from autocrud import AutoCRUD
 from autocrud.errors import StorageUnavailable
@@ -19,6 +21,8 @@ from tests.faults.bank.journal import Accepted, Journal, Report
 from tests.faults.bank.models import bank
 
 _MAX_ACCEPTED = 20  # operations of a process before it is killed
+_EARLY_KILLS = 0.2  # of the kills; they come while the process starts
+_START_S = 0.5  # about the time of a start
 
 # More dependents than this are handled by an on-delete task.
 MAX_DEPENDENTS = 2
@@ -56,7 +60,7 @@ def run_process(
 
 
 def run_slot(build: BuildFactory, slot: str, kills: int, chance: Random) -> Journal:
-    """Start a process, kill it after a random number of answers, and start the next one."""
+    """Start a process, kill it at a random point of its start or of its work, and start the next one."""
     journal = Journal()
     for number in range(kills):
         reports, pipe = _FORKS.Pipe(duplex=False)
@@ -64,21 +68,32 @@ def run_slot(build: BuildFactory, slot: str, kills: int, chance: Random) -> Jour
         process = _FORKS.Process(target=run_process, args=arguments)
         process.start()
         pipe.close()
-        remaining = chance.randrange(1, _MAX_ACCEPTED)
+        is_early = chance.random() < _EARLY_KILLS
+        remaining = 0 if is_early else chance.randrange(1, _MAX_ACCEPTED)
         try:
-            while True:
-                report: Report = reports.recv()
-                journal.add(report)
-                remaining -= isinstance(report, Accepted)
-                if remaining == 0:
-                    process.kill()
-        except (EOFError, OSError):  # the process has ended; its last report may be cut off
-            reports.close()
+            if is_early:
+                process.join(chance.uniform(0, _START_S))
+            _read_reports(reports, journal, process, remaining)
         finally:
             process.kill()
             process.join()
-        assert remaining <= 0, f"the process ended with {process.exitcode} before it was killed"
+        assert process.exitcode == -SIGKILL, f"the process ended with {process.exitcode} before it was killed"
     return journal
+
+
+def _read_reports(reports: Connection, journal: Journal, process: BaseProcess, remaining: int) -> None:
+    """Read reports, and kill the process after so many accepted operations. Read the rest of its reports."""
+    if remaining == 0:
+        process.kill()
+    try:
+        while True:
+            report: Report = reports.recv()
+            journal.add(report)
+            remaining -= isinstance(report, Accepted)
+            if remaining == 0:
+                process.kill()
+    except (EOFError, OSError):  # the process has ended; its last report may be cut off
+        reports.close()
 
 
 async def kill_processes(build: BuildFactory, slots: int, kills: int, seed: int) -> Journal:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from tests.storage.backends import remove_sqlite_files, s3_options
 
 _SNAPSHOT_EVERY = 50
 _LOST_REQUESTS = 0.05  # of those that append to the log, and as many answers
+_LOST_CACHES = 0.3  # of the starts of a node
 _SECONDS_BETWEEN_LOST_COMMITS = 1
 
 
@@ -63,6 +65,13 @@ def _build_s3(path: Path, slot: str, **options: Any) -> IStorageFactory:
     return S3StorageFactory(**(options or s3_options()) | own)
 
 
+def _restart_s3(path: Path, slot: str, **options: Any) -> IStorageFactory:
+    """Return a factory of a node that may have lost its cache."""
+    if random.random() < _LOST_CACHES:
+        shutil.rmtree(path / slot, ignore_errors=True)
+    return _build_s3(path, slot, **options)
+
+
 @asynccontextmanager
 async def _faulty_s3(path: Path, seed: int) -> AsyncIterator[BuildFactory]:
     chance = random.Random(seed)
@@ -78,7 +87,7 @@ async def _faulty_s3(path: Path, seed: int) -> AsyncIterator[BuildFactory]:
     async with Proxy(seaweed().port).running() as proxy:
         s3._PROBED_SERVERS.add((proxy.endpoint_url, "tests"))
         proxy.behave = lose
-        yield partial(_build_s3, path, **s3_options() | {"endpoint_url": proxy.endpoint_url})
+        yield partial(_restart_s3, path, **s3_options() | {"endpoint_url": proxy.endpoint_url})
 
 
 async def _lose_nothing(path: Path) -> None:
