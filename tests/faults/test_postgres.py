@@ -4,11 +4,10 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -21,67 +20,11 @@ from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.transactions import START, StoreChange
 from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.sample_writes import create_write, delete_write, purge_write, sample, update_write
+from tests.faults.wire import Wire, committed, lost
 from tests.servers_real import postgres
 from tests.storage.backends import postgres_factory, s3_options, storage_on
 
 Node = Callable[..., AbstractAsyncContextManager[IStorage]]
-
-
-class Wire:
-    """TCP proxy before PostgreSQL. `on_commit` handles the next COMMIT, once."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.on_commit: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]] | None = None
-        self._links: set[asyncio.Task[None]] = set()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._links.add(task)
-        below, above = await asyncio.open_connection("127.0.0.1", postgres().port)
-        back = asyncio.create_task(_copy(below, writer))
-        with suppress(asyncio.CancelledError, ConnectionError):
-            while content := await reader.read(65536):
-
-                async def forward(content: bytes = content) -> None:
-                    above.write(content)
-                    await above.drain()
-
-                if b"COMMIT" in content and self.on_commit is not None:
-                    fault, self.on_commit = self.on_commit, None
-                    back.cancel()
-                    await fault(forward)
-                    break
-                await forward()
-        self._links.discard(task)
-        back.cancel()
-        above.close()
-        writer.close()
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator["Wire"]:
-        """Run the proxy on a free port."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        parts = urlsplit(postgres().url)
-        port = server.sockets[0].getsockname()[1]
-        self.url = postgres().url.replace(f":{parts.port}/", f":{port}/")
-        try:
-            yield self
-        finally:
-            server.close()
-            for task in self._links:
-                task.cancel()
-            if self._links:
-                await asyncio.wait(self._links)
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(asyncio.CancelledError, ConnectionError):
-        while content := await reader.read(65536):
-            writer.write(content)
-            await writer.drain()
-        writer.close()
 
 
 @pytest.fixture
@@ -99,15 +42,6 @@ def node(tmp_path: Path) -> Node:
         return storage_on(postgres_factory(tmp_path, **({} if url is None else {"postgres_url": url}), **options))
 
     return open_node
-
-
-async def committed(forward: Callable[[], Awaitable[None]]) -> None:
-    """Forward the COMMIT and drop its answer."""
-    await forward()
-
-
-async def lost(forward: Callable[[], Awaitable[None]]) -> None:
-    """Drop the COMMIT."""
 
 
 @pytest.mark.parametrize("fault", [committed, lost])

@@ -40,7 +40,7 @@ async def follow(crud: AutoCRUD, tell: Tell, name: str, after: Position, feed: F
         try:
             page = await store.changes(after, chance.choice(_PAGE_SIZES))
         except StorageUnavailable:
-            continue
+            page = []
         if page:
             tell(Followed(name, after, page))
             after = page[-1].position
@@ -77,7 +77,7 @@ class Client:
                 if await self._execute(operation):
                     self._tell(Accepted(operation))
             except StorageUnavailable:
-                continue
+                await asyncio.sleep(_IDLE_S)
             except AutoCRUDError:
                 self._tell(Refused(operation))
 

@@ -4,7 +4,7 @@ import asyncio
 import random
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,16 +17,18 @@ from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.ports.storage import IStorageFactory
 from autocrud.storage.postgres import PostgresStorageFactory
 from autocrud.storage.s3 import S3StorageFactory
+from autocrud.testing.servers import ServerFailed
 from tests.faults.bank.campaign import BuildFactory
 from tests.faults.proxy import Exchange, Proxy
-from tests.faults.test_postgres import Wire, committed, lost
+from tests.faults.wire import Wire, committed, lost
 from tests.servers_real import postgres, seaweed
 from tests.storage.backends import remove_sqlite_files, s3_options
 
 _SNAPSHOT_EVERY = 50
 _LOST_REQUESTS = 0.05  # of those that append to the log, and as many answers
 _LOST_CACHES = 0.3  # of the starts of a node
-_SECONDS_BETWEEN_LOST_COMMITS = 1
+_SECONDS_BETWEEN_FAULTS = 1  # of PostgreSQL; each is a lost COMMIT or a lost answer to a COMMIT
+_SERVER_CRASHES = 0.2  # of these faults; the server is started again
 
 
 @dataclass(frozen=True)
@@ -99,19 +101,36 @@ def _build_postgres(path: Path, slot: str, **options: Any) -> IStorageFactory:
     return PostgresStorageFactory(**options, prefix=path.name, schema=path.name)
 
 
+def _crash_postgres() -> None:
+    """Kill the server, and start it again as soon as its last connection has ended, too."""
+    postgres().kill()
+    while True:
+        try:
+            return postgres().start()
+        except ServerFailed as error:
+            if "pre-existing shared memory block" not in str(error):
+                raise
+
+
 @asynccontextmanager
 async def _faulty_postgres(path: Path, seed: int) -> AsyncIterator[BuildFactory]:
-    chance = random.Random(seed)
+    chance, is_over = random.Random(seed), asyncio.Event()
 
-    async def lose_commits(wire: Wire) -> None:
-        while True:
-            await asyncio.sleep(_SECONDS_BETWEEN_LOST_COMMITS)
+    async def cause_faults(wire: Wire) -> None:
+        while not is_over.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(is_over.wait(), _SECONDS_BETWEEN_FAULTS)
+            if chance.random() < _SERVER_CRASHES:
+                await asyncio.to_thread(_crash_postgres)
             wire.on_commit = chance.choice((committed, lost))
 
     async with Wire().running() as wire:
-        faults = asyncio.create_task(lose_commits(wire))
-        yield partial(_build_postgres, path, **s3_options() | {"postgres_url": wire.url})
-        faults.cancel()
+        faults = asyncio.create_task(cause_faults(wire))
+        try:
+            yield partial(_build_postgres, path, **s3_options() | {"postgres_url": wire.url})
+        finally:
+            is_over.set()
+            await faults
 
 
 async def _lose_schema(path: Path) -> None:
