@@ -80,9 +80,7 @@ async def storage_on(factory: IStorageFactory, spec: ModelSpec[Any] = SAMPLE) ->
 
 
 def nodes_on(backend: str, path: Path) -> list[IStorageFactory]:
-    """Return the factories of two nodes on one store; of one node for the memory."""
-    if backend == "memory":
-        return [MemoryStorageFactory()]
+    """Return the factories of two nodes on one store; of one node for a store inside a process."""
     if backend == "s3":
         return [s3_factory(path, cache_dir=path / name) for name in ("first", "second")]
-    return [BACKENDS[backend](path) for _ in range(2)]
+    return [BACKENDS[backend](path) for _ in range(2 if backend in ("disk", "postgres") else 1)]

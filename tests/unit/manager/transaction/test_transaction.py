@@ -1,10 +1,11 @@
 """Transactions over models in Python."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
+from uuid import UUID
 
 import pytest
 from pydantic import BaseModel
@@ -23,6 +24,10 @@ from autocrud.errors import (
 )
 from autocrud.manager.transaction import journal
 from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.ports.transactions import Transaction as StoreTransaction
+from autocrud.storage.ports.transactions import TransactionOutcome
+from autocrud.storage.ports.types import Write
+from autocrud.storage.store import Store
 
 
 class Account(BaseModel):
@@ -70,6 +75,30 @@ async def test_transaction_commits_writes_to_two_models_at_its_exit(crud: AutoCR
     read = await accounts.get("a")
     assert (read.tag, read.data.balance, read.meta.created_by) == (patched.tag, 6, "ada")
     assert (await entries.get(entry.resource_id)).data == Entry("opened")
+
+
+async def test_writes_of_a_transaction_have_one_request_id(crud: AutoCRUD, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A UUID, which differs from that of another transaction. Reads that are written to need no check."""
+    commit, committed = Store.commit, list[StoreTransaction]()
+
+    async def record(self: Store, transactions: Sequence[StoreTransaction]) -> list[TransactionOutcome]:
+        committed.extend(transactions)
+        return await commit(self, transactions)
+
+    monkeypatch.setattr(Store, "commit", record)
+    for _ in range(2):
+        async with crud.transaction() as tx:
+            account = await tx.create(Account, {})
+            await tx.create(Entry, {"text": "x"})
+            await tx.patch(Account, account.resource_id, {"balance": 1})
+    async with crud.transaction() as tx:
+        await tx.get(Account, account.resource_id)
+        await tx.patch(Account, account.resource_id, {"balance": 2})
+        await tx.get(Account, account.resource_id)
+    requests = [{item.request for item in transaction.items if isinstance(item, Write)} for transaction in committed]
+    assert [len(transaction.items) for transaction in committed] == [3, 3, 1]
+    assert [len(names) for names in requests] == [1, 1, 1]
+    assert len({UUID(name or "") for names in requests for name in names}) == 3
 
 
 async def test_block_that_raises_stores_nothing(crud: AutoCRUD) -> None:

@@ -32,8 +32,8 @@ _TABLES = (
         target_id TEXT NOT NULL, on_delete TEXT NOT NULL, must_exist INTEGER NOT NULL, live INTEGER NOT NULL,
         PRIMARY KEY (model, resource_id, field, target_model, target_id)
     ) WITHOUT ROWID""",
-    """CREATE INDEX IF NOT EXISTS stored_references_by_target ON stored_references (target_id, target_model)
-        WHERE live = 1""",
+    """CREATE INDEX IF NOT EXISTS stored_references_by_target ON stored_references (
+        target_id, target_model, on_delete) WHERE live = 1""",
     """CREATE TABLE IF NOT EXISTS erasures (
         place TEXT PRIMARY KEY NOT NULL, step INTEGER NOT NULL, purged INTEGER NOT NULL, deferred INTEGER
     ) WITHOUT ROWID""",
