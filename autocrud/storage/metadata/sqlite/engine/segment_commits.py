@@ -127,8 +127,8 @@ class SegmentCommits(CommitPath):
                 for entries in islice(groups, _ROUND_GROUPS):
                     self._replayer.apply(db, entries, checker)
                 is_behind = checker.tail != tail
-                while checker.describe_suspect() is not None and (more := next(groups, None)):
-                    self._replayer.apply(db, more, checker)
+                for entries in takewhile(lambda _: checker.describe_suspect() is not None, groups):
+                    self._replayer.apply(db, entries, checker)
                 self._replayer.finish(db, checker)
                 db.commit()
             return checker, is_behind
