@@ -127,8 +127,8 @@ class SegmentCommits(CommitPath):
                 for entries in islice(groups, _ROUND_GROUPS):
                     self._replayer.apply(db, entries, checker)
                 is_behind = checker.tail != tail
-                for entries in takewhile(lambda _: checker.describe_suspect() is not None, groups):
-                    self._replayer.apply(db, entries, checker)
+                while checker.describe_suspect() is not None and (following := next(groups, None)):
+                    self._replayer.apply(db, following, checker)
                 self._replayer.finish(db, checker)
                 db.commit()
             return checker, is_behind
