@@ -53,7 +53,7 @@ async def _lose_cache(path: Path) -> None:
 
 async def _lose_tables(path: Path) -> None:
     connection = await asyncpg.connect(postgres().url)
-    await connection.execute(f'DROP TABLE "{path.name}".kinds_resources')
+    await connection.execute(f'DROP SCHEMA "{path.name}" CASCADE')
     await connection.close()
 
 

@@ -16,7 +16,6 @@ class GroupCommit(Generic[T, R]):
         flush: takes a batch and returns a result per item. An error is raised for every item of the batch.
         max_items: maximum number of items per batch.
         weight, max_weight: a batch ends where the weights of its items together pass the maximum.
-        is_exclusive: says of an item that it makes a batch of its own.
         loop_yields: turns of the event loop between two batches. Callers that were just answered and submit again at
             once are then in the next batch, not in the one after it: half as many batches under load.
     """
@@ -28,14 +27,12 @@ class GroupCommit(Generic[T, R]):
         max_items: int = 512,
         weight: Callable[[T], int] = lambda item: 1,
         max_weight: int = 1 << 62,
-        is_exclusive: Callable[[T], bool] = lambda item: False,
         loop_yields: int = 0,
     ) -> None:
         self._flush = flush
         self._max_items = max_items
         self._weight = weight
         self._max_weight = max_weight
-        self._is_exclusive = is_exclusive
         self._loop_yields = loop_yields
         self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -72,16 +69,10 @@ class GroupCommit(Generic[T, R]):
         batch: list[tuple[T, asyncio.Future[R]]] = []
         weight = 0
         while self._queue and len(batch) < self._max_items and weight < self._max_weight:
-            item, future = self._queue[0]
-            is_exclusive = not future.done() and self._is_exclusive(item)
-            if is_exclusive and batch:
-                break
-            self._queue.popleft()
+            item, future = self._queue.popleft()
             if not future.done():
                 batch.append((item, future))
                 weight += self._weight(item)
-            if is_exclusive:
-                break
         return batch
 
     async def _run_batch(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:

@@ -49,10 +49,13 @@ class BackfillEngine(ABC):
 
     Attributes:
         stored_index: computes the values.
+        is_rebuilt: True if the index was rebuilt from the records without index columns. All columns are then filled
+            before the storage is open.
     """
 
     def __init__(self, stored_index: StoredIndex) -> None:
         self.stored_index = stored_index
+        self.is_rebuilt = False
 
     @abstractmethod
     async def begin(self) -> None:

@@ -176,12 +176,17 @@ class IndexBackfill:
         self._engine.stored_index.report()
 
     async def _fill_unique(self) -> None:
-        """Fill the fields that must be unique; in later schema versions all fields, so that data is upgraded once."""
+        """Fill the fields that must be unique; in later schema versions all fields, so that data is upgraded once.
+
+        After a rebuild, all fields are filled.
+        """
         unique = {field for constraint in self._spec.unique_constraints for field in constraint.fields}
         is_first_version = self._spec.schema.version == 1
 
         def select_fields() -> list[IndexField]:
             unfilled = self._unfilled_fields()
+            if self._engine.is_rebuilt:
+                return unfilled
             if is_first_version or unique.isdisjoint(unfilled):
                 return [field for field in unfilled if field in unique]
             return unfilled
