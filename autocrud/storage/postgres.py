@@ -5,6 +5,7 @@ from typing import Any, Literal, Unpack
 
 from autocrud.errors import ConfigurationError
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.identity.guard import COMPARE_INTERVAL_S
 from autocrud.storage.model_storage import INLINE_LIMIT, ModelStorage
 from autocrud.storage.objects.s3.location import S3Location, S3Options, s3_location
 from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
@@ -42,6 +43,7 @@ class PostgresStorageFactory(IStorageFactory):
             the loss of PostgreSQL loses no acknowledged write.
         backlog_limit: bytes of records that wait for the bucket. Beyond it, writes are refused until the bucket is
             back.
+        compare_interval: seconds between two comparisons of the bucket with what the process remembers.
         options: `endpoint_url`, `prefix`, `region`, `access_key`, `secret_key`, `create_bucket`, `timeout` and
             `public_url`, as `S3Location` describes them.
     """
@@ -57,6 +59,7 @@ class PostgresStorageFactory(IStorageFactory):
         inline_limit: int = INLINE_LIMIT,
         acknowledge: Literal["committed", "moved"] = "committed",
         backlog_limit: int = BACKLOG_LIMIT,
+        compare_interval: float = COMPARE_INTERVAL_S,
         **options: Unpack[S3Options],
     ) -> None:
         if acknowledge not in ("committed", "moved"):
@@ -70,6 +73,7 @@ class PostgresStorageFactory(IStorageFactory):
             inline_limit=inline_limit,
             backlog_limit=backlog_limit,
             waits_for_move=acknowledge == "moved",
+            compare_interval=compare_interval,
         )
         self._store = Store(self._engine, f"postgres, schema {schema} at {pool.host}")
 

@@ -40,6 +40,7 @@ class PostgresEngine(StoreEngine):
         inline_limit: bytes; larger data is read from the records.
         backlog_limit: bytes of batches that are not moved, beyond which writes are refused.
         waits_for_move: commit only counts when its batch is in the bucket.
+        compare_interval: seconds between two comparisons of the bucket with what this process remembers.
     """
 
     def __init__(
@@ -51,14 +52,15 @@ class PostgresEngine(StoreEngine):
         inline_limit: int,
         backlog_limit: int,
         waits_for_move: bool,
+        compare_interval: float,
     ) -> None:
         self.objects = objects
         self._pool = pool
         self._store = SharedStore(pool, schema, inline_limit)
         self._records = RecordReader(self._store, objects)
         self._eraser = Eraser(self._store, objects)
-        self._mover = Mover(self._store, objects, backlog_limit)
-        self._guard = StoreGuard(f"postgres, schema {schema}", self._compare)
+        self._guard = StoreGuard(f"postgres, schema {schema}", self._compare, interval=compare_interval)
+        self._mover = Mover(self._store, objects, backlog_limit, self._guard.refuse)
         self._waits_for_move = waits_for_move
         self._store_id = ""
         self._committer: Committer | None = None
@@ -135,7 +137,7 @@ class PostgresEngine(StoreEngine):
     async def _compare(self) -> None:
         """Compare the bucket with what this process remembers."""
         await check_store_id(self.objects, self._store_id)
-        await self._mover.check_log_end()
+        await self._mover.check_log()
 
     async def _erase_purged(self, batch: Sequence[Transaction], committed: CommittedBatch) -> list[TransactionOutcome]:
         """Erase the bytes of purged resources. If this fails, their purges have this outcome."""

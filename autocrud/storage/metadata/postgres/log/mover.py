@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -27,9 +28,13 @@ class Mover:
 
     Args:
         limit: bytes of batches that are not moved, beyond which `check_backlog` refuses writes.
+        refuse: makes the store refuse writes, because its bucket is damaged.
     """
 
-    def __init__(self, store: SharedStore, objects: ObjectStore, limit: int) -> None:
+    def __init__(
+        self, store: SharedStore, objects: ObjectStore, limit: int, refuse: Callable[[DataCorrupted], Exception]
+    ) -> None:
+        self._refuse = refuse
         self._store = store
         self._objects = objects
         self._limit = limit
@@ -77,11 +82,11 @@ class Mover:
                 f"Batches of {self._backlog} bytes wait to be moved into the bucket, and the limit is {self._limit}."
             )
 
-    async def check_log_end(self) -> None:
-        """Check that the bucket has the last batch that was moved.
+    async def check_log(self) -> None:
+        """Check that the bucket has the last batch that was moved, and nothing foreign in the next place.
 
         Raises:
-            DataCorrupted: the log of the bucket was set back, or deleted.
+            DataCorrupted: the log of the bucket was set back or deleted, or has a foreign object.
         """
         key = self._log.key(self._last_moved)
         try:
@@ -89,8 +94,10 @@ class Mover:
                 await self._objects.size(key)
         except ObjectMissing:
             raise DataCorrupted(
-                f"{key} is missing, and was moved into the bucket. Bring back the objects of the log."
+                f"The log was set back: {key} is missing, and was moved into the bucket. Bring back the objects of the"
+                " log."
             ) from None
+        await ObjectLog(self._objects, self._store_id).read_entry(self._last_moved + 1)
 
     async def wait_for(self, sequence: int) -> None:
         """Return when the batch with this sequence number is in the bucket."""
@@ -113,6 +120,8 @@ class Mover:
                 continue
             except StorageUnavailable as error:
                 logger.warning("Batches wait to be moved: %s", error)
+            except DataCorrupted as error:
+                self._refuse(error)
             except Exception:  # the task's boundary: writes go on until the limit of the backlog
                 logger.exception("Batches cannot be moved")
             await asyncio.sleep(delay)
@@ -142,11 +151,12 @@ class Mover:
             rows = await connection.fetch(tables.batches_to_move, _MOST_PUTS, _TURN_BYTES)
             if not rows:
                 return False
+            await check_store_id(self._objects, self._store_id)
             entries = [
                 decode_entry(bytes(content), f"batch {number}", store=None, unit=number) for number, content in rows
             ]
             results = await asyncio.gather(*map(self._move, entries), return_exceptions=True)
-            # What a deleted or exchanged bucket takes does not count.
+            # What a bucket takes that was deleted or exchanged meanwhile does not count.
             await check_store_id(self._objects, self._store_id)
             # Those behind a batch that failed are put again, which has no effect.
             failed = next((number for number, result in enumerate(results) if result is not None), len(results))
