@@ -65,6 +65,8 @@ async def test_11_killed_processes_leave_one_commit_order(backend: str, tmp_path
     journal = await run_campaign(setup, tmp_path, seed)
     build = partial(setup.build, tmp_path)
     found = await check_with_new_node(build, "first", journal)
+    last_change = found[0][-1]
+    assert await setup.check_log(tmp_path) == last_change.position.sequence
     await setup.lose_index(tmp_path)
     assert await check_with_new_node(build, "rebuilt", journal) == found
 

@@ -13,7 +13,10 @@ from typing import Any
 import asyncpg
 
 from autocrud.storage import s3
+from autocrud.storage.check_chain import check_disk, check_objects
 from autocrud.storage.disk import DiskStorageFactory
+from autocrud.storage.objects.s3.location import S3Location
+from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.storage import IStorageFactory
 from autocrud.storage.postgres import PostgresStorageFactory
 from autocrud.storage.s3 import S3StorageFactory
@@ -40,12 +43,14 @@ class Setup:
         faulty: returns a context with a function that builds a factory whose server loses requests and answers.
         build: builds a factory of the store in a folder, for a slot.
         lose_index: makes the next start rebuild the index from the log.
+        check_log: verifies the log, and returns its last sequence.
     """
 
     processes: int
     faulty: Callable[[Path, int], AbstractAsyncContextManager[BuildFactory]]
     build: Callable[[Path, str], IStorageFactory]
     lose_index: Callable[[Path], Awaitable[None]]
+    check_log: Callable[[Path], Awaitable[int]]
 
 
 def _build_disk(path: Path, slot: str) -> IStorageFactory:
@@ -61,10 +66,22 @@ async def _lose_sqlite(path: Path) -> None:
     remove_sqlite_files(path)
 
 
+async def _check_segments(path: Path) -> int:
+    return (await check_disk(path)).tail.sequence
+
+
 def _build_s3(path: Path, slot: str, **options: Any) -> IStorageFactory:
     """Return a factory of a node with a cache of its own."""
     own = {"prefix": path.name, "cache_dir": path / slot, "snapshot_every": _SNAPSHOT_EVERY}
     return S3StorageFactory(**(options or s3_options()) | own)
+
+
+async def _check_objects(path: Path) -> int:
+    objects = S3ObjectStore(S3Location(**s3_options(), prefix=path.name))
+    await objects.open()
+    checker = await check_objects(objects)
+    await objects.close()
+    return checker.tail.sequence
 
 
 def _restart_s3(path: Path, slot: str, **options: Any) -> IStorageFactory:
@@ -140,7 +157,7 @@ async def _lose_schema(path: Path) -> None:
 
 
 SETUPS = {
-    "disk": Setup(4, _faultless_disk, _build_disk, _lose_sqlite),
-    "s3": Setup(3, _faulty_s3, _build_s3, _lose_nothing),
-    "postgres": Setup(3, _faulty_postgres, _build_postgres, _lose_schema),
+    "disk": Setup(4, _faultless_disk, _build_disk, _lose_sqlite, _check_segments),
+    "s3": Setup(3, _faulty_s3, _build_s3, _lose_nothing, _check_objects),
+    "postgres": Setup(3, _faulty_postgres, _build_postgres, _lose_schema, _check_objects),
 }
