@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autocrud.errors import ConfigurationError, DifferentStores, InvalidInput
+from autocrud.manager.upsert.claims import Claim
 from autocrud.references.committer import PlannedWrite
 from autocrud.references.graph import ModelNode
 from autocrud.resource import check_resource_id
@@ -28,6 +29,7 @@ class Entry:
         operation: number of the operation that came first.
         resource: the resource as the transaction sees it; None if it does not exist.
         is_written: True if the transaction changes the resource that was read.
+        claims: unique values of the resource, or None if an upsert has not needed them yet.
     """
 
     node: ModelNode
@@ -36,6 +38,7 @@ class Entry:
     operation: int
     resource: Resource[Any] | None
     is_written: bool = False
+    claims: frozenset[Claim] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +120,11 @@ class Journal:
         entry = self._entries.get((node.name, resource_id))
         return None if entry is None else entry.resource
 
-    def entries_of(self, node: ModelNode) -> Iterator[tuple[str, Resource[Any] | None]]:
-        """Yield id and state of each resource of the model that the transaction has read or written."""
+    def entries_of(self, node: ModelNode) -> Iterator[tuple[str, Entry]]:
+        """Yield id and entry of each resource of the model that the transaction has read or written."""
         for (model, resource_id), entry in self._entries.items():
             if model == node.name:
-                yield resource_id, entry.resource
+                yield resource_id, entry
 
     def find_write(self, node: ModelNode, revision_id: str) -> Write | None:
         """Return the last write of this transaction that made or edited a revision."""
@@ -144,7 +147,7 @@ class Journal:
         if entry is None:
             entry = Entry(node, None, "", operation, after)
             self._entries[node.name, resource_id] = entry
-        entry.resource, entry.is_written = after, True
+        entry.resource, entry.is_written, entry.claims = after, True, None
         if write.revision is not None:
             self._revisions[node.name, write.revision.revision_id] = write
         planned = PlannedWrite(node, write, None if before is None else before.head)
