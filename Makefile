@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help run stack test lint types format demo bench bench-servers bench-blobs bench-bulk bench-queries bench-startup \
-        crash campaign docs clean
+        crash commit-order campaign docs clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -55,6 +55,9 @@ bench-startup: .venv/.test  ## measure the import of the package and the build o
 
 crash: .venv/.test  ## kill writers at random points, a thousand times
 	AUTOCRUD_TEST_KILLS=1000 $(BIN)/python -m pytest tests/faults --timeout=7200
+
+commit-order: .venv/.test  ## kill writers and followers of one commit order, hundreds of times on each backend
+	AUTOCRUD_TEST_KILLS=1000 $(BIN)/python -m pytest tests/faults/test_commit_order.py --timeout=7200
 
 campaign: .venv/.test  ## run the random tests of all backends for longer
 	AUTOCRUD_TEST_EXAMPLES=500 AUTOCRUD_TEST_SECONDS=120 $(BIN)/python -m pytest tests/storage/test_conformance.py tests/nodes tests/conformity --timeout=7200

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 _CALL_TIMEOUT_S = 10.0  # limit for running commits when the service stops; unfinished actions stay pending
 _MAX_PLANS = 20  # for one transaction, if new referrers appear each time
+_MAX_HINTS = 2  # for one referrer; it may have changed between the commit and the next plan
 _MAX_ROOTS = 200  # deletes that are planned together
 
 
@@ -124,6 +125,9 @@ class ReferenceCommitter:
                 failures = await self._finish_commit([submission], plan)
                 return [failures.get(number, outcome[number]) for number in range(len(items))]
             excluded |= submission.refused_additions
+            # A referrer that commits name again and again has stored references that its document, as read, has not.
+            repeated = {hint.name for hint in submission.hints if hints.count(hint) >= _MAX_HINTS}
+            excluded |= dict.fromkeys(repeated, "its document does not show the reference")
             hints += submission.hints
         return self._complete_outcome(items, outcome)
 

@@ -100,7 +100,7 @@ class DependentWalk:
         """Note the referrers of removed resources that a commit found. Return those that a cascade deletes."""
         cascaded: list[ResourceName] = []
         for hint in self._hints:
-            name = (hint.node.name, hint.resource_id)
+            name = hint.name
             if hint.target[0] != model or hint.target[1] not in ids or name in self._states:
                 continue
             head = await hint.node.storage.get(hint.resource_id, current=True)
@@ -131,7 +131,7 @@ class DependentWalk:
                 self.kept_targets.update(targets)
             else:
                 found.link(causes)
-                found.release(name, Released(node, causes[0], head, state, set(targets)))
+                found.release(name, Released(node, causes[0], head, state))
             return []
         found.link(causes)
         found.removed[name] = causes[0]

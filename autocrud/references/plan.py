@@ -32,6 +32,11 @@ class Hint:
     resource_id: str
     on_delete: OnDelete
 
+    @property
+    def name(self) -> ResourceName:
+        """Name of the model, and id."""
+        return self.node.name, self.resource_id
+
 
 @dataclass(frozen=True, slots=True)
 class Released:
@@ -40,14 +45,12 @@ class Released:
     Attributes:
         head: the stored resource; None if the transaction writes it.
         state: the resource after the transaction's own writes; None if the transaction does not write it.
-        targets: removed resources that it refers to, if these are known.
     """
 
     node: ModelNode
     cause: int
     head: Head | None
     state: FinalState | None
-    targets: set[ResourceName] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,5 @@ class Found:
         former = self.released.setdefault(name, released)
         if former is not released:
             self.link([former.cause, released.cause])
-            former.targets.update(released.targets)
         elif released.head is not None:
             self._bytes += len(released.head.data or b"")

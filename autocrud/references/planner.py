@@ -54,9 +54,6 @@ class DependentPlanner:
             write = None if name in found.removed else await self._set_null(items, released, missing_ids)
             if write is not None:
                 plan.additions.append((released.cause, write))
-            elif name not in found.removed:
-                plan.keeping[name] = "its document has no such reference"
-                walk.kept_targets |= released.targets
         tasks = {name for name in found.removed if name in walk.kept_targets or self._has_outer_actions(name[0])}
         if plan.exceeds:
             tasks |= {name for name in removed if self._graph.has_on_delete_actions(name[0])}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.identity.guard import COMPARE_INTERVAL_S
 from autocrud.storage.metadata.sqlite.engine.engine import SqliteEngine
 from autocrud.storage.model_storage import INLINE_LIMIT, ModelStorage
 from autocrud.storage.objects.local import LocalObjectStore
@@ -21,14 +22,25 @@ class DiskStorageFactory(IStorageFactory):
     Args:
         directory: created if absent; on a local file system with hard links.
         inline_limit: bytes; data up to this size is read from SQLite, larger data from the log.
+        compare_interval: seconds between two comparisons of the folder with the SQLite file. A folder that was
+            exchanged makes writes fail until it is back.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, inline_limit: int = INLINE_LIMIT) -> None:
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        inline_limit: int = INLINE_LIMIT,
+        compare_interval: float = COMPARE_INTERVAL_S,
+    ) -> None:
         self._directory = Path(directory)
         self._objects = LocalObjectStore(self._directory)
         path = self._directory / "metadata.sqlite"
-        engine = SqliteEngine(self._objects, lambda: path, inline_limit=inline_limit)
-        self._store = Store(engine, f"disk, in {self._directory}")
+        name = f"disk, in {self._directory}"
+        self._engine = SqliteEngine(
+            name, self._objects, lambda: path, inline_limit=inline_limit, compare_interval=compare_interval
+        )
+        self._store = Store(self._engine, name)
 
     def build(self, spec: ModelSpec[Any]) -> IStorage:
         return ModelStorage(spec, self._store)
@@ -45,4 +57,8 @@ class DiskStorageFactory(IStorageFactory):
         await self._objects.close()
 
     def checks(self) -> Mapping[str, Check]:
-        return {"disk": lambda: self._objects.put(".ready", b"")}
+        return {"disk": self._check}
+
+    async def _check(self) -> None:
+        await self._objects.put(".ready", b"")
+        await self._engine.guard.check()

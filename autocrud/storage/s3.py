@@ -13,6 +13,7 @@ from typing import Any, Unpack
 
 from autocrud.errors import AutoCRUDError, ConfigurationError
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.identity.guard import COMPARE_INTERVAL_S
 from autocrud.storage.metadata.sqlite.cache_dir import CacheFolder
 from autocrud.storage.model_storage import INLINE_LIMIT, ModelStorage
 from autocrud.storage.objects.s3.location import S3Location, S3Options, s3_location
@@ -47,6 +48,8 @@ class S3StorageFactory(IStorageFactory):
         cache_dir: folder on a local disk that keeps SQLite files between starts; if None, nothing is kept.
         inline_limit: bytes; data up to this size is read from SQLite, larger data from the bucket.
         snapshot_every: least number of log entries between two snapshots.
+        compare_interval: seconds between two comparisons of the bucket with the SQLite file. A bucket that was deleted,
+            exchanged or set back makes requests fail until it is back.
         options: `endpoint_url`, `prefix`, `region`, `access_key`, `secret_key`, `create_bucket`, `timeout` and
             `public_url`, as `S3Location` describes them.
     """
@@ -59,6 +62,7 @@ class S3StorageFactory(IStorageFactory):
         cache_dir: str | os.PathLike[str] | None = None,
         inline_limit: int = INLINE_LIMIT,
         snapshot_every: int = SNAPSHOT_EVERY,
+        compare_interval: float = COMPARE_INTERVAL_S,
         **options: Unpack[S3Options],
     ) -> None:
         location = s3_location(bucket, **options)
@@ -66,14 +70,17 @@ class S3StorageFactory(IStorageFactory):
         self._objects = S3ObjectStore(location)
         self._server = (server, location.bucket)
         self._cache = CacheFolder(directory, server, location.bucket, location.prefix)
-        engine = SqliteEngine(
+        name = f"{self._objects.name}, in {location.bucket}/{location.prefix}"
+        self._engine = SqliteEngine(
+            name,
             self._objects,
             lambda: self._cache.path / "metadata.sqlite",
             inline_limit=inline_limit,
             snapshots=Snapshots(self._objects, every=snapshot_every),
             max_staleness=max_staleness,
+            compare_interval=compare_interval,
         )
-        self._store = Store(engine, f"{self._objects.name}, in {location.bucket}/{location.prefix}")
+        self._store = Store(self._engine, name)
 
     def build(self, spec: ModelSpec[Any]) -> IStorage:
         return ModelStorage(spec, self._store)
@@ -96,7 +103,7 @@ class S3StorageFactory(IStorageFactory):
         await self._cache.release()
 
     def checks(self) -> Mapping[str, Check]:
-        return {self._objects.name: self._objects.check}
+        return {self._objects.name: self._engine.guard.check}
 
 
 async def _check(store: S3ObjectStore) -> str:

@@ -11,6 +11,7 @@ from autocrud.query.builder import QB
 from autocrud.storage.disk import DiskStorageFactory
 from tests.faults.cascade import REVIEWS
 from tests.http.reference_models import library
+from tests.storage.backends import remove_sqlite_files
 
 
 def kill_in_the_middle(directory: Path, keeps_index: bool) -> None:
@@ -20,8 +21,8 @@ def kill_in_the_middle(directory: Path, keeps_index: bool) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "stalled\n"
         process.send_signal(signal.SIGKILL)
-    for path in () if keeps_index else directory.glob("*/metadata*"):
-        path.unlink()
+    if not keeps_index:
+        remove_sqlite_files(directory)
 
 
 @pytest.mark.parametrize("keeps_index", [True, False], ids=["as it is", "from the log alone"])

@@ -213,7 +213,8 @@ async def test_writer_paused_before_its_acknowledgement_goes_on(node: Node, prox
 
     async def pause(exchange: Exchange) -> None:
         content = await exchange.forward() if exchange.request.is_append and not paused.is_set() else None
-        paused.set()
+        if exchange.request.is_append:  # the read of store.json may come first
+            paused.set()
         await go_on.wait()
         await exchange.answer(content or await exchange.forward())
 
@@ -248,7 +249,7 @@ async def test_truncated_answer_is_requested_again(node: Node, proxy: Proxy) -> 
     async def cut_short(exchange: Exchange) -> None:
         nonlocal cut
         content = await exchange.forward()
-        if exchange.request.method == "GET" and b" 200 " in content[:20] and cut < 2:
+        if exchange.request.method == "GET" and b" 20" in content[:20] and cut < 2:
             cut += 1
             content = content[:-20]
         await exchange.answer(content)

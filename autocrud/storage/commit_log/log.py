@@ -19,12 +19,14 @@ from uuid import uuid4
 
 from autocrud.errors import DataCorrupted, StorageUnavailable
 from autocrud.storage.commit_log.locator import blank, read_located
+from autocrud.storage.commit_log.records.header import MAX_ENTRY_BYTES
 from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, PutUndecided
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
 _ENTRIES_PER_FOLDER = 1_000_000
+_FIRST_READ_BYTES = 1024 * 1024
 _READ_AHEAD = 16  # entries
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.05, 2.0  # seconds between two attempts at an undecided slot
 _SLOW_PUT_S = 0.2  # seconds after which a put is slow
@@ -167,10 +169,18 @@ class Log:
         """
         key = self._key(sequence)
         try:
-            content = await self._objects.get(key)
+            content = await self._objects.get(key, 0, _FIRST_READ_BYTES)
+            if len(content) == _FIRST_READ_BYTES and await self._objects.size(key) <= MAX_ENTRY_BYTES:
+                content += await self._objects.get(key, len(content))
         except ObjectMissing:
             return None
-        return _parse(key, sequence, content)
+        try:
+            return _parse(key, sequence, content)
+        except DataCorrupted as error:
+            raise DataCorrupted(
+                f"{error} The log cannot go on behind entry {sequence - 1}. Restore the object {key}; remove it if"
+                " this store never wrote it."
+            ) from error
 
     async def entries(self, after: int) -> AsyncIterator[list[Entry]]:
         """The entries behind a sequence number, some at a time, read ahead the more of them there are."""

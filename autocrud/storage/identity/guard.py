@@ -60,7 +60,7 @@ class StoreGuard:
         """Refuse all requests from now on, because one has found a damage. Return the error for that request."""
         damage = str(error)
         if not self._damage:
-            logger.error("The store %s is damaged, and refuses requests: %s", self._name, damage)
+            logger.error("The store (%s) is damaged, and refuses requests: %s", self._name, damage)
         self._damage = damage
         return StorageUnavailable(damage)
 
@@ -77,7 +77,7 @@ class StoreGuard:
             raise self.refuse(error) from error
         # A damage that a request has found meanwhile may be newer than the comparison.
         if damage and self._damage == damage:
-            logger.warning("The store %s is intact again, and accepts requests", self._name)
+            logger.warning("The store (%s) is intact again, and accepts requests", self._name)
             self._damage = ""
 
     async def _run(self) -> None:

@@ -71,8 +71,8 @@ def claim_key(claim: ClaimKey) -> bytes:
 
 
 def referrer_key(target: ResourceKey, referrer: Referrer) -> bytes:
-    """Return the key of a referrer. Referrers with `restrict` come first."""
-    rank = 0 if referrer.on_delete == OnDelete.restrict else 1
+    """Return the key of a referrer. Referrers with `set_null` come last."""
+    rank = 1 if referrer.on_delete == OnDelete.set_null else 0
     return key_of("referrer", *target, rank, referrer.model, referrer.resource_id, referrer.field)
 
 

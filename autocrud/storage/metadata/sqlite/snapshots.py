@@ -10,16 +10,17 @@ import logging
 import re
 import sqlite3
 from pathlib import Path
+from shutil import disk_usage
 
 import aiofiles
 import aiosqlite
-import zstandard
 from aiofiles import os as files
 from aiofiles.tempfile import TemporaryDirectory
 
 from autocrud.errors import AutoCRUDError, DataCorrupted, StorageUnavailable
 from autocrud.storage.metadata.sqlite.connection import read_once
 from autocrud.storage.metadata.sqlite.engine.store_tables import read_tail
+from autocrud.storage.metadata.sqlite.snapshot_archive import pack, unpack
 from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,6 @@ _GROWTH, _MIN_GROWTH = 1.25, 16 * 1024 * 1024
 _SIZE_CHECK_INTERVAL = 64  # entries between two looks at how far it has grown
 _MAX_SNAPSHOTS = 2
 _NAME = re.compile(r"(?P<sequence>\d{9,})-(?P<hash>[0-9a-f]{64})\.sqlite\.zst")
-_PIECE = 1024 * 1024
 _PROGRESS_BYTES = 64 * 1024 * 1024
 
 
@@ -69,7 +69,6 @@ class Snapshots:
             logger.info("restoring %s%s", self._prefix, name)
             if await self._download(name, path):
                 return
-            logger.error("%s%s is damaged, and is left aside", self._prefix, name)
 
     def consider(self, path: Path, sequence: int) -> None:
         """Make a snapshot in the background if it is time for one, now that the file holds this entry."""
@@ -136,32 +135,47 @@ class Snapshots:
             async with aiosqlite.connect(source_address, uri=True) as source, aiosqlite.connect(copy) as target:
                 await source.backup(target)  # the file as it is at one moment
             sequence = await read_once(copy, lambda db: read_tail(db).sequence)
-            digest = await _compress(copy, archive)
+            digest = await pack(copy, archive)
             await self._objects.put_file(f"{self._prefix}{sequence:09}-{digest}.sqlite.zst", archive)
         self._newest = max(self._newest, sequence)
         logger.info("%s: snapshot at entry %d", path.name, sequence)
 
     async def _download(self, name: str, path: Path) -> bool:
-        """Unpack a snapshot beside the file, and move it there if its hash is the one that its name has."""
-        digest, received = hashlib.sha256(), 0
-        new_file = path.with_suffix(".restoring")
-        decompressor = zstandard.ZstdDecompressor().decompressobj()
+        """Unpack a snapshot beside the file, and move it there if its hash is the one that its name has.
+
+        A snapshot that is damaged, or would fill the disk, is left aside: the log has everything.
+        """
+        archive, new_file = path.with_suffix(".packed"), path.with_suffix(".restoring")
         try:
-            async with aiofiles.open(new_file, "wb") as file:
-                async for piece in self._objects.stream(self._prefix + name):
-                    digest.update(piece)
-                    await file.write(await asyncio.to_thread(decompressor.decompress, piece))
-                    if (received + len(piece)) // _PROGRESS_BYTES > received // _PROGRESS_BYTES:
-                        logger.info("%s%s: %d MiB so far", self._prefix, name, (received + len(piece)) // 2**20)
-                    received += len(piece)
-            if f"-{digest.hexdigest()}." not in name:
-                return False
+            if f"-{await self._fetch(name, archive)}." not in name:
+                raise DataCorrupted("Its hash is not the one in its name.")
+            await unpack(archive, new_file)
             await files.wrap(_replace)(path, new_file)
-        except (zstandard.ZstdError, ObjectMissing):
+        except ObjectMissing:
+            return False
+        except DataCorrupted as error:
+            key = self._prefix + name
+            logger.error("The log is replayed without the snapshot %s. %s Remove the object.", key, error)
             return False
         finally:
-            await files.wrap(new_file.unlink)(missing_ok=True)
+            for file in (archive, new_file):
+                await files.wrap(file.unlink)(missing_ok=True)
         return True
+
+    async def _fetch(self, name: str, archive: Path) -> str:
+        """Copy a snapshot to a file, and return the hash of its bytes."""
+        digest, received = hashlib.sha256(), 0
+        size, free = await self._objects.size(self._prefix + name), await files.wrap(disk_usage)(archive.parent)
+        if size > free.free:
+            raise DataCorrupted(f"It has {size} bytes, and the disk has {free.free}.")
+        async with aiofiles.open(archive, "wb") as file:
+            async for piece in self._objects.stream(self._prefix + name):
+                digest.update(piece)
+                await file.write(piece)
+                if (received + len(piece)) // _PROGRESS_BYTES > received // _PROGRESS_BYTES:
+                    logger.info("%s%s: %d MiB so far", self._prefix, name, (received + len(piece)) // 2**20)
+                received += len(piece)
+        return digest.hexdigest()
 
     async def _names(self) -> list[str]:
         """The snapshots that there are, the oldest first."""
@@ -182,21 +196,6 @@ def _replace(path: Path, new_file: Path) -> None:
 
 async def _size_of(path: Path) -> int:
     return (await files.stat(path)).st_size if await files.path.exists(path) else 0
-
-
-async def _compress(source: Path, archive: Path) -> str:
-    """Compress a file, and return the hash of the result."""
-    digest, compressor = hashlib.sha256(), zstandard.ZstdCompressor(level=1).compressobj()
-
-    def add(packed: bytes) -> bytes:
-        digest.update(packed)
-        return packed
-
-    async with aiofiles.open(source, "rb") as file, aiofiles.open(archive, "wb") as output:
-        while piece := await file.read(_PIECE):
-            await output.write(await asyncio.to_thread(lambda data: add(compressor.compress(data)), piece))
-        await output.write(await asyncio.to_thread(lambda: add(compressor.flush())))
-    return digest.hexdigest()
 
 
 def _sequence(name: str) -> int:

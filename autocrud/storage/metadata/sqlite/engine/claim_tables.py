@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from sqlite3 import Connection
 from typing import NamedTuple
 
-from autocrud.schema.markers import OnDelete
 from autocrud.storage.decision.state import BINDING_ACTIONS, MAX_REFERRERS, ClaimKey, Referrer, ResourceKey
 from autocrud.storage.ports.claims import Claim, StoredReference
 
@@ -57,11 +56,11 @@ def load_holders(db: Connection, keys: Iterable[ClaimKey]) -> dict[ClaimKey, str
 
 
 def load_referrers(db: Connection, target: ResourceKey) -> list[Referrer]:
-    """Return live referrers with a binding action, those with `restrict` first."""
+    """Return live referrers with a binding action, those with `set_null` last: the order of the actions' texts."""
     sql = (
         "SELECT model, resource_id, field, on_delete FROM stored_references INDEXED BY stored_references_by_target"
         f" WHERE live = 1 AND target_model = ? AND target_id = ? AND on_delete IN ({_BINDING})"
-        f" ORDER BY on_delete <> '{OnDelete.restrict.value}', model, resource_id, field LIMIT {MAX_REFERRERS}"
+        f" ORDER BY on_delete, model, resource_id, field LIMIT {MAX_REFERRERS}"
     )
     return [Referrer(*row) for row in db.execute(sql, target)]
 

@@ -17,8 +17,11 @@ from autocrud.storage.commit_log.log import Entry, Log, SlotTaken, Tail
 from autocrud.storage.commit_log.record_codec import data_span, encode_record
 from autocrud.storage.decision.decide import Decision, MoreReads, decide
 from autocrud.storage.decision.state import ReadState, read_set_of
+from autocrud.storage.identity.guard import COMPARE_INTERVAL_S, StoreGuard
+from autocrud.storage.identity.store_identity import check_store_id
 from autocrud.storage.metadata.sqlite.connection import begin
 from autocrud.storage.metadata.sqlite.engine.batch_apply import BatchApply
+from autocrud.storage.metadata.sqlite.engine.comparison import LogComparison
 from autocrud.storage.metadata.sqlite.engine.erasure import Eraser
 from autocrud.storage.metadata.sqlite.engine.file import StoreFile
 from autocrud.storage.metadata.sqlite.engine.log_replay import LogReplayer, place_item
@@ -67,21 +70,25 @@ class SqliteEngine(StoreEngine):
     its own entry is applied, so that only a crash leaves an entry that is not.
 
     Args:
+        name: name of the store, for messages.
         objects: object store of the log, of blobs and of schema records, opened by the caller.
         locate: returns the path of the SQLite file, each time that the engine opens.
         inline_limit: bytes; larger data is read from the log.
         snapshots: of the file, if its folder may be lost, and is not shared.
         max_staleness: seconds that a read may be behind the log.
+        compare_interval: seconds between two comparisons of the log with the file.
     """
 
     def __init__(
         self,
+        name: str,
         objects: ObjectStore,
         locate: Callable[[], Path],
         *,
         inline_limit: int,
         snapshots: "Snapshots | None" = None,
         max_staleness: float = 0.0,
+        compare_interval: float = COMPARE_INTERVAL_S,
     ) -> None:
         self.objects = objects
         self._log = Log(objects)
@@ -90,7 +97,9 @@ class SqliteEngine(StoreEngine):
         self._snapshots = snapshots
         self._eraser = Eraser(self._file, self._log, objects, snapshots)
         self._replayer = LogReplayer(self._file, self._log, self._models, self._eraser)
-        self._reads = FreshReads(self._file, self._log, self._replayer, max_staleness)
+        self.guard = StoreGuard(name, self._compare, interval=compare_interval)
+        self._reads = FreshReads(self._file, self._log, self._replayer, self.guard, max_staleness)
+        self._comparison = LogComparison(objects, self._file, self._replayer, self._reads)
         self._attachment = ModelAttachment(self._file, self._log, objects, self._models, self._replayer)
 
     async def open(self) -> None:
@@ -101,13 +110,15 @@ class SqliteEngine(StoreEngine):
                 await self._snapshots.restore(path)
             await self._file.writer.open(path)
             await self._file.write(create_store_tables)
-            await self._replayer.check_tail()
+            await self._comparison.open()
             await self._file.open_readers()
+            self.guard.open()
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
+        await self.guard.close()
         await self._reads.drain()
         if self._snapshots is not None:
             await self._snapshots.drain()
@@ -128,6 +139,13 @@ class SqliteEngine(StoreEngine):
         return await self._reads.run(last_position, current=True) or START
 
     async def commit(self, batch: Sequence[Transaction]) -> list[TransactionOutcome]:
+        self.guard.require_intact()
+        try:
+            return await self._commit(batch)
+        except DataCorrupted as error:
+            raise self.guard.refuse(error) from error
+
+    async def _commit(self, batch: Sequence[Transaction]) -> list[TransactionOutcome]:
         await self._attachment.fill_references()
         async with self._file.lock:
             while True:
@@ -140,7 +158,7 @@ class SqliteEngine(StoreEngine):
                     continue
                 started_at = monotonic()
                 try:
-                    await self._log.append(staged.entry)
+                    await self._append(staged.entry)
                 except SlotTaken:
                     await self._roll_back()
                     await self._replayer.catch_up()
@@ -150,6 +168,20 @@ class SqliteEngine(StoreEngine):
                 else:
                     self._reads.checked_at = started_at
                     return await self._finish_commit(batch, staged, staged.entry)
+
+    async def _append(self, entry: Entry) -> None:
+        """Append an entry, and check meanwhile that the bucket holds the store."""
+        if self._log.has_blocking_exists:  # no server between, which could create a lost folder again
+            return await self._log.append(entry)
+        check = asyncio.ensure_future(check_store_id(self.objects, self._comparison.store_id))
+        try:
+            await self._log.append(entry)
+            await check
+        finally:
+            check.cancel()
+
+    async def _compare(self) -> None:
+        await self._comparison.compare()
 
     def _stage(self, db: Connection, batch: Sequence[Transaction]) -> _StagedBatch:
         """Decide a batch, apply what is accepted, and lay out the entry that would commit it."""

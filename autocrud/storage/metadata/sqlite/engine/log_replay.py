@@ -13,7 +13,7 @@ from autocrud.schema.versions.stored_index import StoredIndex
 from autocrud.storage.commit_log.log import EMPTY, Entry, Log, Tail
 from autocrud.storage.commit_log.record_codec import data_span, decode_item, set_index
 from autocrud.storage.decision.state import ReadState
-from autocrud.storage.metadata.sqlite.connection import begin
+from autocrud.storage.metadata.sqlite.connection import SqliteConnection, begin
 from autocrud.storage.metadata.sqlite.engine.batch_apply import BatchApply, PlacedItem
 from autocrud.storage.metadata.sqlite.engine.claim_tables import NO_FACTS, Facts
 from autocrud.storage.metadata.sqlite.engine.erasure import Eraser
@@ -45,20 +45,24 @@ class LogReplayer:
         # Its data that cannot be upgraded is counted over all entries, for one warning per model.
         self._stored_indexes: dict[str, tuple[ModelSpec[Any], StoredIndex]] = {}
 
-    async def check_tail(self) -> None:
-        """Make sure that the log holds what the file has applied.
+    async def check_tail(self, connection: SqliteConnection) -> None:
+        """Check that the log holds what the file has applied.
+
+        Args:
+            connection: connection without an open transaction of another caller.
 
         Raises:
             DataCorrupted: the log ends before it, or has another entry in its place.
         """
-        self.tail = tail = await self._file.writer.run(read_tail)
+        self.tail = tail = await connection.run(read_tail)
         if tail == EMPTY:
             return
         entry = await self._log.read(tail.sequence)
         if entry is None or entry.tail != tail:
             raise DataCorrupted(
-                f"{self._file.path} has applied entry {tail.sequence}, which its log does not hold. Put the log back;"
-                " or, to take the log as it is, remove the SQLite file."
+                f"{self._file.path} has applied entry {tail.sequence}, which its log does not hold: the bucket or"
+                " folder was deleted, exchanged or set back. Put the log back; or, to take it as it is, restart without"
+                " the SQLite file."
             )
 
     async def catch_up(self, *, announce: bool = False) -> None:

@@ -6,8 +6,10 @@ from sqlite3 import Connection
 from time import monotonic
 from typing import TypeVar
 
+from autocrud.errors import DataCorrupted
 from autocrud.storage.commit_log.group_commit import GroupCommit
 from autocrud.storage.commit_log.log import Log
+from autocrud.storage.identity.guard import StoreGuard
 from autocrud.storage.metadata.sqlite.connection import SqliteConnection
 from autocrud.storage.metadata.sqlite.engine.file import StoreFile
 from autocrud.storage.metadata.sqlite.engine.log_replay import LogReplayer
@@ -22,19 +24,23 @@ class FreshReads:
     """Reads what is no older than the log was when the read began, or as old as the store is allowed to be.
 
     Args:
+        guard: learns of damage that a look at the log finds.
         max_staleness: seconds that a read may be behind the log.
 
     Attributes:
         checked_at: time of the last look at the log.
     """
 
-    def __init__(self, file: StoreFile, log: Log, replayer: LogReplayer, max_staleness: float) -> None:
+    def __init__(
+        self, file: StoreFile, log: Log, replayer: LogReplayer, guard: StoreGuard, max_staleness: float
+    ) -> None:
         self._file = file
         self._log = log
         self._replayer = replayer
+        self._guard = guard
         self._max_staleness = max_staleness
         self.checked_at = -inf
-        self._looks: GroupCommit[None, None] = GroupCommit(self._look)
+        self._looks: GroupCommit[None, None] = GroupCommit(self._guarded_look)
         self._gets: GroupCommit[tuple[SqliteTables, str, bool], Head | None] = GroupCommit(self._get)
 
     async def run(
@@ -86,7 +92,12 @@ class FreshReads:
         heads = await self.run(read, reader=self._file.short_reader, current=current)
         return [heads[tables].get(resource_id) for tables, resource_id, _ in requests]
 
-    async def _look(self, waiting: Sequence[None]) -> list[None]:
+    async def look(self) -> None:
+        """Look at the log once, and apply what follows.
+
+        Raises:
+            DataCorrupted: the next object is no entry of this log.
+        """
         started_at = monotonic()
         # Processes that share the file have brought it further than this one knows.
         tail = self._replayer.tail = await self._file.short_reader.run(read_tail)
@@ -95,4 +106,12 @@ class FreshReads:
             async with self._file.lock:
                 await self._replayer.catch_up()
         self.checked_at = started_at
+
+    async def _guarded_look(self, waiting: Sequence[None]) -> list[None]:
+        # A look at a log that may be another one finds out nothing.
+        self._guard.require_intact()
+        try:
+            await self.look()
+        except DataCorrupted as error:
+            raise self._guard.refuse(error) from error
         return [None] * len(waiting)

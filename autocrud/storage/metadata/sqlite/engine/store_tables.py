@@ -8,11 +8,12 @@ from autocrud.resource import CommitKind
 from autocrud.storage.commit_log.log import Tail
 from autocrud.storage.ports.transactions import Position, StoreChange
 
-LAYOUT = 6  # of all tables; counted up with each change of them
+LAYOUT = 7  # of all tables; counted up with each change of them
 
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS log (one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NOT NULL, nonce TEXT)",
     "INSERT OR IGNORE INTO log VALUES (1, 0, '')",
+    "CREATE TABLE IF NOT EXISTS store (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS models (folder TEXT PRIMARY KEY NOT NULL) WITHOUT ROWID",
     """CREATE TABLE IF NOT EXISTS changes (
         sequence INTEGER NOT NULL, ordinal INTEGER NOT NULL, model TEXT NOT NULL, resource_id TEXT NOT NULL,
@@ -29,8 +30,8 @@ _TABLES = (
         target_id TEXT NOT NULL, on_delete TEXT NOT NULL, must_exist INTEGER NOT NULL, live INTEGER NOT NULL,
         PRIMARY KEY (model, resource_id, field, target_model, target_id)
     ) WITHOUT ROWID""",
-    """CREATE INDEX IF NOT EXISTS stored_references_by_target ON stored_references (target_id, target_model)
-        WHERE live = 1""",
+    """CREATE INDEX IF NOT EXISTS stored_references_by_target ON stored_references (
+        target_id, target_model, on_delete) WHERE live = 1""",
     """CREATE TABLE IF NOT EXISTS erasures (
         place TEXT PRIMARY KEY NOT NULL, step INTEGER NOT NULL, purged INTEGER NOT NULL, deferred INTEGER
     ) WITHOUT ROWID""",
@@ -63,6 +64,17 @@ def create_store_tables(db: Connection) -> None:
         db.execute(f"PRAGMA user_version = {LAYOUT}")
     for statement in _TABLES:
         db.execute(statement)
+
+
+def read_store_id(db: Connection) -> str | None:
+    """Return the id of the store that the file is an index of; None for a new file."""
+    row = db.execute("SELECT id FROM store").fetchone()
+    return None if row is None else str(row[0])
+
+
+def set_store_id(db: Connection, store_id: str) -> None:
+    """Remember the id of the store."""
+    db.execute("INSERT OR IGNORE INTO store VALUES (1, ?)", (store_id,))
 
 
 def read_tail(db: Connection) -> Tail:
