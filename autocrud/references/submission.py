@@ -129,19 +129,19 @@ def _judge(
     """Set the outcome of a submission, and what another plan has to know."""
     count = len(submission.items)
     outcomes, extra = outcome[:count], outcome[count:]
-    outdated: set[int] = set()
+    outdated_positions: set[int] = set()
     for position, refused in enumerate(outcomes):
         if isinstance(refused, UnplannedReferrers) and knows_referrers(graph, node, refused):
-            outdated.add(position)
+            outdated_positions.add(position)
             submission.hints += _hints(graph, node, refused)
         outcomes[position] = None if refused is None else translate(graph, _node_of(content[position], node), refused)
-    if any(_is_fault(refused) for position, refused in enumerate(outcomes) if position not in outdated):
+    if any(_is_fault(refused) for position, refused in enumerate(outcomes) if position not in outdated_positions):
         # Another plan cannot succeed. The refusals of an outdated plan would hide the fault, such as a lost race.
         submission.outcome = [
-            Aborted() if position in outdated else refused for position, refused in enumerate(outcomes)
+            Aborted() if position in outdated_positions else refused for position, refused in enumerate(outcomes)
         ]
         return
-    submission.is_outdated = bool(outdated)
+    submission.is_outdated = bool(outdated_positions)
     for (cause, addition), refused in zip(submission.additions, extra, strict=True):
         if refused is None or isinstance(refused, Aborted):
             continue
