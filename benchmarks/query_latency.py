@@ -266,7 +266,7 @@ def main() -> None:
             common = {"AUTOCRUD_MODELS": "benchmarks.catalog", "AUTOCRUD_ACCESS_LOG": "false"}
             if storage == "disk":
                 run("disk", common | {"AUTOCRUD_STORAGE": "disk", "AUTOCRUD_DATA_DIR": folder}, options)
-                path = directory / "product" / "metadata.sqlite"
+                path = directory / "metadata.sqlite"
                 keep_plans(storage, options.resources[-1], sqlite_plans(path, options.resources[-1]))
                 continue
             directory.chmod(0o755)

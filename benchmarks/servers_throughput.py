@@ -40,7 +40,7 @@ async def objects_of(s3: SeaweedServer, storage: str) -> int:
         S3Location("autocrud", endpoint_url=s3.endpoint_url, access_key=s3.access_key, secret_key=s3.secret_key)
     )
     await store.open()
-    folder = "item/log/" if storage == "s3" else "item/records/"
+    folder = "log/" if storage == "s3" else "item/records/"
     found = [key async for key in store.keys(folder)]
     await store.close()
     return len(found)

@@ -14,9 +14,9 @@ from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.manager import KEY_SECONDS
 from autocrud.manager.schema_check.start_check import OnSchemaChange
 from autocrud.routes.openapi.filter_parameters import FilterStyle
-from autocrud.storage.composite import INLINE_LIMIT
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.model_storage import INLINE_LIMIT
 from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.ports.storage import IStorageFactory
 

@@ -8,6 +8,7 @@ from typing import Any
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.identity.guard import COMPARE_INTERVAL_S
 from autocrud.storage.metadata.sqlite.engine.engine import SqliteEngine
+from autocrud.storage.metadata.sqlite.engine.segment_commits import SegmentCommits
 from autocrud.storage.model_storage import INLINE_LIMIT, ModelStorage
 from autocrud.storage.objects.local import LocalObjectStore
 from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
@@ -38,7 +39,12 @@ class DiskStorageFactory(IStorageFactory):
         path = self._directory / "metadata.sqlite"
         name = f"disk, in {self._directory}"
         self._engine = SqliteEngine(
-            name, self._objects, lambda: path, inline_limit=inline_limit, compare_interval=compare_interval
+            name,
+            self._objects,
+            lambda: path,
+            lambda file, models, replayer: SegmentCommits(file, models, replayer, self._directory / "log"),
+            inline_limit=inline_limit,
+            compare_interval=compare_interval,
         )
         self._store = Store(self._engine, name)
 

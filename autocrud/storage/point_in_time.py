@@ -1,4 +1,4 @@
-"""States: what each commit left of a resource, for what is asked as of some time."""
+"""Point in time: the states of resources after their commits, for reads at a past time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ _READ_CONCURRENCY = 16  # at a time
 
 
 def meta_at(commit: Commit, any_meta: ResourceMeta) -> ResourceMeta:
-    """The metadata of a resource as one of its commits left it, by that of any time."""
+    """Return the metadata of a resource after a commit, derived from its metadata at any time."""
     return any_meta.model_copy(
         update={
             "version": commit.version,
@@ -36,12 +36,12 @@ def meta_at(commit: Commit, any_meta: ResourceMeta) -> ResourceMeta:
 def resource_at(
     commit: Commit, any_meta: ResourceMeta, info: RevisionInfo, data: bytes | None = None, locator: str | None = None
 ) -> Head:
-    """A resource as one of its commits left it.
+    """Return a resource as of a commit.
 
     Args:
-        any_meta: the resource's metadata at any time, for what never changes.
-        info: the revision that was current then, as it was then.
-        data, locator: its data, and where that is; None where it is not at hand, or has been pruned.
+        any_meta: metadata of the resource at any time, for the fields that never change.
+        info: the current revision at the commit, as of the commit.
+        data, locator: data and its address; None if not loaded, or pruned.
     """
     meta = meta_at(commit, any_meta)
     return Head(
@@ -58,7 +58,7 @@ def resource_at(
 
 @dataclass(frozen=True, slots=True)
 class PointInTimeRow:
-    """State that a commit left, with its end and its index values."""
+    """State of a resource after a commit, with its end and its index values."""
 
     commit: Commit
     until: datetime | None
@@ -68,17 +68,17 @@ class PointInTimeRow:
 def rows_of_commits(
     commits: Sequence[Commit], values: Mapping[int, tuple[IndexValue, ...]], no_values: tuple[IndexValue, ...]
 ) -> list[PointInTimeRow]:
-    """The states of one resource.
+    """Return the states of a resource.
 
     Args:
-        commits: all of them, the oldest first.
-        values: the index values of those whose data there is, by their versions.
-        no_values: the index values of data that has been pruned.
+        commits: all commits of the resource, oldest first.
+        values: index values of the commits with data, by version.
+        no_values: index values of pruned data.
     """
     found: list[PointInTimeRow] = []
     index = no_values
     for number, commit in enumerate(commits):
-        if commit.size is not None:  # the commits that follow leave the data as it is
+        if commit.size is not None:  # later commits without data keep the data
             index = values.get(commit.version, no_values)
         until = commits[number + 1].time if number + 1 < len(commits) else None
         found.append(PointInTimeRow(commit, until, index))
@@ -88,10 +88,10 @@ def rows_of_commits(
 def states_of(
     spec: ModelSpec[Any], commits: Sequence[Commit], values: Mapping[str, Mapping[int, tuple[IndexValue, ...]]]
 ) -> list[PointInTimeRow]:
-    """The states of several resources.
+    """Return the states of several resources.
 
     Args:
-        commits: all of them, resource by resource, the oldest first.
+        commits: all commits, resource by resource, oldest first.
         values: the result of `read_index_values`.
     """
     no_values = (None,) * len(spec.index_fields)
@@ -110,12 +110,12 @@ async def read_index_values(
     *,
     lenient: bool = False,
 ) -> dict[str, dict[int, tuple[IndexValue, ...]]]:
-    """The index values of the commits whose data there is, by resource and version; some are read at a time.
+    """Return the index values of the commits with data, by resource and version. Data is read concurrently.
 
     Args:
-        read: the data that a locator names.
-        known_data: for each resource the data of its last commit that has any, where it is at hand.
-        lenient: a value that does not fit its column is null.
+        read: returns the data at a locator.
+        known_data: data of the last commit with data, by resource id, if loaded.
+        lenient: store null for a value that does not fit its column.
 
     Raises:
         ConfigurationError: stored data does not fit a column.

@@ -1,33 +1,35 @@
-"""The PostgreSQL factory: metadata in PostgreSQL, records in S3. For production, and for heavy queries."""
+"""The PostgreSQL factory: metadata in PostgreSQL, the log in S3. For production, and for heavy queries."""
 
 from collections.abc import Mapping
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from autocrud.errors import ConfigurationError
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.composite import INLINE_LIMIT, Storage
-from autocrud.storage.model_folder.location import stored_folders
+from autocrud.storage.identity.guard import COMPARE_INTERVAL_S
+from autocrud.storage.model_storage import INLINE_LIMIT, ModelStorage
 from autocrud.storage.objects.s3.location import S3Location, S3Options, s3_location
 from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
+from autocrud.storage.store import Store
 
 try:
     from autocrud.storage.metadata.postgres.connection import PostgresConnections
-    from autocrud.storage.metadata.postgres.store import PostgresMetaStore
-    from autocrud.storage.metadata.postgres.stored_tables import stored_tables
+    from autocrud.storage.metadata.postgres.engine import PostgresEngine
     from autocrud.storage.objects.s3.store import S3ObjectStore
 except ModuleNotFoundError as missing:
     raise ConfigurationError(
         f"The package {missing.name} is missing. Install it: pip install 'autocrud[postgres]'"
     ) from missing
-from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 
 SCHEMA = "autocrud"
 POOL_SIZE = 10
 STATEMENT_CACHE = 100
+BACKLOG_LIMIT = 1024 * 1024 * 1024
 
 
 class PostgresStorageFactory(IStorageFactory):
-    """Stores each model in three tables of a PostgreSQL schema, and its records under `<prefix>/<model>/` of a bucket.
+    """Stores the models in tables of a PostgreSQL schema, and the log of all models under `<prefix>/log/` of a bucket.
+
+    A commit waits for PostgreSQL alone. Its records are moved into the bucket within about a second.
 
     Args:
         postgres_url: `postgresql://user:password@host:port/database`.
@@ -37,6 +39,11 @@ class PostgresStorageFactory(IStorageFactory):
         statement_cache: prepared statements that a connection keeps; 0 behind a pooler in transaction mode that does
             not know them (PgBouncer before 1.21, or with `max_prepared_statements = 0`).
         inline_limit: bytes; data up to this size is read from PostgreSQL, larger data from the bucket.
+        acknowledge: "committed" answers a write when PostgreSQL has it; "moved" when the bucket has it, too, so that
+            the loss of PostgreSQL loses no acknowledged write.
+        backlog_limit: bytes of records that wait for the bucket. Beyond it, writes are refused until the bucket is
+            back.
+        compare_interval: seconds between two comparisons of the bucket with what the process remembers.
         options: `endpoint_url`, `prefix`, `region`, `access_key`, `secret_key`, `create_bucket`, `timeout` and
             `public_url`, as `S3Location` describes them.
     """
@@ -50,32 +57,41 @@ class PostgresStorageFactory(IStorageFactory):
         pool_size: int = POOL_SIZE,
         statement_cache: int = STATEMENT_CACHE,
         inline_limit: int = INLINE_LIMIT,
+        acknowledge: Literal["committed", "moved"] = "committed",
+        backlog_limit: int = BACKLOG_LIMIT,
+        compare_interval: float = COMPARE_INTERVAL_S,
         **options: Unpack[S3Options],
     ) -> None:
-        self._pool = PostgresConnections(postgres_url, size=pool_size, statement_cache=statement_cache)
+        if acknowledge not in ("committed", "moved"):
+            raise ConfigurationError(f'is "committed" or "moved", not {acknowledge!r}', argument="acknowledge")
+        pool = PostgresConnections(postgres_url, size=pool_size, statement_cache=statement_cache)
         self._objects = S3ObjectStore(s3_location(bucket, **options))
-        self._schema = schema
-        self._inline_limit = inline_limit
+        self._engine = PostgresEngine(
+            pool,
+            self._objects,
+            schema=schema,
+            inline_limit=inline_limit,
+            backlog_limit=backlog_limit,
+            waits_for_move=acknowledge == "moved",
+            compare_interval=compare_interval,
+        )
+        self._store = Store(self._engine, f"postgres, schema {schema} at {pool.host}")
 
     def build(self, spec: ModelSpec[Any]) -> IStorage:
-        return Storage(spec, lambda: self._build_meta(spec), self._objects)
+        return ModelStorage(spec, self._store)
 
     async def stored_models(self) -> set[str]:
-        folders = await stored_folders(self._objects)
-        tables = await stored_tables(self._pool, self._schema)
-        return folders | (tables - {folder.replace("-", "_") for folder in folders})
+        return await self._engine.stored_models()
 
     async def open(self) -> None:
-        await self._pool.open()
-        await self._objects.open()
+        await self._store.open()
 
     async def close(self) -> None:
-        await self._objects.close()
-        await self._pool.close()
-
-    def _build_meta(self, spec: ModelSpec[Any]) -> PostgresMetaStore:
-        records = PostgresRecords(self._objects, spec.folder)
-        return PostgresMetaStore(spec, self._pool, records, schema=self._schema, inline_limit=self._inline_limit)
+        await self._store.close()
 
     def checks(self) -> Mapping[str, Check]:
-        return {"postgresql": self._pool.check, self._objects.name: self._objects.check}
+        return {"postgresql": self._engine.check, self._objects.name: self._check_bucket}
+
+    async def _check_bucket(self) -> None:
+        await self._objects.check()
+        await self._engine.check_store()

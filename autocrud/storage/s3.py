@@ -28,6 +28,7 @@ except ModuleNotFoundError as missing:
     ) from missing
 from autocrud.storage.commit_log.object_store_probe import probe
 from autocrud.storage.metadata.sqlite.engine.engine import SqliteEngine
+from autocrud.storage.metadata.sqlite.engine.object_commits import ObjectCommits
 from autocrud.storage.store import Store
 
 SNAPSHOT_EVERY = 1000
@@ -75,9 +76,9 @@ class S3StorageFactory(IStorageFactory):
             name,
             self._objects,
             lambda: self._cache.path / "metadata.sqlite",
+            lambda file, models, replayer: ObjectCommits(file, models, replayer, self._objects, max_staleness),
             inline_limit=inline_limit,
             snapshots=Snapshots(self._objects, every=snapshot_every),
-            max_staleness=max_staleness,
             compare_interval=compare_interval,
         )
         self._store = Store(self._engine, name)

@@ -15,9 +15,9 @@ from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 from autocrud.testing.sample_writes import create_write, sample
 from tests.faults.damage import Bucket, bucket_at, delete_bucket
-from tests.storage.backends import s3_factory, storage_on
+from tests.storage.backends import postgres_factory, s3_factory, storage_on
 
-_BACKENDS = {"s3": s3_factory}
+_BACKENDS = {"s3": s3_factory, "postgres": postgres_factory}
 _FOREIGN_BYTES = {"s3": 300 * 1024 * 1024, "postgres": 100}  # both read an entry by the same code
 _MEMORY_BYTES = 64 * 1024 * 1024
 _BOMB_BYTES = 512 * 1024 * 1024
@@ -91,7 +91,7 @@ async def test_deleted_bucket_is_noticed_before_an_acknowledgement(backend: str,
             await _first_entry(storage, bucket)
             objects = await bucket.read()
         await delete_bucket(name)
-        await _refused(storage, "store.json|NoSuchBucket")
+        await _refused(storage, "store.json|NoSuchBucket|set back")
         assert await _fault_of_readiness(factory)
         async with bucket_at(tmp_path, bucket=name) as bucket:
             await bucket.put(objects)

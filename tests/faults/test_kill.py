@@ -14,7 +14,7 @@ from autocrud.query.conditions import Query
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids
-from tests.storage.backends import storage_on
+from tests.storage.backends import remove_sqlite_files, storage_on
 
 KILLS = int(os.environ.get("AUTOCRUD_TEST_KILLS", "24"))
 
@@ -107,8 +107,7 @@ async def test_2_sigkill_loses_no_acknowledged_write(tmp_path: Path) -> None:
         if round_number % 5 == 4:
             await check(tmp_path, ledger)
     before = await check(tmp_path, ledger)
-    for path in (tmp_path / "sample").glob("metadata*"):
-        path.unlink()
+    remove_sqlite_files(tmp_path)
     assert await check(tmp_path, ledger) == before
     assert len(ledger.done) >= KILLS
 

@@ -1,6 +1,9 @@
 """PostgreSQL with faults: no acknowledged write is lost, and none happens twice."""
 
 import asyncio
+import json
+import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -11,9 +14,11 @@ import asyncpg
 import pytest
 
 from autocrud.errors import StorageUnavailable
+from autocrud.query.conditions import Query
 from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.storage import IStorage
+from autocrud.storage.ports.transactions import START, StoreChange
 from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.sample_writes import create_write, delete_write, purge_write, sample, update_write
 from tests.servers_real import postgres
@@ -90,8 +95,8 @@ async def wire() -> AsyncIterator[Wire]:
 def node(tmp_path: Path) -> Node:
     """Return a function that opens nodes of one schema."""
 
-    def open_node(url: str | None = None) -> Any:
-        return storage_on(postgres_factory(tmp_path, **({} if url is None else {"postgres_url": url})))
+    def open_node(url: str | None = None, **options: Any) -> Any:
+        return storage_on(postgres_factory(tmp_path, **({} if url is None else {"postgres_url": url}), **options))
 
     return open_node
 
@@ -119,7 +124,7 @@ async def test_commit_with_a_lost_answer_happens_once(node: Node, wire: Wire, tm
         wire.on_commit = fault
         await storage.commit(purge_write(second))
         assert await ids(storage, include_deleted=True) == ["b"]
-        assert len(await _records(tmp_path)) == 3
+    assert len(await _log_objects(tmp_path)) == 3
 
 
 async def test_connection_lost_after_commit_repeats_no_write(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,19 +160,91 @@ async def test_cut_connections_are_replaced(node: Node) -> None:
         assert [commit.version for commit in await storage.commits("a")] == [4, 3, 2, 1]
 
 
-async def test_batch_whose_records_cannot_be_stored_fails(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is stored, and the next write succeeds."""
+async def test_writes_go_on_without_s3_until_the_limit_and_after_it(
+    node: Node, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The records wait in PostgreSQL, and can be read. The backlog drains by itself."""
 
     async def fail(self: Any, key: str, data: bytes, *, if_absent: bool = False) -> None:
         raise StorageUnavailable("S3 is away")
 
-    async with node() as storage:
+    writes = [create_write(f"r{number}", sample(payload="p" * 1000)) for number in range(40)]
+    async with node(backlog_limit=20_000, inline_limit=10) as storage:
         with monkeypatch.context() as patch:
             patch.setattr(S3ObjectStore, "put", fail)
-            with pytest.raises(StorageUnavailable):
-                await storage.commit(create_write("a", sample(code="k")))
-        assert await ids(storage) == []
-        await storage.commit(create_write("b", sample(code="k")))
+            answers = [(await outcomes(storage, [write]))[0] for write in writes]
+            accepted = answers.count(None)
+            assert 5 < accepted < 20
+            assert answers[:accepted] == [None] * accepted
+            assert all("the limit is 20000" in str(answer) for answer in answers[accepted:])
+            assert await storage.count(Query()) == accepted
+            head = await storage.get("r0")
+            assert head is not None
+            assert head.data == writes[0].data
+            assert await _log_objects(tmp_path) == []
+        while await outcomes(storage, writes[-1:]) != [None]:
+            pass
+    assert len(await _log_objects(tmp_path)) == accepted + 1
+
+
+async def test_acknowledged_move_waits_for_the_bucket(node: Node, tmp_path: Path) -> None:
+    """Each answered write is in the log of the bucket."""
+    async with node(acknowledge="moved") as storage:
+        for number in range(3):
+            await storage.commit(create_write(f"r{number}", sample()))
+            assert len(await _log_objects(tmp_path)) == number + 1
+
+
+async def test_11_three_nodes_have_one_dense_order(node: Node) -> None:
+    """Followers see every write once, from each position at which they resume."""
+
+    async def write(storage: IStorage, name: str) -> None:
+        for number in range(6):
+            first = create_write(f"{name}-{number}", sample())
+            await storage.commit(first)
+            await storage.commit(update_write(first, sample(number=number)))
+
+    async def follow(storage: IStorage, total: int) -> list[StoreChange]:
+        assert storage.store is not None
+        found: list[StoreChange] = []
+        while len(found) < total:
+            found += await storage.store.changes(found[-1].position if found else START, limit=7)
+        return found
+
+    async with node() as one, node() as two, node() as three:
+        nodes = (one, two, three)
+        writers = [write(storage, f"{place}-{task}") for place, storage in enumerate(nodes) for task in range(4)]
+        followers = [asyncio.create_task(follow(storage, 144)) for storage in nodes]
+        await asyncio.gather(*writers)
+        first, *others = [await follower for follower in followers]
+        assert others == [first, first]
+        assert len({(change.resource_id, change.version) for change in first}) == 144
+        positions = [change.position for change in first]
+        assert positions == sorted(set(positions))
+        assert {position.sequence for position in positions} == set(range(1, positions[-1].sequence + 1))
+        assert one.store is not None
+        for place, change in enumerate(first):
+            assert await one.store.changes(change.position, limit=200) == first[place + 1 :]
+
+
+async def test_frozen_node_in_a_commit_delays_others_by_seconds(node: Node, tmp_path: Path) -> None:
+    """A process is stopped with the store's lock. It finds its batch rolled back, and commits it again."""
+    async with node() as storage:
+        frozen = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.faults.frozen_node", postgres().url, str(tmp_path), json.dumps(s3_options()),
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert frozen.stdout is not None
+        try:
+            assert await frozen.stdout.readline() == b"locked\n"
+            await storage.commit(create_write("a", sample(code="k")))
+            assert await ids(storage) == ["a"]
+            frozen.send_signal(signal.SIGCONT)
+            assert await frozen.stdout.readline() == b"UniqueViolation\n"
+        finally:
+            frozen.kill()
+            await frozen.wait()
+        assert await ids(storage) == ["a"]
 
 
 async def test_values_pass_between_resources_within_a_batch(node: Node) -> None:
@@ -219,9 +296,9 @@ async def _cut_all() -> None:
     await connection.close()
 
 
-async def _records(tmp_path: Path) -> list[str]:
+async def _log_objects(tmp_path: Path) -> list[str]:
     store = S3ObjectStore(S3Location(**s3_options(), prefix=tmp_path.name))
     await store.open()
-    found = [key async for key in store.keys("sample/records/")]
+    found = [key async for key in store.keys("log/")]
     await store.close()
     return found

@@ -8,12 +8,13 @@ import asyncio
 import json
 import random
 import sys
+import threading
 from pathlib import Path
-from sqlite3 import Connection
 from typing import Any
 
+from autocrud.storage.commit_log.records.entry import Entry
+from autocrud.storage.commit_log.segments.segments import Segments
 from autocrud.storage.disk import DiskStorageFactory
-from autocrud.storage.metadata.sqlite.connection import SqliteConnection
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Write
 from autocrud.testing.sample_writes import SAMPLE, create_write, delete_write, restore_write, sample, update_write
@@ -52,18 +53,17 @@ async def client(storage: IStorage, prefix: str, seed: int) -> None:
 
 def stall_after(commits: int) -> None:
     """Make the SQLite thread hang before its commit after this many batches."""
-    run, done = SqliteConnection.run, 0
+    append, done = Segments.append, 0
 
-    async def run_or_hang(self: SqliteConnection, work: Any) -> Any:
+    def append_and_hang(self: Segments, entry: Entry) -> None:
         nonlocal done
-        if work is Connection.commit:
-            done += 1
-            if done > commits:
-                tell(stalled=True)
-                await asyncio.Event().wait()
-        return await run(self, work)
+        append(self, entry)
+        done += 1
+        if done > commits:
+            tell(stalled=True)
+            threading.Event().wait()
 
-    SqliteConnection.run = run_or_hang  # type: ignore[method-assign, assignment]  # the fault that is to be tested
+    Segments.append = append_and_hang  # type: ignore[method-assign]  # the fault that is to be tested
 
 
 async def main(directory: str, seed: int, stall: int | None) -> None:

@@ -55,7 +55,7 @@ BACKENDS: dict[str, Callable[[Path], IStorageFactory]] = {
     "postgres": postgres_factory,
 }
 # Backends whose models share a store. A test compares the list with the storages.
-STORES = ("memory", "disk", "s3")
+STORES = ("memory", "disk", "s3", "postgres")
 
 
 def remove_sqlite_files(folder: Path) -> None:

@@ -1,11 +1,11 @@
 """Disk backend: durability, rebuilds from the log, erasure, and file faults."""
 
 import asyncio
-import os
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +17,11 @@ from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
 from autocrud.schema.markers import Index, Unique
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.commit_log.log import Log
-from autocrud.storage.commit_log.record_codec import encode_record
+from autocrud.storage.commit_log.records.entry import Entry, encode_lines
+from autocrud.storage.commit_log.records.header import Tail
+from autocrud.storage.commit_log.segments.segments import Segments
 from autocrud.storage.disk import DiskStorageFactory
-from autocrud.storage.objects.local import LocalObjectStore
+from autocrud.storage.metadata.sqlite.engine.store_tables import read_tail
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.sample_writes import SAMPLE, Sample, create_write, delete_write, purge_write, sample, update_write
@@ -66,15 +67,16 @@ async def test_6_outdated_sqlite_file_catches_up_with_the_log(opened: Opener, tm
         assert await read_everything(storage) == before
 
 
-async def test_2_entry_of_a_dead_process_is_visible_at_once(opened: Opener, tmp_path: Path) -> None:
-    """The writer died before SQLite's commit. Open readers see the entry without a further write."""
+async def test_2_entry_of_a_dead_process_is_applied_by_maintenance(opened: Opener, tmp_path: Path) -> None:
+    """The writer died before SQLite's commit, and acknowledged nothing. All processes then see the entry."""
     async with opened() as storage:
         await storage.commit(create_write("a", sample(text="x")))
         async with opened() as other:
             assert await ids(other) == ["a"]
             tail = _applied(tmp_path)
-            await _leave_entry(tmp_path, tail)
+            _leave_entry(tmp_path, tail)
             assert _applied(tmp_path) == tail
+            await other.vacuum()
             assert await ids(other) == ["b", "a"]
             assert await ids(storage, QB["text"].eq("left")) == ["b"]
             await storage.commit(create_write("c", sample()))
@@ -85,28 +87,41 @@ async def test_2_writer_applies_the_entry_of_a_dead_process_first(opened: Opener
     """A write that conflicts with that entry is refused."""
     async with opened() as storage:
         await storage.commit(create_write("a", sample()))
-        await _leave_entry(tmp_path, _applied(tmp_path))
+        _leave_entry(tmp_path, _applied(tmp_path))
         results = await outcomes(storage, [create_write("b", sample()), create_write("c", sample())])
         assert [type(result).__name__ for result in results] == ["AlreadyExists", "NoneType"]
 
 
-async def test_2_torn_file_never_becomes_an_entry(opened: Opener, tmp_path: Path) -> None:
-    """A crash leaves the file under a temporary name, and it is removed."""
+async def test_2_torn_append_never_becomes_an_entry(opened: Opener, tmp_path: Path) -> None:
+    """A crash leaves the beginning of an entry. It is moved aside."""
     async with opened() as storage:
         await storage.commit(create_write("a", sample()))
-    torn = tmp_path / ".tmp" / "torn"
-    torn.write_bytes(b'{"autocrud":1,"writer"')
-    os.utime(torn, (0, 0))
+    (segment,) = _segments(tmp_path)
+    content = segment.read_bytes()
+    segment.write_bytes(content + b'{"autocrud":1,"length"')
     async with opened() as storage:
         assert await ids(storage) == ["a"]
-        assert not torn.exists()
+        await storage.commit(create_write("b", sample()))
+    assert segment.read_bytes().startswith(content + b'{"autocrud":1,"length":')
+    (torn,) = (tmp_path / "log" / "torn").iterdir()
+    assert torn.read_bytes() == b'{"autocrud":1,"length"'
+
+
+async def test_2_last_entry_that_a_purge_of_its_own_erases_is_kept(opened: Opener, tmp_path: Path) -> None:
+    """Its blank parts are no sign of a torn append."""
+    async with opened() as storage:
+        doomed, kept = create_write("a", sample()), create_write("b", sample())
+        assert await storage.commit_all([doomed, kept, purge_write(doomed)], atomic=True) == [None] * 3
+    remove_sqlite_files(tmp_path)
+    async with opened() as storage:
+        assert await ids(storage, include_deleted=True) == ["b"]
 
 
 async def test_writes_of_a_batch_become_one_entry(opened: Opener, tmp_path: Path) -> None:
-    """Writes that arrive while a batch is in flight share the next file."""
+    """Writes that arrive while a batch is in flight share the next entry."""
     async with opened() as storage:
         await outcomes(storage, [create_write(f"r{number}", sample()) for number in range(100)])
-    assert len(_entries(tmp_path)) <= 3
+    assert _applied(tmp_path).sequence <= 3
 
 
 async def test_refused_batch_appends_no_entry(opened: Opener, tmp_path: Path) -> None:
@@ -114,7 +129,7 @@ async def test_refused_batch_appends_no_entry(opened: Opener, tmp_path: Path) ->
     async with opened() as storage:
         await storage.commit(create_write("a", sample()))
         await outcomes(storage, [create_write("a", sample()) for _ in range(5)])
-    assert len(_entries(tmp_path)) == 1
+    assert _applied(tmp_path).sequence == 1
 
 
 async def test_3_purge_erases_every_byte(opened: Opener, tmp_path: Path) -> None:
@@ -147,11 +162,11 @@ async def test_interrupted_purge_is_finished_at_the_next_start(
         doomed = create_write("a", sample(text=marker, tags=[marker]))
         await storage.commit(doomed)
 
-        async def fail(self: Any, key: str, edit: Any) -> None:
+        def fail(self: Any, locators: Any) -> None:
             raise StorageUnavailable("the disk is full")
 
         with monkeypatch.context() as patch:
-            patch.setattr(LocalObjectStore, "rewrite", fail)
+            patch.setattr(Segments, "erase", fail)
             with pytest.raises(StorageUnavailable, match="not yet erased"):
                 await storage.commit(purge_write(doomed))
         assert await storage.get("a") is None
@@ -179,11 +194,11 @@ async def test_full_disk_refuses_writes_and_recovers(opened: Opener, monkeypatch
     async with opened() as storage:
         await storage.commit(create_write("a", sample()))
 
-        async def fail(self: Any, key: str, data: bytes, *, if_absent: bool = False) -> None:
+        def fail(self: Any, entry: Entry) -> None:
             raise StorageUnavailable("no space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr(LocalObjectStore, "put", fail)
+            patch.setattr(Segments, "append", fail)
             with pytest.raises(StorageUnavailable):
                 await storage.commit(create_write("b", sample()))
             assert await ids(storage) == ["a"]
@@ -191,39 +206,42 @@ async def test_full_disk_refuses_writes_and_recovers(opened: Opener, monkeypatch
         assert await ids(storage) == ["b", "a"]
 
 
-async def test_write_with_a_lost_answer_is_committed(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error after the entry was created leaves the outcome open. The next read shows the write."""
-    put = LocalObjectStore.put
+async def test_write_whose_process_fails_behind_the_log_is_found_again(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error after the entry was appended leaves the outcome open. The next write shows it."""
+    append = Segments.append
 
-    async def put_and_fail(self: Any, key: str, data: bytes, *, if_absent: bool = False) -> None:
-        await put(self, key, data, if_absent=if_absent)
+    def append_and_fail(self: Segments, entry: Entry) -> None:
+        append(self, entry)
         raise StorageUnavailable("input/output error")
 
     async with opened() as storage:
         with monkeypatch.context() as patch:
-            patch.setattr(LocalObjectStore, "put", put_and_fail)
+            patch.setattr(Segments, "append", append_and_fail)
             with pytest.raises(StorageUnavailable):
                 await storage.commit(create_write("a", sample()))
-        assert await ids(storage) == ["a"]
         await storage.commit(create_write("b", sample()))
         assert await ids(storage) == ["b", "a"]
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "header"])
 async def test_rebuild_over_a_damaged_entry_is_refused(opened: Opener, tmp_path: Path, damage: str) -> None:
-    """The error names the entry."""
+    """The error names the segment. Damage is no torn append, because an entry follows."""
     async with opened() as storage:
         await storage.commit(create_write("a", sample(text="precious")))
-    (entry,) = _entries(tmp_path)
-    content = entry.read_bytes()
+        end = _applied(tmp_path).end
+        await storage.commit(create_write("b", sample()))
+    (segment,) = _segments(tmp_path)
+    content = segment.read_bytes()
     spoilt = {
         "flip": content.replace(b"precious", b"precioux"),
-        "cut": content[:-20],
+        "cut": content[: end - 20] + content[end:],
         "header": b"{}" + content,
     }
-    entry.write_bytes(spoilt[damage])
+    segment.write_bytes(spoilt[damage])
     remove_sqlite_files(tmp_path)
-    with pytest.raises(DataCorrupted, match=r"000001\.ndjson"):
+    with pytest.raises(DataCorrupted, match=r"000000000001\.ndjson"):
         async with opened():
             pass
 
@@ -232,9 +250,11 @@ async def test_log_shorter_than_sqlite_is_refused(opened: Opener, tmp_path: Path
     """Lost entries are lost data, so the start is refused."""
     async with opened() as storage:
         await storage.commit(create_write("a", sample()))
+        end = _applied(tmp_path).end
         await storage.commit(create_write("b", sample()))
-    _entries(tmp_path)[-1].unlink()
-    with pytest.raises(DataCorrupted, match="which its log does not hold"):
+    (segment,) = _segments(tmp_path)
+    segment.write_bytes(segment.read_bytes()[:end])
+    with pytest.raises(DataCorrupted, match="the end of entry 2 that was applied"):
         async with opened():
             pass
 
@@ -336,29 +356,25 @@ async def test_unusable_directory_is_named(tmp_path: Path) -> None:
         await DiskStorageFactory(path / "data").open()
 
 
-def _entries(root: Path) -> list[Path]:
-    return sorted((root / "log").rglob("*.ndjson"))
+def _segments(root: Path) -> list[Path]:
+    return sorted((root / "log").glob("*.ndjson"))
 
 
 def _files_with(root: Path, marker: str) -> list[Path]:
     return [path for path in root.rglob("*") if path.is_file() and marker.encode() in path.read_bytes()]
 
 
-def _applied(root: Path) -> int:
-    database = sqlite3.connect(root / "metadata.sqlite")
-    (sequence,) = database.execute("SELECT sequence FROM log").fetchone()
-    database.close()
-    return int(sequence)
+def _applied(root: Path) -> Tail:
+    """Return the last entry that the SQLite file has applied."""
+    with closing(sqlite3.connect(root / "metadata.sqlite")) as database:
+        return read_tail(database)
 
 
-async def _leave_entry(root: Path, after: int) -> None:
+def _leave_entry(root: Path, after: Tail) -> None:
     """Append an entry to the log like a process that dies before SQLite's commit."""
-    objects = LocalObjectStore(root)
-    await objects.open()
-    log = Log(objects)
-    last = await log.read(after)
-    assert last is not None
     write = create_write("b", sample(text="left"))
     write.model = "sample"
-    await log.append(log.entry(last.tail, [encode_record(write)]))
-    await objects.close()
+    segments = Segments(root / "log", json.loads((root / "store.json").read_text())["id"])
+    with segments.lock():
+        segments.append(segments.layout(encode_lines([write]), after))
+    segments.close()

@@ -220,7 +220,7 @@ async def test_6_conversion_error_does_not_stop_a_rebuild(backend: str, tmp_path
     async def lose() -> None:
         if backend == "postgres":
             connection = await asyncpg.connect(postgres().url)
-            await connection.execute(f'DROP TABLE "{tmp_path.name}".sample_resources')
+            await connection.execute(f'DROP SCHEMA "{tmp_path.name}" CASCADE')
             await connection.close()
         else:
             assert _unlink_all(tmp_path, "cache/**/*.sqlite*" if backend == "s3" else "metadata.sqlite*")

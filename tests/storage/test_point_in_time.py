@@ -18,7 +18,7 @@ from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
 from autocrud.schema.markers import Index
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.commit_log.log import Log
+from autocrud.storage.commit_log.segments.log import SegmentLog
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.metadata.sqlite import point_in_time_backfill
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
@@ -53,7 +53,7 @@ async def _lose_cache(path: Path) -> None:
 
 async def _lose_tables(path: Path) -> None:
     connection = await asyncpg.connect(postgres().url)
-    await connection.execute(f'DROP TABLE "{path.name}".kinds_resources')
+    await connection.execute(f'DROP SCHEMA "{path.name}" CASCADE')
     await connection.close()
 
 
@@ -128,14 +128,14 @@ async def test_interrupted_state_backfill_continues(tmp_path: Path, monkeypatch:
     async with storage_on(DiskStorageFactory(tmp_path), KINDS) as storage:
         await write_random_history(storage, past, Random(17), 120)
     monkeypatch.setattr(point_in_time_backfill, "_RESOURCES", 5)
-    data, reads = Log.data, count()
+    read, reads = SegmentLog.read, count()
 
-    async def fail(self: Log, locator: str) -> bytes:
+    async def fail(self: SegmentLog, locator: str) -> bytes:
         if next(reads) == 20:
             raise StorageUnavailable("input/output error")
-        return await data(self, locator)
+        return await read(self, locator)
 
-    monkeypatch.setattr(Log, "data", fail)
+    monkeypatch.setattr(SegmentLog, "read", fail)
     with pytest.raises(StorageUnavailable):
         async with storage_on(DiskStorageFactory(tmp_path), TEMPORAL_KINDS):
             pass

@@ -1,4 +1,4 @@
-"""PostgreSQL backend: tables, indexes, rebuilds from the records, and concurrent starts."""
+"""PostgreSQL backend: tables, indexes, rebuilds from the log, and concurrent starts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from pydantic import BaseModel
 
-from autocrud.errors import ConfigurationError, DataCorrupted
+from autocrud.errors import ConfigurationError, DataCorrupted, StorageUnavailable, UniqueViolation
 from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
 from autocrud.schema.markers import Index, Unique
@@ -18,8 +18,18 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.storage import IStorage
+from autocrud.storage.ports.types import Write
 from autocrud.testing.conformance import ids, outcomes
-from autocrud.testing.sample_writes import SAMPLE, Sample, create_write, purge_write, sample, update_write
+from autocrud.testing.sample_writes import (
+    SAMPLE,
+    Sample,
+    create_write,
+    delete_write,
+    purge_write,
+    restore_write,
+    sample,
+    update_write,
+)
 from tests.servers_real import postgres
 from tests.storage.backends import postgres_factory, s3_options, storage_on
 from tests.storage.backfill_probe import wait_until_filled
@@ -49,6 +59,11 @@ async def sql(tmp_path: Path, statement: str, *arguments: Any) -> list[Any]:
         await connection.close()
 
 
+async def lose_tables(tmp_path: Path) -> None:
+    """Drop all tables of the store."""
+    await sql(tmp_path, f'DROP SCHEMA "{tmp_path.name}" CASCADE')
+
+
 @asynccontextmanager
 async def bucket(tmp_path: Path) -> AsyncIterator[S3ObjectStore]:
     """Yield the test's objects."""
@@ -59,46 +74,30 @@ async def bucket(tmp_path: Path) -> AsyncIterator[S3ObjectStore]:
 
 
 async def test_6_records_alone_rebuild_the_metadata(opened: Opener, tmp_path: Path) -> None:
-    """Drop the tables. Every query answers as before."""
+    """Drop the tables. Every query answers as before, and the changes have the same positions."""
     async with opened() as storage:
         await write_everything(storage)
         before = await read_everything(storage)
-    await sql(tmp_path, "DROP TABLE sample_resources")
+        assert storage.store is not None
+        changes = await storage.store.changes(limit=10_000)
+    await lose_tables(tmp_path)
     async with opened() as storage:
+        assert storage.store is not None
+        assert await storage.store.changes(limit=10_000) == changes
         assert await read_everything(storage) == before
         await storage.commit(create_write("new", sample()))
 
 
-async def test_6_rebuild_ignores_records_of_a_rolled_back_batch(opened: Opener, tmp_path: Path) -> None:
-    """Of two records of one version, the one that a later record follows counts."""
-    async with opened() as storage:
-        first = create_write("a", sample(number=1))
-        await storage.commit(first)
-        second = update_write(first, sample(number=2))
-        await storage.commit(second)
-        await storage.commit(update_write(second, sample(number=3)))
-        await storage.commit(create_write("b", sample(code="kept")))
-        before = await read_everything(storage)
-    async with bucket(tmp_path) as objects:
-        keys = [key async for key in objects.keys("sample/records/")]
-        orphan = (await objects.get(keys[1])).replace(b'"number":2', b'"number":7')
-        await objects.put("sample/records/ffffffff-ffff-7fff-bfff-ffffffffffff.ndjson", orphan)
-    await sql(tmp_path, "DROP TABLE sample_resources")
-    async with opened() as storage:
-        assert await read_everything(storage) == before
-
-
-async def test_6_rebuild_with_lost_records_is_refused(opened: Opener, tmp_path: Path) -> None:
-    """The error names the resource."""
+async def test_6_rebuild_with_a_lost_entry_is_refused(opened: Opener, tmp_path: Path) -> None:
+    """The error names the entry, and the objects behind the gap."""
     async with opened() as storage:
         first = create_write("a", sample(number=1))
         await storage.commit(first)
         await storage.commit(update_write(first, sample(number=2)))
     async with bucket(tmp_path) as objects:
-        keys = [key async for key in objects.keys("sample/records/")]
-        await objects.delete(keys[0])
-    await sql(tmp_path, "DROP TABLE sample_resources")
-    with pytest.raises(DataCorrupted, match="Of 'a' there are records"):
+        await objects.delete("log/000000/000001.ndjson")
+    await lose_tables(tmp_path)
+    with pytest.raises(DataCorrupted, match=r"no entry 1, and log/000000/000002.ndjson stands behind it"):
         async with opened():
             pass
 
@@ -114,7 +113,7 @@ async def test_6_rebuild_keeps_only_the_second_life_of_an_id(opened: Opener, tmp
         gone = await storage.get("gone")
         assert gone is not None
         before = await read_everything(storage)
-    await sql(tmp_path, "DROP TABLE sample_resources")
+    await lose_tables(tmp_path)
     async with opened() as storage:
         assert await read_everything(storage) == before
 
@@ -134,7 +133,7 @@ async def test_purge_leaves_no_bytes_in_the_bucket(opened: Opener, tmp_path: Pat
     async with bucket(tmp_path) as objects:
         async for key in objects.keys(""):
             assert marker.encode() not in await objects.get(key)
-    assert await sql(tmp_path, "SELECT * FROM sample_erasures") == []
+    assert await sql(tmp_path, "SELECT * FROM erasures") == []
 
 
 async def test_nodes_start_together_on_an_empty_database(opened: Opener) -> None:
@@ -189,7 +188,7 @@ async def test_tables_have_typed_columns_and_all_indexes(opened: Opener, tmp_pat
             tmp_path.name,
         )
     )
-    assert indexes == {"sample_resources": 13, "other_resources": 5, f"{spec.name.replace('-', '_')}_resources": 8}
+    assert indexes == {"sample_resources": 12, "other_resources": 5, f"{spec.name.replace('-', '_')}_resources": 6}
 
 
 async def test_new_index_field_is_filled_and_a_removed_one_stays(opened: Opener, tmp_path: Path) -> None:
@@ -238,6 +237,86 @@ async def test_new_unique_field_with_shared_values_refuses_the_start(opened: Ope
         assert await ids(storage, QB["text"].eq("same")) == ["b", "a"]
 
 
+async def test_5_new_unique_field_holds_for_stored_resources(opened: Opener) -> None:
+    """The claims of resources from before are filled before the first write, also of large and deleted ones."""
+
+    class Strict(BaseModel):
+        text: Annotated[str, Unique()] = ""
+        payload: str = ""
+
+    strict: ModelSpec[Strict] = ModelSpec(Strict, name="sample")
+
+    def create(name: str, text: str) -> Write:
+        return create_write(name, strict.dump(Strict(text=text)), spec=strict)
+
+    async with opened() as storage:
+        gone = create_write("gone", sample(text="gone"))
+        writes = [create_write("a", sample(text="a")), create_write("b", sample(text="b", payload="p" * 100)), gone]
+        for write in (*writes, delete_write(gone)):
+            await storage.commit(write)
+    async with opened(strict, inline_limit=10) as storage:
+        refused = await outcomes(storage, [create("c", "a"), create("d", "b"), create("e", "gone")])
+        assert [type(outcome) for outcome in refused] == [UniqueViolation, UniqueViolation, type(None)]
+        assert [outcome.holder for outcome in refused[:2]] == ["a", "b"]
+        (refusal,) = await outcomes(storage, [restore_write(delete_write(gone))])
+        assert refusal.holder == "e"
+
+
+async def test_6_rebuild_keeps_models_that_are_not_registered(tmp_path: Path) -> None:
+    """The process that rebuilds does not know the model. A later one finds its resources by their fields."""
+    other: ModelSpec[Sample] = ModelSpec(Sample, name="other")
+    async with storage_on(postgres_factory(tmp_path), other) as storage:
+        await storage.commit(create_write("o", sample(text="x", code="k")))
+    await lose_tables(tmp_path)
+    async with storage_on(postgres_factory(tmp_path)) as storage:
+        await storage.commit(create_write("s", sample(code="k")))
+        assert storage.store is not None
+        assert [(change.model, change.position) for change in await storage.store.changes()] == [
+            ("other", (1, 0)),
+            ("sample", (2, 0)),
+        ]
+    async with storage_on(postgres_factory(tmp_path), other) as storage:
+        assert await ids(storage, QB["text"].eq("x"), spec=other) == ["o"]
+        (refused,) = await outcomes(storage, [create_write("p", sample(code="k"))])
+        assert refused.holder == "o"
+
+
+async def test_tables_that_were_set_back_are_refused(opened: Opener, tmp_path: Path) -> None:
+    """As after a failover that lost a batch, which the bucket has."""
+    async with opened() as storage:
+        await storage.commit(create_write("a", sample()))
+        await storage.commit(create_write("b", sample()))
+    await sql(tmp_path, "DELETE FROM batches WHERE sequence = 2")
+    with pytest.raises(DataCorrupted, match=r"ends with batch 1, and the bucket has log/000000/000002\.ndjson"):
+        async with opened():
+            pass
+
+
+async def test_exchanged_bucket_is_refused_by_a_start_and_while_running(opened: Opener, tmp_path: Path) -> None:
+    """Writes are refused, and nothing is moved into the other bucket."""
+    factory = postgres_factory(tmp_path)
+    async with storage_on(factory) as storage:
+        await storage.commit(create_write("a", sample()))
+        async with bucket(tmp_path) as objects:
+            await objects.delete("store.json")
+        with pytest.raises(StorageUnavailable, match=r"store\.json is missing"):
+            await factory.checks()["s3 bucket tests"]()
+        with pytest.raises(StorageUnavailable, match=r"store\.json is missing"):
+            await storage.commit(create_write("b", sample()))
+    with pytest.raises(DataCorrupted, match=r"store\.json is missing"):
+        async with opened():
+            pass
+
+
+async def test_server_that_loses_commits_is_refused(opened: Opener) -> None:
+    """The setting may come from the URL, the user or the database."""
+    url = f"{postgres().url}?options=-c%20synchronous_commit%3Doff"
+    with pytest.raises(ConfigurationError, match="synchronous_commit=off") as caught:
+        async with opened(postgres_url=url):
+            pass
+    assert caught.value.argument == "postgres_url"
+
+
 async def test_user_without_rights_gets_the_right_and_the_setting(opened: Opener, tmp_path: Path) -> None:
     """The error names the missing right and the setting with the user."""
     await sql(tmp_path, "DROP ROLE IF EXISTS reader")
@@ -254,16 +333,16 @@ async def test_batch_takes_a_constant_number_of_statements(
     opened: Opener, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     """Check batches of every size and content."""
-    counted: list[str] = []
+    counted: dict[int, list[str]] = {}
 
     async with opened() as storage:
         before = [create_write(f"old{number}", sample(code=f"c{number}")) for number in range(batch)]
         assert set(await outcomes(storage, before)) == {None}
-        for name in ("fetch", "execute"):
+        for name in ("fetch", "fetchrow", "fetchval", "execute"):
             plain = getattr(asyncpg.Connection, name)
 
             async def counting(self: Any, query: str, *arguments: Any, plain: Any = plain, **more: Any) -> Any:
-                counted.append(query)
+                counted.setdefault(id(self), []).append(query)
                 return await plain(self, query, *arguments, **more)
 
             monkeypatch.setattr(asyncpg.Connection, name, counting)
@@ -272,4 +351,14 @@ async def test_batch_takes_a_constant_number_of_statements(
             create_write(f"new{number}", sample(serial=number, shelf="s", place=number)) for number in range(batch)
         ]
         assert set(await outcomes(storage, writes)) == {None}
-    assert len(counted) <= 9, counted
+    # Other connections move batches.
+    statements = [query for queries in counted.values() for query in _of_commits(queries)]
+    assert len(statements) == 4, statements
+
+
+def _of_commits(queries: list[str]) -> list[str]:
+    """Return the statements from the start of a batch to its COMMIT."""
+    starts = [
+        number for number, query in enumerate(queries) if query.startswith("BEGIN ISOLATION LEVEL READ COMMITTED; SET")
+    ]
+    return [query for start in starts for query in queries[start : queries.index("COMMIT", start) + 1]]

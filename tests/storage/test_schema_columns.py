@@ -113,7 +113,7 @@ async def lose_index(backend: str, path: Path) -> None:
     """Delete everything that can be built again from the records."""
     if backend == "postgres":
         connection = await asyncpg.connect(postgres().url)
-        await connection.execute(f'DROP TABLE "{path.name}".article_resources')
+        await connection.execute(f'DROP SCHEMA "{path.name}" CASCADE')
         await connection.close()
         return
     assert unlink_all(path, "cache/**/*.sqlite*" if backend == "s3" else "metadata.sqlite*")

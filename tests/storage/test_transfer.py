@@ -60,7 +60,7 @@ async def _without_cache(path: Path) -> None:
 
 async def _without_tables(path: Path) -> None:
     connection = await asyncpg.connect(postgres().url)
-    await connection.execute(f'DROP TABLE "{path.name}".sample_resources')
+    await connection.execute(f'DROP SCHEMA "{path.name}" CASCADE')
     await connection.close()
 
 

@@ -121,7 +121,8 @@ def _faults_of_revision(meta: ResourceMeta, revision: RevisionInfo, current: int
         yield FieldError("revision_info.status", f"must be {meta.status}")
     if revision.schema_version != meta.schema_version:
         yield FieldError("revision_info.schema_version", f"must be {meta.schema_version}")
-    if not _HASH.fullmatch(revision.data_hash) or not 1 <= revision.size <= _MAX_VERSION:
+    # The hash of pruned data is erased with the data.
+    if (revision.data_hash and not _HASH.fullmatch(revision.data_hash)) or not 1 <= revision.size <= _MAX_VERSION:
         yield FieldError("revision_info.data_hash", "must be sha256: and 64 hex digits, and size must be positive")
     yield from _faults_of_names("revision_info", {"created_by": revision.created_by})
     times = {"created_time": revision.created_time}

@@ -1,4 +1,4 @@
-"""The hash of bytes that pass, and the names of objects that are called by it."""
+"""Hashing of byte streams, and keys of blob objects."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,13 +9,13 @@ _BLOCK_BYTES = 1024 * 1024
 
 
 def new_key() -> str:
-    """A key that no other blob has, or ever had."""
+    """Return a new random key. No blob ever had the key."""
     name = uuid4().hex
     return f"blobs/{name[:2]}/{name}"
 
 
 class Digest:
-    """The SHA-256 and the length of what passes; hashing goes on in a thread, beside what is done with them."""
+    """SHA-256 and length of a stream. Hashing runs in a thread, concurrently with the consumer of the stream."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -23,11 +23,11 @@ class Digest:
 
     @property
     def file_id(self) -> str:
-        """The hash, once all has passed."""
+        """Hash of the complete stream, hexadecimal."""
         return self._hash.hexdigest()
 
     async def hash_stream(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The same bytes, in blocks of a megabyte or what the pieces have."""
+        """Yield the bytes of the stream, in blocks of about a megabyte."""
         hashing: asyncio.Future[None] | None = None
         async for block in _gather_blocks(pieces):
             if hashing is not None:
@@ -40,7 +40,7 @@ class Digest:
 
 
 async def _gather_blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Small pieces gathered: a step to a thread costs as much as some ten kilobytes."""
+    """Yield larger blocks, because a hop to a thread costs as much as hashing some ten kilobytes."""
     gathered: list[bytes] = []
     size = 0
     async for piece in pieces:

@@ -1,4 +1,4 @@
-"""Blobs: bytes of any size, known by their SHA-256, stored once, and verified when they are read whole."""
+"""Blob store: bytes of any size under their SHA-256, stored once. Full reads are verified."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,14 +16,14 @@ from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
 
 
 class ObjectBlobStore(BlobStore):
-    """The blobs of one model: an object for each, under a key that is never used again, and a registry of them.
+    """Blobs of a model: an object per blob, under a random key, and a registry.
 
-    A blob is there once its registration is committed, which is after its object is durable (invariant 1).
+    A blob exists after the commit of its registration. The object is durable before the registration (invariant 1).
 
     Args:
-        folder: the prefix of the keys.
-        find: looks a blob up in the registry.
-        register: commits a blob to the registry, which refuses one that it has.
+        folder: prefix of the keys.
+        find: returns a blob of the registry.
+        register: commits a blob to the registry. A registered blob is refused.
     """
 
     def __init__(
@@ -76,17 +76,17 @@ class ObjectBlobStore(BlobStore):
             await self.drop_types(blob.key)
 
     async def drop_types(self, key: str) -> None:
-        """Erase the types of an object that is no blob, or no longer."""
+        """Erase the types of an object without a blob."""
         await self._types.delete(key)
 
     async def drop_expired_uploads(self) -> None:
-        """Erase the upload sessions that have expired."""
+        """Erase expired upload sessions."""
         await self._sessions.drop_expired()
 
     async def register(self, key: str, digest: Digest, types: Sequence[UploadedType]) -> Blob:
-        """Make a blob of an object that is there. Where there is one of this content already, the object goes.
+        """Register a stored object as a blob. If a blob with the same content exists, delete the object.
 
-        The types are stored first, so that no blob can be seen without its types.
+        The types are stored first, so no blob is visible without its types.
         """
         await self._types.add(key, types, is_new=True)
         blob = Blob(digest.file_id, digest.size, key, timestamp(datetime.now(UTC)))

@@ -1,4 +1,4 @@
-"""Upload sessions: blobs that come in parts, in any order and over any number of connections and nodes."""
+"""Upload sessions: uploads in parts, in any order, over any number of connections and nodes."""
 
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -21,11 +21,11 @@ from autocrud.storage.ports.uploads import Upload
 _UPLOAD_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MIN_PART_BYTES = 8 * 1024 * 1024
 _MAX_PARTS = 10_000  # of S3
-_GRACE = timedelta(hours=1)  # for what began before a session expired
+_GRACE = timedelta(hours=1)  # for requests that began before a session expired
 
 
 class BlobRegistry(Protocol):
-    """Register of blobs; a finished upload becomes one of them."""
+    """Register of blobs. A finished upload is registered as a blob."""
 
     async def find(self, file_id: str) -> Blob | None: ...
 
@@ -35,7 +35,7 @@ class BlobRegistry(Protocol):
 
 
 class ObjectUploadSessions(UploadSessions):
-    """The sessions of one model, each an object of its own beside the parts, so that it outlives whoever began it."""
+    """Upload sessions of a model. A session is an object beside its parts, so any node can continue it."""
 
     def __init__(self, objects: ObjectStore, folder: str, blobs: BlobRegistry) -> None:
         self._objects = objects

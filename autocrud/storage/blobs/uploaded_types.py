@@ -1,4 +1,4 @@
-"""Uploaded types: the media types and file names that a blob was uploaded with, in an object beside the blob."""
+"""Uploaded types: media types and file names of the uploads of a blob, in an object beside the blob."""
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
@@ -40,7 +40,7 @@ class UploadedTypeStore:
         """Add types to those of a blob.
 
         Args:
-            is_new: True if nobody knows the blob yet, so that these are all of its types.
+            is_new: True if the blob is not visible yet, so it has no other types.
         """
         stored = await self.get(blob_key)
         if not types or set(types) <= set(stored.types):

@@ -1,4 +1,4 @@
-"""Group commit: what arrives while a batch is in flight forms the next one, and nobody waits for a timer."""
+"""Group commit: items submitted during a batch form the next batch. No timer is involved."""
 
 import asyncio
 from collections import deque
@@ -10,13 +10,12 @@ R = TypeVar("R")
 
 
 class GroupCommit(Generic[T, R]):
-    """Hands items over in batches, one batch at a time, in the order in which they arrived.
+    """Flushes items in batches, in the order of their arrival. Batches never overlap.
 
     Args:
-        flush: takes a batch and returns one result per item. What it raises, every item of the batch raises.
-        max_items: the most items of one batch.
+        flush: takes a batch and returns a result per item. An error is raised for every item of the batch.
+        max_items: maximum number of items per batch.
         weight, max_weight: a batch ends where the weights of its items together pass the maximum.
-        is_exclusive: says of an item that it makes a batch of its own.
         loop_yields: turns of the event loop between two batches. Callers that were just answered and submit again at
             once are then in the next batch, not in the one after it: half as many batches under load.
     """
@@ -28,20 +27,18 @@ class GroupCommit(Generic[T, R]):
         max_items: int = 512,
         weight: Callable[[T], int] = lambda item: 1,
         max_weight: int = 1 << 62,
-        is_exclusive: Callable[[T], bool] = lambda item: False,
         loop_yields: int = 0,
     ) -> None:
         self._flush = flush
         self._max_items = max_items
         self._weight = weight
         self._max_weight = max_weight
-        self._is_exclusive = is_exclusive
         self._loop_yields = loop_yields
         self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
     async def submit(self, item: T) -> R:
-        """Wait for the item's result. If the caller is cancelled, an item that still waits is not handed over."""
+        """Return the item's result. If the caller is cancelled, a waiting item is dropped."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._queue.append((item, future))
         if self._task is None:
@@ -49,7 +46,7 @@ class GroupCommit(Generic[T, R]):
         return await future
 
     async def drain(self, seconds: float | None = None) -> None:
-        """Return when everything that was submitted has its result, or is given up after this time."""
+        """Wait until all items have results. Cancel the task after the given time."""
         if self._task is None:
             return
         task = self._task
@@ -72,23 +69,17 @@ class GroupCommit(Generic[T, R]):
         batch: list[tuple[T, asyncio.Future[R]]] = []
         weight = 0
         while self._queue and len(batch) < self._max_items and weight < self._max_weight:
-            item, future = self._queue[0]
-            is_exclusive = not future.done() and self._is_exclusive(item)
-            if is_exclusive and batch:
-                break
-            self._queue.popleft()
+            item, future = self._queue.popleft()
             if not future.done():
                 batch.append((item, future))
                 weight += self._weight(item)
-            if is_exclusive:
-                break
         return batch
 
     async def _run_batch(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:
             results = await self._flush([item for item, _ in batch])
         except BaseException as error:
-            # Whatever it is, those who wait must hear of it; a cancellation of the whole loop goes on its way.
+            # Every caller gets the error. A cancellation of the task is raised again.
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())

@@ -43,6 +43,10 @@ class ObjectLog(CommitLog):
         self._builder = EntryBuilder(store)
 
     async def layout(self, lines: Lines, after: Tail) -> Entry:
+        return self.place(lines, after)
+
+    def place(self, lines: Lines, after: Tail) -> Entry:
+        """Return the entry that would follow `after`, as `layout` does, on any thread."""
         return self.locate(self._builder.build(lines, after))
 
     def locate(self, entry: Entry) -> Entry:

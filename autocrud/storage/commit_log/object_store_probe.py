@@ -1,4 +1,4 @@
-"""Finds out whether an object store keeps the promises that a log is built on."""
+"""Probe of an object store: tests the guarantees that a log needs."""
 
 import asyncio
 from uuid import uuid4
@@ -12,14 +12,14 @@ _ANSWER_TIMEOUT_S = 1.5  # seconds
 
 
 async def probe(objects: ObjectStore, store_name: str) -> None:
-    """Race conditional PUTs on a fresh key, of which one may win, and edits, of which none may be lost.
+    """Race conditional PUTs on a new key, and edits. Exactly one PUT may win, and no edit may be lost.
 
     Args:
         store_name: name of the store for messages.
 
     Raises:
-        ConfigurationError: the store breaks a promise; no log may be kept in it.
-        StorageUnavailable: it did not answer well enough to tell.
+        ConfigurationError: the store breaks a guarantee, and cannot hold a log.
+        StorageUnavailable: too many answers are missing for a result.
     """
     key = f".probe/{uuid4().hex}"
     try:
@@ -62,7 +62,7 @@ async def _race_conditional_puts(objects: ObjectStore, key: str, store_name: str
 
 
 async def _put(objects: ObjectStore, key: str, content: bytes) -> None:
-    """A conditional PUT; one that takes its time, as those that lose on SeaweedFS, is asked again."""
+    """Create an object if absent. A PUT without an answer counts as undecided, because SeaweedFS lets losers wait."""
     try:
         async with asyncio.timeout(_ANSWER_TIMEOUT_S):
             await objects.put(key, content, if_absent=True)

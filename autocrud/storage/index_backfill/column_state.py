@@ -21,8 +21,8 @@ class FieldState(Generic[Place]):
     """Backfill progress of a field's columns.
 
     Attributes:
-        after: the last resource that is filled, as the engine finds it; None where all of them are.
-        stale: a process that does not know the field has written since it began to be filled.
+        after: last filled resource, in the form of the engine; None if all resources are filled.
+        stale: True if a process without the field has written since the start of the backfill.
     """
 
     column: str
@@ -34,9 +34,9 @@ class FieldState(Generic[Place]):
 
 
 def signature(field: IndexField) -> str:
-    """Return a text that tells fields and the contents of their columns apart.
+    """Return a text for a field and the content of its column. Different contents have different texts.
 
-    It has only hexadecimal digits after the schema version, so that it can stand in a statement.
+    The text has only hexadecimal digits after the schema version, so a statement may contain it.
     """
     kind = f"{field.kind}{_CONVERSIONS.get(field.kind, '')}{'[]' if field.is_list else ''}"
     digits = sha256(f"{field.column} {field.path} {kind}".encode()).hexdigest()[:32]
@@ -50,12 +50,12 @@ def point_in_time_signature(spec: ModelSpec[Any]) -> str:
 
 
 def point_in_time_column(spec: ModelSpec[Any]) -> str:
-    """Return the name that stands in place of a column for the states of a temporal model."""
+    """Return the name for the states of a temporal model in the table of columns."""
     return versioned("states", spec.schema.version)
 
 
 def claims_column(spec: ModelSpec[Any]) -> str:
-    """Return the name that stands in place of a column for the claims of a model."""
+    """Return the name for the claims of a model in the table of columns."""
     return versioned("claims", spec.schema.version)
 
 
@@ -66,7 +66,7 @@ def claims_signature(spec: ModelSpec[Any]) -> str:
 
 
 def references_column(spec: ModelSpec[Any]) -> str:
-    """Return the name that stands in place of a column for the references of a model."""
+    """Return the name for the references of a model in the table of columns."""
     return versioned("references", spec.schema.version)
 
 
@@ -81,14 +81,14 @@ def references_signature(spec: ModelSpec[Any]) -> str:
 
 
 def same_version_condition(version: int) -> str:
-    """Return the SQL condition that a column belongs to this schema version."""
+    """Return the SQL condition for the columns of a schema version."""
     return "signature NOT LIKE '%.%'" if version == 1 else f"signature LIKE '{_signature_prefix(version)}%'"
 
 
 def stale_row_condition(version: int) -> str:
-    """Return the SQL condition that a process of another schema version wrote a row since its columns were filled.
+    """Return the SQL condition for rows written by another schema version since the backfill of their columns.
 
-    A write of the own version sets the columns. Each other write leaves them as they are, and counts up `version`.
+    A write of the own version sets the columns. Every other write keeps the columns, and counts up `version`.
     """
     marker = f'"{marker_name(version)}"'
     return f"schema_version <> {version} AND ({marker} IS NULL OR {marker} <> version)"

@@ -1,4 +1,4 @@
-"""BackfillEngine: the port between a model's backfill and one database."""
+"""Backfill engine: the port between a model's backfill and a database."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
@@ -24,7 +24,7 @@ class Progress:
 
     @property
     def percent(self) -> int:
-        """Of the resources; 100 is not reached before the end."""
+        """Percentage of the resources, at most 99 before the end."""
         return min(99, self.done * 100 // self.total) if self.total else 0
 
 
@@ -37,7 +37,7 @@ class ConversionError(Exception):
 
 
 class NotUnique(Exception):
-    """Stored resources share values that are to be unique."""
+    """Stored resources share the values of a unique constraint."""
 
     def __init__(self, unique: UniqueConstraint) -> None:
         super().__init__(unique.name)
@@ -45,47 +45,53 @@ class NotUnique(Exception):
 
 
 class BackfillEngine(ABC):
-    """Backfill of one model's columns and indexes in one database.
+    """Backfill of a model's columns and indexes in a database.
 
     Attributes:
         stored_index: computes the values.
+        is_rebuilt: True if the index was rebuilt from the records without index columns. All columns are then filled
+            before the storage is open.
     """
 
     def __init__(self, stored_index: StoredIndex) -> None:
         self.stored_index = stored_index
+        self.is_rebuilt = False
 
     @abstractmethod
     async def begin(self) -> None:
-        """Add the columns that are missing, and begin to fill what does not hold the model's values."""
+        """Add missing columns, and mark columns without the model's values as unfilled."""
 
     @abstractmethod
     async def restart_stale(self) -> None:
-        """Begin again with the model's columns that a process wrote past which did not know them.
+        """Restart the backfill of the model's stale columns.
 
-        Columns that another version of the model has since taken over are left to it.
+        Another version of the model fills its own columns.
         """
 
     @abstractmethod
     async def progress(self) -> list[Progress]:
-        """The columns that are not filled."""
+        """Return the progress of unfilled columns."""
 
     @abstractmethod
     async def fill(self, fields: Sequence[IndexField], rows: int) -> bool:
-        """Fill some rows of those of these fields that are furthest behind. False where another node is at it.
+        """Fill some rows of the fields with the least progress. Return False if another node is filling the fields.
 
         Raises:
             ConversionError: stored data does not fit; nothing was changed.
-            NotUnique: it has a unique index, which refuses it; nothing was changed.
+            NotUnique: a unique index refused a value; nothing was changed.
         """
 
     @abstractmethod
     async def index(self, postponed: Collection[str]) -> bool:
-        """Create the indexes that are wanted but for these columns', drop those that no longer are.
+        """Create the missing indexes of the model, and drop the superfluous ones.
 
-        False where another node is at it.
+        Return False if another node creates indexes.
+
+        Args:
+            postponed: columns whose indexes are created later.
 
         Raises:
-            NotUnique: a field is to be unique, and is not.
+            NotUnique: stored resources share the values of a unique constraint.
         """
 
     @abstractmethod
@@ -94,9 +100,9 @@ class BackfillEngine(ABC):
 
     @abstractmethod
     async def refresh(self) -> bool:
-        """Fill some resources that processes of other schema versions have written. Return False if none is left.
+        """Fill some resources written by processes of other schema versions. Return False if none is left.
 
-        The columns stay available meanwhile: these resources are found by their old values for some seconds.
+        The columns stay available. For some seconds, queries find the resources by old values.
         """
 
     @abstractmethod

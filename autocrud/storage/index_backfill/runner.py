@@ -1,8 +1,8 @@
-"""Fills the columns of index fields that were added to a model later: in batches, while reads and writes go on.
+"""Index backfill: fills the columns of new index fields in batches, while reads and writes go on.
 
-Each batch is a transaction of its own, and what it reached is stored in the same one: a crash, or another process, goes
-on from there. Writes have the values of all columns from the start, and a batch reads the data that it fills from as it
-is then, so it never brings back what is older.
+Each batch is one transaction, which also stores the progress. After a crash, or in another process, the backfill
+continues from the stored progress. New writes set all columns. A batch reads current data, so a batch never overwrites
+newer values.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from autocrud.storage.ports.types import IndexProgress
 
 logger = logging.getLogger(__name__)
 
-_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.05, 5.0  # seconds, between two looks at what another node does
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.05, 5.0  # between two looks at the progress of another node
 _REPORT_S = 0.5  # seconds between two reports of progress
 _LOOK_SHARE, _LONGEST_LOOK_PAUSE_S = 4, 60.0  # the pause between two looks is so many times as long as a look took
 
 
 class IndexBackfill:
-    """Runs the backfills of one model, and knows the fields that cannot be queried yet.
+    """Runs the backfills of one model, and refuses queries on unfilled fields.
 
     Attributes:
         rows: number of resources per batch.
@@ -44,16 +44,16 @@ class IndexBackfill:
         self._failed: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
-        # Filled again, they go on answering: stale rows are found by their old values for some seconds.
+        # During another backfill, queries may find stale rows by old values for some seconds.
         self._filled_once: set[str] = set()
         self._refreshing = asyncio.Lock()
         self._readable_versions: set[int] = set()  # newer ones
 
     async def open(self) -> None:
-        """Fill what must be unique, then go on with the rest in the background.
+        """Fill unique fields, then start the background task for the other fields.
 
         Raises:
-            ConfigurationError: a field is to be unique, and cannot be.
+            ConfigurationError: stored resources share unique values.
         """
         self._failed = {}
         await self._engine.begin()
@@ -73,7 +73,7 @@ class IndexBackfill:
         self._watcher = asyncio.create_task(self._watch(), name=f"watching {self._spec.name}")
 
     async def resume(self) -> None:
-        """Begin again with what older versions of the service have written past; returns before that is done."""
+        """Restart the backfill of stale columns in the background."""
         if self._task is None or self._task.done():
             await self._engine.restart_stale()
             await self._refresh_progress()
@@ -81,7 +81,7 @@ class IndexBackfill:
         await self.refresh()
 
     async def run(self) -> AsyncGenerator[IndexProgress, None]:
-        """Fill all columns in the background. Yield the progress until they are filled, or cannot be."""
+        """Fill all columns in the background. Yield the progress until the task ends."""
         await self.resume()
         while self._pending:
             slowest = min(self._pending.values(), key=lambda progress: progress.percent)
@@ -96,7 +96,7 @@ class IndexBackfill:
             await asyncio.wait([self._task], timeout=_REPORT_S)
 
     async def close(self) -> None:
-        """Stop between two batches. May be called twice."""
+        """Stop between two batches. Idempotent."""
         for task in (self._watcher, self._task):
             if task is not None:
                 task.cancel()
@@ -105,19 +105,19 @@ class IndexBackfill:
         self._watcher = self._task = None
 
     def check(self, query: Query) -> None:
-        """Make sure that what the query asks for is filled.
+        """Refuse a query on unfilled fields.
 
         Raises:
-            IndexNotReady: a field is not.
+            IndexNotReady: a field of the query is not filled.
         """
-        if self._pending and query.at is None:  # what was has a table of its own, which a start fills
+        if self._pending and query.at is None:  # a start fills the table of past states
             self.require([*(leaf.field for leaf in leaves(query.where)), *(key.field for key in query.sort)])
 
     def require(self, fields: Iterable[Any]) -> None:
-        """Make sure that these index fields were filled, if not with the newest values.
+        """Refuse index fields without values. Old values are accepted.
 
         Raises:
-            IndexNotReady: a field was never filled since the start, or cannot be.
+            IndexNotReady: a field was never filled since the start, or its backfill failed.
         """
         for field in fields:
             if isinstance(field, IndexField) and not field.is_meta and field.column in self._pending:
@@ -128,7 +128,7 @@ class IndexBackfill:
                 raise IndexNotReady(self._spec.name, field.name, None if failed else percent)
 
     async def step(self, fields: Sequence[IndexField]) -> bool:
-        """Fill one batch; False where another node is at it."""
+        """Fill one batch. Return False if another node is filling the fields."""
         return await self._engine.fill(fields, self.rows)
 
     def _start_task(self) -> None:
@@ -136,7 +136,7 @@ class IndexBackfill:
             self._task = asyncio.create_task(self._run(), name=f"filling {self._spec.name}")
 
     async def _run(self) -> None:
-        """The background task: nobody waits for it, so what goes wrong is logged, and the rest goes on."""
+        """Fill in the background. Log errors, and continue with the other fields."""
         delay = _FIRST_DELAY_S
         while self._unfilled_fields():
             try:
@@ -157,7 +157,7 @@ class IndexBackfill:
                 self._failed |= dict.fromkeys(self._pending, str(error))
 
     async def _fill(self, select_fields: Callable[[], list[IndexField]]) -> None:
-        """Fill these fields to their end; they stay pending until their indexes are there too."""
+        """Fill the selected fields completely. The fields stay pending until their indexes exist."""
         delay, reported_percent = _FIRST_DELAY_S, 0
         while fields := select_fields():
             if await self.step(fields):
@@ -176,12 +176,17 @@ class IndexBackfill:
         self._engine.stored_index.report()
 
     async def _fill_unique(self) -> None:
-        """Fill the fields that must be unique; in later schema versions all fields, so that data is upgraded once."""
+        """Fill the fields that must be unique; in later schema versions all fields, so that data is upgraded once.
+
+        After a rebuild, all fields are filled.
+        """
         unique = {field for constraint in self._spec.unique_constraints for field in constraint.fields}
         is_first_version = self._spec.schema.version == 1
 
         def select_fields() -> list[IndexField]:
             unfilled = self._unfilled_fields()
+            if self._engine.is_rebuilt:
+                return unfilled
             if is_first_version or unique.isdisjoint(unfilled):
                 return [field for field in unfilled if field in unique]
             return unfilled
@@ -196,7 +201,7 @@ class IndexBackfill:
                 self._fail(error.field.name, str(error))
 
     async def _watch(self) -> None:
-        """Look for writes of other schema versions again and again, so that queries find them after some seconds."""
+        """Index writes of other schema versions periodically, so queries find these writes after some seconds."""
         while True:
             started_at = monotonic()
             try:
@@ -209,14 +214,14 @@ class IndexBackfill:
             await asyncio.sleep(max(self.look_seconds, pause))
 
     async def index_other_versions(self) -> None:
-        """Fill the columns of resources that processes of other schema versions have written, if there are any."""
+        """Fill the columns of resources written by processes of other schema versions, if any exist."""
         # Values of newer data that had no known downgrade are null, and these rows do not count as stale.
         is_incomplete = not self._spec.upgrader.newer_versions <= self._readable_versions
         if is_incomplete or await self._engine.has_stale():
             await self.refresh()
 
     async def refresh(self) -> None:
-        """Fill the columns of resources that processes of other schema versions have written."""
+        """Fill the columns of resources written by processes of other schema versions."""
         async with self._refreshing:
             is_complete = False
             while not is_complete:
@@ -240,7 +245,7 @@ class IndexBackfill:
         return has_more
 
     async def _create_indexes(self) -> None:
-        """Make the indexes of what is filled, which then is ready."""
+        """Create the indexes of filled columns, and mark the columns as ready."""
         delay = _FIRST_DELAY_S
         unfilled = {progress.column for progress in await self._engine.progress()}
         while not await self._engine.index(unfilled):

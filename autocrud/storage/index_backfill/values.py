@@ -15,10 +15,10 @@ _READ_CONCURRENCY = 8
 def values_of(
     stored_index: StoredIndex, fields: Sequence[IndexField], resource_id: str, data: bytes, version: int
 ) -> tuple[IndexValue, ...]:
-    """The values of these fields for a resource's data, which has this schema version.
+    """Return the values of index fields for the data of a resource in a schema version.
 
     Raises:
-        ConversionError: one does not fit its column.
+        ConversionError: a value does not fit its column.
     """
     try:
         return stored_index.values(resource_id, data, version, fields)
@@ -36,9 +36,9 @@ async def read_large_values(
     places: Mapping[tuple[str, str], int],
     read: Callable[[str], Awaitable[bytes]],
 ) -> dict[tuple[str, str], tuple[IndexValue, ...] | Exception]:
-    """The values of fields for data that stands elsewhere, by the resource and the locator, or why there are none.
+    """Return the index values of data outside the metadata, by resource and locator. An error replaces the values.
 
-    That counts if the resource has not changed meanwhile. The data itself, which is large, is not kept.
+    The caller discards the values of resources changed meanwhile. The large data is not kept in memory.
 
     Args:
         places: the schema versions of the data, by the resource and the locator.

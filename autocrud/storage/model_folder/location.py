@@ -4,7 +4,6 @@ A renamed model uses the folder of its former name. `<name>/folder.json` names t
 processes with the old name go on with the same data.
 """
 
-import re
 from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from typing import Annotated, Any
@@ -17,19 +16,17 @@ from autocrud.storage.model_folder.creation import create_object
 from autocrud.storage.model_folder.schema_records import record_key
 from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
 
-# A log begins with its first entry, which is never removed. PostgreSQL has records instead of a log.
-_DATA_PREFIXES = ("log/000000/", "records/")
-_FOLDER = re.compile(r"[a-z][a-z0-9_-]*")
+_FOLDER = "[a-z][a-z0-9_-]*"
 
 
 class _Alias(BaseModel):
     """Content of `folder.json`."""
 
-    folder: Annotated[str, Field(pattern=f"^{_FOLDER.pattern}$")]
+    folder: Annotated[str, Field(pattern=f"^{_FOLDER}$")]
 
 
 async def find_folder(
-    objects: ObjectStore, spec: ModelSpec[Any], stored_models: Callable[[], Awaitable[AbstractSet[str]]] | None = None
+    objects: ObjectStore, spec: ModelSpec[Any], stored_models: Callable[[], Awaitable[AbstractSet[str]]]
 ) -> str:
     """Return the folder of a model. The first start with `formerly` makes a former name's folder the model's own.
 
@@ -43,11 +40,8 @@ async def find_folder(
     if folder != spec.name or not spec.formerly:
         return folder
     candidates = dict.fromkeys([spec.name, *[await folder_of(objects, name) for name in spec.formerly]])
-    if stored_models is None:
-        found = [candidate for candidate in candidates if await has_data(objects, candidate)]
-    else:
-        stored = await stored_models()
-        found = [candidate for candidate in candidates if candidate in stored]
+    stored = await stored_models()
+    found = [candidate for candidate in candidates if candidate in stored]
     if len(found) > 1:
         names = " and ".join(map(repr, found))
         raise ConfigurationError(
@@ -70,20 +64,6 @@ def shared_folder_error(spec: ModelSpec[Any], other: ModelSpec[Any]) -> Configur
         f"{rival.type_name}: the data of {rival.name!r} belong to {renamed.type_name}, which had this name before;"
         " pass another name with name="
     )
-
-
-async def has_data(objects: ObjectStore, folder: str) -> bool:
-    """Return True if anything was ever written to the model of a folder."""
-    for prefix in _DATA_PREFIXES:
-        async for _ in objects.keys(f"{folder}/{prefix}"):
-            return True
-    return False
-
-
-async def stored_folders(objects: ObjectStore) -> set[str]:
-    """Return the folders of all models with data."""
-    folders = [folder for folder in await objects.folders() if _FOLDER.fullmatch(folder)]
-    return {folder for folder in folders if await has_data(objects, folder)}
 
 
 async def _has_record(objects: ObjectStore, folder: str) -> bool:

@@ -26,18 +26,18 @@ R = TypeVar("R")
 _TEMPORARY = ".tmp"
 _PARTS = ".parts"
 _REWRITE_LOCK = ".rewrite-lock"
-_THREADS = 4  # files that are worked on at once
+_THREADS = 4  # concurrent file operations
 _PIECE_BYTES = 1024 * 1024
-_ABANDONED_AFTER_S = 3600.0  # seconds; no put takes that long, so its process is gone
+_ABANDONED_AFTER_S = 3600.0  # seconds; a put never takes as long, so its process is dead
 
 
 class LocalObjectStore(ObjectStore):
-    """An object store over a folder of a local file system, which several processes may share.
+    """Object store over a folder of a local file system. Several processes may share the folder.
 
-    A file is written under a temporary name, synced, and then linked to its own, so that nobody, ever, sees part of it.
+    A file is written under a temporary name, synced, and then linked to its name. So no reader sees a part of a file.
 
     Args:
-        root: the folder; created if absent.
+        root: folder; created if absent.
     """
 
     def __init__(self, root: Path) -> None:
@@ -162,13 +162,13 @@ class LocalObjectStore(ObjectStore):
 
     @property
     def _pool(self) -> ThreadPoolExecutor:
-        """The threads for all work on files, those of aiofiles included."""
+        """Thread pool for all work on files, also by aiofiles."""
         if self._executor is None:
             raise StorageNotOpen
         return self._executor
 
     async def _run(self, work: Callable[[], R]) -> R:
-        """Run several system calls in one hop, where aiofiles needs a hop for each (docs/adr/0038)."""
+        """Run several system calls in a single hop. aiofiles needs a hop per call (docs/adr/0038)."""
         pool = self._pool
         try:
             return await asyncio.get_running_loop().run_in_executor(pool, work)

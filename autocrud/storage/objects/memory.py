@@ -1,4 +1,4 @@
-"""Objects in a dict: the memory factory's blobs, the log's own tests, and an example of what a store must do."""
+"""Object store in a dict: for the blobs of the memory factory, and for tests."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from hashlib import sha256
@@ -12,7 +12,7 @@ _PIECE_BYTES = 1024 * 1024
 
 @refuse_unless_open(ObjectStore)
 class MemoryObjectStore(ObjectStore):
-    """An object store that lasts as long as the object. Its content survives `close`."""
+    """Object store in a dict. Its content survives `close`."""
 
     is_open = False
 

@@ -11,9 +11,7 @@ from autocrud.storage.ports.types import (
     Commit,
     Head,
     IndexProgress,
-    Item,
     OnDeleteTask,
-    Outcome,
     Revision,
     RevisionSpan,
     ScanItem,
@@ -117,22 +115,4 @@ class MetaStore(ABC):
 
         Raises:
             DataCorrupted: the bytes do not exist. The caller checks if a purge or prune erased them.
-        """
-
-
-class CommittingMetaStore(MetaStore):
-    """Metadata store of one model with a commit order of its own."""
-
-    @abstractmethod
-    async def commit(self, batch: Sequence[Item], atomic: bool = False) -> list[Outcome]:
-        """Apply the items in order, in one transaction with one commit point; accept or refuse each separately.
-
-        Calls never overlap. A later item sees the effects of an earlier one. A raised error concerns the batch
-        as a whole: its outcome is unknown, or nothing was committed. The same holds for a cancelled call.
-
-        Args:
-            atomic: apply all items or none. If one is refused, the outcome of the others is `Aborted`.
-
-        Returns the outcome of each item: None if it is durable and visible, else the refusal. A blob is
-        registered, or refused by `AlreadyExists` if its `file_id` is registered already.
         """

@@ -1,6 +1,6 @@
 """Types of the arguments and results of the storage ports."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -279,14 +279,6 @@ class IndexProgress:
 ScanItem = Head | CommitEntry
 Item = Write | Blob
 Outcome = AutoCRUDError | None
-
-
-@dataclass(frozen=True, slots=True)
-class WriteGroup:
-    """Items of one commit; if `atomic`, all or none."""
-
-    items: Sequence[Item]
-    atomic: bool = False
 
 
 def abort_unless_all_accepted(outcomes: list[Outcome]) -> list[Outcome]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from autocrud.errors import DataCorrupted
+from autocrud.storage.commit_log.records.chain import ChainChecker
 from autocrud.storage.commit_log.records.entry import Entry, decode_entry
 from autocrud.storage.commit_log.records.header import MAX_ENTRY_BYTES, PREFIX, PREFIX_BYTES, Tail, parse_length
 from autocrud.storage.commit_log.segments.files import OpenFile, SegmentFiles
@@ -163,13 +164,29 @@ def is_intact(entry: Entry) -> bool:
     return all(span.has_metadata and span.has_data for span in entry.spans)
 
 
+def is_complete(entry: Entry, before: Tail) -> bool:
+    """Return True if all parts of the last entry have their bytes, or are erased by a record of the same entry.
+
+    Args:
+        before: end of the entry before.
+    """
+    if is_intact(entry):
+        return True
+    checker = ChainChecker(before)
+    try:
+        checker.add(entry)
+    except DataCorrupted:
+        return False
+    return checker.describe_suspect() is None
+
+
 def _entry_starts(file: OpenFile, offset: int) -> Iterator[int]:
-    """Yield the offsets of lines that begin like a header. No record contains a line feed."""
-    pattern = b"\n" + PREFIX
+    """Yield the offsets of bytes that begin like a header. The line feed before them may be lost."""
+    pattern = PREFIX
     while len(piece := file.read(offset, _CHUNK_BYTES)) >= len(pattern):
         found = piece.find(pattern)
         while found >= 0:
-            yield offset + found + 1
+            yield offset + found
             found = piece.find(pattern, found + 1)
         offset += len(piece) - len(pattern) + 1
 

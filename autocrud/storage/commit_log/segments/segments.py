@@ -25,7 +25,7 @@ from autocrud.storage.commit_log.segments.scan import (
     Place,
     UnreadableEntry,
     group_entries,
-    is_intact,
+    is_complete,
     place_behind,
     scan,
     verify_tail,
@@ -217,16 +217,18 @@ class Segments:
 
     def _recover(self, tail: Tail) -> Iterator[Entry]:
         last: Entry | None = None
+        before = tail
         try:
             for entry in scan(self._segments, self._store, tail):
                 if last is not None:
                     yield last
+                    before = last.tail
                 last = entry
         except UnreadableEntry as error:
             remove_torn_end(self._segments, self._files, error.tail, str(error))
         else:
-            if last is not None and not is_intact(last):
-                # Nothing follows, so no record erases a part of the entry.
+            if last is not None and not is_complete(last, before):
+                # Nothing follows, so no other record erases a part of the entry.
                 start = last.tail._replace(end=last.start)
                 remove_torn_end(self._segments, self._files, start, f"{last.describe_line(0)} does not verify.")
                 return

@@ -1,9 +1,10 @@
 """PostgreSQL's compiler of queries, and the conversion of values for the driver."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
-from hashlib import sha1
+from hashlib import sha1, sha256
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,8 @@ KINDS: dict[ColumnKind, tuple[str, Callable[[Any], Any]]] = {
     ColumnKind.uuid: ("uuid", UUID),
 }
 _INFINITE = {date.min: "-infinity", date.max: "infinity"}  # as which the driver binds these two
+# A placeholder, outside of quoted names.
+_PLACEHOLDER = re.compile(r'"[^"]*"|\$(\d+)')
 _MAX_NAME_BYTES = 63  # of a name in PostgreSQL, which cuts longer ones, and would make two of them one
 
 
@@ -42,6 +45,30 @@ def fit_name(name: str) -> str:
     if len(encoded) <= _MAX_NAME_BYTES:
         return name
     return encoded[: _MAX_NAME_BYTES - 17].decode(errors="ignore") + "_" + sha1(encoded).hexdigest()[:16]
+
+
+def shift_placeholders(sql: str, offset: int) -> str:
+    """Return a statement whose placeholders count from another number on."""
+
+    def replace(match: re.Match[str]) -> str:
+        return match[0] if match[1] is None else f"${int(match[1]) + offset}"
+
+    return _PLACEHOLDER.sub(replace, sql) if offset else sql
+
+
+def key_of(name: str) -> int:
+    """Return the number of an advisory lock. PostgreSQL keeps the locks of its databases apart."""
+    return int.from_bytes(sha256(f"autocrud:{name}".encode()).digest()[:8], "big", signed=True)
+
+
+def load_columns(name: str, number: str = "NULL", **columns: str) -> str:
+    """Return the columns of a statement whose rows are `LoadedRow`. Columns without an expression are null."""
+    kinds = {
+        "name": "text", "number": "bigint", "time": "timestamptz", "flag": "boolean", "content": "bytea",
+        "text1": "text", "text2": "text", "text3": "text",
+    }  # fmt: skip
+    values = {"name": name, "number": number, **columns}
+    return ", ".join(f"{values.get(column, 'NULL')}::{kind} AS {column}" for column, kind in kinds.items())
 
 
 class TableNames:

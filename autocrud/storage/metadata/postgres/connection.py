@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +13,15 @@ from autocrud.storage.ports.not_open import StorageNotOpen
 
 _CONNECT_SECONDS = 5.0
 _STATEMENT_SECONDS = 30.0
+# The server finds out that the machine of a connection is gone. Through a pooler, these are its own connections.
+_KEEPALIVE = "; ".join(
+    (
+        "SET tcp_keepalives_idle = 5",
+        "SET tcp_keepalives_interval = 1",
+        "SET tcp_keepalives_count = 3",
+        "SET tcp_user_timeout = 5000",
+    )
+)
 
 
 _LOST_CONNECTION_ERRORS = (
@@ -26,18 +35,6 @@ _LOST_CONNECTION_ERRORS = (
 
 class ConnectionLost(StorageUnavailable):
     """The connection ended, or never came about; whatever transaction was open on it is rolled back or committed."""
-
-
-class WriteRace(Exception):
-    """Another transaction has changed what this one read. A retry may succeed.
-
-    Args:
-        constraint: name of the unique index that refused a row, if one did.
-    """
-
-    def __init__(self, message: str, constraint: str | None = None) -> None:
-        super().__init__(message)
-        self.constraint = constraint
 
 
 class PostgresConnections:
@@ -79,6 +76,7 @@ class PostgresConnections:
                 timeout=_CONNECT_SECONDS,
                 command_timeout=_STATEMENT_SECONDS,
                 statement_cache_size=self._statement_cache,
+                init=_keep_alive,
                 reset=_end_transaction,
             )
         except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -118,13 +116,12 @@ class PostgresConnections:
         Raises:
             ConnectionLost: there is none, or it ended meanwhile.
             StorageUnavailable: the server cannot do what it is asked now.
-            WriteRace: another transaction was in the way.
         """
         if self._pool is None:
             raise StorageNotOpen
         pool = self._pool
         try:
-            with self._translate_errors():
+            with self.translate_errors():
                 async with pool.acquire(timeout=_CONNECT_SECONDS) as connection:
                     yield connection
         except ConnectionLost:
@@ -137,9 +134,9 @@ class PostgresConnections:
         """A connection beside the pool, for what takes long: it has no limit of time, and takes none from others.
 
         Raises:
-            ConnectionLost, StorageUnavailable, WriteRace: as `connection`.
+            ConnectionLost, StorageUnavailable: as `connection`.
         """
-        with self._translate_errors():
+        with self.translate_errors():
             connection = await asyncpg.connect(
                 self._url, timeout=_CONNECT_SECONDS, statement_cache_size=self._statement_cache
             )
@@ -150,26 +147,18 @@ class PostgresConnections:
                 raise
             await connection.close(timeout=_CONNECT_SECONDS)
 
-    async def commit(self, transaction: Any) -> bool:
-        """Commit; False where the answer was lost, and the transaction's id has to tell.
-
-        Raises:
-            WriteRace: it was rolled back.
-        """
+    async def commit(self, connection: Any) -> bool:
+        """Commit. Return False if the answer was lost, so that the outcome is unknown."""
         try:
-            with self._translate_errors():
-                await transaction.commit()
+            with self.translate_errors():
+                await connection.execute("COMMIT")
         except StorageUnavailable:
             return False
         return True
 
-    async def roll_back(self, transaction: Any) -> None:
-        """Roll back, if the connection still lives; if not, the server does."""
-        with suppress(StorageUnavailable), self._translate_errors():
-            await transaction.rollback()
-
     @contextmanager
-    def _translate_errors(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
+        """Raise the project's errors in place of asyncpg's."""
         try:
             yield
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
@@ -180,9 +169,9 @@ class PostgresConnections:
 
     def _translate(self, error: Exception) -> Exception:
         message = f"PostgreSQL at {self.host}: {str(error) or type(error).__name__}."
-        if isinstance(error, asyncpg.UniqueViolationError | asyncpg.TransactionRollbackError):
-            return WriteRace(str(error), error.constraint_name)
         if isinstance(error, TimeoutError | asyncpg.QueryCanceledError | asyncpg.InsufficientResourcesError):
+            return StorageUnavailable(message)
+        if isinstance(error, asyncpg.TransactionRollbackError):  # a deadlock with a change of the tables
             return StorageUnavailable(message)
         if isinstance(error, asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError):
             reason = "a pooler in transaction mode is between, which needs statement_cache=0"
@@ -215,6 +204,11 @@ async def _end_transaction(connection: Any) -> None:
     """Nothing is set for longer than a transaction: only one that is still open is worth a round trip."""
     if connection.is_in_transaction():
         await connection.reset()
+        await _keep_alive(connection)
+
+
+async def _keep_alive(connection: Any) -> None:
+    await connection.execute(_KEEPALIVE)
 
 
 def _without_secrets(error: Exception) -> Exception | None:

@@ -17,20 +17,19 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.column_names import version_in_target
 from autocrud.schema.versions.stored_index import StoredIndex
 from autocrud.storage.index_backfill.column_state import signature, stale_row_condition
-from autocrud.storage.index_backfill.engine import BackfillEngine, NotUnique, Progress
+from autocrud.storage.index_backfill.engine import BackfillEngine, Progress
 from autocrud.storage.index_backfill.values import read_large_values, values_of
-from autocrud.storage.metadata.postgres.compiler import fit_name, quote
-from autocrud.storage.metadata.postgres.connection import PostgresConnections, WriteRace
+from autocrud.storage.metadata.postgres.compiler import fit_name, key_of, quote
 from autocrud.storage.metadata.postgres.index_state import columns_of_field, driver_values, least_filled_fields
-from autocrud.storage.metadata.postgres.record_store import PostgresRecords
+from autocrud.storage.metadata.postgres.log.reader import RecordReader
 from autocrud.storage.metadata.postgres.schema import (
     BUILD_TIMEOUT_S,
     IndexDefinition,
     index_definitions,
-    key_of,
     lock_of,
     present_indexes,
 )
+from autocrud.storage.metadata.postgres.shared_store import SharedStore
 from autocrud.storage.metadata.postgres.tables import PostgresTables
 from autocrud.storage.metadata.postgres.versions.refresh import PostgresRefresher
 from autocrud.storage.metadata.postgres.versions.retirement import drop_retired_versions
@@ -46,15 +45,14 @@ _KEEP_ALIVE = 10.0  # seconds
 class PostgresBackfillEngine(BackfillEngine):
     """Fills in short transactions, of which one node at a time has one, and builds indexes beside them."""
 
-    def __init__(
-        self, spec: ModelSpec[Any], pool: PostgresConnections, tables: PostgresTables, records: PostgresRecords
-    ) -> None:
+    def __init__(self, spec: ModelSpec[Any], store: SharedStore, tables: PostgresTables, records: RecordReader) -> None:
         super().__init__(StoredIndex(spec))
         self._spec = spec
-        self._pool = pool
+        self._store = store
+        self._pool = store.pool
         self._tables = tables
         self._records = records
-        self._refresher = PostgresRefresher(spec, pool, tables, records, self.stored_index)
+        self._refresher = PostgresRefresher(spec, store, tables, records, self.stored_index)
 
     async def begin(self) -> None:
         try:
@@ -78,14 +76,11 @@ class PostgresBackfillEngine(BackfillEngine):
         return [Progress(state.column, state.done, state.total) for state in states]
 
     async def fill(self, fields: Sequence[IndexField], rows: int) -> bool:
-        try:
-            async with self._pool.connection() as connection, connection.transaction():
-                lock = key_of(f"{self._tables.heads}:fill")
-                if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", lock):
-                    return False
-                await self._fill(connection, fields, rows)
-        except WriteRace as error:
-            logger.info("%s: a batch of filling begins again: %s", self._spec.name, error)
+        async with self._pool.connection() as connection, connection.transaction(isolation="read_committed"):
+            lock = key_of(f"{self._tables.heads}:fill")
+            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", lock):
+                return False
+            await self._fill(connection, fields, rows)
         return True
 
     async def index(self, postponed: Collection[str]) -> bool:
@@ -125,11 +120,7 @@ class PostgresBackfillEngine(BackfillEngine):
         if not self._refresher.needs_index:
             return found
         # Columns of other versions came after the start of this process.
-        try:
-            await self.index({progress.column for progress in await self.progress()})
-        except WriteRace as error:  # a process that starts adds columns
-            logger.info("%s: an index is built at the next look: %s", self._spec.name, error)
-            return False
+        await self.index({progress.column for progress in await self.progress()})
         return await self._refresher.refresh()
 
     async def restart_newer(self) -> None:
@@ -176,6 +167,8 @@ class PostgresBackfillEngine(BackfillEngine):
                     continue
                 raise row_values
             values.append((row.resource_id, row.version, *driver_values(pending_fields, row_values)))
+        # From here on no writer is between. What was written since the rows were read has other versions.
+        await connection.execute(self._store.take_lock)
         await self._update_rows(connection, pending_fields, values)
         position = stored_rows[-1].resource_id if len(found) == rows else None
         await connection.execute(states.advance, position, len(found), [field.column for field in pending_fields])
@@ -207,14 +200,7 @@ class PostgresBackfillEngine(BackfillEngine):
         update = (
             f"UPDATE {self._tables.heads} SET {assignments} WHERE resource_id = $1 AND version = $2 AND ({differs})"
         )
-        try:
-            # In the order of the ids, in which writers lock too.
-            await connection.executemany(update, values)
-        except asyncpg.UniqueViolationError as error:
-            index = index_definitions(self._spec, self._tables).get(error.constraint_name or "")
-            if index is None or index.unique is None:
-                raise
-            raise NotUnique(index.unique) from error
+        await connection.executemany(update, values)
 
     async def _has_changed(self, connection: Any, resource_id: str, version: int) -> bool:
         sql = f"SELECT version FROM {self._tables.heads} WHERE resource_id = $1"
@@ -234,15 +220,7 @@ class PostgresBackfillEngine(BackfillEngine):
             if name in present or name in postponed_names:
                 continue
             logger.info("%s: building the index %s", self._spec.name, name)
-            try:
-                await connection.execute(index.create(concurrently=True), timeout=BUILD_TIMEOUT_S)
-            except asyncpg.UniqueViolationError as error:
-                await connection.execute(
-                    f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quote(name)}", timeout=BUILD_TIMEOUT_S
-                )
-                if index.unique is None:
-                    raise
-                raise NotUnique(index.unique) from error
+            await connection.execute(index.create(concurrently=True), timeout=BUILD_TIMEOUT_S)
             await connection.execute(index.comment(self._tables.schema))
 
     def _obsolete_indexes(

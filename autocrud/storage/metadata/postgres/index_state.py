@@ -36,7 +36,7 @@ class PostgresIndexStates:
         table, heads: quoted, and with their schema.
 
     Attributes:
-        mark_stale: a common table expression that marks the columns as stale that this process does not know.
+        mark_stale: a statement that marks the columns as stale that this process does not know.
     """
 
     def __init__(self, spec: ModelSpec[Any], table: str, heads: str) -> None:
@@ -44,17 +44,10 @@ class PostgresIndexStates:
         self._own_signatures = {field.column: signature(field) for field in spec.index_fields}
         self._states_signature, self._states_column = point_in_time_signature(spec), point_in_time_column(spec)
         signatures = _literals(self._own_signatures.values())
-        states = [self._states_signature] if spec.temporal else []
-        known_signatures = _literals([*states, *self._own_signatures.values()])
-        self._strangers = f"signature NOT IN ({known_signatures})" if known_signatures else "true"
-        version = spec.schema.version
+        self._version = version = spec.schema.version
+        self._known_signatures = {*self._own_signatures.values(), *([self._states_signature] if spec.temporal else [])}
         self.missing_column = f"{_MISSING}{version}"
-        missing_states = f"signature LIKE '{_MISSING}%' AND signature <> '{self.missing_column}'"
-        stale = f"({self._strangers} AND {same_version_condition(version)} AND signature NOT LIKE '{_MISSING}%')"
-        # Part of a statement that every write makes, so that it costs no more than a look at a few rows.
-        self.mark_stale = (
-            f"passed AS (UPDATE {table} SET passed_by = true WHERE NOT passed_by AND ({stale} OR ({missing_states})))"
-        )
+        self._prepare_marks()
         self.mark_missing = f"UPDATE {table} SET passed_by = true WHERE signature = '{self.missing_column}'"
         self.has_other_versions = (
             f"EXISTS (SELECT 1 FROM {table} WHERE NOT ({same_version_condition(version)})"
@@ -74,6 +67,21 @@ class PostgresIndexStates:
         )
         self.advance = f'UPDATE {table} SET after = $1, done = done + $2 WHERE "column" = ANY($3::text[])'
         self._states = f'SELECT "column", signature, after, done, total, passed_by FROM {table}'
+
+    def use_rule(self, text: str) -> None:
+        """Add the signature of a rule that this process keeps: of claims, or of references."""
+        self._known_signatures.add(text)
+        self._prepare_marks()
+
+    def _prepare_marks(self) -> None:
+        signatures = _literals(sorted(self._known_signatures))
+        self._strangers = f"signature NOT IN ({signatures})" if signatures else "true"
+        missing_states = f"signature LIKE '{_MISSING}%' AND signature <> '{self.missing_column}'"
+        stale = f"({self._strangers} AND {same_version_condition(self._version)} AND signature NOT LIKE '{_MISSING}%')"
+        # Part of a statement that every write makes, so that it costs no more than a look at a few rows.
+        self.mark_stale = (
+            f"UPDATE {self.table} SET passed_by = true WHERE NOT passed_by AND ({stale} OR ({missing_states}))"
+        )
 
     def mark_version_stale(self, version: int) -> str:
         """Return the statement for a write of data of another schema version.

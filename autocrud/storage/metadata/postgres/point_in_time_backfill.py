@@ -8,7 +8,8 @@ from autocrud.resource import ResourceMeta
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.stored_index import StoredIndex
 from autocrud.storage.metadata.postgres.history_tables import commit_of_row
-from autocrud.storage.metadata.postgres.record_store import PostgresRecords
+from autocrud.storage.metadata.postgres.log.reader import RecordReader
+from autocrud.storage.metadata.postgres.shared_store import SharedStore
 from autocrud.storage.metadata.postgres.tables import PostgresTables, column_definitions, columns_of
 from autocrud.storage.point_in_time import PointInTimeRow, meta_at, read_index_values, states_of
 
@@ -25,7 +26,7 @@ _DIFFERING_COLUMNS = (
 _INDEXES = "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_regclass($1) AND NOT indisprimary"
 
 
-async def begin_states(connection: Any, tables: PostgresTables) -> None:
+async def begin_states(connection: Any, tables: PostgresTables, store: SharedStore) -> None:
     """Adapt the table of the states to the model, and empty it if its states are stale, so that it is filled again.
 
     Nodes of other versions go on writing to the table, and mark the states as stale that they do not know. Columns are
@@ -35,7 +36,7 @@ async def begin_states(connection: Any, tables: PostgresTables) -> None:
     exists = bool(await connection.fetchval("SELECT to_regclass($1)::text", states.table))
     if not states.temporal:
         if exists and await connection.fetchval(f"SELECT EXISTS (SELECT 1 FROM {states.table})"):
-            await _lock_writers(connection, tables)
+            await connection.execute(store.take_lock)
             await _empty(connection, tables)
         return
     await fields.begin_missing_states(connection)
@@ -43,7 +44,8 @@ async def begin_states(connection: Any, tables: PostgresTables) -> None:
     differing = await connection.fetch(_DIFFERING_COLUMNS, list(kinds), list(kinds.values()), states.table)
     if not differing and await fields.holds_states(connection):
         return
-    await _lock_writers(connection, tables)
+    # A later batch marks the states as stale if its process does not know them.
+    await connection.execute(store.take_lock)
     if any(is_there for _, is_there in differing):  # as another type: its values could not be written
         await connection.execute(f"DROP TABLE {states.table}")
         exists = False
@@ -60,19 +62,13 @@ async def begin_states(connection: Any, tables: PostgresTables) -> None:
     await fields.begin_states(connection)
 
 
-async def _lock_writers(connection: Any, tables: PostgresTables) -> None:
-    """Wait for the running batches, and keep new ones from starting."""
-    # Each batch locks rows of the heads first: no deadlock is possible. A later batch marks the states as stale.
-    await connection.execute(f"LOCK TABLE {tables.heads} IN EXCLUSIVE MODE")
-
-
 async def _empty(connection: Any, tables: PostgresTables) -> None:
     await connection.execute(f"TRUNCATE {tables.states.table}")
     for (name,) in await connection.fetch(_INDEXES, tables.states.table):
         await connection.execute(f"DROP INDEX {name}")
 
 
-async def fill_states(connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords) -> None:
+async def fill_states(connection: Any, spec: ModelSpec[Any], tables: PostgresTables, records: RecordReader) -> None:
     """Fill the table, some resources at a time, and create its indexes, which say that it is filled.
 
     Raises:
@@ -107,7 +103,7 @@ async def _fill_resources(
     spec: ModelSpec[Any],
     tables: PostgresTables,
     stored_index: StoredIndex,
-    records: PostgresRecords,
+    records: RecordReader,
     after: str,
 ) -> tuple[str | None, int]:
     """Fill some resources; the id to go on behind, None at the end, and how many they were."""

@@ -1,7 +1,6 @@
 """The statements on the heads of one model in PostgreSQL. Names come from the model, values are bound."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import count
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from autocrud.query.aggregation import Aggregation
@@ -19,6 +18,7 @@ from autocrud.storage.metadata.postgres.compiler import (
     converter,
     folded_name,
     is_folded,
+    load_columns,
     names_of,
     quote,
     row_value,
@@ -33,10 +33,18 @@ from autocrud.storage.ports.types import Head, Write
 
 TEXT = 'text COLLATE "C"'  # whose order is that of the bytes, as everywhere else
 META_COLUMNS = {**FILTER_COLUMNS, "meta": "bytea"}
-DATA_COLUMNS = {"revision_info": "bytea", "head": "bytea", "head_locator": "text"}
-NULLABLE = {"created_by", "updated_by", "head", "by", "parent_revision_id", "data_hash", "size", "locator"}
-
-Claim = tuple[int, tuple[Any, ...]]  # a unique set's number, and the values of its fields
+DATA_COLUMNS = {"revision_info": "bytea", "head": "bytea", "head_locator": "text", "constraints": "bytea"}
+NULLABLE = {
+    "created_by",
+    "updated_by",
+    "head",
+    "constraints",
+    "by",
+    "parent_revision_id",
+    "data_hash",
+    "size",
+    "locator",
+}
 
 HEAD = "resource_id, version, is_deleted, created_time, meta, revision_info, head, head_locator"
 
@@ -55,73 +63,44 @@ class PostgresTables:
         self.schema = schema
         self.schema_version = spec.schema.version
         self.marker = marker_name(self.schema_version)
+        self.model = spec.folder
         base = spec.folder.replace("-", "_")
         self.heads_name = f"{base}_resources"
         self.names = names = TableNames(schema, base)
         self.heads = names.qualified("resources")
         self.index_states = PostgresIndexStates(spec, names.qualified("fields"), self.heads)
-        self.history = PostgresHistoryTables(names, self.heads, self.index_states.mark_stale)
-        self.side_tables = PostgresSideTables(names, self.history.erasures)
+        self.history = PostgresHistoryTables(names, self.heads)
+        self.side_tables = PostgresSideTables(names)
         self._converters = [converter(field) for field in self.fields]
         self._value_columns = {column_name(field): column_type(field) for field in self.fields}
         self._folded = [number for number, field in enumerate(self.fields) if is_folded(field)]
         folded = {folded_name(self.fields[number]): "text" for number in self._folded}
         self.index_columns = {**self._value_columns, **folded}
         self.states = PostgresStates(spec, names, self.heads, self.history.commits, self.index_columns)
-        self.unique_constraints = spec.unique_constraints
-        self._unique_positions = sorted(
-            {position for unique in self.unique_constraints for position in unique.positions}
-        )
         self._head_columns = {"resource_id": "text", **META_COLUMNS, **DATA_COLUMNS, **self.index_columns}
         values = ", ".join(row_value(name, kind) for name, kind in self._head_columns.items())
         into = f"INSERT INTO {self.heads} ({names_of(self._head_columns)})"
         self.insert = f"{into} SELECT {values} FROM {rows_of(self._head_columns)}"
         self.update = self._update_statement(self._head_columns)
         self.update_meta = self._update_statement({"resource_id": "text", **META_COLUMNS})
+        states = load_columns("resource_id", "version", time="created_time", flag="is_deleted", content="constraints")
+        self.load_states = f"SELECT {states} FROM {self.heads} WHERE resource_id = ANY($1::text[])"
+        self.update_constraints = (
+            f"UPDATE {self.heads} h SET constraints = row.constraints"
+            f" FROM {rows_of({'resource_id': 'text', 'constraints': 'bytea'})} WHERE h.resource_id = row.resource_id"
+        )
         self.purge_heads = f"DELETE FROM {self.heads} WHERE resource_id = ANY($1::text[])"
-        # An index judges row by row. What is deleted holds nothing, until the batch makes of the row what it is to be.
-        self.release_claims = f"UPDATE {self.heads} SET is_deleted = true WHERE resource_id = ANY($1::text[])"
         self.get = f"SELECT {HEAD} FROM {self.heads} WHERE resource_id = ANY($1::text[])"
-        self.lock = self._lock()
-        self.holders = self._holders()
 
     def to_driver_values(self, index: Sequence[IndexValue]) -> list[Any]:
         """Index values, in the order of the fields, as PostgreSQL takes them."""
         pairs = zip(self._converters, index, strict=True)
         return [value if value is None else convert(value) for convert, value in pairs]
 
-    def claims_of(self, index: Sequence[IndexValue]) -> list[Claim]:
-        """Of index values those that must be unique."""
-        return self.claims(self.to_driver_values(index)) if self.unique_constraints else []
-
     def index_row(self, index: Sequence[IndexValue]) -> list[Any]:
         """The values of all index columns."""
         folded = [index[number] for number in self._folded]
         return [*self.to_driver_values(index), *(text.casefold() if isinstance(text, str) else None for text in folded)]
-
-    def claims(self, values: Sequence[Any]) -> list[Claim]:
-        """Of all index values, as PostgreSQL takes them, those that must be unique."""
-        found = ((number, unique.claim(values)) for number, unique in enumerate(self.unique_constraints))
-        return [(number, claim) for number, claim in found if claim is not None]
-
-    def locked_claims(self, values: Sequence[Any]) -> list[Claim]:
-        """The claims of a row as `lock` reads it."""
-        index: list[Any] = [None] * len(self.fields)
-        for position, value in zip(self._unique_positions, values, strict=True):
-            index[position] = value
-        return self.claims(index)
-
-    def group_claims(self, claims: Iterable[Claim]) -> list[list[tuple[Any, ...]]]:
-        """Return the distinct claims on each unique set."""
-        claims_by_set: list[dict[tuple[Any, ...], None]] = [{} for _ in self.unique_constraints]
-        for number, values in claims:
-            claims_by_set[number][values] = None
-        return [list(found) for found in claims_by_set]
-
-    def holder_arguments(self, claims_by_set: Sequence[Sequence[tuple[Any, ...]]]) -> list[list[Any]]:
-        """Return these claims as arguments of `holders`: one array for each field of each set."""
-        pairs = zip(self.unique_constraints, claims_by_set, strict=True)
-        return [[claim[place] for claim in found] for unique, found in pairs for place in range(len(unique.fields))]
 
     def searches(self, query: Query) -> Iterator[Callable[[int], tuple[str, list[Any]]]]:
         """For each part of the order, its statement and arguments for so many rows."""
@@ -152,38 +131,15 @@ class PostgresTables:
         compiler = PostgresAggregates()
         return compiler.statement(self.heads, aggregation), compiler
 
-    def head_row(self, meta: ResourceMeta, meta_json: bytes, data: Write | None, locator: str) -> tuple[Any, ...]:
+    def head_row(
+        self, meta: ResourceMeta, meta_json: bytes, data: Write | None, locator: str, constraints: bytes | None
+    ) -> tuple[Any, ...]:
         """A row for `insert` or `update`; without data one for `update_meta`."""
         row = (meta.resource_id, *_meta_row(meta, meta_json))
         if data is None or data.data is None:
             return row
         inline = data.data if len(data.data) <= self._inline_limit else None
-        return (*row, data.revision_json, inline, locator, *self.index_row(data.index))
-
-    def _lock(self) -> str:
-        unique = [
-            f"h.{quote(name)}" for number, name in enumerate(self._value_columns) if number in self._unique_positions
-        ]
-        commits = self.history.commits
-        last = f"(SELECT record FROM {commits} c WHERE (c.resource_id, c.version) = (h.resource_id, h.version))"
-        columns = ", ".join(["h.resource_id", "h.version", "h.created_time", f"{last} AS record", *unique])
-        locked = f"SELECT * FROM {self.heads} WHERE resource_id = ANY($1::text[]) ORDER BY resource_id FOR UPDATE"
-        # The transaction's id tells later whether it was committed, if the answer to COMMIT is lost.
-        transaction = "(SELECT pg_current_xact_id()::text AS transaction) AS t"
-        return f"SELECT t.transaction, {columns} FROM {transaction} LEFT JOIN ({locked}) h ON true"
-
-    def _holders(self) -> str | None:
-        """Return the statement for the holders of claims: the set's number, the claim's place, and the resource."""
-        parts, arguments = [], count(1)
-        for number, unique in enumerate(self.unique_constraints):
-            arrays = ", ".join(f"${next(arguments)}::{column_type(field)}[]" for field in unique.fields)
-            values = [f"value{place}" for place in range(len(unique.fields))]
-            claims_by_set = f"unnest({arrays}) WITH ORDINALITY AS wanted ({', '.join(values)}, place)"
-            pairs = zip(unique.fields, values, strict=True)
-            equal = " AND ".join(f"h.{quote(column_name(field))} = wanted.{value}" for field, value in pairs)
-            holder = f"{self.heads} h ON {equal} AND NOT h.is_deleted"
-            parts.append(f"SELECT {number} AS number, wanted.place, h.resource_id FROM {claims_by_set} JOIN {holder}")
-        return " UNION ALL ".join(parts) or None
+        return (*row, data.revision_json, inline, locator, constraints, *self.index_row(data.index))
 
     def _update_statement(self, columns: dict[str, str]) -> str:
         values = {name: row_value(name, kind) for name, kind in columns.items() if name != "resource_id"}

@@ -15,7 +15,7 @@ class AggregateCompiler(Compiler):
 
     @abstractmethod
     def item(self, field: IndexField, place: int) -> tuple[str, str]:
-        """Return the join that yields a row per item of a list field, or a row without an item, and the item."""
+        """Return the join for a row per item of a list field, or a row without an item, and the item."""
 
     @abstractmethod
     def sums(self, field: IndexField) -> list[str]:
@@ -35,10 +35,10 @@ class AggregateCompiler(Compiler):
 
     @abstractmethod
     def column_value(self, value: Any) -> ColumnValue:
-        """Return a value of the engine's answer in the form that all backends share."""
+        """Return a value of the engine's answer in the common form of all backends."""
 
     def statement(self, heads: str, aggregation: Aggregation) -> str:
-        """Return the statement for one page of groups, and one more group if there is a next page."""
+        """Return the statement for a page of groups, plus a further group if a next page exists."""
         joins, keys = [], []
         for place, field in enumerate(aggregation.group_by):
             join, key = self.item(field, place) if field.is_list else ("", self.column(field))

@@ -32,13 +32,13 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of an order: the resources whose first key is null, or the resources whose first key is not null.
+    """A part of an order: resources whose first key is null, or resources whose first key has a value.
 
     Nulls come last, and no index of an engine has them there in both directions.
 
     Attributes:
-        keys: the keys that order the segment.
-        after: the values of these keys in the last resource of the page before; None at the beginning.
+        keys: sort keys of the segment.
+        after: values of the keys in the last resource of the page before; None at the beginning.
     """
 
     condition: str
@@ -50,7 +50,7 @@ class Compiler(ABC):
     """Compile one statement: the methods return its conditions, and `values` collects the bound values.
 
     Attributes:
-        not_deleted: the condition of rows that are not soft-deleted, as partial indexes have it.
+        not_deleted: condition of live rows, in the form of the partial indexes.
     """
 
     not_deleted: str
@@ -59,18 +59,18 @@ class Compiler(ABC):
         self.values: list[Any] = []
 
     def live(self, query: Query | Aggregation) -> str:
-        """Return the condition that leaves out soft-deleted rows, unless the query includes them."""
+        """Return the condition of live rows, or `true` if the query includes deleted rows."""
         return "true" if query.include_deleted else self.not_deleted
 
     def column(self, field: IndexField) -> str:
-        """The field's column, quoted, or what stands in the place of one."""
+        """Return the quoted column of a field, or the expression of a computed field."""
         if isinstance(field, RankField):
             return field.sql(self.name(field.document), self.bind_text)
         return self.name(field)
 
     @abstractmethod
     def name(self, field: IndexField) -> str:
-        """The name of the field's column, quoted."""
+        """Return the quoted name of the field's column."""
 
     @abstractmethod
     def bind(self, field: IndexField, value: ColumnValue) -> str:
@@ -82,7 +82,7 @@ class Compiler(ABC):
 
     @abstractmethod
     def in_term(self, field: IndexField, values: Sequence[ColumnValue]) -> str:
-        """Compile the condition that the column has one of these values."""
+        """Compile the condition `in` on a column."""
 
     @abstractmethod
     def text_term(self, field: IndexField, operator: Operator, text: str) -> str:
@@ -94,10 +94,10 @@ class Compiler(ABC):
 
     @abstractmethod
     def matches(self, field: DocumentField, text: TextQuery) -> str:
-        """Compile the condition that the document matches a text query."""
+        """Compile the match of a document with a text query."""
 
     def where(self, condition: Condition | None) -> str:
-        """The condition, true for exactly the rows for which it holds; for others it is false or null."""
+        """Compile a condition: true for matching rows, and false or null for other rows."""
         match condition:
             case None:
                 return "true"
@@ -114,7 +114,7 @@ class Compiler(ABC):
         raise TypeError(f"{condition!r} is not a condition of terms")
 
     def order_by(self, keys: Sequence[Key]) -> str:
-        """The keys of an order, nulls last."""
+        """Return the terms of an order, nulls last."""
         terms = []
         for key in keys:
             column = self.column(key.field)
@@ -123,11 +123,11 @@ class Compiler(ABC):
         return ", ".join(terms)
 
     def cursor_condition(self, segment: Segment) -> str:
-        """Compile the condition of the rows that follow the segment's cursor."""
+        """Compile the condition of the rows behind the segment's cursor."""
         return "true" if segment.after is None else self._cursor_condition(segment.keys, segment.after)
 
     def segments(self, query: Query) -> Iterator[Segment]:
-        """Yield the segments of a query's order, without those before its cursor."""
+        """Yield the segments of a query's order, from its cursor on."""
         keys = tuple(Key(key.field, key.descending, key.field.nullable) for key in query.order)
         first, rest = keys[0], keys[1:]
         after = None if query.after is None else query.after.values

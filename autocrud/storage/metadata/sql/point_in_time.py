@@ -87,7 +87,7 @@ class PastQueries:
         return f"CASE WHEN h.updated_time <= {at} THEN h.{column} ELSE ({commit}) END"
 
     def _exists_at(self, query: Query, at: str) -> str:
-        """Return the condition that a resource existed at a time; null counts as false."""
+        """Return the condition for resources in existence at a time; null counts as false."""
         if query.include_deleted:
             return f"{self._column_at('version', at)} IS NOT NULL"
         return f"NOT ({self._column_at('is_deleted', at)})"

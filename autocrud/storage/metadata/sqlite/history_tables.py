@@ -7,9 +7,10 @@ from sqlite3 import Connection
 from typing import Any
 
 from autocrud.resource import CommitKind, RevisionStatus, timestamp
-from autocrud.storage.commit_log.locator import parse_locator
 from autocrud.storage.metadata.sql.revisions import FOREVER, revision_of, select_revisions
+from autocrud.storage.metadata.sqlite.engine.record_place import RecordPlace
 from autocrud.storage.metadata.sqlite.engine.store_tables import Erasure, add_erasure
+from autocrud.storage.ports.transactions import Position
 from autocrud.storage.ports.types import Commit, Revision, RevisionSpan, Write
 
 COMMIT_COLUMNS = {
@@ -28,7 +29,10 @@ COMMIT_COLUMNS = {
     "locator": "TEXT",
     "total_revision_count": "INTEGER NOT NULL",
     "record": "TEXT NOT NULL",
+    "erases": "TEXT",
 }
+# Columns of the history of records, which no commit has.
+_RECORD_COLUMNS = ("record", "erases")
 _FIRST_TIME, _LAST_TIME = "", "~"
 
 
@@ -44,34 +48,45 @@ class SqliteHistoryTables:
         """Enter rows of applied writes, as `commit_row` returns them."""
         db.executemany(self._insert, rows)
 
-    def purge(self, db: Connection, resource_id: str, purged: int) -> list[int]:
+    def purge(self, db: Connection, resource_id: str, purged: int) -> set[Position]:
         """Drop a resource's commits, and note that their records are to be erased.
 
-        Returns the sequence numbers of the batches that have the records.
+        Returns the positions of the records, and the positions that the records have erased.
         """
-        find = f"SELECT record FROM {self.commits} WHERE resource_id = ?"
-        records = [record for (record,) in db.execute(find, (resource_id,))]
-        for record in records:
-            add_erasure(db, Erasure(record, 3, purged), deferred=False)
+        find = f"SELECT record, erases FROM {self.commits} WHERE resource_id = ?"
+        positions: set[Position] = set()
+        for text, erases in db.execute(find, (resource_id,)).fetchall():
+            record = RecordPlace.parse(text)
+            add_erasure(db, Erasure(record.line_locator, 3, purged), deferred=False)
+            positions |= {record.position, *(Position(*position) for position in json.loads(erases or "[]"))}
         db.execute(f"DELETE FROM {self.commits} WHERE resource_id = ?", (resource_id,))
-        return [int(record.partition(":")[0]) for record in records]
+        return positions
 
-    def prune(self, db: Connection, write: Write, purged: int) -> list[int]:
-        """Give up the data of old revisions, and note that it is to be erased; the versions whose data it was."""
+    def prune(self, db: Connection, write: Write, purged: int) -> dict[int, Position]:
+        """Give up the data of old revisions, and note that it is to be erased.
+
+        Returns the positions of the records, by the version of the commit.
+        """
         resource_id = write.meta.resource_id
         number = f"CAST(substr(revision_id, {len(resource_id) + 2}) AS INTEGER)"
         rows = db.execute(
-            f"SELECT version, record, locator FROM {self.commits} WHERE resource_id = ? AND locator IS NOT NULL"
+            f"SELECT version, record FROM {self.commits} WHERE resource_id = ? AND locator IS NOT NULL"
             f" AND {number} <= ? AND revision_id <> ?",
             (resource_id, write.prunes, write.meta.current_revision_id),
         ).fetchall()
-        for version, record, locator in rows:
-            _, offset, length = parse_locator(locator)
-            erasure = Erasure(f"{record.partition(':')[0]}:{offset}:{length}", 3, purged)
-            add_erasure(db, erasure, deferred=True)
-            drop = f"UPDATE {self.commits} SET locator = NULL WHERE resource_id = ? AND version = ?"
+        pruned: dict[int, Position] = {}
+        for version, text in rows:
+            record = RecordPlace.parse(text)
+            add_erasure(db, Erasure(record.last_part_locator, 3, purged), deferred=True)
+            drop = f"UPDATE {self.commits} SET locator = NULL, data_hash = '' WHERE resource_id = ? AND version = ?"
             db.execute(drop, (resource_id, version))
-        return [version for version, _, _ in rows]
+            pruned[version] = record.position
+        return pruned
+
+    def set_erases(self, db: Connection, write: Write, positions: Iterable[Position]) -> None:
+        """Note the positions that the record of a write erases."""
+        update = f"UPDATE {self.commits} SET erases = ? WHERE resource_id = ? AND version = ?"
+        db.execute(update, (json.dumps(sorted(positions)), write.meta.resource_id, write.meta.version))
 
     def commits_of(self, db: Connection, resource_id: str, before: int | None, limit: int) -> list[Commit]:
         """Commits, newest first."""
@@ -140,7 +155,7 @@ class SqliteHistoryTables:
 def commit_columns(table: str = "") -> str:
     """Return the columns that `commit_of_row` reads, of a table that has this alias."""
     prefix = f"{table}." if table else ""
-    return ", ".join(f"{prefix}{name}" for name in COMMIT_COLUMNS if name != "record")
+    return ", ".join(f"{prefix}{name}" for name in COMMIT_COLUMNS if name not in _RECORD_COLUMNS)
 
 
 def commit_of_row(row: Sequence[Any]) -> Commit:
@@ -161,5 +176,5 @@ def commit_row(write: Write, locator: str | None, record: str) -> tuple[Any, ...
     return (
         meta.resource_id, meta.version, write.kind, timestamp(meta.updated_time), meta.updated_by,
         meta.current_revision_id, parent, meta.status, meta.is_deleted, meta.schema_version, data_hash, size, locator,
-        meta.total_revision_count, record,
+        meta.total_revision_count, record, None,
     )  # fmt: skip

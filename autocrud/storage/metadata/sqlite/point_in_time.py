@@ -1,7 +1,7 @@
 """Point-in-time queries of one model in SQLite, and the table of a temporal model's states.
 
-Each commit of a temporal model has a row in that table, with the metadata and index values after the commit, and the
-time of the next commit. Triggers on the heads and the commits write it, so that no writer can miss it.
+Each commit of a temporal model has a row in this table: metadata and index values after the commit, and the time of
+the next commit. Triggers on the heads and the commits write the rows, so no writer can miss a row.
 """
 
 import json
@@ -37,11 +37,11 @@ def states_prefix(base: str) -> str:
 
 
 class SqliteStates:
-    """The statements for one model.
+    """Statements for a model.
 
     Args:
-        meta_columns: those of the heads that hold the metadata, with their types.
-        index_columns: those that hold index values.
+        meta_columns: metadata columns of the heads, with their types.
+        index_columns: columns of index values.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ class SqliteStates:
         self._select = self._past_queries.states(_PLACES, "CROSS JOIN")
 
     def search(self, db: Connection, query: Query) -> list[Head]:
-        """The heads of one page as they were, and one more where there is a next page."""
-        db.execute("BEGIN")  # so that all statements see one state of the file
+        """Return a page of past heads, plus a further head if a next page exists."""
+        db.execute("BEGIN")  # all statements see the same state of the file
         try:
             places = json.dumps(self._find_places(db, query))
             return [past_head_of(row, commit_of_row) for row in db.execute(self._select, (places,))]
@@ -85,14 +85,14 @@ class SqliteStates:
             db.rollback()
 
     def count(self, db: Connection, query: Query) -> int:
-        """Return the number of resources that the query selects."""
+        """Return the number of matching resources."""
         compiler = _StatesCompiler(self._base)
         queries = self._past_queries if query.where is None else self._state_queries
         sql = queries.count(compiler, query)
         return int(db.execute(sql, compiler.values).fetchone()[0])
 
     def drop_stale(self, db: Connection, *, holds: bool) -> None:
-        """Drop the table and its triggers where they are not what the model wants, or the table does not hold it."""
+        """Drop the table and its triggers if their definitions are outdated, or the table is incomplete."""
         present = self._present_objects(db)
         definitions = {self.table: self._create, **self._triggers()} if self._spec.temporal else {}
         if present.items() == definitions.items() and (holds or not definitions):
@@ -102,7 +102,7 @@ class SqliteStates:
         db.execute(f"DROP TABLE IF EXISTS {self.table}")
 
     def create(self, db: Connection) -> bool:
-        """Create the table and the triggers, if they are not there; says whether it did."""
+        """Create the table and the triggers if missing. Return True if the call created the table."""
         if not self._spec.temporal or self._present_objects(db):
             return False
         for statement in (self._create, *self._triggers().values()):
@@ -118,21 +118,21 @@ class SqliteStates:
         return self._spec.temporal and not self._indexes().keys() <= self._index_names(db)
 
     def create_indexes(self, db: Connection) -> None:
-        """Create the indexes, which say that the table is filled."""
+        """Create the indexes. Their existence marks the table as filled."""
         names = self._index_names(db)
         for name, sql in self._indexes().items():
             if name not in names:
                 db.execute(sql)
 
     def find_stale(self, db: Connection, limit: int) -> list[str]:
-        """Return some resources with states that processes of other schema versions have written."""
+        """Return some resources with states written by processes of other schema versions."""
         if not (self.has_marker and self._spec.temporal):
             return []
         sql = f"SELECT DISTINCT resource_id FROM {self.table} WHERE {stale_row_condition(self._version)} LIMIT ?"
         return [resource_id for (resource_id,) in db.execute(sql, (limit,))]
 
     def find_unfilled(self, db: Connection, after: str, limit: int) -> list[tuple[str, str, str | None, bytes | None]]:
-        """Resources behind an id that lack their first states: id, when and by whom it was created, the inline data."""
+        """Return resources behind an id without first states: id, time and author of the creation, inline data."""
         sql = (
             f"SELECT resource_id, created_time, created_by, head FROM {self._heads} h WHERE resource_id > ?"
             f" AND NOT EXISTS (SELECT 1 FROM {self.table} s WHERE s.resource_id = h.resource_id AND s.version = 1)"
@@ -141,14 +141,14 @@ class SqliteStates:
         return db.execute(sql, (after, limit)).fetchall()
 
     def heads_of(self, db: Connection, resource_ids: Sequence[str]) -> list[tuple[Any, ...]]:
-        """Rows of `find_unfilled` for these resources, each with the resource's version."""
+        """Return rows of `find_unfilled` for the given resources, with their versions."""
         sql = f"SELECT resource_id, created_time, created_by, head, version FROM {self._heads} WHERE resource_id IN"
         return db.execute(f"{sql} (SELECT value FROM json_each(?))", (json.dumps(resource_ids),)).fetchall()
 
     def fill(
         self, db: Connection, created: Mapping[str, tuple[str, str | None]], states: Iterable[PointInTimeRow]
     ) -> None:
-        """Enter all states of some resources, of which is told when and by whom they were created."""
+        """Store all states of some resources. `created` has time and author of their creation."""
         delete = f"DELETE FROM {self.table} WHERE resource_id = ?"
         db.executemany(delete, [(resource_id,) for resource_id in created])
         marks = ", ".join("?" for _ in range(len(self._columns) + 1))
@@ -174,7 +174,7 @@ class SqliteStates:
         return (*row, *(commit.version for _ in self._marker), until)
 
     def _queries_for(self, query: Query) -> PastQueries | StateQueries:
-        """Return the queries on the heads, of which there are fewer rows, unless the query needs past values."""
+        """Return the queries on past values, or the cheaper queries on heads if these suffice."""
         return self._state_queries if query.needs_history else self._past_queries
 
     def _find_places(self, db: Connection, query: Query) -> list[tuple[str, int]]:
@@ -224,7 +224,7 @@ class SqliteStates:
         return {name: f"CREATE INDEX {quote(name)} ON {self.table} {columns}" for name, columns in found.items()}
 
     def _present_objects(self, db: Connection) -> dict[str, str]:
-        """The table and its triggers, as they were made."""
+        """Return the stored definitions of the table and its triggers."""
         names = json.dumps([self.table, *(f"{self.table}_{name}" for name in _TRIGGERS)])
         of_these = "type IN ('table', 'trigger') AND name IN (SELECT value FROM json_each(?))"
         return dict(db.execute(f"SELECT name, sql FROM sqlite_master WHERE {of_these}", (names,)))
@@ -238,7 +238,7 @@ _TRIGGERS = ("insert", "update", "delete", "prune")
 
 
 class _StatesCompiler(SqliteCompiler):
-    """A compiler that does not use the tables of list items, because these have current values only."""
+    """Compiler without the tables of list items, because the tables have only current values."""
 
     def list_term(self, field: IndexField, operator: Operator, values: Sequence[ColumnValue]) -> str:
         return self.in_column(field, operator, values)

@@ -8,8 +8,6 @@ from sqlite3 import Connection
 from autocrud.resource import CommitKind, timestamp
 from autocrud.storage.ports.types import Blob, OnDeleteTask, Write, on_delete_task_of
 
-Orphan = tuple[str, str]  # key of a blob's object, and the place of its record
-
 
 class SqliteSideTables:
     """The statements on the side tables of one model."""
@@ -93,8 +91,8 @@ class SqliteSideTables:
             db.execute(f"DELETE FROM {self.references} WHERE {where}", (resource_id, version))
         return released
 
-    def take_orphan(self, db: Connection, file_id: str) -> Orphan | None:
-        """Delete a blob without any reference, and return it. A blob with a reference stays."""
+    def take_orphan(self, db: Connection, file_id: str) -> tuple[str, str] | None:
+        """Delete a blob without any reference. Return the key of its object, and the place of its record."""
         used = f"SELECT 1 FROM {self.references} r WHERE r.file_id = b.file_id"
         sql = f"SELECT key, record FROM {self.blobs} b WHERE file_id = ? AND NOT EXISTS ({used})"
         row = db.execute(sql, (file_id,)).fetchone()

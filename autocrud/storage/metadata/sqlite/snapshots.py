@@ -25,8 +25,8 @@ from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
 
 logger = logging.getLogger(__name__)
 
-# Making a snapshot costs what the file is large, and a replay what was written since: so a snapshot is due after so
-# many entries as the file has of these bytes, or once it has grown by a quarter. Its share of the work stays the same.
+# A snapshot costs more for a larger file, and a replay for more entries. So a snapshot is due after one entry
+# for each of these bytes of the file, or after a growth by a quarter. Snapshots then cost a fixed share of the work.
 _BYTES_PER_ENTRY = 100_000
 _GROWTH, _MIN_GROWTH = 1.25, 16 * 1024 * 1024
 _SIZE_CHECK_INTERVAL = 64  # entries between two looks at how far it has grown
@@ -36,10 +36,10 @@ _PROGRESS_BYTES = 64 * 1024 * 1024
 
 
 class Snapshots:
-    """The snapshots of one store.
+    """Snapshots of a store.
 
     Args:
-        objects: where they go.
+        objects: object store of the snapshots.
         every: log entries between two snapshots, at least.
     """
 
@@ -52,7 +52,7 @@ class Snapshots:
         self._task: asyncio.Task[None] | None = None
 
     async def restore(self, path: Path) -> None:
-        """Prepare a file that no process has open.
+        """Prepare a file before its first use.
 
         A file that is damaged, or far behind the newest snapshot, is replaced by the newest intact snapshot. Without a
         snapshot, a damaged file is removed.
@@ -71,12 +71,12 @@ class Snapshots:
                 return
 
     def consider(self, path: Path, sequence: int) -> None:
-        """Make a snapshot in the background if it is time for one, now that the file holds this entry."""
+        """Make a snapshot in the background if due. The file holds the entry with this sequence number."""
         if self._task is None and (sequence - self._newest >= self._every or sequence % _SIZE_CHECK_INTERVAL == 0):
             self._task = asyncio.create_task(self._make_if_due(path, sequence))
 
     async def supersede(self, path: Path, sequence: int) -> None:
-        """Make sure that no snapshot ends before this entry, which the file holds."""
+        """Replace the snapshots older than an entry. The file holds the entry."""
         await self.drain()
         old_names = [name for name in await self._names() if _sequence(name) < sequence]
         if old_names:
@@ -90,7 +90,7 @@ class Snapshots:
             await asyncio.wait([self._task])
 
     async def _last_entry(self, path: Path) -> int:
-        """The last entry that a file holds; a file that is damaged is removed, and holds none."""
+        """Return the number of the last applied entry of a file; 0 without a file. Remove a damaged file."""
         if not await files.path.exists(path):
             return 0
         try:
@@ -141,9 +141,9 @@ class Snapshots:
         logger.info("%s: snapshot at entry %d", path.name, sequence)
 
     async def _download(self, name: str, path: Path) -> bool:
-        """Unpack a snapshot beside the file, and move it there if its hash is the one that its name has.
+        """Unpack a snapshot beside the file. Replace the file if the hash matches the name.
 
-        A snapshot that is damaged, or would fill the disk, is left aside: the log has everything.
+        A damaged snapshot, or a snapshot larger than the free disk space, is ignored, because the log has everything.
         """
         archive, new_file = path.with_suffix(".packed"), path.with_suffix(".restoring")
         try:
@@ -178,13 +178,13 @@ class Snapshots:
         return digest.hexdigest()
 
     async def _names(self) -> list[str]:
-        """The snapshots that there are, the oldest first."""
+        """Return the names of the stored snapshots, oldest first."""
         found = [key.removeprefix(self._prefix) async for key in self._objects.keys(self._prefix)]
         return sorted(filter(_NAME.fullmatch, found), key=_sequence)
 
 
 def remove_file(path: Path) -> None:
-    """Remove a SQLite file, and what SQLite keeps beside it: a write-ahead log would be taken for its successor's."""
+    """Remove a SQLite file with its write-ahead log. Otherwise SQLite would apply the log to the next file."""
     for suffix in ("-wal", "-shm", ""):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 

@@ -12,8 +12,8 @@ from autocrud.errors import AutoCRUDError
 from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.commit_log.log import Log
 from autocrud.storage.index_backfill.runner import IndexBackfill
+from autocrud.storage.metadata.sqlite.engine.commit_path import CommitPath
 from autocrud.storage.metadata.sqlite.engine.erasure import Eraser
 from autocrud.storage.metadata.sqlite.engine.file import StoreFile
 from autocrud.storage.metadata.sqlite.engine.model_attachment import ModelAttachment
@@ -45,14 +45,14 @@ class SqliteMetaStore(MetaStore):
         self,
         spec: ModelSpec[Any],
         file: StoreFile,
-        log: Log,
+        commits: CommitPath,
         reads: FreshReads,
         eraser: Eraser,
         attachment: ModelAttachment,
     ) -> None:
         self._spec = spec
         self._file = file
-        self._log = log
+        self._commits = commits
         self._reads = reads
         self._eraser = eraser
         self._attachment = attachment
@@ -61,7 +61,8 @@ class SqliteMetaStore(MetaStore):
 
     async def open(self) -> None:
         tables = await self._attachment.attach(self._spec)
-        backfill = IndexBackfill(self._spec, SqliteBackfillEngine(self._spec, tables, self._file, self._log.data))
+        engine = SqliteBackfillEngine(self._spec, tables, self._file, self._commits.log.read)
+        backfill = IndexBackfill(self._spec, engine)
         self._open_tables, self._open_backfill = tables, backfill
         try:
             await backfill.open()
@@ -151,6 +152,7 @@ class SqliteMetaStore(MetaStore):
         await self._backfill.index_other_versions()
 
     async def vacuum(self) -> None:
+        await self._reads.refresh()
         async with self._file.lock:
             await self._eraser.erase(deferred=True)
         await self._file.write(self._tables.side_tables.drop_expired_keys)
@@ -158,7 +160,7 @@ class SqliteMetaStore(MetaStore):
         await self._backfill.resume()
 
     async def read(self, locator: str) -> bytes:
-        return await self._log.data(locator)
+        return await self._commits.log.read(locator)
 
     @property
     def _tables(self) -> SqliteTables:

@@ -32,7 +32,7 @@ _WRONG_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLo
 
 
 def answer_of(error: Exception) -> tuple[int, str]:
-    """Status and code of what the server said; (0, "") where it said nothing."""
+    """Return status and code of the server's answer; (0, "") without an answer."""
     if not isinstance(error, ClientError):
         return 0, ""
     response: Any = error.response

@@ -1,4 +1,4 @@
-"""Objects in a bucket that come in parts: S3's multipart uploads."""
+"""Multipart uploads of S3: objects that are sent in parts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -20,12 +20,12 @@ _STREAMED_FROM_BYTES = 1024 * 1024
 
 
 def request_body(data: bytes) -> bytes | BytesIO:
-    """aiohttp sends bytes in one go, however many they are, and a file piece by piece."""
+    """Return the body of a request. A large body is a file, because aiohttp sends files in pieces and bytes at once."""
     return data if len(data) < _STREAMED_FROM_BYTES else BytesIO(data)
 
 
 async def split_into_parts(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes, cut into parts; the last may be shorter."""
+    """Yield the bytes in parts of equal size. The last part may be shorter."""
     pending: list[bytes] = []
     size = 0
     async for piece in pieces:
@@ -41,11 +41,11 @@ async def split_into_parts(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]
 
 
 class S3Parts:
-    """Multipart uploads of one store.
+    """Multipart uploads of a store.
 
     Args:
-        bucket, host: where it is, for requests and for messages.
-        client: what is connected, which may be repeated.
+        bucket, host: bucket for requests, and server for messages.
+        client: returns the connected client, whose calls may be repeated.
     """
 
     def __init__(self, bucket: str, host: str, client: Callable[[], Any]) -> None:
@@ -54,7 +54,7 @@ class S3Parts:
         self._client = client
 
     async def begin(self, key: str) -> str:
-        """See `ObjectStore.begin_parts`; so with the others. Keys have the store's prefix."""
+        """Begin an upload. See `ObjectStore.begin_parts`; keys have the store's prefix."""
         answer = await self._call(key, self._client().create_multipart_upload(Bucket=self._bucket, Key=key))
         return str(answer["UploadId"])
 
@@ -103,7 +103,7 @@ class S3Parts:
         return int(answer["ContentLength"])
 
     async def stream(self, key: str, first: bytes, rest: AsyncIterator[bytes]) -> None:
-        """Store an object of these parts, some of them at once."""
+        """Store an object from parts. Some parts are sent concurrently."""
         upload = await self.begin(key)
         try:
             await self.join(key, upload, await self._send(key, upload, first, rest))

@@ -30,22 +30,22 @@ R = TypeVar("R")
 _CONNECTIONS = 64
 _CONNECT_TIMEOUT_S = 2.0
 _ATTEMPTS = 3
-_PIECE_BYTES = 4 * 1024 * 1024  # of a download; two are held, one that goes out and one that comes in
+_PIECE_BYTES = 4 * 1024 * 1024  # of a download; memory holds two pieces
 
 
 @cache
 def _session() -> Any:
-    """Return the session, which loads the S3 API and the environment's credentials once."""
+    """Return the cached session, with the S3 API and the environment's credentials."""
     return aioboto3.Session()
 
 
 def _send_at_once(params: dict[str, Any], **_: Any) -> None:
-    """To ask whether a body is welcome, as botocore does, costs a round trip on every commit."""
+    """Remove the header `Expect: 100-continue` of botocore, because its round trip delays every commit."""
     params["headers"].pop("Expect", None)
 
 
 class _RangeBeyondEnd(Exception):
-    """The object ends before the span that was asked for."""
+    """The object ends before the requested span."""
 
 
 class S3ObjectStore(ObjectStore):
@@ -84,10 +84,10 @@ class S3ObjectStore(ObjectStore):
         await self._stack.aclose()
 
     async def check(self) -> None:
-        """Say whether the bucket can be reached now.
+        """Check the connection to the bucket.
 
         Raises:
-            StorageUnavailable: it cannot.
+            StorageUnavailable: the bucket does not answer, or refuses the credentials.
         """
         await self._call(lambda: self._require_open(self._no_retry_client).head_bucket(Bucket=self.bucket))
 
@@ -225,7 +225,7 @@ class S3ObjectStore(ObjectStore):
         return content, int(answer["ContentRange"].rpartition("/")[2])
 
     async def _read(self, key: str, span: dict[str, str]) -> tuple[bytes, dict[str, Any]]:
-        """An object's bytes and the answer that they came with; again where the body was cut short."""
+        """Return the bytes of an object and the answer. Repeat the request after a truncated body."""
         for attempt in range(1, _ATTEMPTS + 1):
             answer = await self._get_object(key, span)
             try:

@@ -81,14 +81,3 @@ async def test_drain_waits_for_all_items() -> None:
     await asyncio.sleep(0)
     await batcher.drain()
     assert all(future.done() for future in submitted)
-
-
-async def test_exclusive_item_makes_its_own_batch() -> None:
-    """Order is kept. A cancelled item does not count."""
-    recorder = Recorder()
-    batcher: GroupCommit[int, int] = GroupCommit(recorder.flush, is_exclusive=lambda item: item >= 100)
-    submitted = [asyncio.ensure_future(batcher.submit(number)) for number in (1, 2, 100, 3, 200, 4, 5, 300)]
-    await asyncio.sleep(0)
-    submitted[4].cancel()
-    await asyncio.gather(*submitted, return_exceptions=True)
-    assert recorder.batches == [[1, 2], [100], [3, 4, 5], [300]]

@@ -7,9 +7,10 @@ from autocrud.resource import ResourceMeta
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.stored_index import StoredIndex
 from autocrud.storage.metadata.postgres.history_tables import commit_of_row
+from autocrud.storage.metadata.postgres.log.reader import RecordReader
 from autocrud.storage.metadata.postgres.point_in_time_backfill import rows_of_states
-from autocrud.storage.metadata.postgres.record_store import PostgresRecords
 from autocrud.storage.metadata.postgres.schema import BUILD_TIMEOUT_S
+from autocrud.storage.metadata.postgres.shared_store import SharedStore
 from autocrud.storage.metadata.postgres.tables import PostgresTables, columns_of
 from autocrud.storage.point_in_time import read_index_values, states_of
 
@@ -19,8 +20,9 @@ _RESOURCES = 20  # of one transaction
 class MissingStates:
     """Finds and fills the states of one model that are missing."""
 
-    def __init__(self, spec: ModelSpec[Any], tables: PostgresTables, records: PostgresRecords) -> None:
+    def __init__(self, spec: ModelSpec[Any], store: SharedStore, tables: PostgresTables, records: RecordReader) -> None:
         self._spec = spec
+        self._store = store
         self._tables = tables
         self._records = records
         self._begun_at: int | None = None
@@ -68,10 +70,11 @@ class MissingStates:
         data = {head[0]: head[4] for head in heads}
         values = await read_index_values(self._spec, stored_index, commits, self._records.data, data, lenient=True)
         states = states_of(self._spec, commits, values)
-        async with connection.transaction():
-            # Writers lock the head first. A resource that was written meanwhile is found again.
-            locked = {row[:3] for row in map(tuple, await connection.fetch(f"{self._heads} FOR UPDATE", resource_ids))}
-            metas = {head[0]: ResourceMeta.model_validate_json(head[3]) for head in heads if tuple(head)[:3] in locked}
+        async with connection.transaction(isolation="read_committed"):
+            # From here on no writer is between. A resource that was written meanwhile is found again.
+            await connection.execute(self._store.take_lock)
+            now = {row[:3] for row in map(tuple, await connection.fetch(self._heads, resource_ids))}
+            metas = {head[0]: ResourceMeta.model_validate_json(head[3]) for head in heads if tuple(head)[:3] in now}
             new_rows = rows_of_states(tables, [state for state in states if state.commit.resource_id in metas], metas)
             if new_rows:
                 await connection.execute(tables.states.purge, list(metas))

@@ -10,9 +10,11 @@ from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.stored_index import StoredIndex
 from autocrud.storage.index_backfill.column_state import signature
-from autocrud.storage.metadata.postgres.connection import PostgresConnections, WriteRace
-from autocrud.storage.metadata.postgres.record_store import PostgresRecords
-from autocrud.storage.metadata.postgres.schema import key_of, stale_index_name
+from autocrud.storage.metadata.postgres.commits.constraint_writer import ConstraintWriter
+from autocrud.storage.metadata.postgres.compiler import key_of
+from autocrud.storage.metadata.postgres.log.reader import RecordReader
+from autocrud.storage.metadata.postgres.schema import stale_index_name
+from autocrud.storage.metadata.postgres.shared_store import SharedStore
 from autocrud.storage.metadata.postgres.tables import PostgresTables
 from autocrud.storage.metadata.postgres.versions.missing_states import MissingStates
 from autocrud.storage.metadata.postgres.versions.stale_rows import StaleRow, find_stale_rows, store_stale_rows
@@ -23,7 +25,7 @@ _ROWS = 100  # of one transaction
 
 
 class PostgresRefresher:
-    """Fills stale rows and missing states. Rows are locked only while their columns are set.
+    """Fills stale rows and missing states. The store is locked only while their columns are set.
 
     Attributes:
         needs_index: other versions have columns, and the index of the stale rows does not exist.
@@ -32,17 +34,19 @@ class PostgresRefresher:
     def __init__(
         self,
         spec: ModelSpec[Any],
-        pool: PostgresConnections,
+        store: SharedStore,
         tables: PostgresTables,
-        records: PostgresRecords,
+        records: RecordReader,
         stored_index: StoredIndex,
     ) -> None:
         self._spec = spec
-        self._pool = pool
+        self._store = store
+        self._pool = store.pool
+        self._constraints = ConstraintWriter(spec, store, tables)
         self._tables = tables
         self._records = records
         self._stored_index = stored_index
-        self._missing = MissingStates(spec, tables, records)
+        self._missing = MissingStates(spec, store, tables, records)
         self.needs_index = False
 
     async def has_stale(self) -> bool:
@@ -54,13 +58,9 @@ class PostgresRefresher:
 
     async def refresh(self) -> bool:
         """Fill some rows and states. Return False if none is left, or another node fills them."""
-        try:
-            async with self._pool.connection() as connection:
-                found_rows = await self._has_index(connection) and await self._refresh_rows(connection)
-                found_states = self._spec.temporal and await self._missing.fill(connection)
-        except WriteRace as error:
-            logger.info("%s: filling begins again at the next look: %s", self._spec.name, error)
-            return False
+        async with self._pool.connection() as connection:
+            found_rows = await self._has_index(connection) and await self._refresh_rows(connection)
+            found_states = self._spec.temporal and await self._missing.fill(connection)
         return found_rows or found_states
 
     async def _has_index(self, connection: Any) -> bool:
@@ -76,7 +76,7 @@ class PostgresRefresher:
         return bool(has_index)
 
     async def _refresh_rows(self, connection: Any) -> bool:
-        async with connection.transaction():
+        async with connection.transaction(isolation="read_committed"):
             lock = key_of(f"{self._tables.heads}:refresh:{self._tables.schema_version}")
             if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", lock):
                 return False
@@ -87,7 +87,9 @@ class PostgresRefresher:
             # Steps may be slow, and the event loop must not wait for them.
             values += await asyncio.to_thread(self._inline_values, [row for row in rows if row.data is not None])
             values.sort(key=lambda pair: pair[0].resource_id)
-            await store_stale_rows(connection, self._spec, self._tables, values)
+            # From here on no writer is between. What was written since the rows were read has other versions.
+            await connection.execute(self._store.take_lock)
+            await store_stale_rows(connection, self._spec, self._tables, self._constraints, values)
             await self._begin_unfit_fields(connection)
         return True
 

@@ -1,21 +1,17 @@
 """Rows in PostgreSQL that processes of other schema versions wrote past the columns of this version."""
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import asyncpg
-
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.index_backfill.column_state import stale_row_condition
+from autocrud.storage.metadata.postgres.commits.constraint_writer import ConstraintWriter, IndexedRow
 from autocrud.storage.metadata.postgres.compiler import quote
 from autocrud.storage.metadata.postgres.index_state import columns_of_field, driver_values
-from autocrud.storage.metadata.postgres.schema import BUILD_TIMEOUT_S, index_definitions
+from autocrud.storage.metadata.postgres.schema import BUILD_TIMEOUT_S
 from autocrud.storage.metadata.postgres.tables import PostgresTables
-
-logger = logging.getLogger(__name__)
 
 STALE_ROW = "resource_id, version, created_time, schema_version, head, head_locator"
 
@@ -59,37 +55,22 @@ async def store_stale_rows(
     connection: Any,
     spec: ModelSpec[Any],
     tables: PostgresTables,
+    constraints: ConstraintWriter,
     rows: Sequence[tuple[StaleRow, tuple[IndexValue, ...]]],
 ) -> None:
-    """Set the columns of these rows in the open transaction, unless a row was written since it was read."""
-    try:
-        async with connection.transaction():
-            # In the order of the ids, in which writers lock too.
-            await connection.executemany(_update(spec, tables), [_arguments(spec, *row) for row in rows])
-    except asyncpg.UniqueViolationError:
-        for row, index in rows:
-            await _store_alone(connection, spec, tables, row, list(index))
+    """Set the columns, claims and references of these rows, unless a row was written since it was read.
 
-
-async def _store_alone(
-    connection: Any, spec: ModelSpec[Any], tables: PostgresTables, row: StaleRow, index: list[IndexValue]
-) -> None:
-    while True:
-        try:
-            async with connection.transaction():
-                await connection.execute(_update(spec, tables), *_arguments(spec, row, index))
-            return
-        except asyncpg.UniqueViolationError as error:
-            definition = index_definitions(spec, tables).get(error.constraint_name or "")
-            if definition is None or definition.unique is None:
-                raise
-            # Each version has a rule of its own for unique values, and holds its own writes to it alone.
-            logger.warning(
-                "%s: %r has unique values that another resource holds, and filters do not find it by them: %s",
-                spec.name, row.resource_id, ", ".join(definition.unique.names),
-            )  # fmt: skip
-            for position in definition.unique.positions:
-                index[position] = None
+    The open transaction has the store's lock.
+    """
+    indexed = [IndexedRow(row.resource_id, row.version, row.created_time, index) for row, index in rows]
+    disputed = await constraints.add(connection, indexed, strict=False)
+    arguments = []
+    for row, index in rows:
+        hidden = {position for unique in disputed.get(row.resource_id, ()) for position in unique.positions}
+        # Filters find one resource by a unique value.
+        values = [None if position in hidden else value for position, value in enumerate(index)]
+        arguments.append(_arguments(spec, row, values))
+    await connection.executemany(_update(spec, tables), arguments)
 
 
 def _update(spec: ModelSpec[Any], tables: PostgresTables) -> str:

@@ -6,16 +6,19 @@ from typing import Any, NamedTuple
 
 from autocrud.errors import DataCorrupted
 from autocrud.resource import CommitKind
+from autocrud.storage.commit_log.records.entry import Entry
 from autocrud.storage.decision.state import ReadState, ResourceKey, ResourceState
 from autocrud.storage.decision.writes import state_after
 from autocrud.storage.metadata.sqlite.base_tables import BaseTables
 from autocrud.storage.metadata.sqlite.engine.claim_tables import NO_FACTS, Facts, add_facts, replace_facts
 from autocrud.storage.metadata.sqlite.engine.models import Models
 from autocrud.storage.metadata.sqlite.engine.orphans import OrphanedBlobs
+from autocrud.storage.metadata.sqlite.engine.record_place import RecordPlace
 from autocrud.storage.metadata.sqlite.engine.store_tables import add_changes, add_models, delete_changes
 from autocrud.storage.metadata.sqlite.history_tables import commit_row
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 from autocrud.storage.metadata.sqlite.versions.disputes import settle_dispute
+from autocrud.storage.ports.transactions import Position
 from autocrud.storage.ports.types import Blob, Item, Write
 
 
@@ -23,20 +26,24 @@ class PlacedItem(NamedTuple):
     """A write or blob with its place in the log.
 
     Attributes:
-        ordinal: number of its line in the entry.
+        record: place of its line.
         locator: address of its data; None without data.
-        record: place of its record, as `sequence:offset:length`.
         extra: claims and references that the model of this process adds to those of the record.
+        erases: positions that the record names, on a replay. Some of these records may be blank.
         has_references: False if the record may lack references that the model of this process has.
     """
 
     item: Item
-    sequence: int
-    ordinal: int
+    record: RecordPlace
     locator: str | None
-    record: str
     extra: Facts = NO_FACTS
+    erases: Sequence[Position] = ()
     has_references: bool = False
+
+
+def place_item(entry: Entry, ordinal: int, item: Item) -> PlacedItem:
+    """Return an item with its place in an entry."""
+    return PlacedItem(item, RecordPlace.of(entry, ordinal), entry.data_locator(ordinal, item))
 
 
 class BatchApply:
@@ -55,26 +62,42 @@ class BatchApply:
         self._after: dict[ResourceKey, ResourceState | None] = {}
         self._extras: dict[ResourceKey, Facts] = {}
 
-    def apply(self, items: Sequence[PlacedItem]) -> None:
-        """Apply items in order. Blobs without references are found at the end."""
+    def apply(self, items: Sequence[PlacedItem]) -> dict[Position, set[Position]]:
+        """Apply items in order. Blobs without references are found at the end.
+
+        Returns the positions that purges and prunes erase, by the position of the write.
+        """
         orphans = OrphanedBlobs(self._db)
+        erases: dict[Position, set[Position]] = {}
         changes: list[tuple[Any, ...]] = []
         by_model: dict[str, list[PlacedItem]] = {}
         for placed in items:
             by_model.setdefault(placed.item.model, []).append(placed)
         for model, placed_items in by_model.items():
-            _ModelApply(self._db, self._models.require(self._db, model), orphans, self._is_replay).apply(placed_items)
+            tables = self._models.require(self._db, model)
+            erases |= _ModelApply(self._db, tables, orphans, self._is_replay).apply(placed_items)
         for placed in items:
             item = placed.item
             if isinstance(item, Blob):
                 continue
             meta = item.meta
-            changes.append((placed.sequence, placed.ordinal, item.model, meta.resource_id, meta.version, item.kind))
+            changes.append((*placed.record.position, item.model, meta.resource_id, meta.version, item.kind))
             self._follow(item, placed.extra)
         add_models(self._db, by_model)
         add_changes(self._db, _without_purged(items, changes))
         self._store_facts()
-        orphans.erase(self._models)
+        for position, blobs in orphans.erase(self._models).items():
+            erases[position] |= blobs
+        if erases:
+            self._store_erases(items, erases)
+        return erases
+
+    def _store_erases(self, items: Sequence[PlacedItem], erases: dict[Position, set[Position]]) -> None:
+        """Note what prunes erase: if their record is purged, the purge erases the same."""
+        for placed in items:
+            item, positions = placed.item, placed.erases or erases.get(placed.record.position)
+            if isinstance(item, Write) and item.prunes and positions:
+                self._models.require(self._db, item.model).history.set_erases(self._db, item, positions)
 
     def _follow(self, write: Write, extra: Facts) -> None:
         """Follow the claims and references of a resource through a write."""
@@ -88,7 +111,7 @@ class BatchApply:
         changed: list[tuple[ResourceKey, Facts, Facts]] = []
         for key, state in self._after.items():
             before, after = _facts(self._before.get(key)), _facts(state)
-            if before != after:
+            if before != after or state is None:
                 changed.append((key, before, after))
             self._before[key] = state
         if changed:
@@ -110,21 +133,23 @@ class _ModelApply:
         self._db = db
         self._tables = tables
         self._orphans = orphans
+        self._is_replay = is_replay
         self._statement = ""
         self._rows: list[tuple[Any, ...]] = []
         self._commits: list[tuple[Any, ...]] = []
         self._marked: list[tuple[str]] = []
         self._side_writes: list[Write] = []
+        self._erases: dict[Position, set[Position]] = {}
         is_known = is_replay and isinstance(tables, SqliteTables) and bool(tables.index_columns)
         self._own_version = tables.spec.schema.version if is_known and isinstance(tables, SqliteTables) else None
 
-    def apply(self, items: Sequence[PlacedItem]) -> None:
-        """Apply the items in order."""
+    def apply(self, items: Sequence[PlacedItem]) -> dict[Position, set[Position]]:
+        """Apply the items in order. Return the positions that purges and prunes erase, without those of blobs."""
         tables, versions = self._tables, set[int]()
         for placed in items:
             item = placed.item
             if isinstance(item, Blob):
-                tables.side_tables.register(self._db, item, placed.record)
+                tables.side_tables.register(self._db, item, placed.record.text)
                 continue
             if item.kind is CommitKind.purge:
                 self._purge(item, placed)
@@ -137,7 +162,7 @@ class _ModelApply:
             else:
                 statement = tables.update_meta if item.revision is None else tables.update
                 self._add(statement, tables.update_row(item, placed.locator))
-            self._commits.append(commit_row(item, placed.locator, placed.record))
+            self._commits.append(commit_row(item, placed.locator, placed.record.text))
             if item.revision is not None:
                 versions.add(item.meta.schema_version)
                 if self._own_version is not None and item.meta.schema_version != self._own_version:
@@ -148,6 +173,7 @@ class _ModelApply:
         self._flush()
         has_references = all(placed.has_references for placed in items)
         tables.mark_stale(self._db, versions, has_references=has_references)
+        return self._erases
 
     def _add(self, statement: str, row: tuple[Any, ...]) -> None:
         if statement != self._statement:
@@ -162,7 +188,8 @@ class _ModelApply:
             changed = self._db.executemany(self._statement, self._rows).rowcount
         except IntegrityError as error:
             raise DataCorrupted(f"The log of {self._tables.folder!r} does not fit what came before: {error}") from error
-        if changed != len(self._rows):
+        # On a replay, the creation of a resource that is purged later may be blank.
+        if changed != len(self._rows) and not self._is_replay:
             raise DataCorrupted(f"The log of {self._tables.folder!r} changes resources that were never created.")
         self._rows.clear()
 
@@ -181,20 +208,23 @@ class _ModelApply:
     def _purge(self, write: Write, placed: PlacedItem) -> None:
         """Remove a resource. On a replay some or all of its records may be blank, so that there is less of it."""
         self._flush()
-        tables, resource_id = self._tables, write.meta.resource_id
+        tables, resource_id, position = self._tables, write.meta.resource_id, placed.record.position
         self._db.execute(f"DELETE FROM {tables.heads} WHERE resource_id = ?", (resource_id,))
-        self._orphans.add(tables, tables.side_tables.release(self._db, resource_id), placed.sequence, deferred=False)
+        self._orphans.add(tables, tables.side_tables.release(self._db, resource_id), position, deferred=False)
         self._orphans.retain(tables.folder, write.blobs)
         tables.side_tables.delete_keys_of(self._db, resource_id)
-        sequences = tables.history.purge(self._db, resource_id, placed.sequence)
-        delete_changes(self._db, tables.folder, resource_id, sequences)
+        erased = tables.history.purge(self._db, resource_id, position.sequence)
+        self._erases[position] = erased
+        delete_changes(self._db, tables.folder, resource_id, {place.sequence for place in erased})
 
     def _prune(self, write: Write, placed: PlacedItem) -> None:
         self._flush()
-        tables = self._tables
-        if versions := tables.history.prune(self._db, write, placed.sequence):
-            released = tables.side_tables.release(self._db, write.meta.resource_id, versions)
-            self._orphans.add(tables, released, placed.sequence, deferred=True)
+        tables, position = self._tables, placed.record.position
+        pruned = tables.history.prune(self._db, write, position.sequence)
+        self._erases[position] = set(pruned.values())
+        if pruned:
+            released = tables.side_tables.release(self._db, write.meta.resource_id, pruned)
+            self._orphans.add(tables, released, position, deferred=True)
 
 
 def _facts(state: ResourceState | None) -> Facts:
@@ -206,7 +236,7 @@ def _facts(state: ResourceState | None) -> Facts:
 def _without_purged(items: Sequence[PlacedItem], changes: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
     """Leave out the changes of resources that a later item of the same entries purges."""
     purges = {
-        (placed.item.model, placed.item.meta.resource_id): (placed.sequence, placed.ordinal)
+        (placed.item.model, placed.item.meta.resource_id): placed.record.position
         for placed in items
         if isinstance(placed.item, Write) and placed.item.kind is CommitKind.purge
     }

@@ -72,9 +72,10 @@ def replace_facts(db: Connection, changes: Iterable[tuple[ResourceKey, Facts, Fa
     old_claims: list[ResourceKey] = []
     old_references: list[ResourceKey] = []
     for key, before, after in changes:
-        if before.claims:
+        is_removed = after is NO_FACTS  # and on a replay, the state before may be incomplete
+        if before.claims or is_removed:
             old_claims.append(key)
-        if before.references:
+        if before.references or is_removed:
             old_references.append(key)
         claims += [(*key, *claim, after.live) for claim in after.claims]
         references += [(*key, *reference, after.live) for reference in after.references]

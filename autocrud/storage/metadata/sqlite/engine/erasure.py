@@ -6,9 +6,9 @@ from sqlite3 import Connection
 from typing import TYPE_CHECKING
 
 from autocrud.storage.blobs.uploaded_types import types_key
-from autocrud.storage.commit_log.locator import parse_locator
-from autocrud.storage.commit_log.log import Log
+from autocrud.storage.commit_log.records.locators import spans_by_unit
 from autocrud.storage.metadata.sqlite.connection import begin, in_transaction, truncate_wal
+from autocrud.storage.metadata.sqlite.engine.commit_path import CommitPath
 from autocrud.storage.metadata.sqlite.engine.file import StoreFile
 from autocrud.storage.metadata.sqlite.engine.store_tables import Erasure, delete_erasures, pending_erasures
 from autocrud.storage.metadata.sqlite.index_tables import erase_deleted_words
@@ -25,9 +25,11 @@ class Eraser:
         open_scans: the number of this process's snapshot scans, for which SQLite retains erased pages.
     """
 
-    def __init__(self, file: StoreFile, log: Log, objects: ObjectStore, snapshots: "Snapshots | None") -> None:
+    def __init__(
+        self, file: StoreFile, commits: CommitPath, objects: ObjectStore, snapshots: "Snapshots | None"
+    ) -> None:
         self._file = file
-        self._log = log
+        self._commits = commits
         self._objects = objects
         self._snapshots = snapshots
         self.open_scans = 0
@@ -73,5 +75,7 @@ class Eraser:
                 await self._objects.delete(f"{folder}/{types_key(key)}")
                 await self._objects.delete(erasure.place)
         for step in (2, 3):
-            places = [parse_locator(erasure.place) for erasure in pending if erasure.step == step]
-            await self._log.erase([(int(sequence), offset, length) for sequence, offset, length in places])
+            # The latest first: what a crash leaves of a resource is the beginning of its history.
+            places = spans_by_unit(erasure.place for erasure in pending if erasure.step == step)
+            for unit, spans in sorted(places.items(), reverse=True):
+                await self._commits.log.erase([f"{unit}:{offset}:{length}" for offset, length in spans])

@@ -7,10 +7,10 @@ from typing import Any
 from autocrud.errors import ConfigurationError
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.stored_index import StoredIndex
-from autocrud.storage.commit_log.log import Log
+from autocrud.storage.metadata.sqlite.engine.commit_path import CommitPath
+from autocrud.storage.metadata.sqlite.engine.erasure import Eraser
 from autocrud.storage.metadata.sqlite.engine.facts_fill import FactsFill
 from autocrud.storage.metadata.sqlite.engine.file import StoreFile
-from autocrud.storage.metadata.sqlite.engine.log_replay import LogReplayer
 from autocrud.storage.metadata.sqlite.engine.models import Models
 from autocrud.storage.metadata.sqlite.index_migration import match_columns
 from autocrud.storage.metadata.sqlite.point_in_time_backfill import fill_states
@@ -27,12 +27,14 @@ class ModelAttachment:
     that one pass over the log fills the columns of all of them.
     """
 
-    def __init__(self, file: StoreFile, log: Log, objects: ObjectStore, models: Models, replayer: LogReplayer) -> None:
+    def __init__(
+        self, file: StoreFile, commits: CommitPath, eraser: Eraser, objects: ObjectStore, models: Models
+    ) -> None:
         self._file = file
-        self._log = log
+        self._commits = commits
+        self._eraser = eraser
         self._objects = objects
         self._models = models
-        self._replayer = replayer
         self._announced: dict[str, ModelSpec[Any]] = {}
         self._fills: dict[str, FactsFill] = {}
         self._open_counts: dict[str, int] = {}
@@ -61,10 +63,11 @@ class ModelAttachment:
                     raise ConfigurationError(f"{spec.type_name}: another model is open as {folder!r} in this store")
                 tables = await self._prepare(spec, folder)
             async with self._file.lock:
-                await self._replayer.catch_up(announce=not self._has_replayed)
+                await self._commits.catch_up(announce=not self._has_replayed)
+                await self._eraser.erase()
             self._has_replayed = True
             if folder not in self._fills:
-                self._fills[folder] = FactsFill(spec, tables, self._file, self._log.data)
+                self._fills[folder] = FactsFill(spec, tables, self._file, self._commits.log.read)
             await self._fills[folder].fill(only_claims=True, strict=True)
             self._open_counts[folder] = self._open_counts.get(folder, 0) + 1
             return tables
@@ -108,6 +111,6 @@ class ModelAttachment:
         tables = SqliteTables(spec, self._models.inline_limit, folder)
         await self._file.write(partial(create_tables, tables))
         await self._file.write(partial(match_columns, spec, tables))
-        await fill_states(self._file, spec, tables, StoredIndex(spec), self._log.data)
+        await fill_states(self._file, spec, tables, StoredIndex(spec), self._commits.log.read)
         self._fills.pop(folder, None)
         return self._models.add(tables)

@@ -5,14 +5,16 @@ from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from autocrud.resource import CommitKind
-from autocrud.storage.commit_log.log import Tail
+from autocrud.storage.commit_log.records.header import EMPTY_TAIL, Tail
 from autocrud.storage.ports.transactions import Position, StoreChange
 
-LAYOUT = 7  # of all tables; counted up with each change of them
+LAYOUT = 8  # of all tables; counted up with each change of them
 
 _TABLES = (
-    "CREATE TABLE IF NOT EXISTS log (one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NOT NULL, nonce TEXT)",
-    "INSERT OR IGNORE INTO log VALUES (1, 0, '')",
+    """CREATE TABLE IF NOT EXISTS log (
+        one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NOT NULL, header_hash TEXT NOT NULL,
+        time TEXT NOT NULL, unit INTEGER NOT NULL, start INTEGER NOT NULL, "end" INTEGER NOT NULL
+    )""",
     "CREATE TABLE IF NOT EXISTS store (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS models (folder TEXT PRIMARY KEY NOT NULL) WITHOUT ROWID",
     """CREATE TABLE IF NOT EXISTS changes (
@@ -46,7 +48,7 @@ class Erasure(NamedTuple):
     """A part of the storage that is to be erased for good.
 
     Attributes:
-        place: an object's key, or `sequence:offset:length` within the log.
+        place: key of an object, or locator of bytes in the log.
         step: objects go first (1), then their records (2), then other records (3): what a crash leaves can be replayed.
         purged: the entry that gave it up; no snapshot from before it may remain.
     """
@@ -79,12 +81,13 @@ def set_store_id(db: Connection, store_id: str) -> None:
 
 def read_tail(db: Connection) -> Tail:
     """Return the last log entry that has been applied."""
-    return Tail(*db.execute("SELECT sequence, nonce FROM log").fetchone())
+    row = db.execute('SELECT sequence, header_hash, time, unit, start, "end" FROM log').fetchone()
+    return EMPTY_TAIL if row is None else Tail(*row)
 
 
 def set_tail(db: Connection, tail: Tail) -> None:
     """Store the last log entry that has been applied."""
-    db.execute("UPDATE log SET sequence = ?, nonce = ?", (tail.sequence, tail.nonce))
+    db.execute("INSERT OR REPLACE INTO log VALUES (1, ?, ?, ?, ?, ?, ?)", tail)
 
 
 def add_models(db: Connection, folders: Iterable[str]) -> None:

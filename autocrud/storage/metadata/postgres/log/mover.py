@@ -1,0 +1,187 @@
+"""Mover: moves the records of committed batches into the bucket. The processes of a store take turns."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from autocrud.errors import DataCorrupted, StorageUnavailable
+from autocrud.storage.commit_log.object_log import ObjectLog
+from autocrud.storage.commit_log.port import SlotTaken
+from autocrud.storage.commit_log.records.entry import Entry, decode_entry
+from autocrud.storage.identity.store_identity import check_store_id
+from autocrud.storage.metadata.postgres.shared_store import SharedStore
+from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
+
+logger = logging.getLogger(__name__)
+
+_PAUSE_S = 0.2  # seconds between two looks
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.2, 5.0  # seconds between two attempts while the bucket is away
+_MOST_PUTS = 16  # at once
+_TURN_BYTES = 16 * 1024 * 1024
+_CLOSE_SECONDS = 10.0
+
+
+class Mover:
+    """Moves batches in the order of their sequence numbers, until no row has records.
+
+    Args:
+        limit: bytes of batches that are not moved, beyond which `check_backlog` refuses writes.
+        refuse: makes the store refuse writes, because its bucket is damaged.
+    """
+
+    def __init__(
+        self, store: SharedStore, objects: ObjectStore, limit: int, refuse: Callable[[DataCorrupted], Exception]
+    ) -> None:
+        self._refuse = refuse
+        self._store = store
+        self._objects = objects
+        self._limit = limit
+        self._store_id = ""
+        self._log = ObjectLog(objects, None)
+        self._backlog = 0
+        self._last_moved = 0  # last sequence number of a batch that is known to be moved
+        self._task: asyncio.Task[None] | None = None
+        self._wake_up = asyncio.Event()
+        self._progress = asyncio.Condition()
+
+    async def open(self, store_id: str) -> None:
+        """Begin to move batches in the background."""
+        self._store_id = store_id
+        await self._measure()
+        self._task = asyncio.create_task(self._run(), name="moving batches")
+
+    async def close(self) -> None:
+        """Move what is left, within a limited time. Idempotent."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                while await self._move_some():
+                    pass
+        except (StorageUnavailable, DataCorrupted, TimeoutError) as error:
+            logger.warning("Batches stay in PostgreSQL until the next start: %r", error)
+
+    def add(self, size: int) -> None:
+        """Count a committed batch of this size in bytes."""
+        self._backlog += size
+
+    def check_backlog(self) -> None:
+        """Refuse writes while too much waits for the bucket.
+
+        Raises:
+            StorageUnavailable: the batches that are not moved have more bytes than the limit.
+        """
+        if self._backlog > self._limit:
+            raise StorageUnavailable(
+                f"Batches of {self._backlog} bytes wait to be moved into the bucket, and the limit is {self._limit}."
+            )
+
+    async def check_log(self) -> None:
+        """Check that the bucket has the last batch that was moved, and nothing foreign in the next place.
+
+        Raises:
+            DataCorrupted: the log of the bucket was set back or deleted, or has a foreign object.
+        """
+        key = self._log.key(self._last_moved)
+        try:
+            if self._last_moved:
+                await self._objects.size(key)
+        except ObjectMissing:
+            raise DataCorrupted(
+                f"The log was set back: {key} is missing, and was moved into the bucket. Bring back the objects of the"
+                " log."
+            ) from None
+        await ObjectLog(self._objects, self._store_id).read_entry(self._last_moved + 1)
+
+    async def wait_for(self, sequence: int) -> None:
+        """Return when the batch with this sequence number is in the bucket."""
+        async with self._progress:
+            self._wake_up.set()
+            await self._progress.wait_for(lambda: self._last_moved >= sequence)
+
+    async def _run(self) -> None:
+        delay = _FIRST_DELAY_S
+        while True:
+            try:
+                while await self._move_some():
+                    pass
+                await self._measure()
+                delay = _FIRST_DELAY_S
+                self._wake_up.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_PAUSE_S):
+                        await self._wake_up.wait()
+                continue
+            except StorageUnavailable as error:
+                logger.warning("Batches wait to be moved: %s", error)
+            except DataCorrupted as error:
+                self._refuse(error)
+            except Exception:  # the task's boundary: writes go on until the limit of the backlog
+                logger.exception("Batches cannot be moved")
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _LONGEST_DELAY_S)
+            with suppress(StorageUnavailable):
+                await self._measure()
+
+    async def _measure(self) -> None:
+        """Count what is not moved, by this process and by others."""
+        backlog, first, last = (await self._store.pool.fetch(self._store.tables.backlog))[0]
+        self._backlog = int(backlog)
+        await self._report(last if first is None else first - 1)
+
+    async def _report(self, sequence: int | None) -> None:
+        if sequence is not None and sequence > self._last_moved:
+            self._last_moved = sequence
+            async with self._progress:
+                self._progress.notify_all()
+
+    async def _move_some(self) -> bool:
+        """Move the next batches. Return False if none is left, or another process moves them."""
+        tables = self._store.tables
+        async with self._store.pool.connection() as connection, connection.transaction(isolation="read_committed"):
+            if not await connection.fetchval(self._store.try_move_lock):
+                return False
+            await connection.execute(self._store.limit_move)
+            rows = await connection.fetch(tables.batches_to_move, _MOST_PUTS, _TURN_BYTES)
+            if not rows:
+                return False
+            await check_store_id(self._objects, self._store_id)
+            entries = [
+                decode_entry(bytes(content), f"batch {number}", store=None, unit=number) for number, content in rows
+            ]
+            results = await asyncio.gather(*map(self._move, entries), return_exceptions=True)
+            # What a bucket takes that was deleted or exchanged meanwhile does not count.
+            await check_store_id(self._objects, self._store_id)
+            # Those behind a batch that failed are put again, which has no effect.
+            failed = next((number for number, result in enumerate(results) if result is not None), len(results))
+            sequences = [entry.sequence for entry in entries[:failed]]
+            await connection.execute(tables.empty_batches, sequences)
+        self._backlog -= sum(len(entry.content) for entry in entries[:failed])
+        if sequences:
+            await self._report(sequences[-1])
+        if failed < len(results):
+            fault: Any = results[failed]
+            raise fault
+        return True
+
+    async def _move(self, entry: Entry) -> None:
+        try:
+            await self._log.append(self._log.locate(entry))
+        except SlotTaken as error:
+            raise DataCorrupted(
+                f"{error} holds an entry of another writer. Give each PostgreSQL schema a prefix of its own."
+            ) from error
+        # The put of a process that was frozen before bytes were erased may have come first.
+        erased = [
+            entry.line_locator(ordinal) if not span.has_metadata else entry.last_part_locator(ordinal)
+            for ordinal, span in enumerate(entry.spans)
+            if not (span.has_metadata and span.has_data)
+        ]
+        if erased:
+            await self._log.erase(erased)
