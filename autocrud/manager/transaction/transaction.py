@@ -77,7 +77,7 @@ class Transaction:
         by: author of the writes.
 
     Raises:
-        InvalidInput: there are more than 1,000 operations, or the written data exceeds 64 MiB.
+        InvalidInput: there are more than 1,000 operations, or the data that it reads and writes exceeds 64 MiB.
         DifferentStores: a model is in another store than the model of the first operation.
         TransactionClosed: the block has ended.
         Conflict: another writer has changed a resource since the transaction read it.

@@ -307,6 +307,10 @@ async def test_transaction_is_bounded_and_used_once(crud: AutoCRUD, monkeypatch:
             await other.create(Entry, {"text": "x" * 200})
         with pytest.raises(LookupError):
             await other.get(int, "a")
+    await crud.manager(Entry).create({"text": "x" * 200}, resource_id="large")
+    async with crud.transaction() as reader:
+        with pytest.raises(InvalidInput, match="larger than"):
+            await reader.get(Entry, "large")
 
 
 async def test_concurrent_operations_of_one_transaction_keep_all_changes(crud: AutoCRUD) -> None:
