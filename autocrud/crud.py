@@ -293,6 +293,7 @@ class AutoCRUD:
                 current_user=self._current_user,
                 redirect_seconds=self._redirect_seconds,
                 filter_style=self._filter_style,
+                families=registration.families,
             )
             served = operations(routes, registration.families)
             for operation in add_pages(routes, served) if self._data_view else served:

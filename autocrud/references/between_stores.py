@@ -78,29 +78,28 @@ class OuterReferences:
         return None
 
     async def _refuse(self, node: ModelNode, ids: Sequence[str], leaving: Collection[ResourceName]) -> None:
-        """Refuse to delete resources that a referrer restricts. Each resource of a cycle is checked once."""
+        """Refuse to delete resources that a referrer restricts. Each resource is checked once, on whatever path."""
         first = self._outer(self._graph.incoming(node.name))
         await refuse_newer_referrers(first, ids)
         if not self._graph.leads_to_restrict(node.name):
             return
         await self._refuse_restricted(first, ids, leaving)
-        roots = [(node.name, name) for name in ids]
-        path = set(roots)
-        stack = [(roots, self._cascading(first, ids))]
+        visited = {*leaving, *((node.name, name) for name in ids)}
+        stack = [self._cascading(first, ids)]
         while stack:
-            found = await anext(stack[-1][1], None)
+            found = await anext(stack[-1], None)
             if found is None:
-                path.difference_update(stack.pop()[0])
+                stack.pop()
                 continue
             source, heads = found
-            places = [(source.name, name) for name in heads if (source.name, name) not in path]
+            places = [(source.name, name) for name in heads if (source.name, name) not in visited]
             if places:
                 names = [name for _, name in places]
                 incoming = self._graph.incoming(source.name)
                 await refuse_newer_referrers(incoming, names)
-                await self._refuse_restricted(incoming, names, {*leaving, *path, *places})
-                path.update(places)
-                stack.append((places, self._cascading(incoming, names)))
+                visited.update(places)
+                await self._refuse_restricted(incoming, names, visited)
+                stack.append(self._cascading(incoming, names))
 
     async def _refuse_restricted(
         self, references: Sequence[Reference], ids: Sequence[str], leaving: Collection[ResourceName]

@@ -11,13 +11,15 @@ from autocrud.errors import (
     FieldError,
     Referenced,
     ReferenceNotFound,
+    TooManyDependents,
     UnhandledReferrers,
 )
 from autocrud.references.graph import Graph, ModelNode, Reference
 from autocrud.references.planned_writes import PlannedWrite, ResourceName
 from autocrud.resource import CommitKind
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.decision.references import MissingTargets, UnplannedReferrers
+from autocrud.storage.decision.references import MissingTargets, UncheckedReferrers, UnplannedReferrers
+from autocrud.storage.decision.state import MAX_REFERRERS
 from autocrud.storage.ports.types import Outcome
 
 _CREATING_KINDS = (CommitKind.create, CommitKind.restore)
@@ -52,6 +54,8 @@ def translate(graph: Graph, node: ModelNode, error: AutoCRUDError) -> AutoCRUDEr
         case Referenced():
             holder = (name_of(error.holder[0]), error.holder[1])
             return Referenced(holder, name_of(error.model), error.field, error.resource_ids)
+        case UncheckedReferrers():
+            return TooManyDependents((name_of(error.target[0]), error.target[1]), MAX_REFERRERS - 1)
         case UnplannedReferrers():
             first = error.referrers[0]
             ids = [item.resource_id for item in error.referrers if item.model == first.model]

@@ -129,14 +129,19 @@ def _judge(
     """Set the outcome of a submission, and what another plan has to know."""
     count = len(submission.items)
     outcomes, extra = outcome[:count], outcome[count:]
-    is_final = False
+    outdated_positions: set[int] = set()
     for position, refused in enumerate(outcomes):
         if isinstance(refused, UnplannedReferrers) and knows_referrers(graph, node, refused):
-            submission.is_outdated = True
+            outdated_positions.add(position)
             submission.hints += _hints(graph, node, refused)
-        elif refused is not None and not isinstance(refused, Aborted):
-            is_final = True
         outcomes[position] = None if refused is None else translate(graph, _node_of(content[position], node), refused)
+    if any(_is_fault(refused) for position, refused in enumerate(outcomes) if position not in outdated_positions):
+        # Another plan cannot succeed. The refusals of an outdated plan would hide the fault, such as a lost race.
+        submission.outcome = [
+            Aborted() if position in outdated_positions else refused for position, refused in enumerate(outcomes)
+        ]
+        return
+    submission.is_outdated = bool(outdated_positions)
     for (cause, addition), refused in zip(submission.additions, extra, strict=True):
         if refused is None or isinstance(refused, Aborted):
             continue
@@ -155,7 +160,6 @@ def _judge(
         if outcomes[position] is None or isinstance(outcomes[position], Aborted):
             outcomes[position] = translate(graph, _node_of(addition, node), refused)
     submission.outcome = outcomes
-    submission.is_outdated = submission.is_outdated and not is_final
 
 
 def _hints(graph: Graph, node: ModelNode, refused: UnplannedReferrers) -> list[Hint]:
@@ -184,6 +188,10 @@ def _as_unhandled(
 
 def _node_of(item: PlannedItem | Dependent, node: ModelNode) -> ModelNode:
     return item.node if isinstance(item, PlannedWrite) else node
+
+
+def _is_fault(refused: Outcome) -> bool:
+    return refused is not None and not isinstance(refused, Aborted)
 
 
 def _is_outage(error: AutoCRUDError) -> bool:

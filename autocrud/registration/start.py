@@ -9,6 +9,7 @@ from typing import Any
 from autocrud.manager.manager import ResourceManager
 from autocrud.manager.schema_check.start_check import OnSchemaChange, StartCheck, finish_in_background
 from autocrud.registration.registry import Registry
+from autocrud.registration.shared_factories import opened_factory
 from autocrud.schema.model_names import fold_name
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.model_folder.location import shared_folder_error
@@ -26,8 +27,7 @@ async def opened(registry: Registry, reaction: OnSchemaChange) -> AsyncIterator[
     managers = registry.all_managers()
     async with AsyncExitStack() as stack:
         for factory in registry.factories():
-            stack.push_async_callback(factory.close)
-            await factory.open()
+            await stack.enter_async_context(opened_factory(factory))
         for manager in managers:
             stack.push_async_callback(manager.node.storage.close)
             await manager.node.storage.open()

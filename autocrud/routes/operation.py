@@ -117,6 +117,7 @@ class ModelRoutes:
         current_user: dependency that returns the current user.
         redirect_seconds: lifetime of a blob's URL for redirects; 0 turns redirects off.
         filter_style: form of the filters in OpenAPI.
+        families: route families of the model; None for all.
     """
 
     manager: ResourceManager[Any]
@@ -126,6 +127,7 @@ class ModelRoutes:
     current_user: UserDependency = anonymous
     redirect_seconds: int = 0
     filter_style: FilterStyle = FilterStyle.compact
+    families: frozenset[str] | None = None
 
     @property
     def spec(self) -> ModelSpec[Any]:

@@ -18,10 +18,11 @@ from autocrud.storage.store import Store
 class DiskStorageFactory(IStorageFactory):
     """Stores all models in one store: `<directory>/log/` is the data, `metadata.sqlite` an index of it.
 
-    Blobs and schema records are under `<directory>/<model>/`.
+    `store.json` is the identity of the store. Blobs and schema records are under `<directory>/<model>/`. A write is
+    acknowledged after its log entry is synced and applied. Any number of processes may share the directory.
 
     Args:
-        directory: created if absent; on a local file system with hard links.
+        directory: created if absent; on a local file system with hard links. Network file systems are refused.
         inline_limit: bytes; data up to this size is read from SQLite, larger data from the log.
         compare_interval: seconds between two comparisons of the folder with the SQLite file. A folder that was
             exchanged makes writes fail until it is back.

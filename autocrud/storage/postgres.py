@@ -34,10 +34,10 @@ class PostgresStorageFactory(IStorageFactory):
     Args:
         postgres_url: `postgresql://user:password@host:port/database`.
         bucket: name of the bucket, or its location.
-        schema: of the tables; created if absent.
-        pool_size: connections at most, of each process.
-        statement_cache: prepared statements that a connection keeps; 0 behind a pooler in transaction mode that does
-            not know them (PgBouncer before 1.21, or with `max_prepared_statements = 0`).
+        schema: PostgreSQL schema of the tables; created if absent.
+        pool_size: maximum number of connections per process.
+        statement_cache: prepared statements per connection; 0 behind a pooler in transaction mode without support for
+            prepared statements (PgBouncer before 1.21, or with `max_prepared_statements = 0`).
         inline_limit: bytes; data up to this size is read from PostgreSQL, larger data from the bucket.
         acknowledge: "committed" answers a write when PostgreSQL has it; "moved" when the bucket has it, too, so that
             the loss of PostgreSQL loses no acknowledged write.

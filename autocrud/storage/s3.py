@@ -1,6 +1,6 @@
 """The S3 factory: a log of conditional PUTs in a bucket, and a SQLite index of it on each node. No database.
 
-`python -m autocrud.storage.s3 check` finds out whether an S3 server can hold such a log.
+`python -m autocrud.storage.s3 check` tests if an S3 server can hold a log.
 """
 
 import argparse
@@ -39,14 +39,15 @@ _PROBED_SERVERS: set[tuple[str, str]] = set()  # servers and buckets that passed
 class S3StorageFactory(IStorageFactory):
     """Stores all models in one store, under `<prefix>/` of a bucket, for any number of nodes that write.
 
-    `log/` is the data, `snapshots/` are for nodes that start, `<model>/` has blobs and schema records. A read first
-    looks whether the log has moved on, which makes it linearizable; reads that wait together share the look.
+    `log/` is the data, and `store.json` the identity of the store. Starting nodes read `snapshots/`. `<model>/` has
+    blobs and schema records. Reads are linearizable: each read looks for new log entries first. Waiting reads share
+    a look.
 
     Args:
         bucket: name of the bucket, or its location. The server's conditional PUT must be reliable; `open` probes it.
         max_staleness: seconds that a read may be behind, to save requests; 0 makes reads linearizable. A write is
             always judged by the current state.
-        cache_dir: folder on a local disk that keeps SQLite files between starts; if None, nothing is kept.
+        cache_dir: folder on a local disk for the SQLite file of the node between starts; None to keep nothing.
         inline_limit: bytes; data up to this size is read from SQLite, larger data from the bucket.
         snapshot_every: least number of log entries between two snapshots.
         compare_interval: seconds between two comparisons of the bucket with the SQLite file. A bucket that was deleted,

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from autocrud import AutoCRUD, Index, Unique
+from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import Serve, serving
 from tests.storage.backends import BACKENDS, s3_factory
 
@@ -131,6 +132,18 @@ async def test_model_options_that_exclude_upserts_are_named(serve: Serve) -> Non
     async with serve(Part, require_if_match=True) as http:
         for choice, status in (("return", 201), ("return", 200), ("merge", 428), ("replace", 428)):
             assert (await upsert(http, choice, partNumber="a", name="x")).status_code == status
+
+
+async def test_upsert_without_the_route_of_its_work_is_refused() -> None:
+    """A model that serves no `replace` is not changed by a create."""
+    crud, app = AutoCRUD(storage_factory=MemoryStorageFactory()), FastAPI()
+    crud.add_model(Part, routes=["create", "patch"])
+    crud.apply(app)
+    async with serving(app) as http:
+        for choice, status in (("error", 201), ("merge", 200), ("replace", 400), ("return", 400)):
+            answer = await upsert(http, choice, partNumber="a", name="x")
+            assert answer.status_code == status
+        assert "part, which has no route 'read'" in answer.json()["detail"]
 
 
 async def test_bulk_upserts_see_each_other(http: httpx.AsyncClient) -> None:

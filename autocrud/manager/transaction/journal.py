@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autocrud.errors import ConfigurationError, DifferentStores, InvalidInput
+from autocrud.manager.upsert.claims import Claim
 from autocrud.references.committer import PlannedWrite
 from autocrud.references.graph import ModelNode
 from autocrud.resource import check_resource_id
@@ -13,8 +14,10 @@ from autocrud.storage.ports.types import Head, Write
 from autocrud.versioning.mutations import apply_to
 from autocrud.versioning.stored_resource import Resource
 
-# A transaction is one entry of the log, which is held in memory.
+# A transaction is held in memory: the resources that it has read, and its entry of the log.
 MAX_DATA_BYTES = 64 * 1024 * 1024
+_MAX_PRELOADED_BYTES = 8 * 1024 * 1024
+_PAGE = 64  # resources that are read together; each may be as large as a body
 
 Key = tuple[str, str]  # name of the model, id of a resource or a revision
 
@@ -28,6 +31,7 @@ class Entry:
         operation: number of the operation that came first.
         resource: the resource as the transaction sees it; None if it does not exist.
         is_written: True if the transaction changes the resource that was read.
+        claims: unique values of the resource, or None if an upsert has not needed them yet.
     """
 
     node: ModelNode
@@ -36,6 +40,7 @@ class Entry:
     operation: int
     resource: Resource[Any] | None
     is_written: bool = False
+    claims: frozenset[Claim] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +91,37 @@ class Journal:
             raise DifferentStores((self._first_model, self.store.name), (node.name, store.name))
 
     async def preload(self, node: ModelNode, resource_ids: Sequence[str]) -> None:
-        """Read heads together, for later calls of `read`."""
-        heads = await node.storage.get_many(resource_ids, current=True)
-        self._preloaded |= {(node.name, resource_id): heads.get(resource_id) for resource_id in resource_ids}
+        """Read heads together, for later calls of `read`, until they have a limited size."""
+        for start in range(0, len(resource_ids), _PAGE):
+            if sum(_data_bytes(head) for head in self._preloaded.values()) > _MAX_PRELOADED_BYTES:
+                return
+            page = resource_ids[start : start + _PAGE]
+            heads = await node.storage.get_many(page, current=True)
+            self._preloaded |= {(node.name, resource_id): heads.get(resource_id) for resource_id in page}
 
     async def read(self, node: ModelNode, resource_id: str, operation: int) -> Resource[Any] | None:
         """Return the resource as the transaction sees it; None if it does not exist. The first read becomes a check.
 
         Raises:
             InvalidParameter: no resource can have this id.
+            InvalidInput: the transaction has too much data.
         """
         key = (node.name, resource_id)
         entry = self._entries.get(key)
         if entry is None:
             check_resource_id(resource_id)
             is_loaded = key in self._preloaded
-            head = self._preloaded[key] if is_loaded else await node.storage.get(resource_id, current=True)
+            head = self._preloaded.pop(key) if is_loaded else await node.storage.get(resource_id, current=True)
             return self.add_read(node, resource_id, head, operation)
         return entry.resource
 
     def add_read(self, node: ModelNode, resource_id: str, head: Head | None, operation: int) -> Resource[Any] | None:
-        """Note that the transaction depends on this state of a resource. Return the resource."""
+        """Note that the transaction depends on this state of a resource. Return the resource.
+
+        Raises:
+            InvalidInput: the transaction has too much data.
+        """
+        self._add_bytes(_data_bytes(head))
         resource = None if head is None else Resource(node.spec, head)
         version, created_time = (0, "") if head is None else (head.version, head.created_time)
         self._entries[node.name, resource_id] = Entry(node, version, created_time, operation, resource)
@@ -117,11 +132,11 @@ class Journal:
         entry = self._entries.get((node.name, resource_id))
         return None if entry is None else entry.resource
 
-    def entries_of(self, node: ModelNode) -> Iterator[tuple[str, Resource[Any] | None]]:
-        """Yield id and state of each resource of the model that the transaction has read or written."""
+    def entries_of(self, node: ModelNode) -> Iterator[tuple[str, Entry]]:
+        """Yield id and entry of each resource of the model that the transaction has read or written."""
         for (model, resource_id), entry in self._entries.items():
             if model == node.name:
-                yield resource_id, entry.resource
+                yield resource_id, entry
 
     def find_write(self, node: ModelNode, revision_id: str) -> Write | None:
         """Return the last write of this transaction that made or edited a revision."""
@@ -133,10 +148,7 @@ class Journal:
         Raises:
             InvalidInput: the transaction has too much data.
         """
-        self._data_bytes += len(write.data or b"")
-        if self._data_bytes > MAX_DATA_BYTES:
-            limit = MAX_DATA_BYTES // 1024 // 1024
-            raise InvalidInput(f"The data that the transaction writes is larger than {limit} MiB.")
+        self._add_bytes(len(write.data or b""))
         resource_id = write.meta.resource_id
         entry = self._entries.get((node.name, resource_id))
         before = None if entry is None else entry.resource
@@ -144,7 +156,7 @@ class Journal:
         if entry is None:
             entry = Entry(node, None, "", operation, after)
             self._entries[node.name, resource_id] = entry
-        entry.resource, entry.is_written = after, True
+        entry.resource, entry.is_written, entry.claims = after, True, None
         if write.revision is not None:
             self._revisions[node.name, write.revision.revision_id] = write
         planned = PlannedWrite(node, write, None if before is None else before.head)
@@ -164,3 +176,13 @@ class Journal:
             if entry.read is not None and not (entry.is_written and entry.read)
         ]
         return [*checks, *self.writes]
+
+    def _add_bytes(self, size: int) -> None:
+        self._data_bytes += size
+        if self._data_bytes > MAX_DATA_BYTES:
+            limit = MAX_DATA_BYTES // 1024 // 1024
+            raise InvalidInput(f"The data that the transaction reads and writes is larger than {limit} MiB.")
+
+
+def _data_bytes(head: Head | None) -> int:
+    return 0 if head is None else len(head.data or b"")

@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar
 from uuid_utils import uuid7
 
 from autocrud.errors import AlreadyExists, Deleted, NotFound
-from autocrud.manager.transaction.journal import Journal
-from autocrud.manager.upsert.claims import Holder
+from autocrud.manager.transaction.journal import Entry, Journal
+from autocrud.manager.upsert.claims import Claim, Holder
 from autocrud.manager.upsert.on_conflict import check_on_conflict
 from autocrud.manager.upsert.upserter import Upserter, UpsertOptions
 from autocrud.references.graph import ModelNode
@@ -176,15 +176,27 @@ class Planner(Generic[T]):
 
         return switch
 
-    async def _find_holders(self, place: Place, claims: Any) -> list[Holder]:
+    async def _find_holders(self, place: Place, claims: Sequence[Claim]) -> list[Holder]:
         """Return the resources that hold one of the claims, as the transaction sees them."""
         stored = await self._upserts.claims.find_holders(claims, None)
         holders = {holder.head.resource_id: holder for holder in stored}
-        for resource_id, resource in place.journal.entries_of(self.node):
+        for resource_id, entry in place.journal.entries_of(self.node):
             holders.pop(resource_id, None)
-            if resource is not None and (holder := self._upserts.claims.holder_of(resource.head, claims)):
+            if holder := self._holder_in(entry, claims):
                 holders[resource_id] = holder
         return list(holders.values())
+
+    def _holder_in(self, entry: Entry, claims: Sequence[Claim]) -> Holder | None:
+        """Return the resource of an entry if it holds one of the claims. Its own claims are read from its data once."""
+        if entry.resource is None:
+            return None
+        head = entry.resource.head
+        if head.fault is not None:
+            return self._upserts.claims.holder_of(head, claims)
+        if entry.claims is None:
+            entry.claims = frozenset(self._upserts.claims.of_head(head))
+        shared = tuple(claim for claim in claims if claim in entry.claims)
+        return Holder(head, shared) if shared else None
 
     async def _take(self, place: Place, holders: list[Holder], change: Change[T] | None) -> Resource[T]:
         """Return or change the only holder.

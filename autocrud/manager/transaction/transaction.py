@@ -77,7 +77,7 @@ class Transaction:
         by: author of the writes.
 
     Raises:
-        InvalidInput: there are more than 1,000 operations, or the written data exceeds 64 MiB.
+        InvalidInput: there are more than 1,000 operations, or the data that it reads and writes exceeds 64 MiB.
         DifferentStores: a model is in another store than the model of the first operation.
         TransactionClosed: the block has ended.
         Conflict: another writer has changed a resource since the transaction read it.
@@ -103,8 +103,11 @@ class Transaction:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._is_open = False
-        if error is None and self._committer is not None:
-            await commit(self._journal, self._committer)
+        if error is not None:
+            return
+        async with self._lock:  # another task may have an operation in progress, which belongs to the transaction
+            if self._committer is not None:
+                await commit(self._journal, self._committer)
 
     @overload
     async def get(self, model: type[T], resource_id: str, **options: Unpack[ReadOptions]) -> Resource[T]: ...

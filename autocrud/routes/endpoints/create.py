@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from fastapi import Request
 from starlette.responses import Response
 
-from autocrud.errors import PreconditionRequired
+from autocrud.errors import InvalidParameter, PreconditionRequired
 from autocrud.manager.upsert.on_conflict import OnConflict
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.request.body import read_json_body
 from autocrud.routes.request.current_user import user_of
 from autocrud.routes.request.query_parameters import FIELDS, PREFER, RETURNS, Parameter, header
 from autocrud.routes.response.envelope import written_response
+from autocrud.routes.upsert_families import missing_family
 
 _ON_CONFLICT = Parameter(
     "on_conflict",
@@ -42,6 +43,9 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         """
         values = query.read(request)[0]
         on_conflict: OnConflict = values["on_conflict"]
+        if family := missing_family(on_conflict, routes.families):
+            message = f"{on_conflict.value!r} is not served by {routes.spec.name}, which has no route {family!r}"
+            raise InvalidParameter("on_conflict", message)
         if on_conflict.may_change and routes.needs_if_match is not None:
             raise PreconditionRequired(routes.needs_if_match)
         resource = await manager.create(

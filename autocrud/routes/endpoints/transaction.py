@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from time import monotonic
 from typing import Any
 
 from fastapi import Request
@@ -25,7 +26,8 @@ from autocrud.routes.request.transaction_reader import OPS, RawOperation, Served
 from autocrud.routes.response.envelope import JsonResponse
 from autocrud.versioning.stored_resource import Resource
 
-_SLICE = 20  # operations between two turns of the event loop
+_SLICE_S = 0.002  # work on operations between two turns of the event loop
+_SMALL_BODY = 64 * 1024  # bytes that are parsed faster than a thread starts
 
 Transact = Callable[..., Awaitable[Any]]
 
@@ -80,7 +82,10 @@ class TransactionEndpoint:
             message = "is not read by a transaction; use if_match, if_none_match or ids of your own"
             raise InvalidParameter("Idempotency-Key", message)
         body = await read_json_body(request, self._limit)
-        operations = read_operations(self._models, body)
+        if len(body) <= _SMALL_BODY:
+            operations = read_operations(self._models, body)
+        else:
+            operations = await asyncio.to_thread(read_operations, self._models, body)
         models = {operation.model_name: operation.model for operation in operations}
         await self._guards.check(request, body, [item for model in models.values() for item in model.dependencies])
         new_ids = declare_new_ids(operations)
@@ -88,10 +93,12 @@ class TransactionEndpoint:
         async def run(transaction: Transaction) -> list[bytes]:
             await transaction.preload(_literal_ids(operations))
             items: list[bytes] = []
+            turn = monotonic()
             for operation in operations:
                 items.append(await self._run(transaction, operation, new_ids))
-                if len(items) % _SLICE == 0:
+                if monotonic() - turn > _SLICE_S:
                     await asyncio.sleep(0)
+                    turn = monotonic()
             return items
 
         try:

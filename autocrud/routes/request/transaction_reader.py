@@ -17,6 +17,7 @@ from autocrud.routes.operation import ModelRoutes
 from autocrud.routes.request.bulk_reader import OperationReader
 from autocrud.routes.request.etag import parse_tags
 from autocrud.routes.request.new_ids import NewIds, replace_references
+from autocrud.routes.upsert_families import missing_family
 from autocrud.schema.exact_numbers import dump_json, load_json
 from autocrud.versioning.mutations import Tags
 
@@ -56,7 +57,7 @@ class RawOperation:
     Attributes:
         line: the members as JSON.
         new_name: `$name` of the new resource; None without one.
-        is_upsert: True if the operation may take an existing resource.
+        on_conflict: effect of a create if a live resource holds the unique values, as given.
         must_be_absent: True if the operation has `if_none_match`.
     """
 
@@ -66,13 +67,18 @@ class RawOperation:
     line: bytes
     resource_id: Any
     new_name: str | None
-    is_upsert: bool
+    on_conflict: Any
     must_be_absent: bool
 
     @property
     def model_name(self) -> str:
         """Name of the model."""
         return self.model.routes.spec.name
+
+    @property
+    def is_upsert(self) -> bool:
+        """True if the operation may take an existing resource."""
+        return bool(self.op == "create" and self.on_conflict != OnConflict.error)
 
     def name(self, error: AutoCRUDError) -> None:
         """Set this operation as the operation of an error."""
@@ -154,13 +160,13 @@ def _read_operation(models: Mapping[str, ServedModel], number: int, item: Any) -
         error.operation = number
         raise error
     op, resource_id = item.get("op"), item.get("id")
-    is_upsert = op == "create" and item.get("on_conflict", OnConflict.error) != OnConflict.error
+    on_conflict = item.get("on_conflict", OnConflict.error)
     is_named = op == "create" and isinstance(resource_id, str) and resource_id.startswith("$")
     new_name = resource_id if is_named else None
-    if is_named and is_upsert:  # it finds its resource by unique values, and takes no id
+    if is_named and on_conflict != OnConflict.error:  # it finds its resource by unique values, and takes no id
         item.pop("id")
         resource_id = None
-    return RawOperation(number, model, op, dump_json(item), resource_id, new_name, is_upsert, "if_none_match" in item)
+    return RawOperation(number, model, op, dump_json(item), resource_id, new_name, on_conflict, "if_none_match" in item)
 
 
 def _check_op(operation: RawOperation) -> None:
@@ -175,6 +181,10 @@ def _check_op(operation: RawOperation) -> None:
         raise _invalid("op", f"must be one of {', '.join(OPS)}")
     if family not in operation.model.families:
         raise _invalid("op", f"{op!r} is not served by {operation.model_name}, which has no route {family!r}")
+    if operation.is_upsert and (family := missing_family(operation.on_conflict, operation.model.families)):
+        choice = operation.on_conflict
+        message = f"{choice!r} is not served by {operation.model_name}, which has no route {family!r}"
+        raise _invalid("on_conflict", message)
 
 
 def _read_check(members: Mapping[str, Any]) -> Tags:

@@ -42,8 +42,10 @@ class Overlay:
         self._keys: dict[NamedKey, StoredKey | None] = dict(state.keys)
         self._blobs: dict[NamedKey, bool] = dict(state.blobs)
         self._loaded_referrers = state.referrers
-        # Resources that earlier transactions wrote; the loaded referrers do not show their references.
-        self._written: dict[ResourceKey, ResourceState | None] = {}
+        # Resources that accepted transactions wrote.
+        self._written: set[ResourceKey] = set()
+        # Resources by the targets that they refer to after a write, or after one that was overwritten or reverted.
+        self._referring: dict[ResourceKey, dict[ResourceKey, None]] = {}
         self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
         self.changes_references = False
         self.before: dict[ResourceKey, ResourceState | None] = {}
@@ -80,6 +82,8 @@ class Overlay:
         if key not in self.before:
             self.before[key] = self._resources[key]
         self._resources[key] = state
+        for reference in () if state is None else state.references:
+            self._referring.setdefault((reference.model, reference.resource_id), {})[key] = None
 
     def holder(self, key: ClaimKey) -> str | None:
         """Return the id of the live resource that has a claim."""
@@ -127,13 +131,12 @@ class Overlay:
         if target not in self._loaded_referrers:
             raise MissingState(ReadSet(referrers={target}))
         loaded: Sequence[Referrer] = self._loaded_referrers[target]
-        written = self._written | self.before
-        found = [item for item in loaded if (item.model, item.resource_id) not in written]
-        for model, resource_id in written:
-            state = self._resources.get((model, resource_id))
-            if state is not None and not state.is_deleted:
+        found = [item for item in loaded if not self._is_written(item[:2])]
+        for key in self._referring.get(target, ()):
+            state = self._resources[key]
+            if self._is_written(key) and state is not None and not state.is_deleted:
                 found += [
-                    Referrer(model, resource_id, reference.field, reference.on_delete)
+                    Referrer(*key, reference.field, reference.on_delete)
                     for reference in state.references
                     if (reference.model, reference.resource_id) == target
                 ]
@@ -144,8 +147,11 @@ class Overlay:
         loaded = self._loaded_referrers[target]
         if len(loaded) < MAX_REFERRERS:
             return False
-        written = self._written | self.before
-        return all(item[:2] in written or item[:2] in dependents for item in loaded)
+        return all(self._is_written(item[:2]) or item[:2] in dependents for item in loaded)
+
+    def _is_written(self, key: ResourceKey) -> bool:
+        """Return True if this batch writes a resource. The loaded referrers do not show its references."""
+        return key in self.before or key in self._written
 
     def _set(self, table: dict[Any, Any], key: Any, value: Any) -> None:
         self._undo.append((table, key, table.get(key, _ABSENT)))

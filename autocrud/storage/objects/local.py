@@ -153,10 +153,6 @@ class LocalObjectStore(ObjectStore):
         with self._translate_errors(), suppress(FileNotFoundError):
             await files.unlink(self._root / key, executor=self._pool)
 
-    def blocking_exists(self, key: str) -> bool:
-        """Return True if the object exists, with one system call."""
-        return os.access(f"{self._root}/{key}", os.F_OK)  # a Path would cost more than the call, on every read
-
     async def rewrite(self, key: str, edit: Callable[[bytes], bytes]) -> None:
         await self._run(lambda: self._rewrite(key, edit))
 

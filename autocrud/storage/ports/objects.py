@@ -43,13 +43,7 @@ class ObjectStore(ABC):
     cancelled write may have taken effect, or may still do so. A cancelled read has no effect.
 
     Every method raises `StorageUnavailable` if the store does not answer.
-
-    Attributes:
-        blocking_exists: returns True if the key exists, for callers on a thread of their own. None unless the store
-            can answer at the cost of one system call.
     """
-
-    blocking_exists: Callable[[str], bool] | None = None
 
     @abstractmethod
     async def open(self) -> None:

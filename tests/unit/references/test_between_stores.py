@@ -10,7 +10,9 @@ from autocrud import AutoCRUD, OnDelete, Ref, Schema
 from autocrud.errors import Referenced, ReferenceNotFound, UnhandledReferrers
 from autocrud.migrations import convert
 from autocrud.query.builder import QB
+from autocrud.query.conditions import Query
 from autocrud.storage.memory import MemoryStorageFactory
+from autocrud.storage.ports.types import Page
 from tests.unit.references.library import Film, Person, Quote, Review
 
 
@@ -54,6 +56,46 @@ async def test_delete_runs_its_actions_in_the_other_store(crud: AutoCRUD) -> Non
     assert await reviews.count(QB["updated_by"].eq("ada"), include_deleted=True) == 2
     for manager in (films, reviews):
         assert await manager.node.storage.pending_deletions(None, 9) == []
+
+
+class Step(BaseModel):
+    """A step with two references to the step before it."""
+
+    film: Annotated[str | None, Ref("film", on_delete=OnDelete.cascade)] = None
+    after: Annotated[str | None, Ref("step", on_delete=OnDelete.cascade)] = None
+    below: Annotated[str | None, Ref("step", on_delete=OnDelete.cascade)] = None
+    guard: Annotated[str | None, Ref("step")] = None
+
+
+async def test_delete_reads_a_referrer_in_the_other_store_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if many paths lead to it: 15 steps have 32,768 paths."""
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    for model in (Person, Film):
+        crud.add_model(model)
+    crud.add_model(Step, storage=MemoryStorageFactory())
+    async with crud.running():
+        films, steps = crud.manager(Film), crud.manager(Step)
+        await films.create({}, resource_id="f")
+        await steps.create({"film": "f"}, resource_id="s0")
+        for number in range(1, 16):
+            before = f"s{number - 1}"
+            await steps.create({"after": before, "below": before}, resource_id=f"s{number}")
+        await steps.create({"guard": "s15"}, resource_id="g")
+        searches = 0
+        search = steps.node.storage.search
+
+        async def count(query: Query) -> Page:
+            nonlocal searches
+            searches += 1
+            return await search(query)
+
+        monkeypatch.setattr(steps.node.storage, "search", count)
+        with pytest.raises(Referenced, match="The step 's15' is the guard of step 'g'"):
+            await films.delete("f")
+        await steps.delete("g")
+        await films.delete("f")
+        assert await steps.count() == 0
+        assert searches < 1000
 
 
 class Note(BaseModel):

@@ -7,9 +7,9 @@ from autocrud.errors import AutoCRUDError, StorageUnavailable
 from autocrud.resource import CommitKind
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.identity.guard import StoreGuard
-from autocrud.storage.identity.store_identity import check_store_id
 from autocrud.storage.metadata.postgres.commits.committer import CommittedBatch, Committer
 from autocrud.storage.metadata.postgres.connection import PostgresConnections
+from autocrud.storage.metadata.postgres.log.comparison import compare_bucket
 from autocrud.storage.metadata.postgres.log.eraser import Eraser
 from autocrud.storage.metadata.postgres.log.mover import Mover
 from autocrud.storage.metadata.postgres.log.reader import RecordReader
@@ -27,7 +27,7 @@ from autocrud.storage.ports.transactions import (
     TransactionItem,
     TransactionOutcome,
 )
-from autocrud.storage.ports.types import Write
+from autocrud.storage.ports.types import Blob, Write
 
 
 class PostgresEngine(StoreEngine):
@@ -70,9 +70,9 @@ class PostgresEngine(StoreEngine):
         await self._pool.open()
         await self.objects.open()
         self._store_id = await prepare_store(self._store, self.objects)
+        await self._compare()
         self._committer = Committer(self._store, self._store_id)
         await self._mover.open(self._store_id)
-        await self._guard.check()
         self._guard.open()
         await self._eraser.erase()
 
@@ -113,6 +113,8 @@ class PostgresEngine(StoreEngine):
             raise StorageNotOpen
         self._guard.require_intact()
         self._mover.check_backlog()
+        if any(isinstance(item, Blob) for transaction in batch for item in transaction.items):
+            await self._guard.check()  # the bytes of a new blob are in the bucket, and only there
         for meta in self._models.values():
             if not meta.constraints.is_complete:
                 await meta.constraints.fill()
@@ -136,8 +138,7 @@ class PostgresEngine(StoreEngine):
 
     async def _compare(self) -> None:
         """Compare the bucket with what this process remembers."""
-        await check_store_id(self.objects, self._store_id)
-        await self._mover.check_log()
+        await compare_bucket(self._store, self.objects, self._store_id)
 
     async def _erase_purged(self, batch: Sequence[Transaction], committed: CommittedBatch) -> list[TransactionOutcome]:
         """Erase the bytes of purged resources. If this fails, their purges have this outcome."""

@@ -4,8 +4,7 @@ from typing import Any
 
 import asyncpg
 
-from autocrud.errors import ConfigurationError, DataCorrupted
-from autocrud.storage.commit_log.object_log import ObjectLog
+from autocrud.errors import ConfigurationError
 from autocrud.storage.identity.store_identity import open_store
 from autocrud.storage.metadata.postgres.commits.store_ddl import create_statements
 from autocrud.storage.metadata.postgres.compiler import key_of, quote
@@ -39,28 +38,13 @@ async def prepare_store(store: SharedStore, objects: ObjectStore) -> str:
 
 async def _prepare_tables(connection: Any, store: SharedStore, objects: ObjectStore) -> str:
     if await connection.fetchval("SELECT to_regclass($1)::text", store.tables.store):
-        store_id = await open_store(objects, str(await connection.fetchval(store.tables.store_id)))
-        await _check_log_end(connection, store, ObjectLog(objects, store_id))
-        return store_id
+        return await open_store(objects, str(await connection.fetchval(store.tables.store_id)))
     store_id = await open_store(objects, None)
     for statement in create_statements(store.tables):
         await connection.execute(statement)
     await connection.execute(store.tables.insert_store, store_id)
     await Replay(connection, store, objects, store_id).run()
     return store_id
-
-
-async def _check_log_end(connection: Any, store: SharedStore, log: ObjectLog) -> None:
-    """Refuse tables that were set back, as by a failover to a server that had not received all batches."""
-    last = await connection.fetchval(store.tables.last_sequence)
-    key = await log.find_key_behind(last)
-    # Another node may have committed and moved a batch meanwhile.
-    last = await connection.fetchval(store.tables.last_sequence)
-    if key is not None and key > log.key(last):
-        raise DataCorrupted(
-            f"PostgreSQL ends with batch {last}, and the bucket has {key} behind it. PostgreSQL has lost batches. Drop"
-            f" the schema {store.schema!r}: the next start rebuilds its tables from the bucket."
-        )
 
 
 async def _check_durability(connection: Any) -> None:

@@ -7,7 +7,8 @@ import pytest
 from pydantic import BaseModel
 
 from autocrud import AutoCRUD, OnDelete, Ref, Transaction
-from autocrud.errors import Deleted, Referenced, ReferenceNotFound
+from autocrud.errors import Conflict, Deleted, Referenced, ReferenceNotFound, TooManyDependents
+from autocrud.storage.decision import overlay
 from autocrud.storage.memory import MemoryStorageFactory
 
 
@@ -68,6 +69,35 @@ async def test_cascade_deletes_referrers_that_the_transaction_has_made(crud: Aut
     for name in "fg":
         with pytest.raises(Deleted):
             await films.get(name)
+
+
+@pytest.mark.parametrize("titles", ["y", "yz"])
+async def test_lost_race_for_a_referrer_is_a_conflict_of_the_own_write(crud: AutoCRUD, titles: str) -> None:
+    """Not the fault of the delete before it, which no retry would heal."""
+    films = crud.manager(Film)
+    await films.create({"director": "p"}, resource_id="f")
+
+    async def lose(tx: Transaction) -> None:
+        await tx.delete(Person, "p")
+        await tx.patch(Film, "f", {"title": "x"})
+        for title in titles:
+            await films.patch("f", {"title": title})
+
+    with pytest.raises(Conflict) as refusal:
+        await crud.transact(lose, attempts=1)
+    assert (refusal.value.operation, refusal.value.operation_model) == (1, "film")
+
+
+async def test_delete_with_more_referrers_than_a_commit_loads_is_refused(
+    crud: AutoCRUD, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit changes all referrers that it has loaded, and there may be more."""
+    monkeypatch.setattr(overlay, "MAX_REFERRERS", 2)
+    for name in "fg":
+        await crud.manager(Film).create({"producer": "p"}, resource_id=name)
+    with pytest.raises(TooManyDependents):
+        await crud.manager(Person).delete("p")
+    assert await crud.manager(Film).count() == 2
 
 
 async def test_reference_to_a_resource_that_the_transaction_deletes_is_refused(crud: AutoCRUD) -> None:

@@ -23,10 +23,11 @@ from autocrud.errors import (
     UniqueViolation,
 )
 from autocrud.manager.transaction import journal
+from autocrud.manager.upsert.claims import Claims
 from autocrud.storage.memory import MemoryStorageFactory
 from autocrud.storage.ports.transactions import Transaction as StoreTransaction
 from autocrud.storage.ports.transactions import TransactionOutcome
-from autocrud.storage.ports.types import Write
+from autocrud.storage.ports.types import Head, Write
 from autocrud.storage.store import Store
 
 
@@ -306,6 +307,10 @@ async def test_transaction_is_bounded_and_used_once(crud: AutoCRUD, monkeypatch:
             await other.create(Entry, {"text": "x" * 200})
         with pytest.raises(LookupError):
             await other.get(int, "a")
+    await crud.manager(Entry).create({"text": "x" * 200}, resource_id="large")
+    async with crud.transaction() as reader:
+        with pytest.raises(InvalidInput, match="larger than"):
+            await reader.get(Entry, "large")
 
 
 async def test_concurrent_operations_of_one_transaction_keep_all_changes(crud: AutoCRUD) -> None:
@@ -314,6 +319,48 @@ async def test_concurrent_operations_of_one_transaction_keep_all_changes(crud: A
     async with crud.transaction() as tx:
         await asyncio.gather(*(tx.patch(Account, "a", {"balance": number}) for number in range(1, 11)))
     assert (await crud.manager(Account).get("a")).head.version == 11
+
+
+async def test_exit_waits_for_an_operation_of_another_task(crud: AutoCRUD, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operation is committed. One that has not begun is refused. Neither result is a write that nobody stores."""
+    accounts = crud.manager(Account)
+    await accounts.create({}, resource_id="a")
+    read, is_reading, may_read = accounts.node.storage.get, asyncio.Event(), asyncio.Event()
+
+    async def read_late(resource_id: str, *, current: bool = False) -> Any:
+        is_reading.set()
+        await may_read.wait()
+        return await read(resource_id, current=current)
+
+    monkeypatch.setattr(accounts.node.storage, "get", read_late)
+    async with crud.transaction() as tx:
+        first = asyncio.create_task(tx.patch(Account, "a", {"balance": 7}))
+        await is_reading.wait()
+        second = asyncio.create_task(tx.patch(Account, "a", {"balance": 8}))
+        asyncio.get_running_loop().call_soon(may_read.set)
+    assert (await first).data.balance == await balance(crud, "a") == 7
+    with pytest.raises(TransactionClosed):
+        await second
+
+
+async def test_upserts_of_a_transaction_read_the_claims_of_a_resource_once(
+    crud: AutoCRUD, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The work for n upserts grows with n, and a later upsert finds the resource of an earlier one."""
+    calls: list[str] = []
+    of_head = Claims.of_head
+
+    def count(claims: Claims, head: Head) -> Any:
+        calls.append(head.resource_id)
+        return of_head(claims, head)
+
+    monkeypatch.setattr(Claims, "of_head", count)
+    async with crud.transaction() as tx:
+        for number in range(20):
+            await tx.create(Account, {"owner": f"o{number}"}, on_conflict="merge")
+        again = await tx.create(Account, {"owner": "o7", "balance": 5}, on_conflict="merge")
+        assert not again.is_new
+    assert len(calls) == len(set(calls)) == 20
 
 
 async def test_parallel_transfers_keep_the_sum(crud: AutoCRUD) -> None:

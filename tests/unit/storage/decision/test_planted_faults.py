@@ -52,7 +52,7 @@ FAULTS: list[tuple[str, Any, str, str]] = [
     ("copied reference is not new", references._existing, "(item.field, item.resource_id) not in now", "True"),
     ("task excuses a restrict", _referrers, "if restricting:", "if restricting and not has_task:"),
     ("referrer of the same batch passes", Overlay.referrers, "state is not None and not state.is_deleted", "False"),
-    ("lifted restrict counts", Overlay.referrers, "if (item.model, item.resource_id) not in written", ""),
+    ("lifted restrict counts", Overlay.referrers, "if not self._is_written(item[:2])", ""),
     ("refused transaction is not reverted", decide._decide_one, "overlay.revert()", "pass"),
     ("resources are not reverted", Overlay.revert, "self._resources.update(self.before)", "pass"),
     ("task of a refused transaction counts", Overlay.revert, "self.has_tasks = self._had_tasks", "pass"),

@@ -66,7 +66,9 @@ class StoreTables:
             " ON true"
         )
         self.insert_batch = f"INSERT INTO {self.batches} VALUES ($1, $2, $3, $4, $5)"
-        self.last_sequence = f"SELECT coalesce(max(sequence), 0) FROM {self.batches}"
+        self.last_moved = (
+            f"SELECT sequence, header_hash FROM {self.batches} WHERE records IS NULL ORDER BY sequence DESC LIMIT 1"
+        )
         self.nonce_of = f"SELECT nonce FROM {self.batches} WHERE sequence = $1"
         self.part_of_batch = (
             f"SELECT substring(records FROM $2::integer FOR $3::integer) FROM {self.batches} WHERE sequence = $1"

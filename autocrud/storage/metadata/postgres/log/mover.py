@@ -11,8 +11,9 @@ from autocrud.storage.commit_log.object_log import ObjectLog
 from autocrud.storage.commit_log.port import SlotTaken
 from autocrud.storage.commit_log.records.entry import Entry, decode_entry
 from autocrud.storage.identity.store_identity import check_store_id
+from autocrud.storage.metadata.postgres.log.comparison import describe_other_entry
 from autocrud.storage.metadata.postgres.shared_store import SharedStore
-from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
+from autocrud.storage.ports.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
 
@@ -82,23 +83,6 @@ class Mover:
                 f"Batches of {self._backlog} bytes wait to be moved into the bucket, and the limit is {self._limit}."
             )
 
-    async def check_log(self) -> None:
-        """Check that the bucket has the last batch that was moved, and nothing foreign in the next place.
-
-        Raises:
-            DataCorrupted: the log of the bucket was set back or deleted, or has a foreign object.
-        """
-        key = self._log.key(self._last_moved)
-        try:
-            if self._last_moved:
-                await self._objects.size(key)
-        except ObjectMissing:
-            raise DataCorrupted(
-                f"The log was set back: {key} is missing, and was moved into the bucket. Bring back the objects of the"
-                " log."
-            ) from None
-        await ObjectLog(self._objects, self._store_id).read_entry(self._last_moved + 1)
-
     async def wait_for(self, sequence: int) -> None:
         """Return when the batch with this sequence number is in the bucket."""
         async with self._progress:
@@ -155,8 +139,10 @@ class Mover:
             entries = [
                 decode_entry(bytes(content), f"batch {number}", store=None, unit=number) for number, content in rows
             ]
+            # Before, so that nothing is put into another store. Behind, so that a row is emptied only if the bucket
+            # with its entry still exists.
+            await check_store_id(self._objects, self._store_id)
             results = await asyncio.gather(*map(self._move, entries), return_exceptions=True)
-            # What a bucket takes that was deleted or exchanged meanwhile does not count.
             await check_store_id(self._objects, self._store_id)
             # Those behind a batch that failed are put again, which has no effect.
             failed = next((number for number, result in enumerate(results) if result is not None), len(results))
@@ -174,9 +160,7 @@ class Mover:
         try:
             await self._log.append(self._log.locate(entry))
         except SlotTaken as error:
-            raise DataCorrupted(
-                f"{error} holds an entry of another writer. Give each PostgreSQL schema a prefix of its own."
-            ) from error
+            raise DataCorrupted(describe_other_entry(str(error))) from error
         # The put of a process that was frozen before bytes were erased may have come first.
         erased = [
             entry.line_locator(ordinal) if not span.has_metadata else entry.last_part_locator(ordinal)
