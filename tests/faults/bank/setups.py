@@ -20,7 +20,6 @@ from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.storage import IStorageFactory
 from autocrud.storage.postgres import PostgresStorageFactory
 from autocrud.storage.s3 import S3StorageFactory
-from autocrud.testing.servers import ServerFailed
 from tests.faults.bank.campaign import BuildFactory
 from tests.faults.proxy import Exchange, Proxy
 from tests.faults.wire import Wire, committed, lost
@@ -31,7 +30,6 @@ _SNAPSHOT_EVERY = 50
 _LOST_REQUESTS = 0.05  # of those that append to the log, and as many answers
 _LOST_CACHES = 0.3  # of the starts of a node
 _SECONDS_BETWEEN_FAULTS = 1  # of PostgreSQL; each is a lost COMMIT or a lost answer to a COMMIT
-_SERVER_CRASHES = 0.2  # of these faults; the server is started again
 
 
 @dataclass(frozen=True)
@@ -118,17 +116,6 @@ def _build_postgres(path: Path, slot: str, **options: Any) -> IStorageFactory:
     return PostgresStorageFactory(**options, prefix=path.name, schema=path.name)
 
 
-def _crash_postgres() -> None:
-    """Kill the server, and start it again as soon as its last connection has ended, too."""
-    postgres().kill()
-    while True:
-        try:
-            return postgres().start()
-        except ServerFailed as error:
-            if "pre-existing shared memory block" not in str(error):
-                raise
-
-
 @asynccontextmanager
 async def _faulty_postgres(path: Path, seed: int) -> AsyncIterator[BuildFactory]:
     chance, is_over = random.Random(seed), asyncio.Event()
@@ -137,8 +124,6 @@ async def _faulty_postgres(path: Path, seed: int) -> AsyncIterator[BuildFactory]
         while not is_over.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(is_over.wait(), _SECONDS_BETWEEN_FAULTS)
-            if chance.random() < _SERVER_CRASHES:
-                await asyncio.to_thread(_crash_postgres)
             wire.on_commit = chance.choice((committed, lost))
 
     async with Wire().running() as wire:
