@@ -175,7 +175,8 @@ class ResourceMeta(_Stored):
 class RevisionInfo(_Stored):
     """Information about a revision. A stable revision never changes.
 
-    `data_hash` is `sha256:` and the hex digest of the stored bytes. A draft that is edited keeps its time of creation.
+    `data_hash` is `sha256:` and the hex digest of the stored bytes, or "" after a prune. A draft that is edited keeps
+    its time of creation.
     """
 
     revision_id: str = Field(examples=["0192f3a0-7c1e-7c3a-9d55-0a4b6f1c2d3e:1"])

@@ -75,7 +75,10 @@ async def test_list_at_a_time_has_pruned_revisions_without_data(serve: Serve) ->
         await http.put(first.headers["location"], json={"title": "Emma", "year": 2})
         query = {"at": await _time_of(first)}
         (item,) = (await http.get("/book", params=query)).json()["items"]
-        assert item == {name: part for name, part in first.json().items() if name != "data"}
+        expected = {name: part for name, part in first.json().items() if name != "data"}
+        # The hash of the data is erased with the data, so that nobody can guess them by it.
+        expected["revision_info"]["data_hash"] = ""
+        assert item == expected
         assert (await http.get("/book", params=query | {"returns": "data"})).json()["items"] == [{}]
         assert await _years(http) == [2]
 

@@ -328,7 +328,7 @@ async def test_invalid_index_is_built_again(tmp_path: Path) -> None:
         async with opened() as storage:
             assert await ids(storage, QB["text"].eq("same")) == ["b", "a"]
         found = dict(await connection.fetch(valid))
-        assert len(found) == 13
+        assert len(found) == 12
         assert all(found.values())
     finally:
         await connection.close()

@@ -132,7 +132,7 @@ async def compare(storage: IStorage, past: HistoryOracle, query: Query) -> None:
         if page.next is None:
             break
         query = replace(query, after=decode_cursor(query, encode_cursor(query, page.next)))
-    described = [(head.meta, _stored_info(head.revision_info, head.data), head.data) for head in found]
+    described = [(head.meta, head.revision_info, head.data) for head in found]
     assert described == [
         (state.write.meta_json, _stored_info(state.written.revision_json or b"", state.data), state.data)
         for state in expected

@@ -88,7 +88,7 @@ class BatchApply:
                 continue
             index_values[place] = (None,) * len(index_values[place])
             if commit.locator:
-                history[place] = replace(commit, locator=None)
+                history[place] = replace(commit, locator=None, data_hash="")
                 del tables.data[commit.locator]
                 self._release(tables, write, [commit.version])
 

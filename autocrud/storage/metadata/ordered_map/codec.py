@@ -48,7 +48,7 @@ class StoredCommit:
 
     def without_data(self) -> "StoredCommit":
         """Return the commit after its data was pruned."""
-        return StoredCommit(replace(self.commit, locator=None), self.position)
+        return StoredCommit(replace(self.commit, locator=None, data_hash=""), self.position)
 
 
 _TAIL = TypeAdapter(Tail)

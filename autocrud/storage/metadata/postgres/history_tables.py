@@ -47,17 +47,9 @@ class PostgresHistoryTables:
         self.insert_commits = f"INSERT INTO {self.commits} ({columns}) SELECT * FROM unnest({casts})"
         self.purge = f"DELETE FROM {self.commits} WHERE resource_id = ANY($1::text[])"
         self.prune = (
-            f"UPDATE {self.commits} c SET locator = NULL FROM unnest($1::text[], $2::bigint[])"
+            # The hash of data is erased with it: it stands in the data part of the record.
+            f"UPDATE {self.commits} c SET locator = NULL, data_hash = '' FROM unnest($1::text[], $2::bigint[])"
             " AS pruned (resource_id, version) WHERE c.resource_id = pruned.resource_id AND c.version = pruned.version"
-        )
-        # The hash of data goes with the data part of its record, in which it stands.
-        self.clear_hashes = (
-            f"UPDATE {self.commits} c SET data_hash = ''"
-            " FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::integer[])"
-            " AS erased (resource_id, version, sequence, ordinal)"
-            " WHERE c.resource_id = erased.resource_id AND c.version = erased.version"
-            # An id may have been purged and used again.
-            " AND c.sequence = erased.sequence AND c.ordinal = erased.ordinal"
         )
         self.places = (
             "SELECT resource_id, version, revision_id, sequence, ordinal, locator IS NOT NULL"
@@ -117,6 +109,8 @@ def commit_row(write: Write, locator: str | None, position: Position) -> tuple[A
     parent, data_hash, size = (
         (None, None, None) if revision is None else (revision.parent_revision_id, revision.data_hash, revision.size)
     )
+    if data_hash and locator is None:
+        data_hash = ""  # a later write of the batch prunes the data
     return (
         meta.resource_id, meta.version, write.kind.value, meta.updated_time, meta.updated_by, meta.current_revision_id,
         parent, meta.status.value, meta.is_deleted, meta.schema_version, data_hash, size, locator,

@@ -49,23 +49,11 @@ class Eraser:
             erasures = [Erasure._make(row) for row in await connection.fetch(tables.pending_erasures, deferred)]
             for sequence, parts in groupby(sorted(erasures, key=_sequence_of), key=_sequence_of):
                 await self._erase_parts(connection, sequence, [(part.ordinal, part.is_purged) for part in parts])
-            await self._clear_hashes(connection, erasures)
             # Those that came meanwhile stay.
             if erasures:
                 await connection.execute(tables.delete_erasures, *columns_of([erasure[:3] for erasure in erasures]))
             if blobs:
                 await connection.execute(tables.delete_blob_erasures, *columns_of([tuple(row) for row in blobs]))
-
-    async def _clear_hashes(self, connection: Any, erasures: Sequence[Erasure]) -> None:
-        """Clear the hashes of pruned data, which its records no longer have."""
-        pruned: dict[str, list[tuple[Any, ...]]] = {}
-        for erasure in erasures:
-            if not erasure.is_purged and erasure.resource_id is not None and erasure.version is not None:
-                row = (erasure.resource_id, erasure.version, erasure.sequence, erasure.ordinal)
-                pruned.setdefault(erasure.model or "", []).append(row)
-        await self._store.learn_models(connection, pruned)
-        for model, rows in pruned.items():
-            await connection.execute(self._store.models[model].history.clear_hashes, *columns_of(rows))
 
     async def _erase_parts(self, connection: Any, sequence: int, parts: Sequence[_Part]) -> None:
         content = await connection.fetchval(self._store.tables.records_of, sequence)
