@@ -42,12 +42,14 @@ def check_resource_id(resource_id: str) -> str:
 
 def timestamp(moment: datetime) -> str:
     """Format an aware time as UTC in RFC 3339 with six fractional digits. Text order is time order."""
-    return _timestamp(moment if moment.tzinfo is UTC else moment.astimezone(UTC))
+    return _timestamp(moment)
 
 
 @lru_cache(maxsize=256)
 def _timestamp(moment: datetime) -> str:
-    # Cached because one write formats the same time half a dozen times.
+    # Cached because one write formats the same time half a dozen times. Equal times of two zones have one text.
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
     return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
