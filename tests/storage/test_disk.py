@@ -315,8 +315,11 @@ async def test_field_with_a_new_type_is_indexed_anew(opened: Opener) -> None:
         assert await ids(storage) == ["c", "b", "a"]
 
 
-async def test_new_unique_field_with_shared_values_refuses_the_start(opened: Opener) -> None:
-    """The error names the model and the shared value."""
+@pytest.mark.parametrize("rebuilds", [False, True])
+async def test_new_unique_field_with_shared_values_refuses_the_start(
+    opened: Opener, tmp_path: Path, rebuilds: bool
+) -> None:
+    """The error names the model and the shared value, also if the SQLite file is built again."""
 
     class Strict(BaseModel):
         text: Annotated[str, Unique()] = ""
@@ -324,6 +327,8 @@ async def test_new_unique_field_with_shared_values_refuses_the_start(opened: Ope
     async with opened() as storage:
         for name in ("a", "b"):
             await storage.commit(create_write(name, sample(text="same")))
+    if rebuilds:
+        remove_sqlite_files(tmp_path)
     with pytest.raises(ConfigurationError, match=r"Strict\.text cannot be unique"):
         async with opened(ModelSpec(Strict, name="sample")):
             pass

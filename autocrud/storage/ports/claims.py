@@ -1,6 +1,7 @@
 """Claims and stored references: what the data of a resource says of other resources, in a form that needs no model."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -57,13 +58,18 @@ def claim_of(unique: UniqueConstraint, index: Sequence[IndexValue]) -> Claim | N
     # Minus zero and zero are equal, and their texts are not.
     equal_values = [value + 0.0 if isinstance(value, float) else value for value in values]
     digest = blake2b(to_json(equal_values), digest_size=_DIGEST_BYTES).hexdigest()
-    return Claim(",".join(quote(name, safe="") for name in unique.names), digest)
+    return Claim(_set_name(unique.names), digest)
 
 
 def claims_of(constraints: Sequence[UniqueConstraint], index: Sequence[IndexValue]) -> tuple[Claim, ...]:
     """Return the claims of a resource with these index values."""
     found = (claim_of(unique, index) for unique in constraints)
     return tuple(claim for claim in found if claim is not None)
+
+
+@lru_cache(maxsize=1024)
+def _set_name(names: tuple[str, ...]) -> str:
+    return ",".join(quote(name, safe="") for name in names)
 
 
 def references_of(

@@ -18,6 +18,7 @@ _ORDER_SCAN_SHARE = 50  # a text query matches many resources if it matches one 
 _MAX_PARAMETERS = 100  # values; more are bound as one
 _MAX_COUNTED_ROWS = 1000  # an item that so many have is a common one
 _MAX_PROBED_ITEMS = 8  # items of one term, that are looked at for the rarest
+_encode_list = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` would make an encoder for each list
 
 
 def quote(name: str) -> str:
@@ -33,7 +34,7 @@ def add_functions(db: Connection) -> None:
 
 def stored_value(value: IndexValue) -> ColumnValue:
     """A column's value as SQLite has it: a list as JSON."""
-    return json.dumps([*map(stored_item, value)], ensure_ascii=False) if isinstance(value, tuple) else value
+    return _encode_list([*map(stored_item, value)]) if isinstance(value, tuple) else value
 
 
 def stored_item(value: ColumnValue) -> ColumnValue:

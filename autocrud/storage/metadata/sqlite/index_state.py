@@ -46,6 +46,7 @@ class SqliteIndexStates:
 
     def __init__(self, spec: ModelSpec[Any], base: str, heads: str) -> None:
         self.table = states_table(base)
+        self._heads = heads
         self._spec = spec
         self._own_signatures = {field.column: signature(field) for field in spec.index_fields}
         self._states_column = point_in_time_column(spec)
@@ -101,6 +102,15 @@ class SqliteIndexStates:
     def set_facts(self, db: Connection, column: str, digits: str, after: int | None) -> None:
         """Note how far the claims or the references are filled. None: all of them are."""
         db.execute(f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, ?, 0, 0, 0)", (column, digits, after))
+
+    def note_claims(self, db: Connection) -> None:
+        """Note that all claims are filled if the model has no resources yet, such as before a rebuild."""
+        if self._spec.unique_constraints and not db.execute(f"SELECT 1 FROM {self._heads} LIMIT 1").fetchone():
+            self.set_facts(db, claims_column(self._spec), claims_signature(self._spec), None)
+
+    def forget_claims(self, db: Connection) -> None:
+        """Let the next fill of the claims begin anew, because records had other claims than the model has."""
+        db.execute(f"DELETE FROM {self.table} WHERE column = ?", (claims_column(self._spec),))
 
     def _references_signature(self) -> str:
         """Return the signature for the targets of now. They are set after the storages have opened."""

@@ -81,7 +81,8 @@ class BatchApply:
             if isinstance(item, Blob):
                 continue
             meta = item.meta
-            changes.append((*placed.record.position, item.model, meta.resource_id, meta.version, item.kind))
+            record = placed.record
+            changes.append((record.sequence, record.ordinal, item.model, meta.resource_id, meta.version, item.kind))
             self._follow(item, placed.extra)
         add_models(self._db, by_model)
         add_changes(self._db, _without_purged(items, changes))

@@ -15,6 +15,7 @@ from autocrud.storage.decision.state import ReadState
 from autocrud.storage.metadata.sqlite.engine.batch_apply import BatchApply, PlacedItem, place_item
 from autocrud.storage.metadata.sqlite.engine.claim_tables import NO_FACTS, Facts
 from autocrud.storage.metadata.sqlite.engine.models import Models
+from autocrud.storage.metadata.sqlite.engine.record_place import RecordPlace
 from autocrud.storage.metadata.sqlite.engine.state_loader import load_resources
 from autocrud.storage.metadata.sqlite.engine.store_tables import Erasure, add_erasure, set_tail
 from autocrud.storage.ports.claims import claims_of, references_of
@@ -28,6 +29,7 @@ class LogReplayer:
         self._models = models
         # Data that cannot be upgraded is counted over all entries, for one warning per model.
         self._stored_indexes: dict[str, tuple[ModelSpec[Any], StoredIndex]] = {}
+        self._with_other_claims: set[str] = set()  # models whose records had other claims than their data has now
 
     def apply(self, db: Connection, entries: Sequence[Entry], checker: ChainChecker) -> None:
         """Apply entries that follow what the file has applied.
@@ -66,7 +68,9 @@ class LogReplayer:
         placed: list[PlacedItem] = []
         for ordinal, (item, erases) in enumerate(records):
             if isinstance(item, Write):
-                placed.append(self._complete(place_item(entry, ordinal, item)._replace(erases=erases), item))
+                extra, has_references = self._complete(item)
+                place, locator = RecordPlace.of(entry, ordinal), entry.data_locator(ordinal, item)
+                placed.append(PlacedItem(item, place, locator, extra, erases, has_references))
             elif item is not None:
                 placed.append(place_item(entry, ordinal, item))
         return placed
@@ -83,23 +87,32 @@ class LogReplayer:
             first, last = placed[0].record.sequence, placed[-1].record.sequence
             raise DataCorrupted(f"Entries {first} to {last} of the log cannot be applied. {error}") from error
         self._models.replayed |= {item.item.model for item in placed} - self._models.attached.keys()
+        while self._with_other_claims:
+            self._models.attached[self._with_other_claims.pop()].index_states.forget_claims(db)
         for folder, (_, stored_index) in self._stored_indexes.items():
             # The values may have been replaced since: the backfill finds the conversion errors that are left.
             if stored_index.unfit_fields:
                 self._models.attached[folder].begin_backfill(db, stored_index.unfit_fields)
                 stored_index.unfit_fields.clear()
 
-    def _complete(self, placed: PlacedItem, write: Write) -> PlacedItem:
-        """Compute the index values of a write, and the claims and references that its writer did not know of."""
+    def _complete(self, write: Write) -> tuple[Facts, bool]:
+        """Compute the index values of a write.
+
+        Returns the claims and references that its writer did not know of, and True if its record has all references.
+        """
         tables = self._models.attached.get(write.model)
         if tables is None or write.revision is None:
-            return placed._replace(has_references=tables is not None)
+            return NO_FACTS, tables is not None
         spec = tables.spec
         _set_index(spec, write, self._stored_index(write.model, spec))
-        claims = set(claims_of(spec.unique_constraints, write.index)) - set(write.claims)
-        references = set(references_of(spec.index_fields, spec.reference_targets, write.index)) - set(write.references)
-        extra = Facts(tuple(claims), tuple(references)) if claims or references else NO_FACTS
-        return placed._replace(extra=extra, has_references=bool(spec.reference_targets) or _has_references(spec, write))
+        has_references = bool(spec.reference_targets) or _has_references(spec, write)
+        claims = claims_of(spec.unique_constraints, write.index)
+        references = references_of(spec.index_fields, spec.reference_targets, write.index)
+        if write.data is not None and claims != write.claims:
+            self._with_other_claims.add(write.model)
+        claims = tuple(claim for claim in claims if claim not in write.claims)
+        references = tuple(reference for reference in references if reference not in write.references)
+        return Facts(claims, references) if claims or references else NO_FACTS, has_references
 
     def _stored_index(self, folder: str, spec: ModelSpec[Any]) -> StoredIndex:
         stored_spec, stored_index = self._stored_indexes.get(folder, (None, None))

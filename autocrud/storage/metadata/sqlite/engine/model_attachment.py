@@ -111,6 +111,7 @@ class ModelAttachment:
         tables = SqliteTables(spec, self._models.inline_limit, folder)
         await self._file.write(partial(create_tables, tables))
         await self._file.write(partial(match_columns, spec, tables))
+        await self._file.write(tables.index_states.note_claims)
         await fill_states(self._file, spec, tables, StoredIndex(spec), self._commits.log.read)
         self._fills.pop(folder, None)
         return self._models.add(tables)

@@ -36,7 +36,8 @@ class RecordPlace(NamedTuple):
     @property
     def text(self) -> str:
         """The place as a text."""
-        return ":".join(map(str, self))
+        sequence, ordinal, unit, offset, metadata_length, length = self
+        return f"{sequence}:{ordinal}:{unit}:{offset}:{metadata_length}:{length}"
 
     @property
     def position(self) -> Position:
