@@ -161,12 +161,13 @@ async def test_11_three_nodes_have_one_dense_order(node: Node) -> None:
             assert await one.store.changes(change.position, limit=200) == first[place + 1 :]
 
 
-async def test_frozen_node_in_a_commit_delays_others_by_seconds(node: Node, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["idle", "sending"])
+async def test_frozen_node_in_a_commit_delays_others_by_seconds(node: Node, tmp_path: Path, place: str) -> None:
     """A process is stopped with the store's lock. It finds its batch rolled back, and commits it again."""
     async with node() as storage:
         frozen = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.faults.frozen_node", postgres().url, str(tmp_path), json.dumps(s3_options()),
-            stdout=asyncio.subprocess.PIPE,
+            place, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert frozen.stdout is not None
         try:

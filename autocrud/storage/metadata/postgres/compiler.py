@@ -39,6 +39,11 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def quote_text(text: str) -> str:
+    """Return a name as an SQL literal, with its quotes escaped. Values of users are bound, and never quoted."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def fit_name(name: str) -> str:
     """A name that PostgreSQL does not cut: one that is too long ends in a hash of itself."""
     encoded = name.encode()

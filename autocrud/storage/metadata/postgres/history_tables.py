@@ -44,7 +44,10 @@ class PostgresHistoryTables:
         self.commits = names.qualified("commits")
         columns = ", ".join(f'"{name}"' for name in COMMIT_COLUMNS)
         casts = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(COMMIT_COLUMNS.values(), 1))
-        self.insert_commits = f"INSERT INTO {self.commits} ({columns}) SELECT * FROM unnest({casts})"
+        self.insert_commits = (
+            f"INSERT INTO {self.commits} ({columns}) SELECT * FROM unnest({casts})"
+            " RETURNING sequence, ordinal, resource_id, version, kind"
+        )
         self.purge = f"DELETE FROM {self.commits} WHERE resource_id = ANY($1::text[])"
         self.prune = (
             # The hash of data is erased with it: it stands in the data part of the record.

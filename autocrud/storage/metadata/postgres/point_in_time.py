@@ -123,6 +123,8 @@ class PostgresStates:
             resources: for each resource its former version, or 0, and its writes in order. With each write comes the
                 version of the state whose index values it inherits, or 0 if it brings its own.
         """
+        if not self.temporal:
+            return []
         ended_rows: list[tuple[Any, ...]] = []
         own_rows: list[tuple[Any, ...]] = []
         inherited_rows: list[tuple[Any, ...]] = []
@@ -136,8 +138,6 @@ class PostgresStates:
                     inherited_rows.append((*_meta_row(write.meta), until, base))
                 else:
                     own_rows.append(self.row(write.meta, until, index_row(write.index)))
-        if not self.temporal:
-            return []
         return [(self._end, ended_rows), (self.insert, own_rows), (self._inherit, inherited_rows)]
 
     def indexes(self) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from autocrud.storage.metadata.postgres.commits.combined import CombinedStatement
 from autocrud.storage.metadata.postgres.commits.model_plan import ModelPlan
-from autocrud.storage.metadata.postgres.commits.store_tables import StoreTables
+from autocrud.storage.metadata.postgres.commits.store_tables import NEW_COMMITS, StoreTables
 from autocrud.storage.metadata.postgres.tables import columns_of
 from autocrud.storage.metadata.postgres.versions.state_tables import prune_other_states, purge_other_states
 
@@ -30,7 +30,7 @@ async def apply_plans(
         await _erase(connection, store, plan)
         # The rows of a batch with one model take one statement.
         statement = shared if len(plans) == 1 else CombinedStatement()
-        _add_model_rows(statement, plan, marks_stale=marks_stale)
+        _add_model_rows(statement, store, plan, marks_stale=marks_stale)
         if statement is not shared:
             await statement.execute(connection)
         _add_store_rows(shared, store, plan)
@@ -43,13 +43,15 @@ async def apply_plans(
             await connection.execute(plan.tables.index_states.mark_version_stale(version))
 
 
-def _add_model_rows(statement: CombinedStatement, plan: ModelPlan, *, marks_stale: bool) -> None:
+def _add_model_rows(statement: CombinedStatement, store: StoreTables, plan: ModelPlan, *, marks_stale: bool) -> None:
     tables, side_tables = plan.tables, plan.tables.side_tables
     metadata_rows, data_rows, new_rows = plan.head_rows()
     statement.add_rows(tables.update_meta, metadata_rows)
     statement.add_rows(tables.update, data_rows)
     statement.add_rows(tables.insert, new_rows)
-    statement.add_rows(tables.history.insert_commits, plan.commit_rows())
+    if commits := plan.commit_rows():
+        statement.add_rows(tables.history.insert_commits, commits, name=NEW_COMMITS)
+        statement.add(store.insert_changes_of_commits(plan.model))
     if marks_stale:
         statement.add(tables.index_states.mark_stale)
     statement.add_rows(side_tables.insert_blobs, plan.blob_rows)
@@ -66,7 +68,7 @@ def _add_store_rows(statement: CombinedStatement, store: StoreTables, plan: Mode
     statement.add_rows(store.insert_references, new_references)
     statement.add_rows(store.insert_keys, plan.key_rows())
     statement.add_rows(store.insert_tasks, plan.task_rows)
-    statement.add_rows(store.insert_changes, plan.change_rows())
+    statement.add_rows(store.insert_changes, plan.purge_rows())
 
 
 async def _erase(connection: Any, store: StoreTables, plan: ModelPlan) -> None:

@@ -11,43 +11,46 @@ _CACHED_STATEMENTS = 512
 
 
 class CombinedStatement:
-    """Statements with their arguments. They must not read or write the same rows, because their order is open."""
+    """Statements with their arguments. They must not read or write the same rows, because their order is open.
+
+    A statement can be named. A later one without arguments then reads the rows that the named one returns.
+    """
 
     def __init__(self) -> None:
         self._rows: dict[str, list[tuple[Any, ...]]] = {}
         self._statements: list[tuple[str, tuple[Any, ...]]] = []
+        self._names: dict[str, str] = {}
 
     def add(self, sql: str, *arguments: Any) -> None:
         """Add a statement."""
         self._statements.append((sql, arguments))
 
-    def add_rows(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def add_rows(self, sql: str, rows: Sequence[tuple[Any, ...]], name: str = "") -> None:
         """Add rows of a statement that takes them as arrays. Without rows the statement is left out."""
         if rows:
             self._rows.setdefault(sql, []).extend(rows)
+            self._names[sql] = name
 
     async def execute(self, connection: Any) -> None:
         """Execute the statements, if there are any."""
         statements = [(sql, columns_of(rows)) for sql, rows in self._rows.items()]
         statements += [(sql, list(arguments)) for sql, arguments in self._statements]
         if statements:
-            sql = _combine(tuple((sql, len(arguments)) for sql, arguments in statements))
+            sql = _combine(tuple((self._names.get(sql, ""), sql, len(arguments)) for sql, arguments in statements))
             await connection.execute(sql, *[argument for _, arguments in statements for argument in arguments])
 
 
 @lru_cache(_CACHED_STATEMENTS)
-def _combine(statements: tuple[tuple[str, int], ...]) -> str:
+def _combine(statements: tuple[tuple[str, str, int], ...]) -> str:
     """Return one statement, whose placeholders count through.
 
     Args:
-        statements: each with the number of its arguments.
+        statements: each with its name, or "", and the number of its arguments.
     """
-    parts: list[str] = []
+    parts: list[tuple[str, str]] = []
     offset = 0
-    for sql, count in statements:
-        parts.append(shift_placeholders(sql, offset))
+    for number, (name, sql, count) in enumerate(statements):
+        parts.append((name or f"part{number}", shift_placeholders(sql, offset)))
         offset += count
-    if len(parts) == 1:
-        return parts[0]
-    heads = ", ".join(f"part{number} AS ({part})" for number, part in enumerate(parts[:-1]))
-    return f"WITH {heads} {parts[-1]}"
+    *heads, (_, last) = parts
+    return f"WITH {', '.join(f'{name} AS ({part})' for name, part in heads)} {last}" if heads else last

@@ -81,12 +81,12 @@ class ModelPlan:
         """Return the rows of the idempotency keys."""
         return list(self._keys.values())
 
-    def change_rows(self) -> list[Row]:
-        """Return the rows of the changes."""
+    def purge_rows(self) -> list[Row]:
+        """Return the rows of the changes for purges, which leave no commit."""
+        purges = (plan.purge for plan in self._resources.values() if plan.purge is not None)
         return [
             (*position, self.model, write.meta.resource_id, write.meta.version, write.kind.value)
-            for plan in self._resources.values()
-            for position, write in plan.changes
+            for position, write in purges
         ]
 
     def claim_rows(self) -> tuple[list[Row], list[Row], list[Row]]:

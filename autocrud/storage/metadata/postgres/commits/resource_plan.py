@@ -21,7 +21,7 @@ class ResourcePlan:
         exists: True if the resource exists after the batch.
         is_new: True if its head is inserted, because it had none, or was purged.
         data: last write with data, if the batch has one.
-        commits: rows of the history. `blobs`: rows of the references to blobs. `changes`: positions and writes.
+        commits: rows of the history. `blobs`: rows of the references to blobs. `purge`: last purge, with its position.
         writes: writes with the version whose index values they inherit, or 0 if they have their own.
     """
 
@@ -38,7 +38,7 @@ class ResourcePlan:
         self._locator = ""
         self.commits: list[tuple[Any, ...]] = []
         self.blobs: list[tuple[str, int, str]] = []
-        self.changes: list[tuple[Position, Write]] = []
+        self.purge: tuple[Position, Write] | None = None
         self.writes: list[tuple[Write, int]] = []
 
     @property
@@ -71,7 +71,7 @@ class ResourcePlan:
         if write.kind is CommitKind.purge:
             self._purge()
             self._last = write
-            self.changes.append((placed.position, write))
+            self.purge = placed.position, write
             return
         self.exists = True
         self._last = write
@@ -85,7 +85,6 @@ class ResourcePlan:
         self.commits.append(commit_row(write, None if is_pruned else placed.locator, placed.position))
         if not is_pruned:
             self.blobs += [(meta.resource_id, meta.version, file_id) for file_id in write.blobs]
-        self.changes.append((placed.position, write))
 
     def head_row(self, tables: PostgresTables) -> tuple[Any, ...]:
         """Return the row of the head, without data columns if the batch has no new data."""
@@ -101,5 +100,4 @@ class ResourcePlan:
         self.data, self._locator = None, ""
         self.commits.clear()
         self.blobs.clear()
-        self.changes.clear()
         self.writes.clear()

@@ -1,8 +1,9 @@
 """Tables that all models of a PostgreSQL schema share, and the statements on them."""
 
 from autocrud.storage.decision.state import BINDING_ACTIONS, MAX_REFERRERS
-from autocrud.storage.metadata.postgres.compiler import key_of, load_columns, quote, rows_of
+from autocrud.storage.metadata.postgres.compiler import key_of, load_columns, quote, quote_text, rows_of
 
+NEW_COMMITS = "new_commits"  # name of the statement that inserts commits
 CLAIM = {"model": "text", "unique_set": "text", "digest": "text"}
 CLAIM_ROW = {**CLAIM, "resource_id": "text"}
 REFERENCE_ROW = {
@@ -57,6 +58,10 @@ class StoreTables:
         self._prepare_constraints()
         self._prepare_side_tables()
 
+    def insert_changes_of_commits(self, model: str) -> str:
+        """Return the statement that adds the new commits of a model to the changes. It reads `NEW_COMMITS`."""
+        return self._changes_of_commits % quote_text(model)
+
     def _prepare_batches(self) -> None:
         # The last row states where the next batch continues.
         tasks = f"EXISTS (SELECT 1 FROM {self.tasks})"
@@ -82,6 +87,10 @@ class StoreTables:
             f" FROM {self.batches} WHERE records IS NOT NULL"
         )
         self.insert_changes = _insert(self.changes, CHANGE_ROW)
+        self._changes_of_commits = (
+            f"INSERT INTO {self.changes} ({', '.join(CHANGE_ROW)})"
+            f" SELECT sequence, ordinal, %s, resource_id, version, kind FROM {NEW_COMMITS}"
+        )
         self.delete_changes = _delete(self.changes, POSITION)
         self.changes_after = (
             f"SELECT sequence, ordinal, model, resource_id, version, kind FROM {self.changes}"

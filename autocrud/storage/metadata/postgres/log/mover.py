@@ -93,11 +93,11 @@ class Mover:
         delay = _FIRST_DELAY_S
         while True:
             try:
+                self._wake_up.clear()
                 while await self._move_some():
                     pass
                 await self._measure()
                 delay = _FIRST_DELAY_S
-                self._wake_up.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_PAUSE_S):
                         await self._wake_up.wait()
@@ -126,7 +126,10 @@ class Mover:
                 self._progress.notify_all()
 
     async def _move_some(self) -> bool:
-        """Move the next batches. Return False if none is left, or another process moves them."""
+        """Move the next batches. Return True if the turn was full, so that more batches may wait.
+
+        Batches that were committed meanwhile wait for the next turn: each turn costs some requests of its own.
+        """
         tables = self._store.tables
         async with self._store.pool.connection() as connection, connection.transaction(isolation="read_committed"):
             if not await connection.fetchval(self._store.try_move_lock):
@@ -154,7 +157,7 @@ class Mover:
         if failed < len(results):
             fault: Any = results[failed]
             raise fault
-        return True
+        return len(rows) == _MOST_PUTS or sum(len(content) for _, content in rows) >= _TURN_BYTES
 
     async def _move(self, entry: Entry) -> None:
         try:
