@@ -93,11 +93,15 @@ class PostgresEngine(StoreEngine):
         self._mover.check_backlog()
 
     async def check_store(self) -> None:
-        """Check that the bucket holds the store.
+        """Check that the bucket holds the store. While PostgreSQL is away, nothing is compared: `check` reports that.
 
         Raises:
             StorageUnavailable: the check failed; the message says why.
         """
+        try:
+            await self._pool.check()
+        except StorageUnavailable:
+            return
         await self._guard.check()
 
     def metadata(self, spec: ModelSpec[Any]) -> PostgresMetaStore:
