@@ -56,12 +56,12 @@ class Store(TransactionStore):
 
     async def close(self) -> None:
         """Finish the commits in flight, and close the engine. Idempotent, also after a failed `open`."""
-        await self.drain()
+        await self._writer.drain(self.call_timeout)
         await self.engine.close()
 
-    async def drain(self) -> None:
-        """Wait a limited time for the commits in flight."""
-        await self._writer.drain(self.call_timeout)
+    async def settle(self) -> None:
+        """Wait a limited time for the commits in flight. Commits that begin later go on."""
+        await self._writer.settle(self.call_timeout)
 
     async def commit(self, transactions: Sequence[Transaction]) -> list[TransactionOutcome]:
         groups = list(_split_into_groups(transactions))

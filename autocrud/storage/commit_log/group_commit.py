@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,6 +35,7 @@ class GroupCommit(Generic[T, R]):
         self._max_weight = max_weight
         self._loop_yields = loop_yields
         self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._batch_end: asyncio.Future[None] | None = None  # of the batch in flight
         self._task: asyncio.Task[None] | None = None
 
     async def submit(self, item: T) -> R:
@@ -44,6 +45,14 @@ class GroupCommit(Generic[T, R]):
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         return await future
+
+    async def settle(self, seconds: float | None = None) -> None:
+        """Wait a limited time until the items submitted so far have results. Later items are not waited for."""
+        # The callers of a batch in flight may all be cancelled, and the batch goes on.
+        futures: list[asyncio.Future[Any]] = [future for _, future in self._queue]
+        futures += [] if self._batch_end is None else [self._batch_end]
+        if futures:
+            await asyncio.wait(futures, timeout=seconds)
 
     async def drain(self, seconds: float | None = None) -> None:
         """Wait until all items have results. Cancel the task after the given time."""
@@ -76,6 +85,14 @@ class GroupCommit(Generic[T, R]):
         return batch
 
     async def _run_batch(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+        end = self._batch_end = asyncio.get_running_loop().create_future()
+        try:
+            await self._flush_batch(batch)
+        finally:
+            self._batch_end = None
+            end.set_result(None)
+
+    async def _flush_batch(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:
             results = await self._flush([item for item, _ in batch])
         except BaseException as error:

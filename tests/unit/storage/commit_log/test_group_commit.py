@@ -81,3 +81,26 @@ async def test_drain_waits_for_all_items() -> None:
     await asyncio.sleep(0)
     await batcher.drain()
     assert all(future.done() for future in submitted)
+
+
+async def test_settle_waits_for_the_items_so_far_and_cancels_nothing() -> None:
+    """Also for a batch whose callers are cancelled. Items that arrive meanwhile are not waited for."""
+    recorder = Recorder()
+    batcher: GroupCommit[int, int] = GroupCommit(recorder.flush, max_items=1)
+    await batcher.settle()
+    recorder.gate.clear()
+    cancelled = asyncio.ensure_future(batcher.submit(1))
+    await recorder.begun.wait()
+    cancelled.cancel()
+    queued = asyncio.ensure_future(batcher.submit(2))
+    await asyncio.sleep(0)
+    settling = asyncio.ensure_future(batcher.settle())
+    await asyncio.sleep(0)
+    later = asyncio.ensure_future(batcher.submit(3))
+    assert not settling.done()
+    await batcher.settle(0.01)
+    recorder.gate.set()
+    await settling
+    assert queued.done()
+    assert await later == 6
+    assert recorder.batches == [[1], [2], [3]]
