@@ -16,7 +16,7 @@ from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids
 from tests.storage.backends import remove_sqlite_files, storage_on
 
-KILLS = int(os.environ.get("AUTOCRUD_TEST_KILLS", "12"))
+KILLS = int(os.environ.get("AUTOCRUD_TEST_KILLS", "24"))
 
 
 class Ledger:

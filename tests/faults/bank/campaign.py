@@ -17,12 +17,13 @@ from autocrud.storage import s3
 from autocrud.storage.ports.storage import IStorageFactory
 from autocrud.storage.ports.transactions import Position
 from tests.faults.bank.clients import run_clients
-from tests.faults.bank.journal import Accepted, Journal, Report
+from tests.faults.bank.journal import KINDS, Accepted, Journal, Report
 from tests.faults.bank.models import bank
 
 _MAX_ACCEPTED = 20  # operations of a process before it is killed
 _EARLY_KILLS = 0.2  # of the kills; they come while the process starts
 _START_S = 0.5  # about the time of a start
+_MAX_EXTRA_KILLS = 30  # of a slot, until the campaign has an accepted operation of each kind
 
 # More dependents than this are handled by an on-delete task.
 MAX_DEPENDENTS = 2
@@ -62,10 +63,18 @@ def run_process(
     asyncio.run(run())
 
 
-def run_slot(build: BuildFactory, slot: str, kills: int, chance: Random) -> Journal:
-    """Start a process, kill it at a random point of its start or of its work, and start the next one."""
+def run_slot(build: BuildFactory, slot: str, kills: int, chance: Random, kinds: set[str]) -> Journal:
+    """Start a process, kill it at a random point of its start or of its work, and start the next one.
+
+    Args:
+        kills: number of kills. A slot goes on for some more until there is an accepted operation of each kind.
+        kinds: kinds of the accepted operations of all slots.
+    """
     journal = Journal()
-    for number in range(kills):
+    for number in range(kills + _MAX_EXTRA_KILLS):
+        kinds |= {operation.kind for operation in journal.accepted}
+        if number >= kills and len(kinds) == len(KINDS):
+            break
         reports, pipe = _FORKS.Pipe(duplex=False)
         arguments = (build, s3._PROBED_SERVERS, pipe, slot, f"{slot}-{number}", journal.position(slot))
         process = _FORKS.Process(target=run_process, args=arguments)
@@ -102,10 +111,11 @@ def _read_reports(reports: Connection, journal: Journal, process: BaseProcess, r
 
 async def kill_processes(build: BuildFactory, slots: int, kills: int, seed: int) -> Journal:
     """Run a process per slot, each killed so many times. Return all reports."""
+    kinds: set[str] = set()
     with ThreadPoolExecutor(slots) as threads:
         loop = asyncio.get_running_loop()
         runs = [
-            loop.run_in_executor(threads, run_slot, build, f"slot{number}", kills, Random(seed + number))
+            loop.run_in_executor(threads, run_slot, build, f"slot{number}", kills, Random(seed + number), kinds)
             for number in range(slots)
         ]
         return Journal().merge(await asyncio.gather(*runs))

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from autocrud.storage.ports.transactions import START, Position, StoreChange
+
+Kind = Literal["create", "delete", "purge"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)
 class Operation:
     """An operation of a client."""
 
-    kind: Literal["create", "delete", "purge"]
+    kind: Kind
     model: str
     resource_id: str
 

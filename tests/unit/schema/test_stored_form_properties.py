@@ -329,7 +329,7 @@ async def in_memory(spec: ModelSpec[Any]) -> AsyncIterator[ResourceManager[Any]]
         yield ResourceManager(spec, storage)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(models())
 def test_stored_form_of_any_model_survives_every_operation(case: Case) -> None:
     """No untouched value changes, no name appears twice, and nothing becomes unreadable."""

@@ -17,7 +17,7 @@ from autocrud.testing.sample_writes import create_write, delete_write, sample
 from tests.unit.storage.decision.comparison import compare
 from tests.unit.storage.decision.random_batches import Batch, batches
 
-EXAMPLES = int(os.environ.get("AUTOCRUD_TEST_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("AUTOCRUD_TEST_EXAMPLES", "200"))
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
