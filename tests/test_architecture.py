@@ -52,7 +52,7 @@ STORAGE_LAYERS = (
         "autocrud.storage.metadata.postgres",
         "autocrud.storage.metadata.ordered_map",
     ),
-    ("autocrud.storage.model_storage",),
+    ("autocrud.storage.model_storage", "autocrud.storage.store_factory"),
     (
         "autocrud.storage.memory",
         "autocrud.storage.disk",

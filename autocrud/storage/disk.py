@@ -3,19 +3,18 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.identity.guard import COMPARE_INTERVAL_S
 from autocrud.storage.metadata.sqlite.engine.engine import SqliteEngine
 from autocrud.storage.metadata.sqlite.engine.segment_commits import SegmentCommits
-from autocrud.storage.model_storage import INLINE_LIMIT, ModelStorage
+from autocrud.storage.model_storage import INLINE_LIMIT
 from autocrud.storage.objects.local import LocalObjectStore
-from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
+from autocrud.storage.ports.storage import Check
 from autocrud.storage.store import Store
+from autocrud.storage.store_factory import StoreFactory
 
 
-class DiskStorageFactory(IStorageFactory):
+class DiskStorageFactory(StoreFactory):
     """Stores all models in one store: `<directory>/log/` is the data, `metadata.sqlite` an index of it.
 
     `store.json` is the identity of the store. Blobs and schema records are under `<directory>/<model>/`. A write is
@@ -47,20 +46,14 @@ class DiskStorageFactory(IStorageFactory):
             inline_limit=inline_limit,
             compare_interval=compare_interval,
         )
-        self._store = Store(self._engine, name)
-
-    def build(self, spec: ModelSpec[Any]) -> IStorage:
-        return ModelStorage(spec, self._store)
-
-    async def stored_models(self) -> set[str]:
-        return await self._store.engine.stored_models()
+        super().__init__(Store(self._engine, name))
 
     async def open(self) -> None:
         await self._objects.open()
-        await self._store.open()
+        await super().open()
 
     async def close(self) -> None:
-        await self._store.close()
+        await super().close()
         await self._objects.close()
 
     def checks(self) -> Mapping[str, Check]:

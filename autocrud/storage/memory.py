@@ -6,8 +6,9 @@ from typing import Any
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.metadata.memory.engine import MemoryEngine
 from autocrud.storage.model_storage import ModelStorage
-from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
+from autocrud.storage.ports.storage import Check, IStorage
 from autocrud.storage.store import Store
+from autocrud.storage.store_factory import StoreFactory
 
 
 class _MemoryStorage(ModelStorage):
@@ -18,7 +19,7 @@ class _MemoryStorage(ModelStorage):
         await super().open()
 
 
-class MemoryStorageFactory(IStorageFactory):
+class MemoryStorageFactory(StoreFactory):
     """Keeps all models in dicts of this process.
 
     Each process has a store of its own. Serve an application with this factory by one process: several workers would
@@ -26,19 +27,10 @@ class MemoryStorageFactory(IStorageFactory):
     """
 
     def __init__(self) -> None:
-        self._store = Store(MemoryEngine(), "memory")
+        super().__init__(Store(MemoryEngine(), "memory"))
 
     def build(self, spec: ModelSpec[Any]) -> IStorage:
         return _MemoryStorage(spec, self._store)
-
-    async def stored_models(self) -> set[str]:
-        return await self._store.engine.stored_models()
-
-    async def open(self) -> None:
-        await self._store.open()
-
-    async def close(self) -> None:
-        await self._store.close()
 
     def checks(self) -> Mapping[str, Check]:
         return {}

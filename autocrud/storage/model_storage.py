@@ -66,7 +66,7 @@ class ModelStorage(IStorage):
         await self._meta.open()
 
     async def close(self) -> None:
-        await self._store.settle()  # other models may go on to write
+        await self._store.wait_for_pending()  # other models may go on to write
         await self._meta.close()
 
     def prepare(self, write: Write) -> Outcome:

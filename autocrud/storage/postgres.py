@@ -1,15 +1,15 @@
 """The PostgreSQL factory: metadata in PostgreSQL, the log in S3. For production, and for heavy queries."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Unpack
+from typing import Literal, Unpack
 
 from autocrud.errors import ConfigurationError
-from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.identity.guard import COMPARE_INTERVAL_S
-from autocrud.storage.model_storage import INLINE_LIMIT, ModelStorage
+from autocrud.storage.model_storage import INLINE_LIMIT
 from autocrud.storage.objects.s3.location import S3Location, S3Options, s3_location
-from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
+from autocrud.storage.ports.storage import Check
 from autocrud.storage.store import Store
+from autocrud.storage.store_factory import StoreFactory
 
 try:
     from autocrud.storage.metadata.postgres.connection import PostgresConnections
@@ -26,7 +26,7 @@ STATEMENT_CACHE = 100
 BACKLOG_LIMIT = 1024 * 1024 * 1024
 
 
-class PostgresStorageFactory(IStorageFactory):
+class PostgresStorageFactory(StoreFactory):
     """Stores the models in tables of a PostgreSQL schema, and the log of all models under `<prefix>/log/` of a bucket.
 
     A commit waits for PostgreSQL alone. Its records are moved into the bucket within about a second.
@@ -75,19 +75,7 @@ class PostgresStorageFactory(IStorageFactory):
             waits_for_move=acknowledge == "moved",
             compare_interval=compare_interval,
         )
-        self._store = Store(self._engine, f"postgres, schema {schema} at {pool.host}")
-
-    def build(self, spec: ModelSpec[Any]) -> IStorage:
-        return ModelStorage(spec, self._store)
-
-    async def stored_models(self) -> set[str]:
-        return await self._engine.stored_models()
-
-    async def open(self) -> None:
-        await self._store.open()
-
-    async def close(self) -> None:
-        await self._store.close()
+        super().__init__(Store(self._engine, f"postgres, schema {schema} at {pool.host}"))
 
     def checks(self) -> Mapping[str, Check]:
         return {"postgresql": self._engine.check, self._objects.name: self._check_bucket}

@@ -9,15 +9,14 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 from autocrud.errors import AutoCRUDError, ConfigurationError
-from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.identity.guard import COMPARE_INTERVAL_S
 from autocrud.storage.metadata.sqlite.cache_dir import CacheFolder
-from autocrud.storage.model_storage import INLINE_LIMIT, ModelStorage
+from autocrud.storage.model_storage import INLINE_LIMIT
 from autocrud.storage.objects.s3.location import S3Location, S3Options, s3_location
-from autocrud.storage.ports.storage import Check, IStorage, IStorageFactory
+from autocrud.storage.ports.storage import Check
 
 try:
     from autocrud.storage.metadata.sqlite.snapshots import Snapshots
@@ -30,13 +29,14 @@ from autocrud.storage.commit_log.object_store_probe import probe
 from autocrud.storage.metadata.sqlite.engine.engine import SqliteEngine
 from autocrud.storage.metadata.sqlite.engine.object_commits import ObjectCommits
 from autocrud.storage.store import Store
+from autocrud.storage.store_factory import StoreFactory
 
 SNAPSHOT_EVERY = 1000
 
 _PROBED_SERVERS: set[tuple[str, str]] = set()  # servers and buckets that passed the probe
 
 
-class S3StorageFactory(IStorageFactory):
+class S3StorageFactory(StoreFactory):
     """Stores all models in one store, under `<prefix>/` of a bucket, for any number of nodes that write.
 
     `log/` is the data, and `store.json` the identity of the store. Starting nodes read `snapshots/`. `<model>/` has
@@ -82,13 +82,7 @@ class S3StorageFactory(IStorageFactory):
             snapshots=Snapshots(self._objects, every=snapshot_every),
             compare_interval=compare_interval,
         )
-        self._store = Store(self._engine, name)
-
-    def build(self, spec: ModelSpec[Any]) -> IStorage:
-        return ModelStorage(spec, self._store)
-
-    async def stored_models(self) -> set[str]:
-        return await self._store.engine.stored_models()
+        super().__init__(Store(self._engine, name))
 
     async def open(self) -> None:
         await self._cache.claim()
@@ -97,10 +91,10 @@ class S3StorageFactory(IStorageFactory):
         if self._server not in _PROBED_SERVERS:
             await probe(self._objects, f"S3 at {self._objects.host}")
             _PROBED_SERVERS.add(self._server)
-        await self._store.open()
+        await super().open()
 
     async def close(self) -> None:
-        await self._store.close()
+        await super().close()
         await self._objects.close()
         await self._cache.release()
 

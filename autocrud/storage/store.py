@@ -59,9 +59,9 @@ class Store(TransactionStore):
         await self._writer.drain(self.call_timeout)
         await self.engine.close()
 
-    async def settle(self) -> None:
+    async def wait_for_pending(self) -> None:
         """Wait a limited time for the commits in flight. Commits that begin later go on."""
-        await self._writer.settle(self.call_timeout)
+        await self._writer.wait_for_pending(self.call_timeout)
 
     async def commit(self, transactions: Sequence[Transaction]) -> list[TransactionOutcome]:
         groups = list(_split_into_groups(transactions))

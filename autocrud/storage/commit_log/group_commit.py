@@ -46,7 +46,7 @@ class GroupCommit(Generic[T, R]):
             self._task = asyncio.create_task(self._run())
         return await future
 
-    async def settle(self, seconds: float | None = None) -> None:
+    async def wait_for_pending(self, seconds: float | None = None) -> None:
         """Wait a limited time until the items submitted so far have results. Later items are not waited for."""
         # The callers of a batch in flight may all be cancelled, and the batch goes on.
         futures: list[asyncio.Future[Any]] = [future for _, future in self._queue]

@@ -83,24 +83,24 @@ async def test_drain_waits_for_all_items() -> None:
     assert all(future.done() for future in submitted)
 
 
-async def test_settle_waits_for_the_items_so_far_and_cancels_nothing() -> None:
+async def test_wait_for_pending_waits_for_the_items_so_far_and_cancels_nothing() -> None:
     """Also for a batch whose callers are cancelled. Items that arrive meanwhile are not waited for."""
     recorder = Recorder()
     batcher: GroupCommit[int, int] = GroupCommit(recorder.flush, max_items=1)
-    await batcher.settle()
+    await batcher.wait_for_pending()
     recorder.gate.clear()
     cancelled = asyncio.ensure_future(batcher.submit(1))
     await recorder.begun.wait()
     cancelled.cancel()
     queued = asyncio.ensure_future(batcher.submit(2))
     await asyncio.sleep(0)
-    settling = asyncio.ensure_future(batcher.settle())
+    waiting = asyncio.ensure_future(batcher.wait_for_pending())
     await asyncio.sleep(0)
     later = asyncio.ensure_future(batcher.submit(3))
-    assert not settling.done()
-    await batcher.settle(0.01)
+    assert not waiting.done()
+    await batcher.wait_for_pending(0.01)
     recorder.gate.set()
-    await settling
+    await waiting
     assert queued.done()
     assert await later == 6
     assert recorder.batches == [[1], [2], [3]]
