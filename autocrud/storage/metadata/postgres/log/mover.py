@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -17,9 +17,12 @@ from autocrud.storage.ports.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
 
+_Row = Sequence[Any]  # sequence number and content of a batch
+
 _PAUSE_S = 0.2  # seconds between two looks
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.2, 5.0  # seconds between two attempts while the bucket is away
-_MOST_PUTS = 16  # at once
+_TURN_BATCHES = 16
+_MOST_PUTS = 4  # at once; more of them hold up the commits of this process in bursts
 _TURN_BYTES = 16 * 1024 * 1024
 _CLOSE_SECONDS = 10.0
 
@@ -135,29 +138,37 @@ class Mover:
             if not await connection.fetchval(self._store.try_move_lock):
                 return False
             await connection.execute(self._store.limit_move)
-            rows = await connection.fetch(tables.batches_to_move, _MOST_PUTS, _TURN_BYTES)
+            rows = await connection.fetch(tables.batches_to_move, _TURN_BATCHES, _TURN_BYTES)
             if not rows:
                 return False
-            await check_store_id(self._objects, self._store_id)
-            entries = [
-                decode_entry(bytes(content), f"batch {number}", store=None, unit=number) for number, content in rows
-            ]
             # Before, so that nothing is put into another store. Behind, so that a row is emptied only if the bucket
             # with its entry still exists.
             await check_store_id(self._objects, self._store_id)
-            results = await asyncio.gather(*map(self._move, entries), return_exceptions=True)
+            moved_rows, fault = await self._move_in_order(rows)
             await check_store_id(self._objects, self._store_id)
-            # Those behind a batch that failed are put again, which has no effect.
-            failed = next((number for number, result in enumerate(results) if result is not None), len(results))
-            sequences = [entry.sequence for entry in entries[:failed]]
-            await connection.execute(tables.empty_batches, sequences)
-        self._backlog -= sum(len(entry.content) for entry in entries[:failed])
-        if sequences:
-            await self._report(sequences[-1])
-        if failed < len(results):
-            fault: Any = results[failed]
+            await connection.execute(tables.empty_batches, [number for number, _ in moved_rows])
+        self._backlog -= sum(len(content) for _, content in moved_rows)
+        if moved_rows:
+            await self._report(moved_rows[-1][0])
+        if fault is not None:
             raise fault
-        return len(rows) == _MOST_PUTS or sum(len(content) for _, content in rows) >= _TURN_BYTES
+        return len(rows) == _TURN_BATCHES or sum(len(content) for _, content in rows) >= _TURN_BYTES
+
+    async def _move_in_order(self, rows: Sequence[_Row]) -> tuple[Sequence[_Row], BaseException | None]:
+        """Move batches, some at once. Return those before the first batch that failed, and its error.
+
+        Those behind it are put again in the next turn, which has no effect.
+        """
+        for start in range(0, len(rows), _MOST_PUTS):
+            puts = map(self._move_batch, rows[start : start + _MOST_PUTS])
+            for number, result in enumerate(await asyncio.gather(*puts, return_exceptions=True), start):
+                if result is not None:
+                    return rows[:number], result
+        return rows, None
+
+    async def _move_batch(self, row: _Row) -> None:
+        number, content = row
+        await self._move(decode_entry(bytes(content), f"batch {number}", store=None, unit=number))
 
     async def _move(self, entry: Entry) -> None:
         try:
