@@ -123,17 +123,6 @@ class DependentPlanner:
         return any(not reference.is_stored and not reference.is_dangling for reference in incoming)
 
 
-def needs_plan(graph: Graph, item: PlannedWrite) -> bool:
-    """Return True if a write may have dependents, or needs checks of references between stores."""
-    if item.is_removing:
-        return graph.has_on_delete_actions(item.node.name)
-    outgoing = graph.outgoing(item.node.name)
-    if item.is_restore and set_null_references(outgoing):
-        return True
-    changes = item.is_restore or item.write.revision is not None
-    return changes and any(not reference.is_stored and reference.ref.must_exist for reference in outgoing)
-
-
 def _author(items: Sequence[PlannedItem], cause: int) -> str | None:
     item = items[cause]
     return item.write.meta.updated_by if isinstance(item, PlannedWrite) else None

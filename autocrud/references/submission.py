@@ -75,7 +75,6 @@ def submissions(items: Sequence[PlannedItem], parts: Sequence[Sequence[int]], pl
 async def submit_plain(graph: Graph, writes: Sequence[PlannedWrite], *, atomic: bool) -> list[Outcome]:
     """Commit writes of one model without a plan. Return their outcomes."""
     node = writes[0].node
-    graph.update_reference_targets([node.name])
     found = await node.storage.commit_all([item.write for item in writes], atomic=atomic)
     return [None if refused is None else translate(graph, node, refused) for refused in found]
 
@@ -84,8 +83,6 @@ async def submit(graph: Graph, transactions: Sequence[Submission]) -> None:
     """Commit transactions over the models of one store, in order, and set their outcomes."""
     node = _find_node(graph, [item for each in transactions for item in each.items])
     contents = [[*each.items, *(item for _, item in each.additions)] for each in transactions]
-    writes = [item for content in contents for item in content if isinstance(item, PlannedWrite)]
-    graph.update_reference_targets({item.node.name for item in writes})
     outcomes: list[TransactionOutcome] = [[_prepare(item) for item in content] for content in contents]
     accepted = [number for number, refused in enumerate(outcomes) if not any(refused)]
     found = await _commit(node, [contents[number] for number in accepted]) if accepted else []

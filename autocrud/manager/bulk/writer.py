@@ -38,10 +38,10 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Outcome, Write
 from autocrud.versioning.encoder import Encoder
-from autocrud.versioning.mutations import MAX_PATCHED, Change, Mutations, apply_to, plan_write
+from autocrud.versioning.mutations import MAX_PATCHED, Change, Mutations, plan_write
 from autocrud.versioning.replacement import size_of
 from autocrud.versioning.stored_resource import Resource
-from autocrud.versioning.write_builder import Author, create_write
+from autocrud.versioning.write_builder import Author, apply_to, create_write
 
 T = TypeVar("T")
 
