@@ -45,6 +45,7 @@ from autocrud.errors.resources import (
     UniqueViolation,
 )
 from autocrud.errors.schema_versions import (
+    MissingRules,
     NewerSchema,
     Unreadable,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "InvalidPatch",
     "KeyReused",
     "MalformedBody",
+    "MissingRules",
     "NewerSchema",
     "NotDraft",
     "NotFound",

@@ -21,6 +21,25 @@ class NewerSchema(AutoCRUDError):
         self.version = version
 
 
+class MissingRules(NewerSchema):
+    """The model has rules in the store that this process does not know: send the request to a process that knows them.
+
+    Args:
+        rules: the missing rules, as text.
+        version: schema version of the model that has the rules.
+        own_version: schema version of this process.
+    """
+
+    def __init__(self, model: str, rules: str, version: int, own_version: int) -> None:
+        AutoCRUDError.__init__(
+            self,
+            f"The data of {model} have rules that this process does not know: {rules}. They come from schema version"
+            f" {version}, and this process has version {own_version}. It goes on reading. Deploy the code with the"
+            " rules; to remove or change a rule, raise the schema version.",
+        )
+        self.version = version
+
+
 class Unreadable(AutoCRUDError):
     """The stored data cannot be upgraded, or does not fit the model: read it raw, and correct the step or the model.
 

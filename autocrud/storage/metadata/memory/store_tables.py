@@ -18,6 +18,7 @@ from autocrud.storage.decision.state import (
     StoredKey,
 )
 from autocrud.storage.metadata.memory.change_list import ChangeList
+from autocrud.storage.ports.contracts import Contract
 from autocrud.storage.ports.types import RequestKey
 
 
@@ -32,6 +33,7 @@ class StoreTables:
         dependents: live referrers of a target with another binding action.
         keys: idempotency keys.
         changes: committed writes, for followers.
+        contracts: newest contract of each model.
     """
 
     resources: dict[ResourceKey, ResourceState] = field(default_factory=dict)
@@ -40,6 +42,7 @@ class StoreTables:
     dependents: dict[ResourceKey, dict[Referrer, None]] = field(default_factory=dict)
     keys: dict[NamedKey, StoredKey] = field(default_factory=dict)
     changes: ChangeList = field(default_factory=ChangeList)
+    contracts: dict[str, Contract] = field(default_factory=dict)
     _keys_of: dict[ResourceKey, list[NamedKey]] = field(default_factory=dict)
 
     def load(self, reads: ReadSet, has_blob: Callable[[NamedKey], bool], has_tasks: bool) -> ReadState:
@@ -51,6 +54,7 @@ class StoreTables:
             {key: has_blob(key) for key in reads.blobs},
             {key: self._referrers_of(key) for key in reads.referrers},
             has_tasks,
+            {model: self.contracts.get(model) for model in reads.contracts},
         )
 
     def change(self, key: ResourceKey, after: ResourceState | None) -> None:

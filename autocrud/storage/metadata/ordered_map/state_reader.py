@@ -7,6 +7,7 @@ from autocrud.storage.metadata.ordered_map import layout
 from autocrud.storage.metadata.ordered_map.codec import decode_head, decode_key
 from autocrud.storage.metadata.ordered_map.staged_map import StagedMap
 from autocrud.storage.objects.ordered_map.keys import parts_of, prefix_of
+from autocrud.storage.ports.contracts import Contract
 
 
 async def load_state(staged: StagedMap, reads: ReadSet) -> ReadState:
@@ -18,12 +19,15 @@ async def load_state(staged: StagedMap, reads: ReadSet) -> ReadState:
     holders = {key: layout.claim_key(key) for key in reads.holders}
     keys = {key: layout.request_key(key) for key in reads.keys}
     blobs = {key: layout.blob_key(key) for key in reads.blobs}
-    await staged.load([layout.TAIL, *heads.values(), *holders.values(), *keys.values(), *blobs.values()])
+    contracts = {model: layout.contract_key(model) for model in reads.contracts}
+    tables = (heads, holders, keys, blobs, contracts)
+    await staged.load([layout.TAIL, *(key for table in tables for key in table.values())])
     tasks, referrers = await asyncio.gather(
         staged.range(prefix_of("task"), 1),
         asyncio.gather(*(_load_referrers(staged, target) for target in reads.referrers)),
     )
     stored_keys = {name: await staged.get(key) for name, key in keys.items()}
+    contract_values = {model: await staged.get(key) for model, key in contracts.items()}
     holder_ids = {name: await staged.get(key) for name, key in holders.items()}
     return ReadState(
         resources={name: _state_of(await staged.get(key)) for name, key in heads.items()},
@@ -32,6 +36,10 @@ async def load_state(staged: StagedMap, reads: ReadSet) -> ReadState:
         blobs={name: await staged.get(key) is not None for name, key in blobs.items()},
         referrers=dict(zip(reads.referrers, referrers, strict=True)),
         has_tasks=bool(tasks),
+        contracts={
+            model: None if value is None else Contract.from_json(model, value)
+            for model, value in contract_values.items()
+        },
     )
 
 
