@@ -45,7 +45,6 @@ from autocrud.errors.resources import (
     UniqueViolation,
 )
 from autocrud.errors.schema_versions import (
-    MissingRules,
     NewerSchema,
     Unreadable,
 )
@@ -79,7 +78,6 @@ __all__ = [
     "InvalidPatch",
     "KeyReused",
     "MalformedBody",
-    "MissingRules",
     "NewerSchema",
     "NotDraft",
     "NotFound",

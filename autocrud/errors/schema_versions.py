@@ -4,40 +4,31 @@ from autocrud.errors.base import AutoCRUDError
 
 
 class NewerSchema(AutoCRUDError):
-    """The resource was written with a newer schema version: send the request to a process of the newer version.
+    """The resource or the model has a newer schema version: send the request to a process of the newer version.
 
     Args:
-        version: schema version of the resource.
+        version: schema version of the resource, or of the rules.
         own_version: schema version of this process.
+        rules: rules of the model in the store that this process does not know, as text. Its writes would break them.
     """
 
     code = "newer_schema"
 
-    def __init__(self, model: str, resource_id: str, version: int, own_version: int) -> None:
-        super().__init__(
+    def __init__(self, model: str, resource_id: str, version: int, own_version: int, *, rules: str = "") -> None:
+        reason = (
             f"The {model} {resource_id!r} has schema version {version}, and this process knows version {own_version}."
-            " Deploy the newer version of the service."
         )
+        remedy = " Deploy the newer version of the service."
+        if rules:
+            reason = (
+                f"The {model} {resource_id!r} is not written: the store has rules of the model that this process does"
+                f" not know: {rules}. They come from schema version {version}, and this process has version"
+                f" {own_version}."
+            )
+            remedy = f"{remedy[:-1]}; to remove or change a rule, raise the schema version."
+        super().__init__(reason + remedy)
         self.version = version
-
-
-class MissingRules(NewerSchema):
-    """The model has rules in the store that this process does not know: send the request to a process that knows them.
-
-    Args:
-        rules: the missing rules, as text.
-        version: schema version of the model that has the rules.
-        own_version: schema version of this process.
-    """
-
-    def __init__(self, model: str, rules: str, version: int, own_version: int) -> None:
-        AutoCRUDError.__init__(
-            self,
-            f"The data of {model} have rules that this process does not know: {rules}. They come from schema version"
-            f" {version}, and this process has version {own_version}. It goes on reading. Deploy the code with the"
-            " rules; to remove or change a rule, raise the schema version.",
-        )
-        self.version = version
+        self.rules = rules
 
 
 class Unreadable(AutoCRUDError):

@@ -12,7 +12,6 @@ from pydantic import BaseModel
 from autocrud import AutoCRUD, OnDelete, Ref, Schema, Unique
 from autocrud.errors import (
     ConfigurationError,
-    MissingRules,
     NewerSchema,
     Referenced,
     UniqueViolation,
@@ -90,7 +89,7 @@ async def test_5_process_without_a_new_rule_may_read_and_not_write(backend: str,
                 articles.delete("first"),
             ]
             for write in writes:
-                with pytest.raises(MissingRules, match=r"unique \(slug\)") as caught:
+                with pytest.raises(NewerSchema, match=r"unique \(slug\)") as caught:
                     await write
                 assert caught.value.code == "newer_schema"
             assert (await articles.get("first")).data.slug == "a"
@@ -99,7 +98,7 @@ async def test_5_process_without_a_new_rule_may_read_and_not_write(backend: str,
                 await new.manager("article").create({"slug": "a"})
             await new.manager("article").create({"slug": "b"})
     async with process(backend, tmp_path, Plain, "old") as old:
-        with pytest.raises(MissingRules):
+        with pytest.raises(NewerSchema):
             await old.manager("article").create({"slug": "a"})
         assert await old.manager("article").count() == 2
 
@@ -111,7 +110,7 @@ async def test_rule_is_removed_by_a_higher_schema_version(backend: str, tmp_path
         await crud.manager("author").create({}, resource_id="x")
         await crud.manager("article").create({"slug": "a", "author": "x"}, resource_id="first")
     async with process(backend, tmp_path, Sluggish) as crud:
-        with pytest.raises(MissingRules, match="reference author with restrict"):
+        with pytest.raises(NewerSchema, match="reference author with restrict"):
             await crud.manager("article").create({"slug": "b"})
     schema = Schema(2).step(1, 2)
     async with process(backend, tmp_path, Plain, schema=schema) as crud:
@@ -134,7 +133,7 @@ async def test_6_contract_survives_a_rebuild_and_an_unknown_model_keeps_its_rule
         with pytest.raises(Referenced, match="article"):
             await crud.manager("author").delete("x")
     async with process(backend, tmp_path, Plain, node) as crud:
-        with pytest.raises(MissingRules):
+        with pytest.raises(NewerSchema):
             await crud.manager("article").create({"slug": "a"})
     async with process(backend, tmp_path, Written, node) as crud:
         with pytest.raises(UniqueViolation):
@@ -166,7 +165,7 @@ async def test_5_writes_raced_with_the_start_of_a_new_rule_leave_no_duplicates(b
                 slug = f"s{len(slugs)}"
                 try:
                     await old.manager("article").create({"slug": slug})
-                except MissingRules:
+                except NewerSchema:
                     return slugs
                 slugs.add(slug)
 

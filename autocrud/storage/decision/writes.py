@@ -1,6 +1,6 @@
 """Judgement of one item: contract, version, idempotency key, blobs and unique claims."""
 
-from autocrud.errors import AlreadyExists, Conflict, MissingRules, UniqueViolation
+from autocrud.errors import AlreadyExists, Conflict, NewerSchema, UniqueViolation
 from autocrud.resource import CommitKind, timestamp
 from autocrud.storage.decision.overlay import Overlay
 from autocrud.storage.decision.state import REMOVING_KINDS, ResourceKey, ResourceState, StoredKey
@@ -40,8 +40,8 @@ def apply_write(overlay: Overlay, write: Write) -> Outcome:
     """Apply a write, or return its refusal and change nothing. References are judged at the end of the transaction."""
     contract = overlay.contract(write.model)
     if contract is not None and (beyond := contract.rules_beyond(write.rules)):
-        missing = describe_rules(beyond)
-        return MissingRules(write.model, missing, contract.schema_version, write.meta.schema_version)
+        meta, rules = write.meta, describe_rules(beyond)
+        return NewerSchema(write.model, meta.resource_id, contract.schema_version, meta.schema_version, rules=rules)
     if write.key is not None and (refused := _find_key_refusal(overlay, write.key, write)):
         return refused
     if write.blobs and (refused := _find_unknown_blob(overlay, write)):

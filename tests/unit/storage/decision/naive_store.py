@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from autocrud.errors import Aborted, AlreadyExists, Conflict, MissingRules, Referenced, UniqueViolation
+from autocrud.errors import Aborted, AlreadyExists, Conflict, NewerSchema, Referenced, UniqueViolation
 from autocrud.resource import timestamp
 from autocrud.storage.decision.references import MissingTargets, UnplannedReferrers
 from autocrud.storage.decision.state import ReadSet, ReadState, Referrer, ResourceKey, ResourceState, StoredKey
@@ -115,7 +115,7 @@ class NaiveStore:
     def _refusal(self, write: Write) -> Refusal | None:
         contract = self.contracts.get(write.model)
         if contract is not None and any(rule not in write.rules for rule in contract.rules):
-            return (MissingRules,)
+            return (NewerSchema,)
         if write.key is not None:
             earlier = self.keys.get((write.model, write.key.key))
             if earlier is not None and earlier.expires > timestamp(write.meta.updated_time):

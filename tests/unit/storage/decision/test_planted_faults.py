@@ -28,7 +28,7 @@ FAULTS: list[tuple[str, Any, str, str]] = [
     ("restored resource claims nothing", _claims, "before is None or before.is_deleted", "before is None"),
     ("claims are not released", _claims, "for claim in released:", "for claim in ():"),
     ("unexpired key is ignored", _keys, "stored is not None and", "False and"),
-    ("missing rule is ignored", writes.apply_write, "return MissingRules", "MissingRules"),
+    ("missing rule is ignored", writes.apply_write, "return NewerSchema", "NewerSchema"),
     ("equal rules count as missing", writes.apply_write, "contract.rules_beyond(write.rules)", "contract.rules"),
     ("contract replaces a newer one", writes.apply_contract, "contract.number !=", "False and 0 !="),
     ("contract is not stored", writes.apply_contract, "overlay.set_contract(contract)", "pass"),
