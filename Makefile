@@ -15,9 +15,10 @@ run: .venv/.run  ## serve on 127.0.0.1:8000 with data in ./data
 stack: .venv/.stack  ## serve on PostgreSQL and SeaweedFS from wheels, without Docker, with data in ./data/stack
 	$(BIN)/python -m autocrud.testing.local_stack
 
+# Hundreds of processes that tests start import the package. Without its bytecode each compiles it for half a second.
 test: .venv/.test  ## run every test in three processes, because many wait for servers
 	@tools/install_chromium.sh || echo "The tests in tests/browser will fail." >&2
-	TMPDIR="$$(tools/test_folder.sh)" $(BIN)/python -m pytest -n 3 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= TMPDIR="$$(tools/test_folder.sh)" $(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: .venv/.test  ## check style and format
 	$(BIN)/ruff check .
