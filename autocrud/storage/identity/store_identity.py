@@ -32,7 +32,7 @@ async def read_store_id(objects: ObjectStore) -> str | None:
         DataCorrupted: `store.json` is damaged, or has another format.
     """
     try:
-        content = await objects.get_often(STORE_KEY, _MAX_BYTES)
+        content = await objects.get(STORE_KEY, 0, _MAX_BYTES)
     except ObjectMissing:
         return None
     try:

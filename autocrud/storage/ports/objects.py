@@ -86,14 +86,6 @@ class ObjectStore(ABC):
             ObjectMissing: the object does not exist.
         """
 
-    async def get_often(self, key: str, limit: int) -> bytes:
-        """Return at most `limit` bytes of a small object that is read often. The answer is as fresh as that of `get`.
-
-        Raises:
-            ObjectMissing: the object does not exist.
-        """
-        return await self.get(key, 0, limit)
-
     @abstractmethod
     def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Yield the bytes from `start` up to `end` (None: the end of the object), piece by piece, in bounded memory.
