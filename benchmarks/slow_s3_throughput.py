@@ -8,6 +8,7 @@ import argparse
 import os
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -36,7 +37,8 @@ def main() -> None:
 def _measure(storage: str, seconds: int, *, is_slow: bool) -> None:
     directory = Path(tempfile.mkdtemp(prefix="autocrud-bench-"))
     directory.chmod(0o755)
-    with servers(directory) as (s3, postgres), slow_proxy(s3.endpoint_url, _DELAYS if is_slow else {}) as url:
+    with servers(directory) as (s3, postgres), ExitStack() as stack:
+        url = stack.enter_context(slow_proxy(s3.endpoint_url, _DELAYS)) if is_slow else s3.endpoint_url
         variables = settings(storage, s3, postgres if storage == "postgres" else None) | {
             "AUTOCRUD_MODELS": "benchmarks.models",
             "AUTOCRUD_ACCESS_LOG": "false",

@@ -20,6 +20,10 @@ class ObjectMissing(Exception):
     """No object has the key."""
 
 
+class BucketMissing(StorageUnavailable):
+    """The bucket or folder of the whole object store does not exist."""
+
+
 class PutUndecided(StorageUnavailable):
     """A conditional put has an unknown outcome: it may have taken effect, or may still do so.
 

@@ -15,6 +15,7 @@ from botocore.exceptions import (
 )
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
+from autocrud.storage.ports.objects import BucketMissing
 
 # A request that failed so never reached the server, but for the error below.
 _NOT_SENT = (EndpointConnectionError, ConnectTimeoutError, NoCredentialsError, PartialCredentialsError)
@@ -76,5 +77,7 @@ def to_configuration_error(error: Exception, host: str, bucket: str) -> Configur
 def to_storage_error(error: Exception, host: str) -> StorageUnavailable:
     """The project's error for the driver's, in the course of serving."""
     status, code = answer_of(error)
+    if code == "NoSuchBucket":
+        return BucketMissing(f"S3 at {host} answered {status} {code}.")
     detail = f"answered {status} {code}" if status else f"cannot be reached: {reason_of(error)}"
     return StorageUnavailable(f"S3 at {host} {detail}.")
