@@ -29,9 +29,9 @@ from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Repeated
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.json_patch import Patch, as_patch
-from autocrud.versioning.mutations import MAX_PATCHED, Mutations, Tags, apply_to
+from autocrud.versioning.mutations import MAX_PATCHED, Mutations, Tags
 from autocrud.versioning.stored_resource import Resource
-from autocrud.versioning.write_builder import Author, create_write, request_key
+from autocrud.versioning.write_builder import Author, apply_to, create_write, request_key
 
 T = TypeVar("T")
 
@@ -124,8 +124,8 @@ class ResourceManager(ResourceReader[T]):
             UniqueViolation, DifferentHolders: live resources have the same values under unique constraints.
             Unreadable, NewerSchema, Conflict: the holder cannot be read, is newer than this process, or changes often.
         """
-        choice = check_on_conflict(self.spec, on_conflict, resource_id)
-        if choice.is_upsert:
+        if on_conflict != OnConflict.error:
+            choice = check_on_conflict(self.spec, on_conflict, resource_id)
             options = UpsertOptions(by=by, status=status, max_bytes=max_bytes)
             return await self._upsert(value, choice, options, idempotency_key)
         resource_id = str(uuid7()) if resource_id is None else check_resource_id(resource_id)

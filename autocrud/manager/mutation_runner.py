@@ -7,8 +7,9 @@ from autocrud.manager.heads import read_head
 from autocrud.references.integrity import ReferenceIntegrity
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
-from autocrud.versioning.mutations import Change, Tags, apply_to, plan_write
+from autocrud.versioning.mutations import Change, Tags, plan_write
 from autocrud.versioning.stored_resource import Resource
+from autocrud.versioning.write_builder import apply_to
 
 T = TypeVar("T")
 

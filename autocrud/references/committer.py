@@ -11,7 +11,7 @@ from autocrud.references.graph import Graph, ModelNode
 from autocrud.references.on_delete import OnDeleteRunner
 from autocrud.references.plan import Hint, Plan
 from autocrud.references.planned_writes import PlannedItem, PlannedWrite, ResourceName
-from autocrud.references.planner import DependentPlanner, needs_plan
+from autocrud.references.planner import DependentPlanner
 from autocrud.references.refusals import refuse_dependents
 from autocrud.references.submission import Submission, submissions, submit, submit_plain
 from autocrud.references.write_order import Unit, units_of
@@ -60,7 +60,7 @@ class ReferenceCommitter:
         if not items:
             return []
         writes = [item for item in items if isinstance(item, PlannedWrite)]
-        if any(needs_plan(self._graph, item) for item in writes):
+        if self._needs_plan(writes):
             return await self._run_to_end(self._commit(items))
         if len(writes) == len(items) and len({item.node for item in writes}) == 1:
             return self._complete_outcome(items, await submit_plain(self._graph, writes, atomic=len(writes) > 1))
@@ -75,7 +75,7 @@ class ReferenceCommitter:
         prevent each other's delete. A write that refers to a refused one is refused.
         """
         outcomes: list[Outcome] = [None] * len(writes)
-        if any(needs_plan(self._graph, item) for item in writes):
+        if self._needs_plan(writes):
             await self._run_to_end(self._commit_all(writes, outcomes))
         elif writes and any(item.target is item.source for item in self._graph.outgoing(writes[0].node.name)):
             await self._commit_all(writes, outcomes)
@@ -95,6 +95,10 @@ class ReferenceCommitter:
             call.cancel()
         if self._calls:
             await asyncio.wait(self._calls)
+
+    def _needs_plan(self, writes: Sequence[PlannedWrite]) -> bool:
+        kinds = self._graph.planned_kinds
+        return any(item.write.kind in kinds[item.node.name] for item in writes)
 
     async def _run_to_end(self, work: Awaitable[R]) -> R:
         """Run the work to its end even if the caller is cancelled, because on-delete tasks follow the commit."""
@@ -170,7 +174,7 @@ class ReferenceCommitter:
         """Plan and commit units together. Plan them in smaller parts if they cannot be planned together."""
         numbers = [number for unit in units for number in unit.numbers]
         items = [writes[number] for number in numbers]
-        plan = await self._plan(items) if any(needs_plan(self._graph, item) for item in items) else Plan()
+        plan = await self._plan(items) if self._needs_plan(items) else Plan()
         refused = {numbers[place]: error for place, error in plan.refusals.items()}
         if refused:
             rest = await self._record_refused(writes, units, refused, outcomes)

@@ -11,6 +11,7 @@ from autocrud.errors import ConfigurationError
 from autocrud.query.conditions import Query, Term
 from autocrud.query.operators import Operator
 from autocrud.query.resolver import Resolver
+from autocrud.resource import CommitKind
 from autocrud.schema.column_types import ColumnKind, IndexValue
 from autocrud.schema.index_field import IndexField
 from autocrud.schema.markers import OnDelete, Ref
@@ -18,6 +19,9 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.transactions import TransactionStore
 from autocrud.storage.ports.types import Page
+
+REMOVING_KINDS = frozenset((CommitKind.delete, CommitKind.purge))
+_DATA_KINDS = frozenset((CommitKind.create, CommitKind.update, CommitKind.modify, CommitKind.switch))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -104,6 +108,8 @@ class Graph:
     Attributes:
         nodes: the models by name.
         unknown_models: an error message for each reference to a model that is not in the graph.
+        planned_kinds: by the name of each model, the kinds of writes that need a plan, because they may have
+            dependents, or references between stores to check. The commit alone judges the other writes.
 
     Raises:
         ConfigurationError: a field cannot be a reference of its kind.
@@ -115,6 +121,7 @@ class Graph:
         self._is_visible = is_visible
         self.nodes: Mapping[str, ModelNode] = {}
         self.unknown_models: Sequence[str] = ()
+        self.planned_kinds: Mapping[str, frozenset[CommitKind]] = {}
         self._references: Mapping[tuple[str, int], Reference] = {}
         self.add(nodes)
 
@@ -140,20 +147,18 @@ class Graph:
             name: [item for item in references.values() if item.target is node] for name, node in all_nodes.items()
         }
         self._restricted = self._find_restricted()
+        self.planned_kinds = {name: self._find_planned_kinds(name) for name in all_nodes}
         self.update_reference_targets()
 
-    def update_reference_targets(self, models: Iterable[str] | None = None) -> None:
-        """Tell models in which folders the targets of their references are. A storage that opens may choose another.
+    def update_reference_targets(self) -> None:
+        """Tell all models in which folders the targets of their references are.
 
-        References between stores are left out, because no commit judges them.
-
-        Args:
-            models: names of the models; None for all.
+        Call it after storages opened, because an opening storage may choose another folder. References between stores
+        are left out, because no commit judges them.
         """
-        for name in self.nodes if models is None else models:
-            for reference in self.outgoing(name):
-                if reference.is_stored:
-                    reference.source.spec.reference_targets[reference.number] = reference.target.spec.folder
+        for reference in self._references.values():
+            if reference.is_stored:
+                reference.source.spec.reference_targets[reference.number] = reference.target.spec.folder
 
     def node_of_folder(self, store: TransactionStore | None, folder: str) -> ModelNode | None:
         """Return the model of a folder of a store; None if this process does not know the model."""
@@ -203,6 +208,15 @@ class Graph:
         shows_target = self._is_visible(ref, source.name, target.name)
         shows_source = self._is_visible(ref, target.name, source.name)
         return Reference(source, target, number, field, ref, shows_target, shows_source)
+
+    def _find_planned_kinds(self, model: str) -> frozenset[CommitKind]:
+        kinds = set(REMOVING_KINDS) if self.has_on_delete_actions(model) else set()
+        outgoing = self.outgoing(model)
+        if _has_action(outgoing, OnDelete.set_null):
+            kinds.add(CommitKind.restore)
+        if any(not item.is_stored and item.ref.must_exist for item in outgoing):
+            kinds |= {CommitKind.restore, *_DATA_KINDS}
+        return frozenset(kinds)
 
     def _find_restricted(self) -> set[str]:
         restricted = {name for name in self.nodes if _has_action(self.incoming(name), OnDelete.restrict)}

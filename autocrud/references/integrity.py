@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from autocrud.errors import AutoCRUDError
 from autocrud.references.committer import PlannedWrite, ReferenceCommitter
 from autocrud.references.graph import Graph, ModelNode
+from autocrud.references.refusals import translate
 from autocrud.storage.ports.types import Head, Outcome, Write
 
 
@@ -16,6 +18,7 @@ class ReferenceIntegrity:
 
     def __init__(self, node: ModelNode, graph: Graph) -> None:
         self._node = node
+        self._graph = graph
         self.committer = ReferenceCommitter(graph)
 
     async def commit(self, write: Write, before: Head | None) -> None:
@@ -29,9 +32,19 @@ class ReferenceIntegrity:
             Referenced, NewerSchema, TooManyDependents, UnhandledReferrers: referrers prevent the delete.
             StorageUnavailable: an outage. A delete may be committed with unfinished on-delete actions.
         """
-        (refused,) = await self.committer.commit([PlannedWrite(self._node, write, before)])
-        if refused is not None:
-            raise refused
+        node = self._node
+        if write.kind in self._graph.planned_kinds[node.spec.name]:
+            (refused,) = await self.committer.commit([PlannedWrite(node, write, before)])
+            if refused is not None:
+                raise refused
+            return
+        try:
+            await node.storage.commit(write)
+        except AutoCRUDError as error:
+            refusal = translate(self._graph, node, error)
+            if refusal is error:
+                raise
+            raise refusal from error
 
     async def commit_all(self, writes: Sequence[tuple[Write, Head | None]], *, atomic: bool = False) -> list[Outcome]:
         """Commit writes together, like the storage's `commit_all`, and enforce their references.

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from autocrud.references.graph import ModelNode, Reference
+from autocrud.references.graph import REMOVING_KINDS, ModelNode, Reference
 from autocrud.resource import CommitKind, ResourceMeta
 from autocrud.schema.column_types import IndexValue
 from autocrud.storage.ports.transactions import VersionCheck
 from autocrud.storage.ports.types import Head, Write
-
-REMOVING_KINDS = (CommitKind.delete, CommitKind.purge)
 
 ResourceName = tuple[str, str]  # name of the model, id
 

@@ -17,6 +17,7 @@ from autocrud.references.planned_writes import PlannedItem, PlannedWrite, Resour
 from autocrud.references.refusals import knows_referrers, translate
 from autocrud.schema.markers import OnDelete
 from autocrud.storage.decision.references import UnplannedReferrers
+from autocrud.storage.ports.time_slice import TimeSlice
 from autocrud.storage.ports.transactions import Dependent, Transaction, TransactionOutcome, VersionCheck
 from autocrud.storage.ports.types import Outcome, abort_unless_all_accepted
 
@@ -75,7 +76,6 @@ def submissions(items: Sequence[PlannedItem], parts: Sequence[Sequence[int]], pl
 async def submit_plain(graph: Graph, writes: Sequence[PlannedWrite], *, atomic: bool) -> list[Outcome]:
     """Commit writes of one model without a plan. Return their outcomes."""
     node = writes[0].node
-    graph.update_reference_targets([node.name])
     found = await node.storage.commit_all([item.write for item in writes], atomic=atomic)
     return [None if refused is None else translate(graph, node, refused) for refused in found]
 
@@ -84,9 +84,7 @@ async def submit(graph: Graph, transactions: Sequence[Submission]) -> None:
     """Commit transactions over the models of one store, in order, and set their outcomes."""
     node = _find_node(graph, [item for each in transactions for item in each.items])
     contents = [[*each.items, *(item for _, item in each.additions)] for each in transactions]
-    writes = [item for content in contents for item in content if isinstance(item, PlannedWrite)]
-    graph.update_reference_targets({item.node.name for item in writes})
-    outcomes: list[TransactionOutcome] = [[_prepare(item) for item in content] for content in contents]
+    outcomes = await _prepare(contents)
     accepted = [number for number, refused in enumerate(outcomes) if not any(refused)]
     found = await _commit(node, [contents[number] for number in accepted]) if accepted else []
     for number, outcome in zip(accepted, found, strict=True):
@@ -104,8 +102,16 @@ def _find_node(graph: Graph, items: Sequence[PlannedItem]) -> ModelNode:
     return next(node for node in graph.nodes.values() if node.spec.folder in folders and node.storage.store is not None)
 
 
-def _prepare(item: PlannedItem | Dependent) -> Outcome:
-    return item.node.storage.prepare(item.write) if isinstance(item, PlannedWrite) else None
+async def _prepare(contents: Sequence[Sequence[PlannedItem | Dependent]]) -> list[TransactionOutcome]:
+    """Prepare all writes. Return their refusals."""
+    found: list[TransactionOutcome] = []
+    time_slice = TimeSlice()
+    for content in contents:
+        found.append([])
+        for item in content:
+            found[-1].append(item.node.storage.prepare(item.write) if isinstance(item, PlannedWrite) else None)
+            await time_slice.check()
+    return found
 
 
 async def _commit(node: ModelNode, contents: Sequence[Sequence[PlannedItem | Dependent]]) -> list[TransactionOutcome]:

@@ -11,6 +11,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute
 
 from autocrud.errors import ConfigurationError
+from autocrud.routes.collection_index import CollectionIndex
 from autocrud.routes.deferred_route import complete_each_kind
 from autocrud.routes.openapi.document import document_of
 from autocrud.routes.operation import ModelRoutes, Operation
@@ -32,7 +33,8 @@ class Mount:
     def __init__(self, app: FastAPI, prefix: str) -> None:
         self._app = app
         self._prefix = prefix
-        self._mounted_routes: list[BaseRoute] = []
+        self._mounted_routes: list[OperationRoute] = []
+        self._index: CollectionIndex | None = None
         self._collections: set[str] = set()
         self._methods: dict[str, set[str]] = {}
         self._names: dict[str, set[str]] = {}
@@ -97,7 +99,9 @@ class Mount:
             dependencies=dependencies,
             route_class_override=OperationRoute,
         )
-        self._mounted_routes.append(self._app.router.routes[-1])
+        route = self._app.router.routes[-1]
+        assert isinstance(route, OperationRoute)
+        self._mounted_routes.append(route)
 
     def add_tag(self, spec: ModelSpec[Any]) -> None:
         """Add the model's tag, with the first paragraph of the model's docstring."""
@@ -119,20 +123,24 @@ class Mount:
         Own routes on or under the path of a collection come first. A registry's route has no effect, and is removed, if
         own routes serve the same path and methods.
         """
-        routes = self._app.router.routes
-        own_routes = [route for route in routes if route not in self._mounted_routes]
+        routes = [route for route in self._app.router.routes if route is not self._index]
+        present, mounted = set(map(id, routes)), set(map(id, self._mounted_routes))
+        own_routes = [route for route in routes if id(route) not in mounted]
         own_keys = {key for route in own_routes for key in _keys(route) if not isinstance(route, OperationRoute)}
-        shadowed_routes = [route for route in self._mounted_routes if own_keys.issuperset(_keys(route))]
-        for route in shadowed_routes:
-            logger.info("The application's own route replaces %s", getattr(route, "name", route))
-        active_routes = [route for route in self._mounted_routes if route not in shadowed_routes]
+        active_routes: list[OperationRoute] = []
+        for route in self._mounted_routes:
+            if own_keys.issuperset(_keys(route)):
+                logger.info("The application's own route replaces %s", getattr(route, "name", route))
+            elif id(route) in present:  # the application may have removed it
+                active_routes.append(route)
         overriding_routes = [route for route in own_routes if any(self._is_within(path) for path, _ in _keys(route))]
-        first = min((routes.index(route) for route in self._mounted_routes if route in routes), default=len(routes))
-        preceding_routes = [route for route in routes[:first] if route not in overriding_routes]
-        following_routes = [
-            route for route in own_routes if route not in overriding_routes and route not in preceding_routes
-        ]
-        routes[:] = [*preceding_routes, *overriding_routes, *active_routes, *following_routes]
+        overriding = set(map(id, overriding_routes))
+        first = next((number for number, route in enumerate(routes) if id(route) in mounted), len(routes))
+        preceding_routes = [route for route in routes[:first] if id(route) not in overriding]
+        following_routes = [route for route in routes[first:] if id(route) not in overriding | mounted]
+        self._index = CollectionIndex(self._prefix, active_routes)
+        ordered = [*preceding_routes, *overriding_routes, self._index, *active_routes, *following_routes]
+        self._app.router.routes[:] = ordered
         self._document.install()
 
     def _registry_routes(self) -> list[OperationRoute]:

@@ -54,7 +54,7 @@ class ExactValidator:
         Raises:
             ValidationError: the JSON is not valid, or a number for a decimal field cannot be kept exactly.
         """
-        decimals = _inexact_decimals(data) if self._has_decimals else None
+        decimals = _inexact_decimals(data) if self.has_decimals else None
         if not decimals and not (self.has_json_decimals and _may_quote_decimals(data)):
             return self._validate(data, **options)
         token = _decimals.set(decimals or {})
@@ -78,10 +78,11 @@ class ExactValidator:
     @cached_property
     def has_json_decimals(self) -> bool:
         """True if a `Json` field holds decimals: JSON inside a text of the JSON."""
-        return self._has_decimals and contains_part(self._schema, _is_json_text)
+        return self.has_decimals and contains_part(self._schema, _is_json_text)
 
     @cached_property
-    def _has_decimals(self) -> bool:
+    def has_decimals(self) -> bool:
+        """True if there are decimals. Without them, the validator adds nothing."""
         return contains_part(self._schema, is_decimal)
 
     @cached_property

@@ -44,6 +44,7 @@ class IndexField:
         groups: the groups of fields that are unique as a set, and include this field.
         ref: the `Ref` marker of a reference, else None.
         schema_version: the schema version of the model. Each version has columns of its own.
+        column: the name of the column in the metadata store.
     """
 
     name: str
@@ -57,11 +58,11 @@ class IndexField:
     groups: tuple[str, ...] = ()
     ref: Ref | None = None
     schema_version: int = 1
+    column: str = field(init=False, compare=False)
 
-    @property
-    def column(self) -> str:
-        """The name of the column in the metadata store."""
-        return self.name if self.is_meta else f"{versioned('ix', self.schema_version)}_{self.name}"
+    def __post_init__(self) -> None:
+        column = self.name if self.is_meta else f"{versioned('ix', self.schema_version)}_{self.name}"
+        object.__setattr__(self, "column", column)
 
     @property
     def unversioned_column(self) -> str:

@@ -109,7 +109,7 @@ class ModelSpec(Generic[T]):
         self.largest_blob = largest_limit(self.adapter.json_schema()) if self.has_blobs else None
         self._may_hold_floats = may_hold_floats(json_schema) or contains_part(core_schema, may_be_infinite)
         exact = ExactValidator(self.adapter.validate_json, core_schema)
-        self._read_json = exact.validate_json
+        self._read_json: Any = exact.validate_json if exact.has_decimals else self.adapter.validate_json
         self._read_python: Any = exact.validate_python if exact.has_json_decimals else self.adapter.validate_python
         self.upgrader = Upgrader(self, self.schema)
 

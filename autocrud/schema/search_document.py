@@ -70,11 +70,7 @@ class DocumentField(IndexField):
         # A change of the paths or the rules changes the column's name, so the index backfill fills a new column.
         shape = sha256(repr((_RULES_VERSION, sorted(paths))).encode()).hexdigest()
         object.__setattr__(self, "_shape", shape[:16])
-
-    @property
-    def column(self) -> str:
-        """The name of the column in the metadata store."""
-        return f"{versioned('document', self.schema_version)}_{self._shape}"
+        object.__setattr__(self, "column", f"{versioned('document', schema_version)}_{self._shape}")
 
     @property
     def unversioned_column(self) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
 from autocrud.errors import ConfigurationError, FieldError
@@ -22,21 +21,13 @@ class UniqueConstraint:
     Attributes:
         name: unique among the model's constraints; part of the name of the database index.
         positions: the positions of `fields` in the model's index fields.
+        names: the names of `fields`.
     """
 
     name: str
     positions: tuple[int, ...]
     fields: tuple[IndexField, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the fields."""
-        return tuple(field.name for field in self.fields)
-
-    def claim(self, index: Sequence[Any]) -> tuple[Any, ...] | None:
-        """Return the claim of a resource with these index values; None if a value of the constraint is null."""
-        values = tuple(index[position] for position in self.positions)
-        return None if None in values else values
+    names: tuple[str, ...]
 
     def length_errors(self, index: Sequence[IndexValue]) -> Iterator[FieldError]:
         """Yield an error per field if the values fit their columns but are too long for one index row in total."""
@@ -121,4 +112,4 @@ def _build_constraint(type_name: str, fields: Sequence[IndexField], positions: S
         raise ConfigurationError(f"{type_name}: at most {_MAX_FIELDS} fields can be unique as a set")
     # Quoting escapes commas inside names: two different sets must not get one name.
     name = members[0].name if len(members) == 1 else ",".join(quote(field.name, safe="") for field in members)
-    return UniqueConstraint(name, tuple(positions), members)
+    return UniqueConstraint(name, tuple(positions), members, tuple(field.name for field in members))

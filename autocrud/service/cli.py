@@ -12,13 +12,16 @@ import uvicorn
 
 from autocrud.errors import AutoCRUDError
 from autocrud.service.announcement import startup_lines
-from autocrud.service.logging_setup import logging_config
+from autocrud.service.logging_setup import logging_config, without_warnings
 from autocrud.service.main import create_app
 from autocrud.service.model_loader import is_path
 from autocrud.service.options import Options, parse_options
 from autocrud.service.settings import PREFIX, Settings, SettingsError, describe_error, load_settings
 
 logger = logging.getLogger(__name__)
+
+# Loggers of warnings that each start says again.
+_START_LOGGERS = ("autocrud.registration.start", "autocrud.manager.schema_check.start_check")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -59,9 +62,10 @@ async def _preflight(settings: Settings) -> Sequence[str]:
         The lines to log at the start.
     """
     app = create_app(settings)
-    async with app.state.crud.running():
-        own_storage = settings.models if app.state.models.has_storage else None
-        lines = startup_lines(settings, app.state.crud.model_names, own_storage)
+    with without_warnings(*_START_LOGGERS):  # the start of the server says them
+        async with app.state.crud.running():
+            own_storage = settings.models if app.state.models.has_storage else None
+            lines = startup_lines(settings, app.state.crud.model_names, own_storage)
     without_routes = "; ".join(app.state.models.without_routes)
     hint = f"No routes: {without_routes}. A function register(crud) in the models' file can add them."
     return (hint, *lines) if without_routes else lines

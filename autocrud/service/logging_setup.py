@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from logging.config import dictConfig
@@ -114,3 +115,20 @@ def configure_logging(settings: Settings) -> None:
     # No formatter uses these, and each record would look them up.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     dictConfig(logging_config(settings))
+
+
+@contextmanager
+def without_warnings(*names: str) -> Iterator[None]:
+    """Drop the warnings of these loggers for the duration of the context."""
+
+    def is_kept(record: logging.LogRecord) -> bool:
+        return record.levelno != logging.WARNING
+
+    loggers = [logging.getLogger(name) for name in names]
+    for logger in loggers:
+        logger.addFilter(is_kept)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(is_kept)

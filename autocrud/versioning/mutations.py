@@ -8,11 +8,11 @@ from typing import Any, Generic, TypeVar
 from pydantic_core import from_json
 
 from autocrud.errors import NewerSchema, NotDraft, PayloadTooLarge, PreconditionFailed
-from autocrud.resource import CommitKind, RevisionStatus, revision_number, timestamp
+from autocrud.resource import CommitKind, RevisionStatus, revision_number
 from autocrud.schema.exact_numbers import dump_json
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
-from autocrud.storage.ports.types import Head, Write
+from autocrud.storage.ports.types import Write
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.history import History
 from autocrud.versioning.json_patch import Patch
@@ -79,31 +79,6 @@ def _version_of(tag: str) -> str:
     """Return the version of an entity tag with two parts; empty for any other tag."""
     version, separator, _ = tag.removeprefix('"').partition(TAG_SEPARATOR)
     return version if separator else ""
-
-
-def apply_to(spec: ModelSpec[T], write: Write, before: Resource[T] | None) -> Resource[T]:
-    """Return the resource as the write left it."""
-    meta, old = write.meta, None if before is None else before.head
-    revision_json = write.revision_json or (old.revision_info if old else b"")
-    data, stored, fault = (None, None, None) if old is None else (old.data, old.stored, old.fault)
-    if write.data is not None:
-        data, stored, fault = write.data, None, None
-        if write.revision is not None and write.revision.schema_version != spec.schema.version:
-            data, stored = spec.upgrader.upgrade(data, write.revision.schema_version), data
-    created_time = timestamp(meta.created_time)
-    head = Head(
-        meta.resource_id,
-        meta.version,
-        meta.is_deleted,
-        created_time,
-        write.meta_json,
-        revision_json,
-        data,
-        "",
-        stored,
-        fault,
-    )
-    return Resource(spec, head, is_new=before is None)
 
 
 def _patched_data(current: Resource[Any]) -> bytes:

@@ -1,16 +1,19 @@
-"""Write builder: makes the write of each operation, with the next version, revision and status."""
+"""Write builder: makes the write of each operation, and the resource after it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from autocrud.errors import InvalidParameter, NewerSchema
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus, timestamp
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.ports.types import RequestKey, Write
+from autocrud.storage.ports.types import Head, RequestKey, Write
+from autocrud.versioning.stored_resource import Resource
+
+T = TypeVar("T")
 
 _MAX_KEY = 255
 
@@ -208,6 +211,31 @@ def request_key(key: str, content: bytes, author: Author, lifetime: timedelta) -
     # Hashed, so that every key fits an index; with its user, so that no user gets another user's answer.
     hashed = sha256(f"{author.by or ''}\0{key}".encode()).hexdigest()
     return RequestKey(hashed, sha256(content).hexdigest(), timestamp(author.now + lifetime))
+
+
+def apply_to(spec: ModelSpec[T], write: Write, before: Resource[T] | None) -> Resource[T]:
+    """Return the resource as the write left it."""
+    meta, old = write.meta, None if before is None else before.head
+    revision_json = write.revision_json or (old.revision_info if old else b"")
+    data, stored, fault = (None, None, None) if old is None else (old.data, old.stored, old.fault)
+    if write.data is not None:
+        data, stored, fault = write.data, None, None
+        if write.revision is not None and write.revision.schema_version != spec.schema.version:
+            data, stored = spec.upgrader.upgrade(data, write.revision.schema_version), data
+    created_time = timestamp(meta.created_time)
+    head = Head(
+        meta.resource_id,
+        meta.version,
+        meta.is_deleted,
+        created_time,
+        write.meta_json,
+        revision_json,
+        data,
+        "",
+        stored,
+        fault,
+    )
+    return Resource(spec, head, is_new=before is None)
 
 
 def next_meta(meta: ResourceMeta, author: Author, **changes: Any) -> ResourceMeta:

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
+from autocrud import AutoCRUD
 from autocrud.service.announcement import mask_url
+from autocrud.storage.disk import DiskStorageFactory
 from tests.servers import ROOT, answering, environment
 
 MODELS = """
@@ -23,6 +26,10 @@ class Person(Base):
     name: str
     address: Address | None = None
 """
+
+
+class Tune(BaseModel):
+    title: str
 
 
 def command(*arguments: str) -> list[str]:
@@ -69,6 +76,17 @@ async def test_serve_file_has_routes_of_the_models(folder: Path, workers: int) -
     assert log.count(f"Serving person on {base}\n") == 1
     assert log.count(f"Documentation: {base}/docs\n") == 1
     assert log.count(f"Storage: disk, in {folder}/store\n") == 1
+
+
+async def test_start_with_unregistered_data_warns_once(folder: Path) -> None:
+    """The check before the server starts repeats no warning of the start."""
+    crud = AutoCRUD(storage_factory=DiskStorageFactory(folder / "store"))
+    crud.add_model(Tune)
+    async with crud.running():
+        await crud.manager(Tune).create(Tune(title="Blue"))
+    with answering(command("serve", "models.py", "--data-dir", "store"), folder, variables()):
+        log = (folder / "service.log").read_text()
+    assert log.count("The store has data of models that are not registered: 'tune'") == 1, log
 
 
 async def test_option_wins_over_the_environment(folder: Path) -> None:

@@ -11,8 +11,8 @@ from autocrud.references.graph import ModelNode
 from autocrud.resource import check_resource_id
 from autocrud.storage.ports.transactions import TransactionStore, VersionCheck
 from autocrud.storage.ports.types import Head, Write
-from autocrud.versioning.mutations import apply_to
 from autocrud.versioning.stored_resource import Resource
+from autocrud.versioning.write_builder import apply_to
 
 # A transaction is held in memory: the resources that it has read, and its entry of the log.
 MAX_DATA_BYTES = 64 * 1024 * 1024

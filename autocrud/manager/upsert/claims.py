@@ -9,6 +9,7 @@ from autocrud.query.operators import Operator
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.forms.field_reader import FieldReader
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.ports.claims import unique_values
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Head
 
@@ -35,7 +36,7 @@ class Claims:
 
     def of_index(self, index: Sequence[IndexValue]) -> tuple[Claim, ...]:
         """Return the claims of index values. A null value makes no claim."""
-        pairs = ((number, unique.claim(index)) for number, unique in enumerate(self._spec.unique_constraints))
+        pairs = ((number, unique_values(unique, index)) for number, unique in enumerate(self._spec.unique_constraints))
         return tuple((number, values) for number, values in pairs if values is not None)
 
     def of_head(self, head: Head) -> tuple[Claim, ...]:

@@ -26,9 +26,9 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Repeated, RequestKey, Write
 from autocrud.versioning.encoder import Encoder
-from autocrud.versioning.mutations import MAX_PATCHED, Change, Mutations, apply_to
+from autocrud.versioning.mutations import MAX_PATCHED, Change, Mutations
 from autocrud.versioning.stored_resource import Resource
-from autocrud.versioning.write_builder import Author, Encoded, create_write, request_key
+from autocrud.versioning.write_builder import Author, Encoded, apply_to, create_write, request_key
 
 T = TypeVar("T")
 

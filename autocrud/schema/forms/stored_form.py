@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, SchemaSerializer, SchemaValidator, from_json
 
 from autocrud.schema.forms.core_schemas import (
@@ -79,6 +79,7 @@ class StoredForm(Generic[T]):
         has_encodings = _has_encodings_in_typed_dicts(nodes)
         self.is_shown = not (has_encodings or any(map(_differs, nodes)))
         self.reads_shown = not (has_encodings or any(map(_is_shown_otherwise, nodes)))
+        self._is_one_record = sum(node["type"] in ("model", "dataclass") for node in nodes) == 1
         self._reader = SchemaValidator(reading_schema(schema), _use_prebuilt=False)
 
     @property
@@ -187,11 +188,18 @@ class StoredForm(Generic[T]):
             except PydanticSerializationError as error:
                 failure = NotReadable([], f"cannot be read back from its stored form: {error}")
                 continue
-            place = first_difference(value, found)
+            place = None if self._is_same_record(value, found) else first_difference(value, found)
             if is_stable and place is None:
                 return read_data
             failure = NotReadable(place or [], "is read back from its stored form as another value")
         raise failure
+
+    def _is_same_record(self, value: T, found: T) -> bool:
+        """Return True if two instances of a model without other records in it have equal fields.
+
+        Pydantic's comparison takes a tenth of the time. Records in records may have an equality of their own.
+        """
+        return self._is_one_record and isinstance(value, BaseModel) and BaseModel.__eq__(value, found)
 
     def _dump_types(self, value: T, data: bytes) -> list[bytes]:
         try:

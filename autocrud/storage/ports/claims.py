@@ -50,9 +50,15 @@ class StoredReference(NamedTuple):
     must_exist: bool = True
 
 
+def unique_values(unique: UniqueConstraint, index: Sequence[IndexValue]) -> tuple[IndexValue, ...] | None:
+    """Return the values of a unique constraint; None if one of them is null, so that the resource has no claim."""
+    values = tuple(index[position] for position in unique.positions)
+    return None if None in values else values
+
+
 def claim_of(unique: UniqueConstraint, index: Sequence[IndexValue]) -> Claim | None:
     """Return the claim of a resource with these index values; None if a value of the constraint is null."""
-    values = unique.claim(index)
+    values = unique_values(unique, index)
     if values is None:
         return None
     # Minus zero and zero are equal, and their texts are not.

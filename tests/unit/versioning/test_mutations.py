@@ -11,9 +11,9 @@ from autocrud.resource import CommitKind, RevisionStatus
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.history import History
 from autocrud.versioning.json_patch import MergePatch, Patch
-from autocrud.versioning.mutations import ANY, Change, Mutations, apply_to, plan_write
+from autocrud.versioning.mutations import ANY, Change, Mutations, plan_write
 from autocrud.versioning.stored_resource import Resource
-from autocrud.versioning.write_builder import Encoded
+from autocrud.versioning.write_builder import Encoded, apply_to
 from tests.unit.versioning.notes import notes, open_manager
 
 OTHER, SAME = Encoded(b'{"text":"b"}'), Encoded(b'{"text":"a"}')

@@ -24,6 +24,7 @@ from autocrud.storage.metadata.ordered_map.codec import (
 from autocrud.storage.metadata.ordered_map.index_rows import move_index_rows
 from autocrud.storage.metadata.ordered_map.staged_map import StagedMap
 from autocrud.storage.objects.ordered_map.keys import key_of, last_part, prefix_of
+from autocrud.storage.ports.time_slice import TimeSlice
 from autocrud.storage.ports.transactions import Position, StoreChange
 from autocrud.storage.ports.types import Blob, Head, Write, commit_of, on_delete_task_of
 
@@ -50,7 +51,9 @@ class BatchApply:
         for model in {item.model for item in items}:
             if await staged.get(layout.model_key(model)) is None:
                 staged.put(layout.model_key(model), b"")
+        time_slice = TimeSlice()  # a map may answer without a turn of the event loop
         for ordinal, item in enumerate(items):
+            await time_slice.check()
             if isinstance(item, Blob):
                 staged.put(layout.blob_key((item.model, item.file_id)), encode_blob(item))
             else:
