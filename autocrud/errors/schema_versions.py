@@ -15,13 +15,12 @@ class NewerSchema(AutoCRUDError):
     code = "newer_schema"
 
     def __init__(self, model: str, resource_id: str, version: int, own_version: int, *, rules: str = "") -> None:
-        reason = (
-            f"The {model} {resource_id!r} has schema version {version}, and this process knows version {own_version}."
-        )
+        resource = f"The {model} {resource_id!r}"
+        reason = f"{resource} has schema version {version}, and this process knows version {own_version}."
         remedy = " Deploy the newer version of the service."
         if rules:
             reason = (
-                f"The {model} {resource_id!r} is not written: the store has rules of the model that this process does"
+                f"{resource} is not written: the store has rules of the model that this process does"
                 f" not know: {rules}. They come from schema version {version}, and this process has version"
                 f" {own_version}."
             )

@@ -11,6 +11,7 @@ from autocrud.references.plan import MAX_BYTES, MAX_CASCADE, Cascaded, Found, Hi
 from autocrud.references.planned_writes import FinalState, PlannedItem, PlannedWrite, ResourceName
 from autocrud.references.referrer_writes import meta_of
 from autocrud.schema.markers import OnDelete
+from autocrud.storage.ports.time_slice import TimeSlice
 from autocrud.storage.ports.types import Head
 
 _PAGE = 200  # resources at a time
@@ -51,6 +52,7 @@ class DependentWalk:
         self._states = states
         self._excluded = excluded
         self._hints = hints
+        self._time_slice = TimeSlice()
         self.keeping: dict[ResourceName, str] = {}
         self.kept_targets: set[ResourceName] = set()
         self.found = Found(
@@ -87,6 +89,7 @@ class DependentWalk:
                 name = (reference.source.name, state.meta.resource_id)
                 cascaded += self._add(reference.source, action, name, targets, None, state)
         async for head in self._referrers(reference, ids):
+            await self._time_slice.check()
             name = (reference.source.name, head.resource_id)
             if name not in self._states:
                 referred = reference.ids(reference.source.spec.stored_values(head.data)[0])

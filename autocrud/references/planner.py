@@ -11,6 +11,7 @@ from autocrud.references.planned_writes import FinalState, PlannedItem, PlannedW
 from autocrud.references.referrer_writes import author_after, blobs_of, meta_of
 from autocrud.references.set_null import set_null_references, set_null_write
 from autocrud.resource import CommitKind
+from autocrud.storage.ports.time_slice import TimeSlice
 from autocrud.storage.ports.transactions import Dependent
 from autocrud.storage.ports.types import Write
 from autocrud.versioning.write_builder import Encoded, next_meta
@@ -50,7 +51,9 @@ class DependentPlanner:
         missing_ids = await self._missing_of_restored(states, found)
         for name in found.removed:
             missing_ids.setdefault(name[0], set()).add(name[1])
+        time_slice = TimeSlice()
         for name, released in found.released.items():
+            await time_slice.check()
             write = None if name in found.removed else await self._set_null(items, released, missing_ids)
             if write is not None:
                 plan.additions.append((released.cause, write))
@@ -61,9 +64,9 @@ class DependentPlanner:
                 (item.cause, Dependent(item.node.spec.folder, name[1])) for name, item in found.cascaded.items()
             ]
         else:
-            plan.additions += [
-                (item.cause, self._delete(items, item, has_task=name in tasks)) for name, item in found.cascaded.items()
-            ]
+            for name, item in found.cascaded.items():
+                await time_slice.check()
+                plan.additions.append((item.cause, self._delete(items, item, has_task=name in tasks)))
         plan.tasks = {number for name, number in removed.items() if name in tasks}
         return plan
 

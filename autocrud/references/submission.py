@@ -17,6 +17,7 @@ from autocrud.references.planned_writes import PlannedItem, PlannedWrite, Resour
 from autocrud.references.refusals import knows_referrers, translate
 from autocrud.schema.markers import OnDelete
 from autocrud.storage.decision.references import UnplannedReferrers
+from autocrud.storage.ports.time_slice import TimeSlice
 from autocrud.storage.ports.transactions import Dependent, Transaction, TransactionOutcome, VersionCheck
 from autocrud.storage.ports.types import Outcome, abort_unless_all_accepted
 
@@ -83,7 +84,7 @@ async def submit(graph: Graph, transactions: Sequence[Submission]) -> None:
     """Commit transactions over the models of one store, in order, and set their outcomes."""
     node = _find_node(graph, [item for each in transactions for item in each.items])
     contents = [[*each.items, *(item for _, item in each.additions)] for each in transactions]
-    outcomes: list[TransactionOutcome] = [[_prepare(item) for item in content] for content in contents]
+    outcomes = await _prepare(contents)
     accepted = [number for number, refused in enumerate(outcomes) if not any(refused)]
     found = await _commit(node, [contents[number] for number in accepted]) if accepted else []
     for number, outcome in zip(accepted, found, strict=True):
@@ -101,8 +102,16 @@ def _find_node(graph: Graph, items: Sequence[PlannedItem]) -> ModelNode:
     return next(node for node in graph.nodes.values() if node.spec.folder in folders and node.storage.store is not None)
 
 
-def _prepare(item: PlannedItem | Dependent) -> Outcome:
-    return item.node.storage.prepare(item.write) if isinstance(item, PlannedWrite) else None
+async def _prepare(contents: Sequence[Sequence[PlannedItem | Dependent]]) -> list[TransactionOutcome]:
+    """Prepare all writes. Return their refusals."""
+    found: list[TransactionOutcome] = []
+    time_slice = TimeSlice()
+    for content in contents:
+        found.append([])
+        for item in content:
+            found[-1].append(item.node.storage.prepare(item.write) if isinstance(item, PlannedWrite) else None)
+            await time_slice.check()
+    return found
 
 
 async def _commit(node: ModelNode, contents: Sequence[Sequence[PlannedItem | Dependent]]) -> list[TransactionOutcome]:

@@ -1,7 +1,6 @@
 """Missing routes: fixed path segments of a collection that the model does not serve."""
 
 from collections.abc import Collection
-from typing import Any
 
 from autocrud.errors import NotFound
 from autocrud.resource import RESERVED_IDS
@@ -16,12 +15,11 @@ class RouteNotFound(NotFound):
         Exception.__init__(self, f"{collection} has no route {name!r}, and no resource can have this id.")
 
 
-def refuse_missing_route(collection: str, path_params: dict[str, Any], served_names: Collection[str]) -> None:
+def refuse_missing_route(collection: str, name: str, served_names: Collection[str]) -> None:
     """Refuse a path whose id is the name of a route that is left out.
 
     Raises:
         RouteNotFound: the id is a reserved name, and the collection serves no route of this name.
     """
-    name = path_params.get("resource_id")
     if name in RESERVED_IDS and name not in served_names:
         raise RouteNotFound(collection, name)

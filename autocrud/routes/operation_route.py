@@ -78,8 +78,9 @@ class OperationRoute(DeferredRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as usual. Answer OPTIONS and 405 with the allowed methods of the whole path (RFC 9110, 15.5.6)."""
-        collection = self.path_format.partition("/{resource_id}")[0]
-        refuse_missing_route(collection, scope["path_params"], self.documented.names)
+        if "resource_id" in scope["path_params"]:
+            collection = self.path_format.partition("/{resource_id}")[0]
+            refuse_missing_route(collection, scope["path_params"]["resource_id"], self.documented.names)
         if scope["method"] == "OPTIONS":
             headers = {"Allow": self._allowed()}
             if "PATCH" in self.documented.allow:

@@ -20,6 +20,7 @@ from autocrud.storage.model_folder.location import find_folder
 from autocrud.storage.model_folder.schema_records import ObjectSchemaRecords
 from autocrud.storage.ports.claims import claims_of, references_of
 from autocrud.storage.ports.storage import IStorage
+from autocrud.storage.ports.time_slice import TimeSlice
 from autocrud.storage.ports.transactions import Transaction
 from autocrud.storage.ports.types import (
     Blob,
@@ -88,7 +89,11 @@ class ModelStorage(IStorage):
             raise error
 
     async def commit_all(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
-        refused: list[Outcome] = [self.prepare(write) for write in writes]
+        refused: list[Outcome] = []
+        time_slice = TimeSlice()
+        for write in writes:
+            refused.append(self.prepare(write))
+            await time_slice.check()
         if atomic:
             if any(refused):
                 return abort_unless_all_accepted(refused)

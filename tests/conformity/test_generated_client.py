@@ -56,15 +56,56 @@ def http(base: str) -> Iterator[httpx.Client]:
         yield client
 
 
+class Packages:
+    """Generated packages, one for each document: services that serve the same document share a client."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names: dict[str, str] = {}
+
+    def name_of(self, document: dict[str, Any]) -> str:
+        """Return the name of the package of a document. Generate it for the first user."""
+        text = json.dumps(document)
+        if text not in self._names:
+            self._names[text] = self._generate(text, f"generated_{len(self._names)}")
+        return self._names[text]
+
+    def _generate(self, document: str, package: str) -> str:
+        path, config = self._folder / f"{package}.json", self._folder / "config.json"
+        path.write_text(document)
+        # Lines are read and written by the caller; the generator knows no such type.
+        config.write_text(json.dumps({"content_type_overrides": {"application/x-ndjson": OCTETS}}))
+        tools = str(Path(sys.executable).parent)  # where the generator finds what formats the code
+        done = subprocess.run(
+            [
+                sys.executable, "-m", "openapi_python_client", "generate", "--path", str(path),
+                "--output-path", str(self._folder / package), "--meta", "none", "--fail-on-warning",
+                "--config", str(config),
+            ],
+            env=os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        importlib.invalidate_caches()
+        return package
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Packages]:
+    """Yield the packages that were generated so far, in a folder of the import path."""
+    folder = tmp_path_factory.mktemp("packages")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield Packages(folder)
+
+
 @pytest.fixture
-def generate(http: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generate:
-    """Generate a client that patches with one content type.
+def generate(http: httpx.Client, packages: Packages) -> Generate:
+    """Return a function that makes a client which patches with one content type.
 
     With several types the generator makes code that fails in `isinstance(body, list[...])`.
     """
     document = http.get("/openapi.json").json()
-    monkeypatch.syspath_prepend(tmp_path)
-    tools = str(Path(sys.executable).parent)  # where the generator finds what formats the code
 
     def make(patches: str) -> Client:
         narrowed = copy.deepcopy(document)
@@ -72,22 +113,7 @@ def generate(http: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             body = path.get("patch", {}).get("requestBody", {"content": {}})
             if patches in body["content"]:
                 body["content"] = {patches: body["content"][patches]}
-        package = f"generated_{tmp_path.name.replace('-', '_')}_{'merge' if patches == MERGE else 'operations'}"
-        (tmp_path / "openapi.json").write_text(httpx.Response(200, json=narrowed).text)
-        # Lines are read and written by the caller; the generator knows no such type.
-        (tmp_path / "config.json").write_text(json.dumps({"content_type_overrides": {"application/x-ndjson": OCTETS}}))
-        done = subprocess.run(
-            [
-                sys.executable, "-m", "openapi_python_client", "generate", "--path", str(tmp_path / "openapi.json"),
-                "--output-path", str(tmp_path / package), "--meta", "none", "--fail-on-warning",
-                "--config", str(tmp_path / "config.json"),
-            ],
-            env=os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        importlib.invalidate_caches()
-        return Client(package, http)
+        return Client(packages.name_of(narrowed), http)
 
     return make
 

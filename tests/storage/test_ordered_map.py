@@ -16,6 +16,7 @@ from autocrud.errors import (
     ConfigurationError,
     DataCorrupted,
     IndexNotReady,
+    NewerSchema,
     Referenced,
     StorageUnavailable,
     UniqueViolation,

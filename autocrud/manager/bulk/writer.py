@@ -36,6 +36,7 @@ from autocrud.references.integrity import ReferenceIntegrity
 from autocrud.resource import check_resource_id, timestamp
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
+from autocrud.storage.ports.time_slice import TimeSlice
 from autocrud.storage.ports.types import Outcome, Write
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.mutations import MAX_PATCHED, Change, Mutations, plan_write
@@ -111,8 +112,9 @@ class BulkWriter(Generic[T]):
                 if arriving is not None and arriving.done():
                     portion = arriving.result()
                     arriving = None if portion is None else asyncio.ensure_future(next_portion(portions))
-                    author = Author(by, datetime.now(UTC))
+                    author, time_slice = Author(by, datetime.now(UTC)), TimeSlice()
                     for operation in portion or ():
+                        await time_slice.check()
                         chunk.add(await self._prepare(count, operation, author, max_bytes))
                         count += 1
         finally:
@@ -137,8 +139,10 @@ class BulkWriter(Generic[T]):
         """
         if any(operation.on_conflict != OnConflict.error for operation in operations):
             raise InvalidParameter("on_conflict", "excludes atomic: send the operations without atomic=true")
-        author = Author(by, datetime.now(UTC))
-        steps = [await self._prepare(index, operation, author, max_bytes) for index, operation in enumerate(operations)]
+        author, time_slice, steps = Author(by, datetime.now(UTC)), TimeSlice(), list[Step]()
+        for index, operation in enumerate(operations):
+            await time_slice.check()
+            steps.append(await self._prepare(index, operation, author, max_bytes))
         while True:
             raise_refused(steps)
             await self._plan(steps, by)
@@ -253,7 +257,9 @@ class BulkWriter(Generic[T]):
             return
         heads = await self._storage.get_many(resource_ids, current=True)
         states = {resource_id: Resource(self._spec, head) for resource_id, head in heads.items()}
+        time_slice = TimeSlice()
         for step in steps:
+            await time_slice.check()
             resource_id = step.result.resource_id or ""
             current = states.get(resource_id)
             if step.change is not None:

@@ -128,7 +128,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
                 operation async for portion in reader.read_lines(_iterate_single(body)) for operation in portion
             ]
         else:
-            operations = reader.read_array(body)
+            operations = await reader.read_array(body)
         if atomic:
             return await _all_or_none(routes, request, operations, is_lines)
         stream = manager.bulk.stream(_iterate_single(operations), by=user_of(request), max_bytes=limit)

@@ -43,11 +43,8 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         """
         values = query.read(request)[0]
         on_conflict: OnConflict = values["on_conflict"]
-        if family := missing_family(on_conflict, routes.families):
-            message = f"{on_conflict.value!r} is not served by {routes.spec.name}, which has no route {family!r}"
-            raise InvalidParameter("on_conflict", message)
-        if on_conflict.may_change and routes.needs_if_match is not None:
-            raise PreconditionRequired(routes.needs_if_match)
+        if on_conflict is not OnConflict.error:
+            _check_upsert(routes, on_conflict)
         resource = await manager.create(
             await read_json_body(request, limit),
             by=user_of(request),
@@ -74,3 +71,12 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
         other_statuses=(200, 204) if has_unique else (),
         refusals=routes.write_refusals(400, 409, 413, 415, 422) if has_unique else (400, 409, 413, 415, 422),
     )
+
+
+def _check_upsert(routes: ModelRoutes, on_conflict: OnConflict) -> None:
+    """Refuse an upsert that does the work of a route which the model does not serve, or that needs a precondition."""
+    if family := missing_family(on_conflict, routes.families):
+        message = f"{on_conflict.value!r} is not served by {routes.spec.name}, which has no route {family!r}"
+        raise InvalidParameter("on_conflict", message)
+    if on_conflict.may_change and routes.needs_if_match is not None:
+        raise PreconditionRequired(routes.needs_if_match)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from time import monotonic
 from typing import Any
 
 from fastapi import Request
@@ -24,10 +23,10 @@ from autocrud.routes.request.new_ids import NewIds
 from autocrud.routes.request.query_parameters import QueryReader
 from autocrud.routes.request.transaction_reader import OPS, RawOperation, ServedModel, declare_new_ids, read_operations
 from autocrud.routes.response.envelope import JsonResponse
+from autocrud.storage.ports.time_slice import TimeSlice
 from autocrud.versioning.stored_resource import Resource
 
-_SLICE_S = 0.002  # work on operations between two turns of the event loop
-_SMALL_BODY = 64 * 1024  # bytes that are parsed faster than a thread starts
+_SMALL_BODY = 16 * 1024  # bytes that are parsed faster than a thread starts
 
 Transact = Callable[..., Awaitable[Any]]
 
@@ -93,12 +92,10 @@ class TransactionEndpoint:
         async def run(transaction: Transaction) -> list[bytes]:
             await transaction.preload(_literal_ids(operations))
             items: list[bytes] = []
-            turn = monotonic()
+            time_slice = TimeSlice()
             for operation in operations:
                 items.append(await self._run(transaction, operation, new_ids))
-                if monotonic() - turn > _SLICE_S:
-                    await asyncio.sleep(0)
-                    turn = monotonic()
+                await time_slice.check()
             return items
 
         try:

@@ -20,6 +20,7 @@ from autocrud.routes.request.etag import parse_tags
 from autocrud.schema.exact_numbers import ExactValidator, dump_json, has_inexact_numbers, load_json
 from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.ports.time_slice import TimeSlice
 from autocrud.versioning.json_patch import MergePatch, OperationsPatch, Patch
 
 _ON_CONFLICT = b'"on_conflict"'
@@ -131,7 +132,7 @@ class OperationReader:
         if rest.strip():
             yield [self.read(rest)]
 
-    def read_array(self, body: bytes) -> list[BulkOperation]:
+    async def read_array(self, body: bytes) -> list[BulkOperation]:
         """Return the operations of a JSON body. An invalid item becomes an operation that carries the error.
 
         Raises:
@@ -152,7 +153,11 @@ class OperationReader:
         if errors:
             raise InvalidData("Some operations are not objects.", errors[:_MAX_NAMES_IN_MESSAGE])
         # The validator reads JSON, so that data means the same as in a POST: strict types differ for Python objects.
-        return [self.read(dump_json(item)) for item in content]
+        operations, time_slice = list[BulkOperation](), TimeSlice()
+        for item in content:
+            await time_slice.check()
+            operations.append(self.read(dump_json(item)))
+        return operations
 
     def _build_operation(self, op: BulkOp, values: dict[str, Any]) -> BulkOperation:
         """Return the operation of validated values.

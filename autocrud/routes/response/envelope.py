@@ -141,7 +141,7 @@ def written_response(
     headers = {"etag": etag(resource.etag)}
     if location is not None:
         headers["location"] = location
-    if prefers_minimal(request):
+    if "prefer" in request.headers and prefers_minimal(request):
         headers["preference-applied"] = "return=minimal"
         return Response(status_code=204, headers=headers) if status == 200 else JsonResponse(b"{}", 201, headers)
     return JsonResponse(envelope(resource, values["returns"], values["fields"]), status, headers)

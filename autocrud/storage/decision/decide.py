@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autocrud.storage.decision.overlay import MissingState, Overlay
-from autocrud.storage.decision.references import find_reference_refusals
+from autocrud.storage.decision.references import reference_refusal_steps
 from autocrud.storage.decision.state import ReadSet, ReadState
 from autocrud.storage.decision.writes import apply_check, apply_contract, apply_write, register_blob
 from autocrud.storage.ports.contracts import Contract
+from autocrud.storage.ports.time_slice import Steps, run_to_end
 from autocrud.storage.ports.transactions import Transaction, TransactionItem, TransactionOutcome, VersionCheck
 from autocrud.storage.ports.types import Blob, Item, Outcome, Write, abort_unless_all_accepted
 
@@ -35,6 +36,11 @@ class MoreReads:
 
 
 def decide(state: ReadState, batch: Sequence[Transaction]) -> Decision | MoreReads:
+    """Decide a batch without a pause. See `decision_steps`."""
+    return run_to_end(decision_steps(state, batch))
+
+
+def decision_steps(state: ReadState, batch: Sequence[Transaction]) -> Steps[Decision | MoreReads]:
     """Accept or refuse each transaction, in order. A later transaction sees the effects of the accepted ones before.
 
     Args:
@@ -48,7 +54,7 @@ def decide(state: ReadState, batch: Sequence[Transaction]) -> Decision | MoreRea
     missing = ReadSet()
     for transaction in batch:
         try:
-            outcome = _decide_one(overlay, transaction)
+            outcome = yield from _decide_one(overlay, transaction)
         except MissingState as error:
             # The other transactions may need more state, too. Their outcomes do not count.
             missing.add(error.reads)
@@ -60,11 +66,14 @@ def decide(state: ReadState, batch: Sequence[Transaction]) -> Decision | MoreRea
     return MoreReads(missing) if missing else Decision(outcomes, accepted)
 
 
-def _decide_one(overlay: Overlay, transaction: Transaction) -> TransactionOutcome:
+def _decide_one(overlay: Overlay, transaction: Transaction) -> Steps[TransactionOutcome]:
     overlay.begin()
-    outcome = [_apply_item(overlay, item) for item in transaction.items]
+    outcome: TransactionOutcome = []
+    for item in transaction.items:
+        outcome.append(_apply_item(overlay, item))
+        yield
     if not any(outcome) and overlay.changes_references:
-        refusals = find_reference_refusals(overlay, transaction)
+        refusals = yield from reference_refusal_steps(overlay, transaction)
         outcome = [refusals.get(number) for number in range(len(outcome))]
     if any(outcome):
         overlay.revert()

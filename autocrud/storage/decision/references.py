@@ -15,6 +15,7 @@ from autocrud.storage.decision.state import (
     ResourceState,
 )
 from autocrud.storage.ports.claims import StoredReference
+from autocrud.storage.ports.time_slice import Steps
 from autocrud.storage.ports.transactions import Dependent, Transaction
 from autocrud.storage.ports.types import Write
 
@@ -64,7 +65,7 @@ class UncheckedReferrers(UnplannedReferrers):
         self.referrers: tuple[Referrer, ...] = ()
 
 
-def find_reference_refusals(overlay: Overlay, transaction: Transaction) -> dict[int, AutoCRUDError]:
+def reference_refusal_steps(overlay: Overlay, transaction: Transaction) -> Steps[dict[int, AutoCRUDError]]:
     """Return the refusals of a transaction's items, by their number: missing targets, and referrers of removed targets.
 
     Raises:
@@ -85,10 +86,12 @@ def find_reference_refusals(overlay: Overlay, transaction: Transaction) -> dict[
                 with_task.add(key)
         elif isinstance(item, Dependent):
             dependents[item.model, item.resource_id] = number
-    refusals: dict[int, AutoCRUDError | None] = {
-        number: _find_binding_referrers(overlay, key, dependents, has_task=True) for key, number in dependents.items()
-    }
+    refusals: dict[int, AutoCRUDError | None] = {}
+    for key, number in dependents.items():
+        refusals[number] = _find_binding_referrers(overlay, key, dependents, has_task=True)
+        yield
     for key, number in writes.items():
+        yield
         state = overlay.resource(key)
         if state is not None and not state.is_deleted:
             refusals[number] = _find_missing_targets(overlay, key, state)

@@ -10,6 +10,7 @@ from autocrud.storage.metadata.memory.store_tables import StoreTables
 from autocrud.storage.metadata.memory.tables import MemoryTables
 from autocrud.storage.metadata.scan.rows import Row
 from autocrud.storage.ports.contracts import Contract
+from autocrud.storage.ports.time_slice import Steps
 from autocrud.storage.ports.transactions import Position, StoreChange
 from autocrud.storage.ports.types import Blob, Item, Write, commit_of, on_delete_task_of
 
@@ -29,7 +30,7 @@ class BatchApply:
         self._released: set[tuple[str, str]] = set()
         self._retained: set[tuple[str, str]] = set()
 
-    def apply(self, items: Sequence[Item]) -> list[tuple[str, Blob]]:
+    def steps(self, items: Sequence[Item]) -> Steps[list[tuple[str, Blob]]]:
         """Apply the items. Return the blobs, each with its model, that no resource refers to any more."""
         for ordinal, item in enumerate(items):
             if isinstance(item, Contract):
@@ -41,6 +42,7 @@ class BatchApply:
                 tables.blobs[item.file_id] = item
             else:
                 self._write(tables, item, ordinal)
+            yield
         # At the end of the batch, because a later write may refer to a blob that an earlier write released.
         return [
             (model, self._models[model].blobs.pop(file_id))

@@ -6,7 +6,7 @@ from typing import Any
 from autocrud.errors import ConfigurationError
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.blobs.uploaded_types import types_key
-from autocrud.storage.decision.decide import Decision, MoreReads, decide
+from autocrud.storage.decision.decide import Decision, MoreReads, decision_steps
 from autocrud.storage.decision.state import NamedKey, ReadSet, ReadState, read_set_of
 from autocrud.storage.metadata.memory.batch_apply import BatchApply
 from autocrud.storage.metadata.memory.respecify import has_same_form, respecify
@@ -18,6 +18,7 @@ from autocrud.storage.ports.engine import StoreEngine
 from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.not_open import refuse_unless_open
 from autocrud.storage.ports.objects import ObjectStore
+from autocrud.storage.ports.time_slice import run_in_slices
 from autocrud.storage.ports.transactions import START, Position, StoreChange, Transaction, TransactionOutcome
 from autocrud.storage.ports.types import Blob, Write
 
@@ -47,14 +48,17 @@ class MemoryEngine(StoreEngine):
         return MemoryMetaStore(self._tables, lambda: self._attach(spec))
 
     async def stored_models(self) -> set[str]:
+        await self._tables.wait_until_applied()
         return {folder for folder, tables in self._models.items() if tables.is_stored}
 
     async def commit(self, batch: Sequence[Transaction]) -> list[TransactionOutcome]:
         self._refuse_unknown_models(batch)
-        decision = self._decide(batch)
+        decision = await self._decide(batch)
         if decision.accepted:
             self._sequence += 1
-            self._orphans += BatchApply(self._tables, self._models, self._sequence).apply(decision.accepted)
+            apply = BatchApply(self._tables, self._models, self._sequence)
+            with self._tables.applying():
+                self._orphans += await run_in_slices(apply.steps(decision.accepted))
         while self._orphans:
             folder, blob = self._orphans.pop()
             await self.objects.delete(f"{folder}/{types_key(blob.key)}")
@@ -62,9 +66,11 @@ class MemoryEngine(StoreEngine):
         return decision.outcomes
 
     async def changes(self, after: Position = START, limit: int = 100) -> list[StoreChange]:
+        await self._tables.wait_until_applied()
         return self._tables.changes.page(after, limit)
 
     async def last_position(self) -> Position:
+        await self._tables.wait_until_applied()
         return self._tables.changes.last
 
     def _attach(self, spec: ModelSpec[Any]) -> MemoryTables:
@@ -80,9 +86,9 @@ class MemoryEngine(StoreEngine):
             respecify(self._tables, tables, spec)
         return tables
 
-    def _decide(self, batch: Sequence[Transaction]) -> Decision:
+    async def _decide(self, batch: Sequence[Transaction]) -> Decision:
         state = self._load(read_set_of(batch))
-        while isinstance(decision := decide(state, batch), MoreReads):
+        while isinstance(decision := await run_in_slices(decision_steps(state, batch)), MoreReads):
             state.add(self._load(decision.reads))
         return decision
 

@@ -47,6 +47,7 @@ class MemoryMetaStore(MetaStore):
 
     async def open(self) -> None:
         if not self.is_open:
+            await self._store.wait_until_applied()
             self._tables = self._attach()
             self._tables.open_count += 1
             self.is_open = True
@@ -57,50 +58,62 @@ class MemoryMetaStore(MetaStore):
             self._tables.open_count -= 1
 
     async def get(self, resource_id: str, current: bool) -> Head | None:
+        await self._store.wait_until_applied()
         row = self._tables.rows.get(resource_id)
         return None if row is None else row.head
 
     async def search(self, query: Query) -> list[Head]:
+        await self._store.wait_until_applied()
         tables, at = self._tables, query.at
         rows = tables.row_index.search(query) if at is None else search_past(tables, query, at)
         return [row.head for row in rows]
 
     async def count(self, query: Query) -> int:
+        await self._store.wait_until_applied()
         if query.at is None:
             return self._tables.row_index.count(query)
         return sum(1 for _ in islice(self._select(query), query.count_limit))
 
     def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:
-        return snapshot_scan((row.head for row in self._select(query)), self._tables.commits if history else None)
+        return self._scan(query, history)
 
     async def aggregate(self, aggregation: Aggregation) -> list[GroupRow]:
+        await self._store.wait_until_applied()
         rows = self._tables.row_index.select(aggregation.where, aggregation.include_deleted)
         return aggregate(aggregation, (row.columns for row in rows))
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:
+        await self._store.wait_until_applied()
         history = self._tables.commits.get(resource_id, [])
         return [commit for commit in reversed(history) if before is None or commit.version < before][:limit]
 
     async def commit_at(self, resource_id: str, time: datetime) -> Commit | None:
+        await self._store.wait_until_applied()
         return commit_at(self._tables.commits.get(resource_id, []), time)
 
     async def revisions(self, resource_id: str, span: RevisionSpan) -> list[Revision]:
+        await self._store.wait_until_applied()
         return find_revisions(self._tables.commits.get(resource_id, []), span)
 
     async def revision(self, resource_id: str, number: int, version: int | None) -> Revision | None:
+        await self._store.wait_until_applied()
         return find_revision(self._tables.commits.get(resource_id, []), resource_id, number, version)
 
     async def blobs_of(self, resource_id: str, version: int) -> list[str]:
+        await self._store.wait_until_applied()
         return sorted(self._tables.references.get(resource_id, {}).get(version, ()))
 
     async def version_of_blob(self, resource_id: str, file_id: str) -> int | None:
+        await self._store.wait_until_applied()
         references = self._tables.references.get(resource_id, {})
         return max((version for version, file_ids in references.items() if file_id in file_ids), default=None)
 
     async def blob(self, file_id: str) -> Blob | None:
+        await self._store.wait_until_applied()
         return self._tables.blobs.get(file_id)
 
     async def expired_revisions(self, before: datetime, after: str, limit: int) -> list[str]:
+        await self._store.wait_until_applied()
         return [
             resource_id
             for resource_id, history in sorted(self._tables.commits.items())
@@ -108,9 +121,11 @@ class MemoryMetaStore(MetaStore):
         ][:limit]
 
     async def pending_deletions(self, after: OnDeleteTask | None, limit: int) -> list[OnDeleteTask]:
+        await self._store.wait_until_applied()
         return sorted(item for item in self._tables.pending if after is None or item > after)[:limit]
 
     async def complete(self, done: Sequence[OnDeleteTask]) -> None:
+        await self._store.wait_until_applied()
         self._tables.pending = dict.fromkeys(self._tables.pending.keys() - set(done))
 
     async def fill_indexes(self) -> AsyncGenerator[IndexProgress, None]:
@@ -119,13 +134,21 @@ class MemoryMetaStore(MetaStore):
             yield progress
 
     async def vacuum(self) -> None:
+        await self._store.wait_until_applied()
         self._store.drop_expired_keys(self._tables.spec.folder, timestamp(datetime.now(UTC)))
 
     async def read(self, locator: str) -> bytes:
+        await self._store.wait_until_applied()
         try:
             return self._tables.data[locator]
         except KeyError:
             raise DataCorrupted(f"{locator} is lost.") from None
+
+    async def _scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:
+        await self._store.wait_until_applied()
+        heads = (row.head for row in self._select(query))
+        async for page in snapshot_scan(heads, self._tables.commits if history else None):
+            yield page
 
     def _select(self, query: Query) -> Iterator[Row]:
         """Return the rows that match a query, in order of creation."""

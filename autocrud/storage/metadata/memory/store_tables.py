@@ -1,6 +1,8 @@
 """Tables of a store in memory: state of the resources of all models, from which `decide` judges."""
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
@@ -44,6 +46,22 @@ class StoreTables:
     changes: ChangeList = field(default_factory=ChangeList)
     contracts: dict[str, Contract] = field(default_factory=dict)
     _keys_of: dict[ResourceKey, list[NamedKey]] = field(default_factory=dict)
+    _end_of_apply: asyncio.Event | None = None
+
+    @contextmanager
+    def applying(self) -> Iterator[None]:
+        """Let readers wait while a batch is applied in slices, so that they see all of it or nothing."""
+        end = self._end_of_apply = asyncio.Event()
+        try:
+            yield
+        finally:
+            self._end_of_apply = None
+            end.set()
+
+    async def wait_until_applied(self) -> None:
+        """Wait for the batch that is being applied. A reader must not wait again between this and its reads."""
+        while self._end_of_apply is not None:
+            await self._end_of_apply.wait()
 
     def load(self, reads: ReadSet, has_blob: Callable[[NamedKey], bool], has_tasks: bool) -> ReadState:
         """Return the state that a decision needs."""

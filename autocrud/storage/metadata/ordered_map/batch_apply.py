@@ -25,6 +25,7 @@ from autocrud.storage.metadata.ordered_map.index_rows import move_index_rows
 from autocrud.storage.metadata.ordered_map.staged_map import StagedMap
 from autocrud.storage.objects.ordered_map.keys import key_of, last_part, prefix_of
 from autocrud.storage.ports.contracts import Contract
+from autocrud.storage.ports.time_slice import TimeSlice
 from autocrud.storage.ports.transactions import Position, StoreChange
 from autocrud.storage.ports.types import Blob, Head, Item, Write, commit_of, on_delete_task_of
 
@@ -51,7 +52,9 @@ class BatchApply:
         for model in {item.model for item in items if not isinstance(item, Contract)}:
             if await staged.get(layout.model_key(model)) is None:
                 staged.put(layout.model_key(model), b"")
+        time_slice = TimeSlice()  # a map may answer without a turn of the event loop
         for ordinal, item in enumerate(items):
+            await time_slice.check()
             if isinstance(item, Contract):
                 staged.put(layout.contract_key(item.model), item.to_json())
             elif isinstance(item, Blob):

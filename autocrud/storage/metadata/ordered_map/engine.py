@@ -10,7 +10,7 @@ from typing import Any
 from autocrud.errors import StorageUnavailable
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.blobs.uploaded_types import types_key
-from autocrud.storage.decision.decide import Decision, MoreReads, decide
+from autocrud.storage.decision.decide import Decision, MoreReads, decision_steps
 from autocrud.storage.decision.state import NamedKey, read_set_of
 from autocrud.storage.metadata.ordered_map import layout
 from autocrud.storage.metadata.ordered_map.batch_apply import BatchApply
@@ -26,6 +26,7 @@ from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.not_open import refuse_unless_open
 from autocrud.storage.ports.objects import ObjectStore
 from autocrud.storage.ports.ordered_map import MapConflict, OrderedMap
+from autocrud.storage.ports.time_slice import run_in_slices
 from autocrud.storage.ports.transactions import START, Position, StoreChange, Transaction, TransactionOutcome
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class OrderedMapEngine(StoreEngine):
         state = await load_state(staged, reads)
         models = {item.model for transaction in batch for item in transaction.items}
         noted_models = await self._forms.check(staged, models)
-        while isinstance(decision := decide(state, batch), MoreReads):
+        while isinstance(decision := await run_in_slices(decision_steps(state, batch)), MoreReads):
             state.add(await load_state(staged, decision.reads))
         await self._stage(staged, decision, noted_models)
         await staged.commit()

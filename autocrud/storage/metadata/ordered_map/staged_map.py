@@ -7,6 +7,7 @@ from typing import Any
 
 from autocrud.storage.objects.ordered_map.keys import end_of, scan
 from autocrud.storage.ports.ordered_map import ABSENT, OrderedMap, Version
+from autocrud.storage.ports.time_slice import TimeSlice
 
 _MAX_PAGE = 200
 
@@ -27,7 +28,9 @@ class StagedMap:
         if not missing:
             return
         items = await self._map.get(missing)
+        time_slice = TimeSlice()
         for key in missing:
+            await time_slice.check()
             item = items.get(key)
             self._values[key] = None if item is None else item.value
             self._expected.setdefault(key, ABSENT if item is None else item.version)

@@ -1,6 +1,7 @@
 """State reader: loads the state that a decision needs from an ordered map."""
 
 import asyncio
+from collections.abc import Sequence
 
 from autocrud.storage.decision.state import MAX_REFERRERS, ReadSet, ReadState, Referrer, ResourceKey, ResourceState
 from autocrud.storage.metadata.ordered_map import layout
@@ -8,6 +9,9 @@ from autocrud.storage.metadata.ordered_map.codec import decode_head, decode_key
 from autocrud.storage.metadata.ordered_map.staged_map import StagedMap
 from autocrud.storage.objects.ordered_map.keys import parts_of, prefix_of
 from autocrud.storage.ports.contracts import Contract
+from autocrud.storage.ports.time_slice import TimeSlice
+
+_CONCURRENT_READS = 100  # of the referrers of targets
 
 
 async def load_state(staged: StagedMap, reads: ReadSet) -> ReadState:
@@ -22,19 +26,25 @@ async def load_state(staged: StagedMap, reads: ReadSet) -> ReadState:
     contracts = {model: layout.contract_key(model) for model in reads.contracts}
     tables = (heads, holders, keys, blobs, contracts)
     await staged.load([layout.TAIL, *(key for table in tables for key in table.values())])
-    tasks, referrers = await asyncio.gather(
-        staged.range(prefix_of("task"), 1),
-        asyncio.gather(*(_load_referrers(staged, target) for target in reads.referrers)),
-    )
+    tasks = await staged.range(prefix_of("task"), 1)
+    targets, referrers = list(reads.referrers), dict[ResourceKey, Sequence[Referrer]]()
+    for start in range(0, len(targets), _CONCURRENT_READS):
+        page = targets[start : start + _CONCURRENT_READS]
+        found = await asyncio.gather(*(_load_referrers(staged, target) for target in page))
+        referrers |= zip(page, found, strict=True)
+    resources, time_slice = dict[ResourceKey, ResourceState | None](), TimeSlice()
+    for name, key in heads.items():
+        await time_slice.check()
+        resources[name] = _state_of(await staged.get(key))
     stored_keys = {name: await staged.get(key) for name, key in keys.items()}
     contract_values = {model: await staged.get(key) for model, key in contracts.items()}
     holder_ids = {name: await staged.get(key) for name, key in holders.items()}
     return ReadState(
-        resources={name: _state_of(await staged.get(key)) for name, key in heads.items()},
+        resources=resources,
         holders={name: None if value is None else value.decode() for name, value in holder_ids.items()},
         keys={name: None if value is None else decode_key(value) for name, value in stored_keys.items()},
         blobs={name: await staged.get(key) is not None for name, key in blobs.items()},
-        referrers=dict(zip(reads.referrers, referrers, strict=True)),
+        referrers=referrers,
         has_tasks=bool(tasks),
         contracts={
             model: None if value is None else Contract.from_json(model, value)

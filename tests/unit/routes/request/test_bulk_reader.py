@@ -97,10 +97,10 @@ async def test_line_over_the_limit_is_refused_once() -> None:
     assert [type(operation.refused) for operation in operations] == [PayloadTooLarge, type(None)]
 
 
-def test_array_accepts_both_forms() -> None:
+async def test_array_accepts_both_forms() -> None:
     """An invalid item carries its own error."""
     for body in (b"[%s, {}]" % LINE, b'{"operations": [%s, {}]}' % LINE):
-        operations = READER.read_array(body)
+        operations = await READER.read_array(body)
         assert [type(operation.refused) for operation in operations] == [type(None), InvalidData]
 
 
@@ -108,7 +108,7 @@ def test_array_accepts_both_forms() -> None:
     ("body", "error"),
     [(b"[", MalformedBody), (b"{}", InvalidData), (b'{"operations": [], "x": 1}', InvalidData), (b"[1]", InvalidData)],
 )
-def test_array_with_another_body_raises(body: bytes, error: type[Exception]) -> None:
+async def test_array_with_another_body_raises(body: bytes, error: type[Exception]) -> None:
     """The whole request is refused if the body is not a list of objects."""
     with pytest.raises(error):
-        READER.read_array(body)
+        await READER.read_array(body)

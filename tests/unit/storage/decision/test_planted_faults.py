@@ -14,7 +14,7 @@ from tests.unit.storage.decision.random_batches import random_batches
 
 _conflict, _claims, _keys = writes._find_conflict, writes._move_claims, writes._find_key_refusal
 _targets, _referrers = references._find_missing_targets, references._find_binding_referrers
-_refusals = references.find_reference_refusals
+_refusals = references.reference_refusal_steps
 
 # Each fault: its name, the function, a text of it, and the text that takes its place.
 FAULTS: list[tuple[str, Any, str, str]] = [
@@ -60,7 +60,7 @@ FAULTS: list[tuple[str, Any, str, str]] = [
     ("refused transaction is not reverted", decide._decide_one, "overlay.revert()", "pass"),
     ("resources are not reverted", Overlay.revert, "self._resources.update(self.before)", "pass"),
     ("task of a refused transaction counts", Overlay.revert, "self.has_tasks = self._had_tasks", "pass"),
-    ("refused transaction is applied", decide.decide, "if not any(outcome)", "if True"),
+    ("refused transaction is applied", decide.decision_steps, "if not any(outcome)", "if True"),
     ("items without a fault are not aborted", decide._decide_one, "if len(outcome) > 1", "if False"),
 ]
 _MAX_SEEDS = 2500

@@ -10,7 +10,7 @@ from autocrud.errors import StorageUnavailable
 from autocrud.storage.commit_log.records.builder import EntryBuilder
 from autocrud.storage.commit_log.records.entry import Entry, encode_lines
 from autocrud.storage.commit_log.records.header import Tail
-from autocrud.storage.decision.decide import Decision, MoreReads, decide
+from autocrud.storage.decision.decide import Decision, MoreReads, decision_steps
 from autocrud.storage.decision.state import ReadState, read_set_of
 from autocrud.storage.metadata.postgres.commits.batch_apply import apply_plans, newest_contracts
 from autocrud.storage.metadata.postgres.commits.erasure_plan import ErasurePlan, plan_erasures
@@ -19,6 +19,7 @@ from autocrud.storage.metadata.postgres.commits.placed_item import PlacedItem
 from autocrud.storage.metadata.postgres.commits.state_loader import StateLoader, load_state
 from autocrud.storage.metadata.postgres.connection import ConnectionLost
 from autocrud.storage.metadata.postgres.shared_store import SharedStore
+from autocrud.storage.ports.time_slice import run_in_slices
 from autocrud.storage.ports.transactions import Position, Transaction, TransactionOutcome
 from autocrud.storage.ports.types import Item, Write
 
@@ -126,7 +127,7 @@ class Committer:
         await store.learn_models(connection, {model for model, _ in reads.resources})
         loader = StateLoader(store.tables, store.models, reads)
         state = await loader.load(connection, with_tail=True)
-        while isinstance(decision := decide(state, batch), MoreReads):
+        while isinstance(decision := await run_in_slices(decision_steps(state, batch)), MoreReads):
             await store.learn_models(connection, {model for model, _ in decision.reads.resources})
             state.add(await load_state(connection, store.tables, store.models, decision.reads))
         return decision, state, loader.tail
