@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run stack test lint types format demo bench bench-servers bench-blobs bench-bulk bench-queries bench-startup \
+.PHONY: help run stack test lint types format demo bench bench-servers bench-slow-s3 bench-blobs bench-bulk bench-queries bench-startup \
         crash commit-order campaign docs clean
 
 help:  ## list the commands
@@ -41,6 +41,9 @@ bench: .venv/.test  ## measure requests per second, relative to bare FastAPI (ne
 bench-servers: .venv/.test  ## measure requests per second on S3 and PostgreSQL from wheels (needs wrk and two cores)
 	$(BIN)/python -m benchmarks.servers_throughput
 	$(BIN)/python -m benchmarks.manager_throughput
+
+bench-slow-s3: .venv/.test  ## measure requests per second behind an S3 server that answers in 60 ms (needs wrk and two cores)
+	$(BIN)/python -m benchmarks.slow_s3_throughput
 
 bench-blobs: .venv/.test  ## measure rates and memory of 1 GiB uploads and downloads on disk and S3
 	$(BIN)/python -m benchmarks.blob_throughput

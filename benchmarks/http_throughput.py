@@ -65,8 +65,12 @@ def _await(base: str, process: "subprocess.Popen[bytes]") -> None:
     raise RuntimeError("the server did not start")
 
 
-def wrk(url: str, *, seconds: int, clients: int, script: str | None = None) -> tuple[float, str]:
-    """Return requests per second and wrk's latency line."""
+def wrk_output(url: str, *, seconds: int, clients: int, script: str | None = None) -> str:
+    """Run wrk on core 1, and return its output with the distribution of latency.
+
+    Raises:
+        RuntimeError: a request failed.
+    """
     command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency"]
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         if script:
@@ -76,9 +80,18 @@ def wrk(url: str, *, seconds: int, clients: int, script: str | None = None) -> t
         output = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in output:
         raise RuntimeError(output)
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])  # type: ignore[index]
-    tail = re.search(r"99%\s+([\d.]+\w+)\s*\n", output)[1]  # type: ignore[index]
-    return rate, tail
+    return output
+
+
+def rate_and_latency(output: str, percent: int) -> tuple[float, str]:
+    """Return requests per second and a percentile of latency from the output of wrk."""
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)[1]  # type: ignore[index]
+    return float(rate), re.search(rf"{percent}%\s+([\d.]+\w+)\s*\n", output)[1]  # type: ignore[index]
+
+
+def wrk(url: str, *, seconds: int, clients: int, script: str | None = None) -> tuple[float, str]:
+    """Return requests per second and the 99th percentile of latency."""
+    return rate_and_latency(wrk_output(url, seconds=seconds, clients=clients, script=script), 99)
 
 
 POST = f"""

@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -43,6 +45,12 @@ class Exchange:
         with suppress(ConnectionError):
             self._client.write(content)
             await self._client.drain()
+
+    def reset(self) -> None:
+        """Reset the connection of the client."""
+        client = self._client.get_extra_info("socket")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._client.transport.abort()
 
     async def refuse(self, status: int, code: str) -> None:
         """Answer with an S3 error, without forwarding."""

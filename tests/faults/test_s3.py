@@ -103,6 +103,12 @@ async def applied_and_503(exchange: Exchange) -> None:
     await exchange.refuse(503, "ServiceUnavailable")
 
 
+async def applied_and_reset(exchange: Exchange) -> None:
+    """Forward the request and reset the connection, which aiobotocore reports as one that was never made."""
+    await exchange.forward()
+    exchange.reset()
+
+
 async def stalled(exchange: Exchange) -> None:
     """Neither forward nor answer."""
     await asyncio.Event().wait()
@@ -126,6 +132,14 @@ async def test_failed_append_is_decided_before_the_next(
             assert [commit.version for commit in await storage.commits("a")] == [2, 1]
             assert await ids(storage) == ["b", "a"]
     assert await log_of(tmp_path) == ["000001.ndjson", "000002.ndjson", "000003.ndjson"]
+
+
+async def test_put_with_reset_connections_is_decided(node: Node, proxy: Proxy, tmp_path: Path) -> None:
+    """The write is acknowledged and stored once. aiohttp itself repeats a put once, so two connections are reset."""
+    async with node() as storage:
+        proxy.behave = Once(applied_and_reset, 2)
+        assert await outcomes(storage, [create_write("a", sample())]) == [None]
+    assert await log_of(tmp_path) == ["000001.ndjson"]
 
 
 @pytest.mark.parametrize("times", [3, 6])

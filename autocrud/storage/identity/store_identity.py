@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from autocrud.errors import DataCorrupted
 from autocrud.storage.commit_log.records.header import FORMAT
 from autocrud.storage.model_folder.creation import create_object
-from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
+from autocrud.storage.ports.objects import BucketMissing, ObjectMissing, ObjectStore
 
 STORE_KEY = "store.json"
 _MAX_BYTES = 4096
@@ -32,8 +32,8 @@ async def read_store_id(objects: ObjectStore) -> str | None:
         DataCorrupted: `store.json` is damaged, or has another format.
     """
     try:
-        content = await objects.get_often(STORE_KEY, _MAX_BYTES)
-    except ObjectMissing:
+        content = await objects.get(STORE_KEY, 0, _MAX_BYTES)
+    except (ObjectMissing, BucketMissing):
         return None
     try:
         identity = StoreIdentity.model_validate_json(content)

@@ -20,6 +20,10 @@ class ObjectMissing(Exception):
     """No object has the key."""
 
 
+class BucketMissing(StorageUnavailable):
+    """The bucket or folder of the whole object store does not exist."""
+
+
 class PutUndecided(StorageUnavailable):
     """A conditional put has an unknown outcome: it may have taken effect, or may still do so.
 
@@ -85,14 +89,6 @@ class ObjectStore(ABC):
         Raises:
             ObjectMissing: the object does not exist.
         """
-
-    async def get_often(self, key: str, limit: int) -> bytes:
-        """Return at most `limit` bytes of a small object that is read often. The answer is as fresh as that of `get`.
-
-        Raises:
-            ObjectMissing: the object does not exist.
-        """
-        return await self.get(key, 0, limit)
 
     @abstractmethod
     def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from aiohttp import ClientConnectorError
 from aiohttp import ClientError as HttpError
 from botocore.exceptions import (
     BotoCoreError,
@@ -14,9 +15,10 @@ from botocore.exceptions import (
 )
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
+from autocrud.storage.ports.objects import BucketMissing
 
-# A request that failed so never reached the server.
-NOT_SENT = (EndpointConnectionError, ConnectTimeoutError, NoCredentialsError, PartialCredentialsError)
+# A request that failed so never reached the server, but for the error below.
+_NOT_SENT = (EndpointConnectionError, ConnectTimeoutError, NoCredentialsError, PartialCredentialsError)
 # A request that failed so has no answer. Where there is one, it is a `ClientError`.
 FAILURES = (BotoCoreError, HTTPClientError, HttpError, OSError, TimeoutError)
 
@@ -29,6 +31,16 @@ _CREDENTIALS_REFUSED = {
     "403",
 }
 _WRONG_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+
+
+def was_not_sent(error: Exception) -> bool:
+    """Return True if a request without an answer never reached the server.
+
+    aiobotocore reports a connection that is reset behind the request as one that was never made.
+    """
+    if isinstance(error, EndpointConnectionError):
+        return isinstance(error.kwargs.get("error"), ClientConnectorError)
+    return isinstance(error, _NOT_SENT)
 
 
 def answer_of(error: Exception) -> tuple[int, str]:
@@ -65,5 +77,7 @@ def to_configuration_error(error: Exception, host: str, bucket: str) -> Configur
 def to_storage_error(error: Exception, host: str) -> StorageUnavailable:
     """The project's error for the driver's, in the course of serving."""
     status, code = answer_of(error)
+    if code == "NoSuchBucket":
+        return BucketMissing(f"S3 at {host} answered {status} {code}.")
     detail = f"answered {status} {code}" if status else f"cannot be reached: {reason_of(error)}"
     return StorageUnavailable(f"S3 at {host} {detail}.")

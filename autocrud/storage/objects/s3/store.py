@@ -13,15 +13,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from autocrud.errors import ConfigurationError, StorageUnavailable
 from autocrud.storage.objects.s3.errors import (
     FAILURES,
-    NOT_SENT,
     answer_of,
     reason_of,
     to_configuration_error,
     to_storage_error,
+    was_not_sent,
 )
 from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.multipart import PART_BYTES, S3Parts, request_body, split_into_parts
-from autocrud.storage.objects.s3.signed_reads import SignedReads
+from autocrud.storage.objects.s3.signed_requests import RequestTarget, SignedRequests
 from autocrud.storage.ports.not_open import StorageNotOpen
 from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, Part, PutUndecided
 
@@ -63,7 +63,10 @@ class S3ObjectStore(ObjectStore):
         # Without retries: the repetition of a conditional PUT would be refused because of the first attempt.
         self._no_retry_client: Any = None
         self._signing_client: Any = None  # signs links and connects to nothing
-        self._signed_reads = SignedReads(self._sign)
+        self._target = RequestTarget(location.bucket)
+        # Reads and puts have connections of their own, so that a put never waits for reads.
+        self._signed_reads: SignedRequests | None = None
+        self._signed_puts: SignedRequests | None = None
         self._parts = S3Parts(self.bucket, self.host, lambda: self._require_open(self._client))
 
     async def open(self) -> None:
@@ -73,14 +76,17 @@ class S3ObjectStore(ObjectStore):
             self._client = await self._connect(_ATTEMPTS)
             self._no_retry_client = await self._connect(1)
             self._signing_client = await self._connect(1, self._location.public_url)
+            self._no_retry_client.meta.events.register("before-send.s3.ListObjectsV2", self._target.learn)
             await self._require_bucket()
+            self._signed_reads = SignedRequests(self._client, self._target)
+            self._signed_puts = SignedRequests(self._no_retry_client, self._target)
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
         self._client = self._no_retry_client = self._signing_client = None
-        await self._signed_reads.close()
+        self._signed_reads = self._signed_puts = None
         await self._stack.aclose()
 
     async def check(self) -> None:
@@ -92,14 +98,13 @@ class S3ObjectStore(ObjectStore):
         await self._call(lambda: self._require_open(self._no_retry_client).head_bucket(Bucket=self.bucket))
 
     async def put(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
-        target = {"Bucket": self.bucket, "Key": self._prefix + key}
         if not if_absent:
+            target = {"Bucket": self.bucket, "Key": self._prefix + key}
             await self._call(lambda: self._require_open(self._client).put_object(**target, Body=request_body(data)))
             return
+        puts = self._require_open(self._signed_puts)
         try:
-            await self._require_open(self._no_retry_client).put_object(
-                **target, Body=request_body(data), IfNoneMatch="*"
-            )
+            await puts.put(self._prefix + key, request_body(data), {"If-None-Match": "*"})
         except ClientError as error:
             status, code = answer_of(error)
             if status == 412:
@@ -112,9 +117,9 @@ class S3ObjectStore(ObjectStore):
             if status in (409, 429) or status >= 500:
                 raise PutUndecided(f"S3 at {self.host} answered {status} {code}.") from error
             raise to_storage_error(error, self.host) from error
-        except NOT_SENT as error:
-            raise to_storage_error(error, self.host) from error
         except FAILURES as error:
+            if was_not_sent(error):
+                raise to_storage_error(error, self.host) from error
             raise PutUndecided(f"S3 at {self.host} did not answer: {reason_of(error)}.") from error
 
     async def put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> None:
@@ -155,15 +160,14 @@ class S3ObjectStore(ObjectStore):
         if end is not None and end <= start:
             return b""
         span = {} if end is None and start == 0 else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+        signed: bytes | None = await self._require_open(self._signed_reads).get(self._prefix + key, span)
+        if signed is not None:
+            return signed
         try:
-            content, _ = await self._read(key, span)
+            content, _ = await self._read(key, span)  # which repeats a failed request
         except _RangeBeyondEnd:
             return b""
         return content
-
-    async def get_often(self, key: str, limit: int) -> bytes:
-        content = await self._signed_reads.get(key, limit)
-        return await self.get(key, 0, limit) if content is None else content
 
     async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         content, size = await self._read_piece(key, start, end)
@@ -201,9 +205,8 @@ class S3ObjectStore(ObjectStore):
             if after == before:
                 return
             try:
-                await self._require_open(self._no_retry_client).put_object(
-                    Bucket=self.bucket, Key=self._prefix + key, Body=request_body(after), IfMatch=answer["ETag"]
-                )
+                condition = {"If-Match": answer["ETag"]}
+                await self._require_open(self._signed_puts).put(self._prefix + key, request_body(after), condition)
             except ClientError as error:
                 # 412 and 409: somebody else changed it meanwhile.
                 if answer_of(error)[0] not in (409, 412):
@@ -251,12 +254,6 @@ class S3ObjectStore(ObjectStore):
         except FAILURES as error:
             raise to_storage_error(error, self.host) from error
         return answer
-
-    async def _sign(self, key: str, seconds: int) -> str:
-        client = self._require_open(self._no_retry_client)
-        target = {"Bucket": self.bucket, "Key": self._prefix + key}
-        url: str = await client.generate_presigned_url("get_object", target, ExpiresIn=seconds)
-        return url
 
     async def _call(self, request: Callable[[], Awaitable[R]]) -> R:
         try:

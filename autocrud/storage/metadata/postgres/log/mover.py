@@ -22,7 +22,9 @@ _Row = Sequence[Any]  # sequence number and content of a batch
 _PAUSE_S = 0.2  # seconds between two looks
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.2, 5.0  # seconds between two attempts while the bucket is away
 _TURN_BATCHES = 16
-_MOST_PUTS = 4  # at once; more of them hold up the commits of this process in bursts
+# Puts at once. One put at a time holds up the commits of this process least (measured: rate and p99). A mover that
+# falls behind puts more at once, because a distant server answers slowly.
+_MOST_PUTS = 16
 _TURN_BYTES = 16 * 1024 * 1024
 _CLOSE_SECONDS = 10.0
 
@@ -46,6 +48,7 @@ class Mover:
         self._log = ObjectLog(objects, None)
         self._backlog = 0
         self._last_moved = 0  # last sequence number of a batch that is known to be moved
+        self._puts_at_once = 1
         self._task: asyncio.Task[None] | None = None
         self._wake_up = asyncio.Event()
         self._progress = asyncio.Condition()
@@ -152,15 +155,17 @@ class Mover:
             await self._report(moved_rows[-1][0])
         if fault is not None:
             raise fault
-        return len(rows) == _TURN_BATCHES or sum(len(content) for _, content in rows) >= _TURN_BYTES
+        is_full = len(rows) == _TURN_BATCHES or sum(len(content) for _, content in rows) >= _TURN_BYTES
+        self._puts_at_once = min(self._puts_at_once * 2, _MOST_PUTS) if is_full else 1
+        return is_full
 
     async def _move_in_order(self, rows: Sequence[_Row]) -> tuple[Sequence[_Row], BaseException | None]:
         """Move batches, some at once. Return those before the first batch that failed, and its error.
 
         Those behind it are put again in the next turn, which has no effect.
         """
-        for start in range(0, len(rows), _MOST_PUTS):
-            puts = map(self._move_batch, rows[start : start + _MOST_PUTS])
+        for start in range(0, len(rows), self._puts_at_once):
+            puts = map(self._move_batch, rows[start : start + self._puts_at_once])
             for number, result in enumerate(await asyncio.gather(*puts, return_exceptions=True), start):
                 if result is not None:
                     return rows[:number], result

@@ -42,7 +42,7 @@ class ObjectCommits(CommitPath):
         self._replayer = replayer
         self._objects = objects
         self._max_staleness = max_staleness
-        self._checked_at = -inf
+        self._checked_at = -inf  # all entries that were in the log at this time are applied
         self._log = self.log = ObjectLog(objects, None)
 
     async def open(self, store_id: str) -> None:
@@ -76,7 +76,8 @@ class ObjectCommits(CommitPath):
                 await self._roll_back()
                 raise
             else:
-                self._checked_at = started_at
+                # A put that began later and won is a look: there was no entry in its place, and none behind it.
+                self._checked_at = max(self._checked_at, started_at)
                 await self._commit_file()
                 return staged
 
@@ -104,13 +105,18 @@ class ObjectCommits(CommitPath):
         self._replayer.report()
 
     async def refresh(self) -> None:
-        started_at = monotonic()
-        tail = await self._file.short_reader.run(read_tail)
-        if await self._log.read_entry(tail.sequence + 1) is not None:
-            # It may be this process's own, on its way into SQLite, and then there may be more behind it.
-            async with self._file.lock:
-                await self.catch_up()
-        self._checked_at = started_at
+        called_at = monotonic()
+        while self._checked_at < called_at:
+            started_at = monotonic()
+            tail = await self._file.short_reader.run(read_tail)
+            if await self._log.read_entry(tail.sequence + 1) is not None:
+                async with self._file.lock:
+                    # Applied meanwhile: it is this process's own, or another look was faster. There may be more
+                    # behind it. The next look does not hold up commits.
+                    if await self._file.short_reader.run(read_tail) != tail:
+                        continue
+                    await self.catch_up()
+            self._checked_at = max(self._checked_at, started_at)
 
     def needs_look(self, *, current: bool) -> bool:
         return current or not self._max_staleness or monotonic() - self._checked_at > self._max_staleness

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from autocrud.errors import DataCorrupted
 from autocrud.storage.commit_log.group_commit import GroupCommit
+from autocrud.storage.commit_log.shared_looks import SharedLooks
 from autocrud.storage.identity.guard import StoreGuard
 from autocrud.storage.metadata.sqlite.connection import SqliteConnection
 from autocrud.storage.metadata.sqlite.engine.commit_path import CommitPath
@@ -27,8 +28,8 @@ class FreshReads:
         self._file = file
         self._commits = commits
         self._guard = guard
-        self._looks: GroupCommit[None, None] = GroupCommit(self._look)
-        self._gets: GroupCommit[tuple[SqliteTables, str, bool], Head | None] = GroupCommit(self._get)
+        self._looks = SharedLooks(self._look)
+        self._gets: GroupCommit[tuple[SqliteTables, str], Head | None] = GroupCommit(self._get)
 
     async def run(
         self, work: Callable[[Connection], R], *, reader: SqliteConnection | None = None, current: bool = False
@@ -44,35 +45,35 @@ class FreshReads:
 
     async def get(self, tables: SqliteTables, resource_id: str, current: bool) -> Head | None:
         """Return a head."""
-        return await self._gets.submit((tables, resource_id, current))
+        if self._commits.needs_look(current=current):
+            await self.refresh()
+        return await self._gets.submit((tables, resource_id))
 
     async def refresh(self) -> None:
         """Apply what the log already has. One look serves all the reads that wait for it."""
-        await self._looks.submit(None)
+        await self._looks.wait()
 
     async def drain(self) -> None:
         """Return when no read is under way."""
-        await self._gets.drain()
         await self._looks.drain()
+        await self._gets.drain()
 
-    async def _get(self, requests: Sequence[tuple[SqliteTables, str, bool]]) -> list[Head | None]:
+    async def _get(self, requests: Sequence[tuple[SqliteTables, str]]) -> list[Head | None]:
         """Reads by id that arrived together: one statement per model."""
         names: dict[SqliteTables, list[str]] = {}
-        for tables, resource_id, _ in requests:
+        for tables, resource_id in requests:
             names.setdefault(tables, []).append(resource_id)
 
         def read(db: Connection) -> dict[SqliteTables, dict[str, Head]]:
             return {tables: tables.get(db, resource_ids) for tables, resource_ids in names.items()}
 
-        current = any(current for *_, current in requests)
-        heads = await self.run(read, reader=self._file.short_reader, current=current)
-        return [heads[tables].get(resource_id) for tables, resource_id, _ in requests]
+        heads = await self._file.short_reader.run(read)
+        return [heads[tables].get(resource_id) for tables, resource_id in requests]
 
-    async def _look(self, waiting: Sequence[None]) -> list[None]:
+    async def _look(self) -> None:
         # A look at a log that may be another one finds out nothing.
         self._guard.require_intact()
         try:
             await self._commits.refresh()
         except DataCorrupted as error:
             raise self._guard.refuse(error) from error
-        return [None] * len(waiting)
