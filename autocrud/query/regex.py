@@ -9,8 +9,6 @@ time linear in the text.
 from functools import lru_cache
 from typing import Any
 
-import re2
-
 MAX_LENGTH = 200
 _MAX_SIZE = 1000  # atoms, each counted as often as its quantifiers repeat it
 _MAX_REPEAT = 255  # PostgreSQL's limit (DUPMAX)
@@ -39,6 +37,8 @@ def canonicalize(pattern: str) -> str:
 @lru_cache(maxsize=256)
 def compile_pattern(pattern: str) -> Any:
     """Compile a canonical pattern with RE2. The result has a `search` method."""
+    import re2  # here, because few processes filter by patterns
+
     options = re2.Options()
     options.dot_nl = True  # as in PostgreSQL, where a dot matches a newline
     options.log_errors = False

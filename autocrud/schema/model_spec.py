@@ -237,12 +237,17 @@ class ModelSpec(Generic[T]):
         if not fields:
             return ()
         value = from_json(data)
-        index = tuple(self._index_value(field, value) for field in fields)
-        sets = self.unique_constraints if len(index) == len(self.index_fields) else ()
-        errors = [error for unique in sets if len(unique.fields) > 1 for error in unique.length_errors(index)]
+        values: list[IndexValue] = []
+        for field in fields:
+            try:
+                values.append(field.index_value(value))
+            except (ValueError, ArithmeticError) as error:
+                raise self._unfit_value(field, error) from error
+        sets = self.unique_constraints if len(values) == len(self.index_fields) else ()
+        errors = [error for unique in sets if len(unique.fields) > 1 for error in unique.length_errors(values)]
         if errors:
             raise InvalidData(f"The {self.name} is not valid.", errors)
-        return index
+        return tuple(values)
 
     def stored_values(self, data: bytes | None) -> tuple[tuple[IndexValue, ...], list[IndexField]]:
         """Return the column values for stored JSON, and the fields with a conversion error, whose values are None.
@@ -257,8 +262,8 @@ class ModelSpec(Generic[T]):
         value, unfit_fields, index = from_json(data), list[IndexField](), list[IndexValue]()
         for field in self.index_fields:
             try:
-                index.append(self._index_value(field, value))
-            except InvalidData:
+                index.append(field.index_value(value))
+            except (ValueError, ArithmeticError):
                 unfit_fields.append(field)
                 index.append(None)
         for unique in self.unique_constraints:
@@ -301,11 +306,8 @@ class ModelSpec(Generic[T]):
                 raise InvalidData(f"The {self.name} is not valid.", errors)
         return data
 
-    def _index_value(self, field: IndexField, value: Any) -> IndexValue:
-        try:
-            return field.index_value(value)
-        except (ValueError, ArithmeticError) as error:
-            raise InvalidData(f"The {self.name} is not valid.", [FieldError(field.name, str(error))]) from error
+    def _unfit_value(self, field: IndexField, error: Exception) -> InvalidData:
+        return InvalidData(f"The {self.name} is not valid.", [FieldError(field.name, str(error))])
 
     def _rename_body(self, body: bytes) -> bytes:
         """Return a body with the names that the validator reads, or unchanged if it has them."""

@@ -7,7 +7,6 @@ from pydantic_core import from_json
 
 from autocrud.query.conditions import Position, Query
 from autocrud.query.evaluate import sort_key, value_in
-from autocrud.query.metadata_fields import META_FIELDS
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.types import Head
@@ -16,10 +15,13 @@ _HEAD_COLUMNS = {"created_time", "resource_id"}
 
 
 def row_of(spec: ModelSpec[Any], meta: bytes, index: tuple[IndexValue, ...]) -> dict[str, IndexValue]:
-    """The columns of a resource, from its metadata as JSON and its index values."""
-    values = from_json(meta)
-    row: dict[str, IndexValue] = {field.column: field.column_value(values[field.name]) for field in META_FIELDS}
-    return row | {field.column: value for field, value in zip(spec.index_fields, index, strict=True)}
+    """Return the columns of a resource, from its metadata as JSON and its index values."""
+    # The JSON holds texts, numbers and times in the form of the columns already.
+    row: dict[str, IndexValue] = from_json(meta)
+    row["is_deleted"] = int(row["is_deleted"] is True)
+    for field, value in zip(spec.index_fields, index, strict=True):
+        row[field.column] = value
+    return row
 
 
 def position_of(spec: ModelSpec[Any], query: Query, head: Head) -> Position:

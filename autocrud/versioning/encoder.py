@@ -33,12 +33,12 @@ class Encoder(Generic[T]):
         """
         if isinstance(value, Encoded):
             return value
-        spec, from_json = self._spec, isinstance(value, bytes | Parsed)
+        spec = self._spec
+        if isinstance(value, bytes):
+            return await self._encode_validated(spec.parse(value), is_trusted=spec.stored_form.is_plain)
         if isinstance(value, Parsed):
-            validated: T = value.value
-        else:
-            validated = spec.parse(value) if isinstance(value, bytes) else spec.validate(value)
-        return await self._encode_validated(validated, is_trusted=from_json and spec.stored_form.is_plain)
+            return await self._encode_validated(value.value, is_trusted=spec.stored_form.is_plain)
+        return await self._encode_validated(spec.validate(value), is_trusted=False)
 
     async def encode_patched(self, data: bytes) -> Encoded:
         """Encode the stored form that a patch has made.

@@ -26,7 +26,7 @@ _Pointer = Annotated[str, Field(pattern=r"^(/([^~]|~[01])*)?$", examples=["/titl
 
 
 class _Operation(BaseModel):
-    model_config = ConfigDict(populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True, defer_build=True)  # few processes need the validators
 
     path: _Pointer
 
@@ -75,7 +75,9 @@ class Test(_Operation):
 
 
 PatchOperation = Annotated[Add | Remove | Replace | Move | Copy | Test, Field(discriminator="op")]
-_OPERATIONS: TypeAdapter[list[Any]] = TypeAdapter(Annotated[list[PatchOperation], Field(max_length=MAX_OPERATIONS)])
+_OPERATIONS: TypeAdapter[list[Any]] = TypeAdapter(
+    Annotated[list[PatchOperation], Field(max_length=MAX_OPERATIONS)], config=ConfigDict(defer_build=True)
+)
 
 
 class Patch(ABC):

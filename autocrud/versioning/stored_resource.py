@@ -29,6 +29,7 @@ class Resource(Generic[T]):
     revision: int | None = None
     _answer: bytes | None = field(default=None, compare=False, repr=False)
     is_new: bool = field(default=False, compare=False)
+    _meta: ResourceMeta | None = field(default=None, compare=False, repr=False)
 
     def __repr__(self) -> str:
         revision = "" if self.revision is None else f", revision {self.revision}"
@@ -80,7 +81,9 @@ class Resource(Generic[T]):
     @property
     def meta(self) -> ResourceMeta:
         """Metadata of the resource."""
-        return ResourceMeta.model_validate_json(self.head.meta)
+        if self._meta is None:
+            self._meta = ResourceMeta.model_validate_json(self.head.meta)
+        return self._meta
 
     @property
     def revision_info(self) -> RevisionInfo:

@@ -241,7 +241,7 @@ def apply_to(spec: ModelSpec[T], write: Write, before: Resource[T] | None) -> Re
 def next_meta(meta: ResourceMeta, author: Author, **changes: Any) -> ResourceMeta:
     """Return the metadata of the next version."""
     common = {"version": meta.version + 1, "updated_time": author.now, "updated_by": author.by}
-    return meta.model_copy(update=common | changes)
+    return ResourceMeta.trusted(**(meta.__dict__ | common | changes))
 
 
 def _revision(

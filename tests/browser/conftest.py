@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from autocrud.testing.servers import free_port, program
 from tests.browser.chromium import TIMEOUT, launch
-from tests.servers import ROOT, answering, environment
+from tests.servers import ROOT, answering, await_answer, environment
 
 _CADDYFILE = """{
     admin off
@@ -67,8 +67,7 @@ def _proxy(folder: Path, service: str) -> Iterator[str]:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         base = f"http://127.0.0.1:{port}/api/"
-        with httpx.Client(transport=httpx.HTTPTransport(retries=10)) as http:
-            assert http.get(f"{base}readyz").status_code == 200
+        await_answer(f"{base}readyz", process, folder / "caddy.log")
         yield base
     finally:
         process.terminate()

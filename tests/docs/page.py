@@ -19,7 +19,7 @@ import httpx
 from autocrud.testing.servers import free_port, postgres_programs
 from tests.docs.blocks import CodeBlock, Command
 from tests.docs.outputs import Substitutions
-from tests.servers import ROOT, environment
+from tests.servers import ROOT, await_answer, environment
 from tests.servers_real import postgres, seaweed
 
 _ADDRESS = "localhost:8000"
@@ -28,7 +28,6 @@ _S3_ADDRESS, _POSTGRES_ADDRESS = "127.0.0.1:8333", "127.0.0.1:5433"
 # Commands of an installation or a checkout, and their modules, which run the code of this checkout.
 _PROGRAMS = {"make run": "python -m app", "autocrud serve": "python -m autocrud serve"}
 _MODULE = "documentation_page"
-_ATTEMPTS = 5  # to reach a server; each repeats the connection for some seconds
 
 
 class PageRunner:
@@ -138,14 +137,7 @@ class PageRunner:
                 start_new_session=True,
             )  # fmt: skip
         self._running.callback(_end, process)
-        with httpx.Client(transport=httpx.HTTPTransport(retries=5)) as http:
-            for _ in range(_ATTEMPTS):
-                with suppress(httpx.TransportError):
-                    http.get(f"http://{self._address}/")
-                    return
-                if process.poll() is not None:
-                    break
-        raise AssertionError(f"the server does not answer: {(self._directory / 'server.log').read_text()}")
+        await_answer(f"http://{self._address}/", process, self._directory / "server.log")
 
     def _prepare(self, command: str) -> str:
         text = self._values.apply(command).replace("127.0.0.1:8000", _ADDRESS).replace(_ADDRESS, self._address)

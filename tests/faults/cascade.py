@@ -1,7 +1,4 @@
-"""Process that starts a cascade of a thousand deletes and stalls in the middle.
-
-`python -m tests.faults.cascade DIRECTORY` prints a line when it stalls.
-"""
+"""Process that starts a cascade of a thousand deletes and stalls in the middle."""
 
 import asyncio
 import sys
@@ -33,9 +30,9 @@ def stall_after(pages: int) -> None:
     ModelStorage.commit_all = commit_or_hang  # type: ignore[method-assign]  # the fault that is to be tested
 
 
-async def main(directory: str) -> None:
-    """Store the resources and delete their target."""
-    _, crud = library(DiskStorageFactory(Path(directory)))
+async def main(directory: Path) -> None:
+    """Store the resources and delete their target. Print a line when the delete stalls."""
+    _, crud = library(DiskStorageFactory(directory))
     async with crud.running():
         films, reviews = crud.manager("film"), crud.manager("review")
         await films.create({}, resource_id="f")
@@ -43,7 +40,3 @@ async def main(directory: str) -> None:
         await asyncio.gather(*(reviews.create({"film": "f", "answers": f"r{n}"}) for n in range(100)))
         stall_after(3)
         await films.delete("f", by="ada")
-
-
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))

@@ -1,7 +1,4 @@
-"""Process that writes, deletes, restores and purges resources with references at random, until it is killed.
-
-`python -m tests.faults.reference_race DIRECTORY SEED` prints a line when it begins.
-"""
+"""Process that writes, deletes, restores and purges resources with references at random, until it is killed."""
 
 import asyncio
 import sys
@@ -61,15 +58,11 @@ async def race(crud: AutoCRUD, seed: int, count: int) -> None:
             continue
 
 
-async def main(directory: str, seed: int) -> None:
-    """Race in several tasks at once."""
+async def main(directory: Path, seed: int) -> None:
+    """Race in several tasks at once. Print a line when they begin."""
     plan.MAX_DEPENDENTS = MAX_DEPENDENTS
-    _, crud = library(DiskStorageFactory(Path(directory)))
+    _, crud = library(DiskStorageFactory(directory))
     async with crud.running():
         sys.stdout.write("running\n")
         sys.stdout.flush()
         await asyncio.gather(*(race(crud, seed * 10 + number, 1_000_000) for number in range(4)))
-
-
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))

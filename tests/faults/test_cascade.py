@@ -1,26 +1,22 @@
 """Cascade after a crash: finished although the process that began it was killed."""
 
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from autocrud.query.builder import QB
 from autocrud.storage.disk import DiskStorageFactory
-from tests.faults.cascade import REVIEWS
+from tests.faults.cascade import REVIEWS, main
+from tests.faults.forks import ForkedProcess
 from tests.http.reference_models import library
 from tests.storage.backends import remove_sqlite_files
 
 
 def kill_in_the_middle(directory: Path, keeps_index: bool) -> None:
     """Start a cascade in another process, kill it, and optionally delete the index."""
-    command = [sys.executable, "-m", "tests.faults.cascade", str(directory)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "stalled\n"
-        process.send_signal(signal.SIGKILL)
+    process = ForkedProcess(main, directory)
+    assert process.read_line() == "stalled\n"
+    process.kill()
     if not keeps_index:
         remove_sqlite_files(directory)
 

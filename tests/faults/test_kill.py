@@ -3,9 +3,6 @@
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,8 @@ from autocrud.query.conditions import Query
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids
+from tests.faults.forks import ForkedProcess
+from tests.faults.writer import main
 from tests.storage.backends import remove_sqlite_files, storage_on
 
 KILLS = int(os.environ.get("AUTOCRUD_TEST_KILLS", "24"))
@@ -74,36 +73,14 @@ async def compare(storage: IStorage, ledger: Ledger) -> None:
         assert head is None or head.version == ledger.open[name]
 
 
-def spawn(directory: Path, *arguments: object) -> "subprocess.Popen[str]":
-    """Start a writer."""
-    command = [sys.executable, "-m", "tests.faults.writer", str(directory), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def read_lines(writer: "subprocess.Popen[str]", number: int) -> list[str]:
-    """Read the next lines of a writer."""
-    assert writer.stdout is not None
-    return [writer.stdout.readline() for _ in range(number)]
-
-
-def kill(writer: "subprocess.Popen[str]") -> list[str]:
-    """Kill a writer, and read its remaining lines."""
-    writer.send_signal(signal.SIGKILL)
-    assert writer.stdout is not None
-    rest = list(writer.stdout)
-    writer.stdout.close()
-    writer.wait()
-    return rest
-
-
 async def test_2_sigkill_loses_no_acknowledged_write(tmp_path: Path) -> None:
     """Kill dozens of times at points that the seed chooses, also two writers at once."""
     chance, ledger = random.Random(2026), Ledger()
     for round_number in range(KILLS // 2):
-        writers = [spawn(tmp_path, round_number * 2 + number) for number in range(2)]
-        said = [read_lines(writer, chance.randrange(1, 120)) for writer in writers]
+        writers = [ForkedProcess(main, tmp_path, round_number * 2 + number) for number in range(2)]
+        said = [[writer.read_line() for _ in range(chance.randrange(1, 120))] for writer in writers]
         for writer, lines in zip(writers, said, strict=True):
-            ledger.read(iter(lines + kill(writer)))
+            ledger.read(iter(lines + writer.kill()))
         if round_number % 5 == 4:
             await check(tmp_path, ledger)
     before = await check(tmp_path, ledger)
@@ -116,11 +93,11 @@ async def test_2_kill_between_log_and_sqlite_loses_no_entry(tmp_path: Path) -> N
     """The entry is the commit point, although no client was answered."""
     ledger, committed = Ledger(), 0
     for seed in range(8):
-        writer = spawn(tmp_path, seed, seed)
+        writer = ForkedProcess(main, tmp_path, seed, seed)
         lines: list[str] = []
         while "stalled" not in (lines[-1] if lines else ""):
-            lines += read_lines(writer, 1)
-        kill(writer)
+            lines.append(writer.read_line())
+        writer.kill()
         ledger.read(iter(lines))
         committed += len(ledger.open)
         before = await check(tmp_path, ledger)

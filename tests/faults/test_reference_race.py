@@ -2,9 +2,6 @@
 
 import asyncio
 import random
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,8 @@ from autocrud import AutoCRUD
 from autocrud.references import plan
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
-from tests.faults.reference_race import MAX_DEPENDENTS, POOLS, race
+from tests.faults.forks import ForkedProcess
+from tests.faults.reference_race import MAX_DEPENDENTS, POOLS, main, race
 from tests.http.reference_models import library
 from tests.storage.backends import STORES
 
@@ -28,19 +26,12 @@ _REFERENCES = {
 
 def kill_while_racing(directory: Path, seed: int) -> None:
     """Run two processes for a random time, and kill both."""
-    command = [sys.executable, "-m", "tests.faults.reference_race", str(directory)]
-    processes = [
-        subprocess.Popen([*command, str(seed + number)], stdout=subprocess.PIPE, text=True) for number in range(2)
-    ]
+    processes = [ForkedProcess(main, directory, seed + number) for number in range(2)]
+    assert [process.read_line() for process in processes] == ["running\n", "running\n"]
+    processes[0].wait(random.uniform(0.2, 1))
+    assert [process.is_running for process in processes] == [True, True]
     for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "running\n"
-    with pytest.raises(subprocess.TimeoutExpired):
-        processes[0].wait(timeout=random.uniform(0.2, 1))
-    assert [process.poll() for process in processes] == [None, None]
-    for process in processes:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.kill()
 
 
 async def race_and_cancel(crud: AutoCRUD, seed: int) -> None:

@@ -17,6 +17,7 @@ from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.objects import ObjectStore
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Write
+from autocrud.storage.store import Store
 from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.sample_writes import create_write, purge_write, sample, update_write
 from tests.faults.proxy import Exchange, Proxy, honest
@@ -281,7 +282,8 @@ async def test_truncated_answer_is_requested_again(node: Node, proxy: Proxy) -> 
 async def test_unresponsive_server_gives_an_error_in_time(node: Node, proxy: Proxy, tmp_path: Path) -> None:
     """The write in flight is stored once the server is back. The waiting ones are not."""
     async with node() as one, node(faulty=False) as other:
-        one._call_timeout = 1.0  # type: ignore[attr-defined]  # not ten seconds of a test
+        assert isinstance(one.store, Store)
+        one.store.call_timeout = 1.0  # not ten seconds of a test
         proxy.behave = stalled
         results = await outcomes(one, [create_write("a", sample())])
         assert [type(result) for result in results] == [StorageUnavailable]
@@ -289,7 +291,7 @@ async def test_unresponsive_server_gives_an_error_in_time(node: Node, proxy: Pro
             await one.commit(create_write("b", sample()))
         with pytest.raises(StorageUnavailable):
             await one.get("a")
-        one._call_timeout = 30.0  # type: ignore[attr-defined]
+        one.store.call_timeout = 30.0
         proxy.behave = honest
         await one.commit(create_write("c", sample()))
         assert sorted(await ids(one)) == sorted(await ids(other)) == ["a", "c"]

@@ -1,8 +1,4 @@
-"""Process that writes until it is killed, and prints each acknowledgement before it goes on.
-
-`python -m tests.faults.writer DIRECTORY SEED [STALL]` prints a line of JSON per acknowledged write. With STALL the
-process stops for ever after that many batches, between the log and SQLite.
-"""
+"""Process that writes until it is killed, and prints each acknowledgement before it goes on."""
 
 import asyncio
 import json
@@ -66,16 +62,16 @@ def stall_after(commits: int) -> None:
     Segments.append = append_and_hang  # type: ignore[method-assign]  # the fault that is to be tested
 
 
-async def main(directory: str, seed: int, stall: int | None) -> None:
-    """Open the storage and write with several clients."""
-    factory = DiskStorageFactory(Path(directory))
+async def main(directory: Path, seed: int, stall: int | None = None) -> None:
+    """Open the storage and write with several clients. Print a line of JSON per acknowledged write.
+
+    Args:
+        stall: number of batches after which the process stops for ever, between the log and SQLite.
+    """
+    factory = DiskStorageFactory(directory)
     await factory.open()
     storage = factory.build(SAMPLE)
     await storage.open()
     if stall is not None:
         stall_after(stall)
     await asyncio.gather(*(client(storage, f"s{seed}c{number}", seed * 100 + number) for number in range(CLIENTS)))
-
-
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else None))

@@ -38,7 +38,7 @@ FileId = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 class GivenType(BaseModel):
     """Media type and file name that the blob was uploaded with."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True)
 
     content_type: str = Field(pattern=CONTENT_TYPE_PATTERN)
     filename: str | None = Field(None, pattern=FILENAME_PATTERN)
@@ -47,7 +47,7 @@ class GivenType(BaseModel):
 class GivenBlob(BaseModel):
     """Blob that a piece belongs to, with all its types. Without types, they are not known."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid", defer_build=True)
 
     file_id: FileId
     size: int = Field(ge=0)
@@ -57,7 +57,7 @@ class GivenBlob(BaseModel):
 class Piece(BaseModel):
     """Line with bytes of a blob."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", val_json_bytes="base64")
+    model_config = ConfigDict(strict=True, extra="forbid", val_json_bytes="base64", defer_build=True)
 
     blob: GivenBlob
     offset: int = Field(ge=0)

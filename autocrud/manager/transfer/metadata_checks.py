@@ -25,13 +25,13 @@ KINDS_WITH_DATA = frozenset({CommitKind.create, CommitKind.update, CommitKind.mo
 class GivenMeta(ResourceMeta):
     """Metadata part of a line."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
 
 class GivenRevision(RevisionInfo):
     """Revision part of a line."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
 
 def faults_of_meta(meta: ResourceMeta, revision: RevisionInfo | None, schema: Schema) -> Iterator[FieldError]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -44,8 +45,8 @@ class Parameter:
     convert: Callable[[Any], Any] = lambda value: value
     openapi_type: Any = None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_adapter", TypeAdapter(self.kind))
+    # Built on first use, because few parameters of a process are used.
+    _adapter = cached_property[TypeAdapter[Any]](lambda self: TypeAdapter(self.kind))
 
     def read(self, raw: str) -> Any:
         """Return the checked and converted value of a text from the query string.
@@ -53,9 +54,8 @@ class Parameter:
         Raises:
             InvalidParameter: the text is not a value of the parameter.
         """
-        adapter: TypeAdapter[Any] = self.__dict__["_adapter"]
         try:
-            return self.convert(adapter.validate_strings(raw))
+            return self.convert(self._adapter.validate_strings(raw))
         except ValidationError as error:
             raise InvalidParameter(self.name, error.errors()[0]["msg"]) from error
         except ValueError as error:

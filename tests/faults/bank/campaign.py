@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from random import Random
@@ -19,6 +18,7 @@ from autocrud.storage.ports.transactions import Position
 from tests.faults.bank.clients import run_clients
 from tests.faults.bank.journal import KINDS, Accepted, Journal, Report
 from tests.faults.bank.models import bank
+from tests.faults.forks import FORKS
 
 _MAX_ACCEPTED = 20  # operations of a process before it is killed
 _EARLY_KILLS = 0.2  # of the kills; they come while the process starts
@@ -27,10 +27,6 @@ _MAX_EXTRA_KILLS = 30  # of a slot, until the campaign has an accepted operation
 
 # More dependents than this are handled by an on-delete task.
 MAX_DEPENDENTS = 2
-
-# A process that forks others in milliseconds, because it has imported all modules.
-_FORKS = get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.faults.bank.setups"])
 
 BuildFactory = Callable[[str], IStorageFactory]
 
@@ -75,9 +71,9 @@ def run_slot(build: BuildFactory, slot: str, kills: int, chance: Random, kinds: 
         kinds |= {operation.kind for operation in journal.accepted}
         if number >= kills and len(kinds) == len(KINDS):
             break
-        reports, pipe = _FORKS.Pipe(duplex=False)
+        reports, pipe = FORKS.Pipe(duplex=False)
         arguments = (build, s3._PROBED_SERVERS, pipe, slot, f"{slot}-{number}", journal.position(slot))
-        process = _FORKS.Process(target=run_process, args=arguments)
+        process = FORKS.Process(target=run_process, args=arguments)
         process.start()
         pipe.close()
         is_early = chance.random() < _EARLY_KILLS

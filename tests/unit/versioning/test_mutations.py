@@ -1,5 +1,6 @@
 """Mutations: the write that each operation plans, or none."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -50,7 +51,8 @@ async def test_plan_write_with_slow_clock_keeps_times_in_order() -> None:
     """The time of a write is never before the last write."""
     mutations, resource = await note()
     future = datetime.now(UTC) + timedelta(hours=1)
-    resource.head.meta = resource.meta.model_copy(update={"updated_time": future}).to_json()
+    meta = resource.meta.model_copy(update={"updated_time": future})
+    resource = Resource(resource.spec, replace(resource.head, meta=meta.to_json()))
     write = await plan_write(resource, None, "bob", mutations.delete)
     assert write is not None
     assert (write.meta.updated_time, write.meta.updated_by) == (future, "bob")
