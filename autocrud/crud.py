@@ -104,10 +104,11 @@ class AutoCRUD:
         """Change arguments of the constructor. None leaves an argument unchanged.
 
         Raises:
-            ConfigurationError: `apply` was called before.
+            ConfigurationError: `apply` was called before, or a manager is on another storage factory.
         """
         self._refuse_after_apply("configure")
-        self._registry.storage_factory = storage_factory or self._registry.storage_factory
+        if storage_factory is not None:
+            self._registry.change_storage_factory(storage_factory)
         self._max_body_bytes = self._max_body_bytes if max_body_bytes is None else max_body_bytes
         self._current_user = current_user or self._current_user
 

@@ -66,6 +66,22 @@ class Registry:
         families = check_families(spec.type_name, routes)
         self.models[spec.name] = Registration(spec, storage, families, tuple(dependencies), require_if_match)
 
+    def change_storage_factory(self, storage_factory: IStorageFactory) -> None:
+        """Set the default storage factory.
+
+        Raises:
+            ConfigurationError: a manager is on the default factory before this one.
+        """
+        if storage_factory is not self.storage_factory:
+            for registration in self.models.values():
+                if registration.storage is None and registration.manager is not None:
+                    raise ConfigurationError(
+                        f"the storage factory cannot change: the manager of {registration.spec.type_name} uses the"
+                        " factory before this one; call configure before manager",
+                        argument="storage_factory",
+                    )
+        self.storage_factory = storage_factory
+
     def include(self, other: "Registry") -> bool:
         """Register the models of another registry. Return True if a model has a storage that `other` names.
 

@@ -121,6 +121,32 @@ async def test_writes_go_on_without_s3_until_the_limit_and_after_it(
     assert len(await _log_objects(tmp_path)) == accepted + 1
 
 
+async def test_mover_that_falls_behind_puts_more_at_once(
+    node: Node, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first full turn puts one batch at a time, the second one two, the third one four."""
+    putting = peak = 0
+    is_away = True
+    put = S3ObjectStore.put
+
+    async def count(self: S3ObjectStore, key: str, data: bytes, *, if_absent: bool = False) -> None:
+        nonlocal putting, peak
+        if is_away:
+            raise StorageUnavailable("S3 is away")
+        putting += 1
+        peak = max(peak, putting)
+        await put(self, key, data, if_absent=if_absent)
+        putting -= 1
+
+    async with node() as storage:
+        monkeypatch.setattr(S3ObjectStore, "put", count)
+        for number in range(36):
+            await storage.commit(create_write(f"r{number}", sample()))
+        is_away = False
+    assert len(await _log_objects(tmp_path)) == 36
+    assert peak == 4  # in the third turn, because a turn has 16 batches
+
+
 async def test_acknowledged_move_waits_for_the_bucket(node: Node, tmp_path: Path) -> None:
     """Each answered write is in the log of the bucket."""
     async with node(acknowledge="moved") as storage:

@@ -185,6 +185,20 @@ async def test_invalid_operation_does_not_affect_others(serve: Serve) -> None:
             assert response.status_code == status, response.text
 
 
+async def test_operation_with_a_forbidden_member_names_the_member() -> None:
+    """Also if the member is `data`, of which the operation takes none."""
+    crud, app = AutoCRUD(storage_factory=MemoryStorageFactory()), FastAPI()
+    crud.add_model(Book)
+    crud.apply(app)
+    async with serving(app) as http:
+        results = await bulk(
+            http, {"op": "delete", "id": "a", "data": {"title": "x"}}, {"op": "delete", "id": "a", "merge": {}}
+        )
+    problems = [result["problem"] for result in results]
+    assert [[error["field"] for error in problem["errors"]] for problem in problems] == [["data"], ["merge"]]
+    assert {problem["detail"] for problem in problems} == {"The operation is not valid."}
+
+
 DATA = (
     "{}", "5", '{"title":1}', '{"title":""}', '{"title":"x","year":"1"}', '{"title":"x","price":NaN}',
     '{"title":"x","y":1}', '{"title":"x","year":1.0}', '{"title":"x","year":1.5}', '{"title":"x","isbn":"\\u0000"}',

@@ -130,6 +130,20 @@ async def test_failed_start_closes_opened_storages() -> None:
     assert closed == ["closed"]
 
 
+def test_another_storage_factory_after_a_manager_is_refused() -> None:
+    """The manager keeps its storage, so that two models of one service would be in different stores."""
+    first, second = MemoryStorageFactory(), MemoryStorageFactory()
+    crud = AutoCRUD(storage_factory=first)
+    crud.add_model(Book, storage=second)
+    crud.manager(Book)
+    crud.configure(storage_factory=second)
+    crud.add_model(Note)
+    crud.manager(Note)
+    crud.configure(storage_factory=second)
+    with pytest.raises(ConfigurationError, match="the storage factory cannot change: the manager of Note uses"):
+        crud.configure(storage_factory=first)
+
+
 def test_wrong_use_raises_configuration_error() -> None:
     """Two equal names, no storage, unknown families, changes after apply."""
     crud = memory_crud()

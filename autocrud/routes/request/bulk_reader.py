@@ -217,7 +217,9 @@ def _error_of(error: ValidationError, model: str) -> AutoCRUDError:
         return MalformedBody(f"The line is not JSON: {details[0]['msg'].removeprefix('Invalid JSON: ')}.")
     # The first item of a location is the tag of the union: the kind of the operation.
     located = [(item["loc"][1:], item) for item in details]
-    if all(location[:1] == ("data",) and (location[1:] or item["type"] != "missing") for location, item in located):
+    # An operation without the data that it needs, or with data that it does not take, is itself at fault.
+    of_operation = {"missing", "extra_forbidden"}
+    if all(loc[:1] == ("data",) and (loc[1:] or item["type"] not in of_operation) for loc, item in located):
         errors = [FieldError(".".join(map(str, location[1:])) or "(body)", item["msg"]) for location, item in located]
         return InvalidData(f"The {model} is not valid.", errors)
     errors = [FieldError(".".join(map(str, location)) or "op", item["msg"]) for location, item in located]

@@ -33,8 +33,9 @@ _CHECKPOINT_TIMEOUT = 5.0
 # written often, as those of indexes are, are copied once.
 _CHECKPOINT_PAGES = 16384
 
-# Indexes are written all over; what is not in memory is read and written again for each row.
-_WRITER_CACHE_KIB = 32 * 1024
+# Indexes are written all over; what is not in memory is read and written again for each row. With 32 MiB, 200,000 bulk
+# creates on S3 or on disk took no less CPU time, and the process took 28 MiB more.
+_WRITER_CACHE_KIB = 16 * 1024
 
 
 class BatchingConnection(aiosqlite.Connection):
