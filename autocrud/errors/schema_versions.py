@@ -4,21 +4,30 @@ from autocrud.errors.base import AutoCRUDError
 
 
 class NewerSchema(AutoCRUDError):
-    """The resource was written with a newer schema version: send the request to a process of the newer version.
+    """The resource or the model has a newer schema version: send the request to a process of the newer version.
 
     Args:
-        version: schema version of the resource.
+        version: schema version of the resource, or of the rules.
         own_version: schema version of this process.
+        rules: rules of the model in the store that this process does not know, as text. Its writes would break them.
     """
 
     code = "newer_schema"
 
-    def __init__(self, model: str, resource_id: str, version: int, own_version: int) -> None:
-        super().__init__(
-            f"The {model} {resource_id!r} has schema version {version}, and this process knows version {own_version}."
-            " Deploy the newer version of the service."
-        )
+    def __init__(self, model: str, resource_id: str, version: int, own_version: int, *, rules: str = "") -> None:
+        resource = f"The {model} {resource_id!r}"
+        reason = f"{resource} has schema version {version}, and this process knows version {own_version}."
+        remedy = " Deploy the newer version of the service."
+        if rules:
+            reason = (
+                f"{resource} is not written: the store has rules of the model that this process does"
+                f" not know: {rules}. They come from schema version {version}, and this process has version"
+                f" {own_version}."
+            )
+            remedy = f"{remedy[:-1]}; to remove or change a rule, raise the schema version."
+        super().__init__(reason + remedy)
         self.version = version
+        self.rules = rules
 
 
 class Unreadable(AutoCRUDError):

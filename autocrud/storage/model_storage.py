@@ -8,12 +8,13 @@ from datetime import datetime
 from itertools import accumulate
 from typing import Any
 
-from autocrud.errors import DataCorrupted, RevisionNotFound
+from autocrud.errors import ConfigurationError, DataCorrupted, RevisionNotFound
 from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.resource import RevisionInfo, revision_number
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.blobs.store import ObjectBlobStore
+from autocrud.storage.model_folder.contract import ModelContract
 from autocrud.storage.model_folder.downgrades import DowngradeLearner
 from autocrud.storage.model_folder.location import find_folder
 from autocrud.storage.model_folder.schema_records import ObjectSchemaRecords
@@ -56,6 +57,7 @@ class ModelStorage(IStorage):
         self._meta = store.engine.metadata(spec)
         self.schemas = ObjectSchemaRecords(self._objects, spec)
         self.versions = VersionReader(spec, DowngradeLearner(spec, self.schemas).learn)
+        self._contract = ModelContract(spec, store)
         self._blobs = self.blobs = ObjectBlobStore(self._objects, spec.folder, self._find_blob, self._register)
 
     async def open(self) -> None:
@@ -65,13 +67,15 @@ class ModelStorage(IStorage):
             self._meta = self._store.engine.metadata(self._spec)
             self._blobs.use_folder(folder)
         await self._meta.open()
+        if await self._contract.publish():
+            await self._fill_again()
 
     async def close(self) -> None:
         await self._store.wait_for_pending()  # other models may go on to write
         await self._meta.close()
 
     def prepare(self, write: Write) -> Outcome:
-        write.model = self._spec.folder
+        write.model, write.rules = self._spec.folder, self._contract.rules
         if write.revision is not None:
             write.claims = claims_of(self._spec.unique_constraints, write.index)
             write.references = references_of(self._spec.index_fields, self._spec.reference_targets, write.index)
@@ -186,6 +190,19 @@ class ModelStorage(IStorage):
     async def vacuum(self) -> None:
         await self._meta.vacuum()
         await self._blobs.drop_expired_uploads()
+
+    async def _fill_again(self) -> None:
+        """Fill the claims of what was written until the contract was in the store, by processes without its rules.
+
+        Raises:
+            ConfigurationError: live resources share unique values. The contract is withdrawn.
+        """
+        try:
+            await self._meta.close()
+            await self._meta.open()
+        except ConfigurationError:
+            await self._contract.withdraw()
+            raise
 
     async def _find_blob(self, file_id: str) -> Blob | None:
         return await self._meta.blob(file_id)

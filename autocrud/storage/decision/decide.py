@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from autocrud.storage.decision.overlay import MissingState, Overlay
 from autocrud.storage.decision.references import reference_refusal_steps
 from autocrud.storage.decision.state import ReadSet, ReadState
-from autocrud.storage.decision.writes import apply_check, apply_write, register_blob
+from autocrud.storage.decision.writes import apply_check, apply_contract, apply_write, register_blob
+from autocrud.storage.ports.contracts import Contract
 from autocrud.storage.ports.time_slice import Steps, run_to_end
 from autocrud.storage.ports.transactions import Transaction, TransactionItem, TransactionOutcome, VersionCheck
-from autocrud.storage.ports.types import Blob, Outcome, Write, abort_unless_all_accepted
+from autocrud.storage.ports.types import Blob, Item, Outcome, Write, abort_unless_all_accepted
 
-_STORED_ITEMS = (Write, Blob)  # a tuple, because a check against a union takes three times as long
+_STORED_ITEMS = (Write, Blob, Contract)  # a tuple, because a check against a union takes three times as long
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,11 @@ class Decision:
 
     Attributes:
         outcomes: of each transaction, the outcome of each item.
-        accepted: writes and blobs of the accepted transactions, in order. To apply them cannot fail.
+        accepted: writes, blobs and contracts of the accepted transactions, in order. To apply them cannot fail.
     """
 
     outcomes: list[TransactionOutcome]
-    accepted: list[Write | Blob]
+    accepted: list[Item]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def decision_steps(state: ReadState, batch: Sequence[Transaction]) -> Steps[Deci
     """
     overlay = Overlay(state)
     outcomes: list[TransactionOutcome] = []
-    accepted: list[Write | Blob] = []
+    accepted: list[Item] = []
     missing = ReadSet()
     for transaction in batch:
         try:
@@ -87,5 +88,7 @@ def _apply_item(overlay: Overlay, item: TransactionItem) -> Outcome:
         return register_blob(overlay, item)
     if isinstance(item, VersionCheck):
         return apply_check(overlay, item)
+    if isinstance(item, Contract):
+        return apply_contract(overlay, item)
     overlay.changes_references = True  # a dependent is judged with the references
     return None

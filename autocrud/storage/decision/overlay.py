@@ -14,6 +14,7 @@ from autocrud.storage.decision.state import (
     ResourceState,
     StoredKey,
 )
+from autocrud.storage.ports.contracts import Contract
 
 _ABSENT: Any = object()
 
@@ -41,6 +42,7 @@ class Overlay:
         self._holders: dict[ClaimKey, str | None] = dict(state.holders)
         self._keys: dict[NamedKey, StoredKey | None] = dict(state.keys)
         self._blobs: dict[NamedKey, bool] = dict(state.blobs)
+        self._contracts: dict[str, Contract | None] = dict(state.contracts)
         self._loaded_referrers = state.referrers
         # Resources that accepted transactions wrote.
         self._written: set[ResourceKey] = set()
@@ -125,6 +127,17 @@ class Overlay:
     def add_blob(self, key: NamedKey) -> None:
         """Register a blob."""
         self._set(self._blobs, key, True)
+
+    def contract(self, model: str) -> Contract | None:
+        """Return the newest contract of a model."""
+        try:
+            return self._contracts[model]
+        except KeyError:
+            raise MissingState(ReadSet(contracts={model})) from None
+
+    def set_contract(self, contract: Contract) -> None:
+        """Replace the contract of a model."""
+        self._set(self._contracts, contract.model, contract)
 
     def referrers(self, target: ResourceKey) -> list[Referrer]:
         """Return the live resources that refer to a target now, those of this batch included."""

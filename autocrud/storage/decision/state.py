@@ -7,6 +7,7 @@ from typing import NamedTuple
 from autocrud.resource import CommitKind
 from autocrud.schema.markers import OnDelete
 from autocrud.storage.ports.claims import Claim, StoredReference
+from autocrud.storage.ports.contracts import Contract
 from autocrud.storage.ports.transactions import Dependent, Transaction, VersionCheck
 from autocrud.storage.ports.types import Write
 
@@ -60,13 +61,17 @@ class StoredKey(NamedTuple):
 
 @dataclass(slots=True)
 class ReadSet:
-    """Names of the state that a decision needs. `referrers` names targets whose live referrers are needed."""
+    """Names of the state that a decision needs. `referrers` names targets whose live referrers are needed.
+
+    `contracts` names models.
+    """
 
     resources: set[ResourceKey] = field(default_factory=set)
     holders: set[ClaimKey] = field(default_factory=set)
     keys: set[NamedKey] = field(default_factory=set)
     blobs: set[NamedKey] = field(default_factory=set)
     referrers: set[ResourceKey] = field(default_factory=set)
+    contracts: set[str] = field(default_factory=set)
 
     def add(self, other: "ReadSet") -> None:
         """Add the names of another set."""
@@ -75,10 +80,12 @@ class ReadSet:
         self.keys |= other.keys
         self.blobs |= other.blobs
         self.referrers |= other.referrers
+        self.contracts |= other.contracts
 
     def __bool__(self) -> bool:
         """Return True if the set has a name."""
-        return bool(self.resources or self.holders or self.keys or self.blobs or self.referrers)
+        parts = (self.resources, self.holders, self.keys, self.blobs, self.referrers, self.contracts)
+        return any(parts)
 
 
 @dataclass(slots=True)
@@ -90,6 +97,7 @@ class ReadState:
         blobs: True if the blob is registered.
         referrers: live referrers with a binding action, at most `MAX_REFERRERS` of each target.
         has_tasks: True if the store has on-delete tasks that are not completed.
+        contracts: newest contract of each model.
     """
 
     resources: dict[ResourceKey, ResourceState | None] = field(default_factory=dict)
@@ -98,6 +106,7 @@ class ReadState:
     blobs: dict[NamedKey, bool] = field(default_factory=dict)
     referrers: dict[ResourceKey, Sequence[Referrer]] = field(default_factory=dict)
     has_tasks: bool = False
+    contracts: dict[str, Contract | None] = field(default_factory=dict)
 
     def add(self, other: "ReadState") -> None:
         """Add state that was loaded later, in the same transaction of the engine."""
@@ -107,6 +116,7 @@ class ReadState:
         self.blobs |= other.blobs
         self.referrers |= other.referrers
         self.has_tasks = self.has_tasks or other.has_tasks
+        self.contracts |= other.contracts
 
 
 def read_set_of(batch: Iterable[Transaction]) -> ReadSet:
@@ -120,6 +130,8 @@ def read_set_of(batch: Iterable[Transaction]) -> ReadSet:
                 reads.resources.add((item.model, item.resource_id))
             elif isinstance(item, Dependent):
                 reads.referrers.add((item.model, item.resource_id))
+            elif isinstance(item, Contract):
+                reads.contracts.add(item.model)
             else:
                 reads.blobs.add((item.model, item.file_id))
     return reads
@@ -128,6 +140,7 @@ def read_set_of(batch: Iterable[Transaction]) -> ReadSet:
 def _add_write(reads: ReadSet, write: Write) -> None:
     model, resource_id = write.model, write.meta.resource_id
     reads.resources.add((model, resource_id))
+    reads.contracts.add(model)
     if write.key is not None:
         reads.keys.add((model, write.key.key))
     for file_id in write.blobs:

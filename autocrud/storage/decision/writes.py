@@ -1,11 +1,12 @@
-"""Judgement of one item: version, idempotency key, blobs and unique claims."""
+"""Judgement of one item: contract, version, idempotency key, blobs and unique claims."""
 
-from autocrud.errors import AlreadyExists, Conflict, UniqueViolation
+from autocrud.errors import AlreadyExists, Conflict, NewerSchema, UniqueViolation
 from autocrud.resource import CommitKind, timestamp
 from autocrud.storage.decision.overlay import Overlay
 from autocrud.storage.decision.state import REMOVING_KINDS, ResourceKey, ResourceState, StoredKey
+from autocrud.storage.ports.contracts import Contract, describe_rules
 from autocrud.storage.ports.transactions import VersionCheck
-from autocrud.storage.ports.types import Blob, Outcome, Repeated, RequestKey, UnknownBlob, Write
+from autocrud.storage.ports.types import Blob, ContractExists, Outcome, Repeated, RequestKey, UnknownBlob, Write
 
 
 def apply_check(overlay: Overlay, check: VersionCheck) -> Outcome:
@@ -26,8 +27,21 @@ def register_blob(overlay: Overlay, blob: Blob) -> Outcome:
     return None
 
 
+def apply_contract(overlay: Overlay, contract: Contract) -> Outcome:
+    """Store a contract if it follows the contract in the store, or return its refusal."""
+    stored = overlay.contract(contract.model)
+    if contract.number != (1 if stored is None else stored.number + 1):
+        return ContractExists(contract.model, stored)
+    overlay.set_contract(contract)
+    return None
+
+
 def apply_write(overlay: Overlay, write: Write) -> Outcome:
     """Apply a write, or return its refusal and change nothing. References are judged at the end of the transaction."""
+    contract = overlay.contract(write.model)
+    if contract is not None and (beyond := contract.rules_beyond(write.rules)):
+        meta, rules = write.meta, describe_rules(beyond)
+        return NewerSchema(write.model, meta.resource_id, contract.schema_version, meta.schema_version, rules=rules)
     if write.key is not None and (refused := _find_key_refusal(overlay, write.key, write)):
         return refused
     if write.blobs and (refused := _find_unknown_blob(overlay, write)):

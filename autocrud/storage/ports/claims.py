@@ -64,13 +64,18 @@ def claim_of(unique: UniqueConstraint, index: Sequence[IndexValue]) -> Claim | N
     # Minus zero and zero are equal, and their texts are not.
     equal_values = [value + 0.0 if isinstance(value, float) else value for value in values]
     digest = blake2b(to_json(equal_values), digest_size=_DIGEST_BYTES).hexdigest()
-    return Claim(_set_name(unique.names), digest)
+    return Claim(unique_set_of(unique), digest)
 
 
 def claims_of(constraints: Sequence[UniqueConstraint], index: Sequence[IndexValue]) -> tuple[Claim, ...]:
     """Return the claims of a resource with these index values."""
     found = (claim_of(unique, index) for unique in constraints)
     return tuple(claim for claim in found if claim is not None)
+
+
+def unique_set_of(unique: UniqueConstraint) -> str:
+    """Return the name of a unique set, as claims have it."""
+    return _set_name(unique.names)
 
 
 @lru_cache(maxsize=1024)

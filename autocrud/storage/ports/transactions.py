@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from autocrud.resource import CommitKind
+from autocrud.storage.ports.contracts import Contract
 from autocrud.storage.ports.types import Blob, Outcome, Write
 
 
@@ -40,17 +41,22 @@ class Dependent:
     resource_id: str
 
 
-TransactionItem = Write | Blob | VersionCheck | Dependent
+TransactionItem = Write | Blob | VersionCheck | Dependent | Contract
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """Writes, new blobs, checks and dependents that commit together or not at all.
+    """Writes, new blobs, checks, dependents and contracts that commit together or not at all.
 
     A later item sees the effects of earlier ones. References are judged at the end of the transaction.
     """
 
     items: Sequence[TransactionItem]
+
+
+def has_writes(batch: Sequence[Transaction]) -> bool:
+    """Return True if a batch writes to resources."""
+    return any(isinstance(item, Write) for transaction in batch for item in transaction.items)
 
 
 # Of each item: None, or its refusal. If one item is refused, the outcome of the items without a fault is `Aborted`.

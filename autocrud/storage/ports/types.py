@@ -9,6 +9,7 @@ from autocrud.query.conditions import Position
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus, timestamp, version_tag
 from autocrud.schema.column_types import IndexValue
 from autocrud.storage.ports.claims import Claim, StoredReference
+from autocrud.storage.ports.contracts import NO_RULES, Contract, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Write:
         claims, references: those of the data; without meaning if the write has no revision, because the claims and
             references of the resource then stay.
         request: id of the request or transaction that the write belongs to.
+        rules: rules of the model that the writer knows. They are not stored.
     """
 
     kind: CommitKind
@@ -80,6 +82,7 @@ class Write:
     claims: tuple[Claim, ...] = ()
     references: tuple[StoredReference, ...] = ()
     request: str | None = None
+    rules: frozenset[Rule] = NO_RULES
     meta_json: bytes = field(init=False)
     revision_json: bytes | None = field(init=False)
 
@@ -175,6 +178,18 @@ class Repeated(AutoCRUDError):
         super().__init__(f"{resource_id!r} was made by a request of the same key.")
         self.resource_id = resource_id
         self.fingerprint = fingerprint
+
+
+class ContractExists(AutoCRUDError):
+    """The store has another contract of the model than the one that a new contract follows.
+
+    Attributes:
+        stored: contract in the store; None if the model has none.
+    """
+
+    def __init__(self, model: str, stored: Contract | None) -> None:
+        super().__init__(f"The contract of {model!r} has changed.")
+        self.stored = stored
 
 
 class UnknownBlob(InvalidData):
@@ -277,7 +292,7 @@ class IndexProgress:
 
 
 ScanItem = Head | CommitEntry
-Item = Write | Blob
+Item = Write | Blob | Contract
 Outcome = AutoCRUDError | None
 
 

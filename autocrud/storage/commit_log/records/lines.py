@@ -1,4 +1,4 @@
-"""Lines of a log: one JSON object per write or blob, in two parts that are erased separately.
+"""Lines of a log: one JSON object per write, blob or contract, in two parts that are erased separately.
 
 The metadata part comes first, and the data part last. Each part begins with a random salt, so that no hash of a part
 tells its content. Erased parts are blank. Examples, with a line break between the parts:
@@ -6,6 +6,7 @@ tells its content. Erased parts are blank. Examples, with a line break between t
     {"salt":"…","model":"person","kind":"create","follows":0,"meta":{…},"revision_info":{…}
     ,"data_salt":"…","data_hash":"sha256:…","data":{…}}
     {"salt":"…","model":"person","kind":"blob","blob":{…}}
+    {"salt":"…","model":"person","kind":"contract","contract":{…}}
 """
 
 from collections.abc import Sequence
@@ -17,11 +18,13 @@ from pydantic_core import from_json, to_json
 
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus
 from autocrud.storage.ports.claims import Claim, StoredReference
+from autocrud.storage.ports.contracts import Contract
 from autocrud.storage.ports.transactions import Position
 from autocrud.storage.ports.types import Blob, Item, RequestKey, Write
 
 SALT_DIGITS = 32  # 16 bytes, hexadecimal
 _BLOB = "blob"
+_CONTRACT = "contract"
 _DATA_HASH_OFFSET = len(b',"data_salt":"","data_hash":"') + SALT_DIGITS
 _DATA_KEY = b'","data":'
 _KINDS = {kind.value: kind for kind in CommitKind}
@@ -48,6 +51,8 @@ def encode_line(item: Item, erases: Sequence[Position], salt: str, data_salt: st
     """Return the metadata part and the data part of a line. The data part is empty without a revision."""
     if isinstance(item, Blob):
         return _encode_blob(item, salt), b""
+    if isinstance(item, Contract):
+        return _encode_contract(item, salt), b""
     start = b'{"salt":"%s","model":%s,"kind":"%s","follows":%d,%s"meta":%s' % (
         salt.encode(), _quote(item.model), item.kind.encode(), item.follows, _optional_fields(item, erases),
         item.meta_json,
@@ -78,6 +83,8 @@ def decode_line(metadata: bytes, data: bytes | None) -> Record:
     fields = from_json(metadata if data == b"" else metadata + b"}")
     if fields["kind"] == _BLOB:
         return Record(Blob(**fields["blob"], model=fields["model"]))
+    if fields["kind"] == _CONTRACT:
+        return Record(Contract.from_fields(fields["model"], fields["contract"]))
     revision, content = None, None
     if "revision_info" in fields:
         data_hash, content = _split_data(data or b"", fields["revision_info"]["size"])
@@ -105,13 +112,19 @@ def decode_line(metadata: bytes, data: bytes | None) -> Record:
 
 def data_length(item: Item) -> int:
     """Return the number of bytes of the data, which stand before the last byte of the line."""
-    return 0 if isinstance(item, Blob) or item.data is None else len(item.data)
+    return len(item.data) if isinstance(item, Write) and item.data is not None else 0
 
 
 def _encode_blob(blob: Blob, salt: str) -> bytes:
     fields = {"file_id": blob.file_id, "size": blob.size, "key": blob.key, "created_time": blob.created_time}
     return b'{"salt":"%s","model":%s,"kind":"%s","blob":%s}' % (
         salt.encode(), _quote(blob.model), _BLOB.encode(), to_json(fields),
+    )  # fmt: skip
+
+
+def _encode_contract(contract: Contract, salt: str) -> bytes:
+    return b'{"salt":"%s","model":%s,"kind":"%s","contract":%s}' % (
+        salt.encode(), _quote(contract.model), _CONTRACT.encode(), contract.to_json(),
     )  # fmt: skip
 
 

@@ -9,9 +9,10 @@ from autocrud.storage.metadata.memory.rows import row_after
 from autocrud.storage.metadata.memory.store_tables import StoreTables
 from autocrud.storage.metadata.memory.tables import MemoryTables
 from autocrud.storage.metadata.scan.rows import Row
+from autocrud.storage.ports.contracts import Contract
 from autocrud.storage.ports.time_slice import Steps
 from autocrud.storage.ports.transactions import Position, StoreChange
-from autocrud.storage.ports.types import Blob, Write, commit_of, on_delete_task_of
+from autocrud.storage.ports.types import Blob, Item, Write, commit_of, on_delete_task_of
 
 
 class BatchApply:
@@ -29,9 +30,12 @@ class BatchApply:
         self._released: set[tuple[str, str]] = set()
         self._retained: set[tuple[str, str]] = set()
 
-    def steps(self, items: Sequence[Write | Blob]) -> Steps[list[tuple[str, Blob]]]:
+    def steps(self, items: Sequence[Item]) -> Steps[list[tuple[str, Blob]]]:
         """Apply the items. Return the blobs, each with its model, that no resource refers to any more."""
         for ordinal, item in enumerate(items):
+            if isinstance(item, Contract):
+                self._store.contracts[item.model] = item
+                continue
             tables = self._models[item.model]
             tables.is_stored = True
             if isinstance(item, Blob):

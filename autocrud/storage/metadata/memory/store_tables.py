@@ -20,6 +20,7 @@ from autocrud.storage.decision.state import (
     StoredKey,
 )
 from autocrud.storage.metadata.memory.change_list import ChangeList
+from autocrud.storage.ports.contracts import Contract
 from autocrud.storage.ports.types import RequestKey
 
 
@@ -34,6 +35,7 @@ class StoreTables:
         dependents: live referrers of a target with another binding action.
         keys: idempotency keys.
         changes: committed writes, for followers.
+        contracts: newest contract of each model.
     """
 
     resources: dict[ResourceKey, ResourceState] = field(default_factory=dict)
@@ -42,6 +44,7 @@ class StoreTables:
     dependents: dict[ResourceKey, dict[Referrer, None]] = field(default_factory=dict)
     keys: dict[NamedKey, StoredKey] = field(default_factory=dict)
     changes: ChangeList = field(default_factory=ChangeList)
+    contracts: dict[str, Contract] = field(default_factory=dict)
     _keys_of: dict[ResourceKey, list[NamedKey]] = field(default_factory=dict)
     _end_of_apply: asyncio.Event | None = None
 
@@ -69,6 +72,7 @@ class StoreTables:
             {key: has_blob(key) for key in reads.blobs},
             {key: self._referrers_of(key) for key in reads.referrers},
             has_tasks,
+            {model: self.contracts.get(model) for model in reads.contracts},
         )
 
     def change(self, key: ResourceKey, after: ResourceState | None) -> None:

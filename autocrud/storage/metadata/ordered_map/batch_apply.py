@@ -24,9 +24,10 @@ from autocrud.storage.metadata.ordered_map.codec import (
 from autocrud.storage.metadata.ordered_map.index_rows import move_index_rows
 from autocrud.storage.metadata.ordered_map.staged_map import StagedMap
 from autocrud.storage.objects.ordered_map.keys import key_of, last_part, prefix_of
+from autocrud.storage.ports.contracts import Contract
 from autocrud.storage.ports.time_slice import TimeSlice
 from autocrud.storage.ports.transactions import Position, StoreChange
-from autocrud.storage.ports.types import Blob, Head, Write, commit_of, on_delete_task_of
+from autocrud.storage.ports.types import Blob, Head, Item, Write, commit_of, on_delete_task_of
 
 # Data up to this many bytes stands in the head, and is read with it.
 _INLINE_LIMIT = 16 * 1024
@@ -44,17 +45,19 @@ class BatchApply:
         self._noted_models = noted_models
         self._released: dict[NamedKey, None] = {}
 
-    async def apply(self, items: Sequence[Write | Blob]) -> list[NamedKey]:
+    async def apply(self, items: Sequence[Item]) -> list[NamedKey]:
         """Apply the items as the next batch. Return the blobs that no resource refers to any more."""
         staged, tail = self._staged, decode_tail(await self._staged.get(layout.TAIL))
         sequence, last = tail.sequence + 1, tail.last
-        for model in {item.model for item in items}:
+        for model in {item.model for item in items if not isinstance(item, Contract)}:
             if await staged.get(layout.model_key(model)) is None:
                 staged.put(layout.model_key(model), b"")
         time_slice = TimeSlice()  # a map may answer without a turn of the event loop
         for ordinal, item in enumerate(items):
             await time_slice.check()
-            if isinstance(item, Blob):
+            if isinstance(item, Contract):
+                staged.put(layout.contract_key(item.model), item.to_json())
+            elif isinstance(item, Blob):
                 staged.put(layout.blob_key((item.model, item.file_id)), encode_blob(item))
             else:
                 last = Position(sequence, ordinal)

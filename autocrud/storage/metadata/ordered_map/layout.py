@@ -15,6 +15,7 @@
 | `key`, `key_of` | model, idempotency key; model, id, idempotency key | request; nothing |
 | `blob`, `blob_use` | model, file_id; model, file_id, id, version | blob; nothing |
 | `task` | model, id, time | author of an on-delete task |
+| `contract` | model | newest contract of the model |
 
 The tables of the object store are in `autocrud.storage.objects.ordered_map`.
 """
@@ -94,6 +95,11 @@ def blob_use_key(blob: NamedKey, resource_id: str, version: int) -> bytes:
 def task_key(model: str, task: OnDeleteTask) -> bytes:
     """Return the key of an on-delete task."""
     return key_of("task", model, task.resource_id, task.time)
+
+
+def contract_key(model: str) -> bytes:
+    """Return the key of the contract of a model."""
+    return key_of("contract", model)
 
 
 def locator_of(position: Position, data: bytes) -> str:

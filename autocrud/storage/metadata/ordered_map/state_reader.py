@@ -8,6 +8,7 @@ from autocrud.storage.metadata.ordered_map import layout
 from autocrud.storage.metadata.ordered_map.codec import decode_head, decode_key
 from autocrud.storage.metadata.ordered_map.staged_map import StagedMap
 from autocrud.storage.objects.ordered_map.keys import parts_of, prefix_of
+from autocrud.storage.ports.contracts import Contract
 from autocrud.storage.ports.time_slice import TimeSlice
 
 _CONCURRENT_READS = 100  # of the referrers of targets
@@ -22,7 +23,9 @@ async def load_state(staged: StagedMap, reads: ReadSet) -> ReadState:
     holders = {key: layout.claim_key(key) for key in reads.holders}
     keys = {key: layout.request_key(key) for key in reads.keys}
     blobs = {key: layout.blob_key(key) for key in reads.blobs}
-    await staged.load([layout.TAIL, *heads.values(), *holders.values(), *keys.values(), *blobs.values()])
+    contracts = {model: layout.contract_key(model) for model in reads.contracts}
+    tables = (heads, holders, keys, blobs, contracts)
+    await staged.load([layout.TAIL, *(key for table in tables for key in table.values())])
     tasks = await staged.range(prefix_of("task"), 1)
     targets, referrers = list(reads.referrers), dict[ResourceKey, Sequence[Referrer]]()
     for start in range(0, len(targets), _CONCURRENT_READS):
@@ -34,6 +37,7 @@ async def load_state(staged: StagedMap, reads: ReadSet) -> ReadState:
         await time_slice.check()
         resources[name] = _state_of(await staged.get(key))
     stored_keys = {name: await staged.get(key) for name, key in keys.items()}
+    contract_values = {model: await staged.get(key) for model, key in contracts.items()}
     holder_ids = {name: await staged.get(key) for name, key in holders.items()}
     return ReadState(
         resources=resources,
@@ -42,6 +46,10 @@ async def load_state(staged: StagedMap, reads: ReadSet) -> ReadState:
         blobs={name: await staged.get(key) is not None for name, key in blobs.items()},
         referrers=referrers,
         has_tasks=bool(tasks),
+        contracts={
+            model: None if value is None else Contract.from_json(model, value)
+            for model, value in contract_values.items()
+        },
     )
 
 

@@ -26,6 +26,7 @@ from autocrud.storage.ports.transactions import (
     Transaction,
     TransactionItem,
     TransactionOutcome,
+    has_writes,
 )
 from autocrud.storage.ports.types import Blob, Write
 
@@ -119,7 +120,7 @@ class PostgresEngine(StoreEngine):
         self._mover.check_backlog()
         if any(isinstance(item, Blob) for transaction in batch for item in transaction.items):
             await self._guard.check()  # the bytes of a new blob are in the bucket, and only there
-        for meta in self._models.values():
+        for meta in self._models.values() if has_writes(batch) else ():
             if not meta.constraints.is_complete:
                 await meta.constraints.fill()
         committed = await self._committer.commit(batch)

@@ -277,7 +277,7 @@ async def test_client_may_send_everything_before_reading(leaves_after: int | Non
     async with app.router.lifespan_context(app), asyncio.timeout(60):
         before = asyncio.all_tasks()
         await app(scope, receive, send)
-        assert asyncio.all_tasks() == before
+        assert asyncio.all_tasks() <= before
         count = await crud.manager(Note).count()
     if leaves_after is None:
         assert count == b"".join(answer).count(b"\n") == 200 * pieces

@@ -8,12 +8,13 @@ from autocrud.errors import Referenced, UniqueViolation
 from autocrud.storage.decision import decide as decision
 from autocrud.storage.decision.references import MissingTargets, UnplannedReferrers
 from autocrud.storage.decision.state import ReadSet, ReadState, read_set_of
+from autocrud.storage.ports.contracts import Contract
 from autocrud.storage.ports.transactions import Transaction
-from autocrud.storage.ports.types import Blob, Outcome, Repeated, UnknownBlob, Write
+from autocrud.storage.ports.types import Blob, ContractExists, Outcome, Repeated, UnknownBlob, Write
 from tests.unit.storage.decision.naive_store import NaiveStore, Refusal
 from tests.unit.storage.decision.random_batches import Batch, Operation
 
-_TABLES = ("resources", "holders", "keys", "blobs", "referrers")
+_TABLES = ("resources", "holders", "keys", "blobs", "referrers", "contracts")
 
 
 def compare(batches: Sequence[Batch], seed: int) -> None:
@@ -31,7 +32,7 @@ def compare(batches: Sequence[Batch], seed: int) -> None:
             item
             for transaction, outcome in zip(transactions, expected, strict=True)
             for item in transaction.items
-            if not any(outcome) and isinstance(item, Write | Blob)
+            if not any(outcome) and isinstance(item, Write | Blob | Contract)
         ]
         assert [id(item) for item in found.accepted] == [id(item) for item in accepted]
         store.has_tasks = store.has_tasks and chance.random() < 0.7
@@ -69,6 +70,7 @@ def _copy(state: ReadState) -> ReadState:
         dict(state.blobs),
         dict(state.referrers),
         state.has_tasks,
+        dict(state.contracts),
     )
 
 
@@ -88,6 +90,8 @@ def _refusal(outcome: Outcome) -> Refusal | None:
         names = (outcome.fields, outcome.holder)
     elif isinstance(outcome, Repeated):
         names = (outcome.resource_id, outcome.fingerprint)
+    elif isinstance(outcome, ContractExists):
+        names = (outcome.stored,)
     elif isinstance(outcome, UnknownBlob):
         names = (outcome.file_id,)
     elif isinstance(outcome, MissingTargets):

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from autocrud.errors import Aborted, AlreadyExists, Conflict, Referenced, UniqueViolation
+from autocrud.errors import Aborted, AlreadyExists, Conflict, NewerSchema, Referenced, UniqueViolation
 from autocrud.resource import timestamp
 from autocrud.storage.decision.references import MissingTargets, UnplannedReferrers
 from autocrud.storage.decision.state import ReadSet, ReadState, Referrer, ResourceKey, ResourceState, StoredKey
 from autocrud.storage.ports.claims import Claim, StoredReference
+from autocrud.storage.ports.contracts import Contract
 from autocrud.storage.ports.transactions import Dependent, Transaction, TransactionItem, VersionCheck
-from autocrud.storage.ports.types import Blob, Repeated, UnknownBlob, Write
+from autocrud.storage.ports.types import Blob, ContractExists, Repeated, UnknownBlob, Write
 
 BINDING = ("restrict", "cascade", "set_null")
 Refusal = tuple[Any, ...]  # class of the error, and what it names
@@ -35,10 +36,12 @@ class NaiveStore:
     keys: dict[tuple[str, str], StoredKey] = field(default_factory=dict)
     blobs: set[tuple[str, str]] = field(default_factory=set)
     has_tasks: bool = False
+    contracts: dict[str, Contract] = field(default_factory=dict)
 
     def copy(self) -> "NaiveStore":
         """Return a copy."""
-        return NaiveStore(dict(self.resources), dict(self.keys), set(self.blobs), self.has_tasks)
+        contracts = dict(self.contracts)
+        return NaiveStore(dict(self.resources), dict(self.keys), set(self.blobs), self.has_tasks, contracts)
 
     def live(self) -> dict[ResourceKey, Stored]:
         """Return the resources that are not deleted."""
@@ -53,7 +56,7 @@ class NaiveStore:
         if not any(outcome):
             return outcome
         self.resources, self.keys, self.blobs = before.resources, before.keys, before.blobs
-        self.has_tasks = before.has_tasks
+        self.has_tasks, self.contracts = before.has_tasks, before.contracts
         return [refusal or (Aborted,) for refusal in outcome]
 
     def apply(self, item: TransactionItem) -> Refusal | None:
@@ -64,6 +67,12 @@ class NaiveStore:
             if (item.model, item.file_id) in self.blobs:
                 return (AlreadyExists,)
             self.blobs.add((item.model, item.file_id))
+            return None
+        if isinstance(item, Contract):
+            numbers = [self.contracts[item.model].number] if item.model in self.contracts else [0]
+            if item.number != numbers[0] + 1:
+                return (ContractExists, self.contracts.get(item.model))
+            self.contracts[item.model] = item
             return None
         if isinstance(item, VersionCheck):
             stored = self.resources.get((item.model, item.resource_id))
@@ -84,6 +93,7 @@ class NaiveStore:
             {key: key in self.blobs for key in reads.blobs},
             {key: self.referrers(key) for key in reads.referrers},
             self.has_tasks,
+            {model: self.contracts.get(model) for model in reads.contracts},
         )
 
     def referrers(self, target: ResourceKey) -> list[Referrer]:
@@ -103,6 +113,9 @@ class NaiveStore:
         return ResourceState(stored.version, stored.created_time, stored.is_deleted, stored.claims, stored.references)
 
     def _refusal(self, write: Write) -> Refusal | None:
+        contract = self.contracts.get(write.model)
+        if contract is not None and any(rule not in write.rules for rule in contract.rules):
+            return (NewerSchema,)
         if write.key is not None:
             earlier = self.keys.get((write.model, write.key.key))
             if earlier is not None and earlier.expires > timestamp(write.meta.updated_time):

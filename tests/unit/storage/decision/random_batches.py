@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, RevisionStatus, timestamp
 from autocrud.storage.ports.claims import Claim, StoredReference
+from autocrud.storage.ports.contracts import Contract, Rule
 from autocrud.storage.ports.transactions import Dependent, TransactionItem, VersionCheck
 from autocrud.storage.ports.types import Blob, RequestKey, Write
 from tests.unit.storage.decision.naive_store import NaiveStore
@@ -22,6 +23,8 @@ _MODELS, _IDS = ("m", "n"), ("a", "b", "c")
 _CLAIMS = [Claim("code", "1"), Claim("code", "2"), Claim("shelf,place", "1")]
 _CHANGES = ("update", "update", "modify", "switch", "delete", "delete", "purge", "purge", "prune")
 _DELETED_CHANGES = ("restore", "restore", "restore", "purge", "prune")
+
+_RULES = (Rule("unique", ("code",)), Rule("reference", ("strict",), "restrict", True))
 
 _FIELDS = [  # field, action, and if a new reference needs a target
     ("strict", "restrict", True),
@@ -66,6 +69,7 @@ class Operation:
     blobs: tuple[str, ...]
     has_task: bool
     time: int
+    rules: tuple[Rule, ...] = _RULES
 
     def item(self, store: NaiveStore) -> TransactionItem:
         """Return the item for a store in this state."""
@@ -74,6 +78,10 @@ class Operation:
             return Blob(file_id, 1, f"blobs/{file_id}", timestamp(_START), self.model)
         if self.action == "dependent":
             return Dependent(self.model, self.resource_id)
+        if self.action == "contract":
+            contract = store.contracts.get(self.model)
+            number = (0 if contract is None else contract.number) + (self.choice % 3 if self.fault else 1)
+            return Contract(self.model, number, 1, frozenset(self.rules))
         stored = store.resources.get((self.model, self.resource_id))
         version, created_time = (0, "") if stored is None else (stored.version, stored.created_time)
         if self.fault == "stale":
@@ -96,7 +104,7 @@ class Operation:
             created_time=datetime.fromisoformat(created_time) if created_time else time, updated_time=time,
             created_by=None, updated_by=None, schema_version=1, status=_STABLE,
         )  # fmt: skip
-        write = Write(kind, version, meta, model=self.model, blobs=self.blobs)
+        write = Write(kind, version, meta, model=self.model, blobs=self.blobs, rules=frozenset(self.rules))
         if kind in ("create", "update", "modify", "switch"):
             write.revision, write.data = _REVISION, b"{}"
             write.claims, write.references = self.claims, self.references
@@ -121,7 +129,7 @@ def _operation(seed: int) -> Operation:
     ]
     if chance.random() < 0.35:
         references = list(chance.choice(_USUAL_REFERENCES))
-    return Operation(
+    operation = Operation(
         action=chance.choice(["write"] * 9 + ["check", "blob", "dependent"]),
         model=chance.choice(_MODELS),
         resource_id=chance.choice(_IDS),
@@ -134,6 +142,10 @@ def _operation(seed: int) -> Operation:
         has_task=chance.random() < 0.25,
         time=chance.randrange(5),
     )
+    if chance.random() < 0.03:  # a contract; few, because it refuses the writes of processes without its rules
+        operation = replace(operation, action="contract")
+    rules = _RULES if chance.random() < 0.95 else tuple(chance.sample(_RULES, chance.randrange(2)))
+    return replace(operation, rules=rules)
 
 
 def _group(seeds: list[int]) -> list[Operation]:

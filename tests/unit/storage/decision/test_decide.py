@@ -44,7 +44,7 @@ def test_5_delete_with_all_loaded_referrers_is_refused_if_there_may_be_more(
         for name, write in writes.items()
     }
     referrers = [Referrer("sample", name, "link", "restrict") for name in ("a", "b")]
-    state = ReadState(resources, referrers={("sample", name): [] for name in ("a", "b")})
+    state = ReadState(resources, referrers={("sample", name): [] for name in ("a", "b")}, contracts={"sample": None})
     state.referrers["sample", "target"] = referrers
     batch = [Transaction((write,)) for write in writes.values()]
     found = decide(state, batch)

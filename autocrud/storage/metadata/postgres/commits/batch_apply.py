@@ -1,6 +1,6 @@
 """Applies accepted items to the tables, in the open transaction. Applying never judges."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from autocrud.storage.metadata.postgres.commits.combined import CombinedStatement
@@ -8,6 +8,13 @@ from autocrud.storage.metadata.postgres.commits.model_plan import ModelPlan
 from autocrud.storage.metadata.postgres.commits.store_tables import NEW_COMMITS, StoreTables
 from autocrud.storage.metadata.postgres.tables import columns_of
 from autocrud.storage.metadata.postgres.versions.state_tables import prune_other_states, purge_other_states
+from autocrud.storage.ports.contracts import Contract
+from autocrud.storage.ports.types import Item
+
+
+def newest_contracts(items: Iterable[Item]) -> list[Contract]:
+    """Return the contracts among items: the last one of each model."""
+    return list({item.model: item for item in items if isinstance(item, Contract)}.values())
 
 
 async def apply_plans(
@@ -16,12 +23,14 @@ async def apply_plans(
     plans: Sequence[ModelPlan],
     batch_row: tuple[Any, ...] = (),
     *,
+    contracts: Sequence[Contract] = (),
     marks_stale: bool = True,
 ) -> None:
     """Make the rows what the plans say, with a constant number of statements per model.
 
     Args:
         batch_row: row of the batch itself, if it is to be stored.
+        contracts: new contracts of models, at most one of each.
         marks_stale: mark index columns as stale that this process does not know. Tables without states of index
             columns have nothing to mark.
     """
@@ -34,6 +43,7 @@ async def apply_plans(
         if statement is not shared:
             await statement.execute(connection)
         _add_store_rows(shared, store, plan)
+    shared.add_rows(store.insert_contracts, [(item.model, item.to_json().decode()) for item in contracts])
     if batch_row:
         shared.add(store.insert_batch, *batch_row)
     await shared.execute(connection)

@@ -12,7 +12,7 @@ from autocrud.storage.commit_log.records.entry import Entry, encode_lines
 from autocrud.storage.commit_log.records.header import Tail
 from autocrud.storage.decision.decide import Decision, MoreReads, decision_steps
 from autocrud.storage.decision.state import ReadState, read_set_of
-from autocrud.storage.metadata.postgres.commits.batch_apply import apply_plans
+from autocrud.storage.metadata.postgres.commits.batch_apply import apply_plans, newest_contracts
 from autocrud.storage.metadata.postgres.commits.erasure_plan import ErasurePlan, plan_erasures
 from autocrud.storage.metadata.postgres.commits.model_plan import ModelPlan, has_erasures, plan_models
 from autocrud.storage.metadata.postgres.commits.placed_item import PlacedItem
@@ -21,7 +21,7 @@ from autocrud.storage.metadata.postgres.connection import ConnectionLost
 from autocrud.storage.metadata.postgres.shared_store import SharedStore
 from autocrud.storage.ports.time_slice import run_in_slices
 from autocrud.storage.ports.transactions import Position, Transaction, TransactionOutcome
-from autocrud.storage.ports.types import Blob, Write
+from autocrud.storage.ports.types import Item, Write
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class Committer:
         if new_models:
             await connection.execute(store.tables.insert_models, new_models)
         row = (entry.sequence, entry.nonce, entry.time, entry.header_hash, entry.content)
-        await apply_plans(connection, store.tables, plans, row)
+        await apply_plans(connection, store.tables, plans, row, contracts=newest_contracts(items))
         models = frozenset(plan.model for plan in plans)
         return CommittedBatch(decision.outcomes, entry.sequence, len(entry.content), entry.nonce, models, erasing)
 
@@ -133,7 +133,7 @@ class Committer:
         return decision, state, loader.tail
 
     def _lay_out(
-        self, items: Sequence[Write | Blob], tail: Tail, state: ReadState, erasures: dict[str, ErasurePlan]
+        self, items: Sequence[Item], tail: Tail, state: ReadState, erasures: dict[str, ErasurePlan]
     ) -> tuple[Entry, list[ModelPlan]]:
         """Return the entry of the accepted items, and the rows of each model."""
         sequence = tail.sequence + 1
@@ -171,5 +171,5 @@ class Committer:
             delay = min(delay * 2, _LONGEST_DELAY_S)
 
 
-def _data_bytes(item: Write | Blob) -> int:
+def _data_bytes(item: Item) -> int:
     return len(item.data or b"") if isinstance(item, Write) else 0

@@ -11,7 +11,8 @@ from autocrud.storage.metadata.postgres.commits.placed_item import PlacedItem
 from autocrud.storage.metadata.postgres.commits.resource_plan import ResourcePlan
 from autocrud.storage.metadata.postgres.tables import PostgresTables
 from autocrud.storage.ports.claims import Claim, StoredReference
-from autocrud.storage.ports.types import Blob, Write, on_delete_task_of
+from autocrud.storage.ports.contracts import Contract
+from autocrud.storage.ports.types import Blob, Item, Write, on_delete_task_of
 
 Row = tuple[Any, ...]
 
@@ -40,9 +41,9 @@ class ModelPlan:
     def add(self, placed: PlacedItem) -> None:
         """Add an accepted item."""
         item, position = placed.item, placed.position
-        if isinstance(item, Blob):
-            if item.file_id not in self._orphan_ids:
-                self.blob_rows.append((item.file_id, item.size, item.key, item.created_time, *position))
+        if isinstance(item, Blob) and item.file_id not in self._orphan_ids:
+            self.blob_rows.append((item.file_id, item.size, item.key, item.created_time, *position))
+        if not isinstance(item, Write):
             return
         resource_id = item.meta.resource_id
         plan = self._resources.get(resource_id)
@@ -157,6 +158,8 @@ def plan_models(
     """Return the plan of each model that a batch writes to."""
     plans: dict[str, ModelPlan] = {}
     for placed in items:
+        if isinstance(placed.item, Contract):
+            continue
         model = placed.item.model
         if model not in plans:
             plans[model] = ModelPlan(model, models[model], state, erasures.get(model))
@@ -164,6 +167,6 @@ def plan_models(
     return list(plans.values())
 
 
-def has_erasures(items: Iterable[Write | Blob]) -> bool:
+def has_erasures(items: Iterable[Item]) -> bool:
     """Return True if a batch purges or prunes."""
     return any(isinstance(item, Write) and (item.prunes or item.kind is CommitKind.purge) for item in items)

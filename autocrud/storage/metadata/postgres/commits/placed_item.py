@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from autocrud.storage.ports.transactions import Position
-from autocrud.storage.ports.types import Blob, Write
+from autocrud.storage.ports.types import Item
 
 
 class PlacedItem(NamedTuple):
@@ -13,6 +13,6 @@ class PlacedItem(NamedTuple):
         locator: address of the data in the records; None without data.
     """
 
-    item: Write | Blob
+    item: Item
     position: Position
     locator: str | None = None

@@ -12,6 +12,7 @@ from autocrud.storage.metadata.postgres.commits.constraints import decode_constr
 from autocrud.storage.metadata.postgres.commits.store_tables import StoreTables
 from autocrud.storage.metadata.postgres.compiler import shift_placeholders
 from autocrud.storage.metadata.postgres.tables import PostgresTables, columns_of
+from autocrud.storage.ports.contracts import Contract
 
 
 class LoadedRow(NamedTuple):
@@ -48,6 +49,7 @@ class StateLoader:
             dict.fromkeys(reads.keys),
             dict.fromkeys(reads.blobs, False),
             dict(self._referrers),
+            contracts=dict.fromkeys(reads.contracts),
         )
 
     async def load(self, connection: Any, *, with_tail: bool = False) -> ReadState:
@@ -81,6 +83,8 @@ class StateLoader:
             self._add(store.load_holders, names, lambda row: state.holders.update({holders[row.number - 1]: row.name}))
         if keys := list(state.keys):
             self._add(store.load_keys, columns_of(keys), partial(self._read_key, keys))
+        if models := sorted(state.contracts):
+            self._add(store.load_contracts, [models], self._read_contract)
         if targets := list(self._referrers):
             self._add(store.load_referrers, columns_of(targets), partial(self._read_referrer, targets))
 
@@ -105,6 +109,9 @@ class StateLoader:
 
     def _read_key(self, keys: list[NamedKey], row: LoadedRow) -> None:
         self._state.keys[keys[row.number - 1]] = StoredKey(row.text1, row.text2, row.name)
+
+    def _read_contract(self, row: LoadedRow) -> None:
+        self._state.contracts[row.name] = Contract.from_json(row.name, row.text1)
 
     def _read_referrer(self, targets: list[NamedKey], row: LoadedRow) -> None:
         self._referrers[targets[row.number - 1]].append(Referrer(row.text1, row.name, row.text2, row.text3))

@@ -43,6 +43,7 @@ def _create_order(tables: StoreTables) -> Iterator[str]:
 def _create_side_tables(tables: StoreTables) -> Iterator[str]:
     """Yield the statements for models, idempotency keys, on-delete tasks and erasures."""
     yield f"CREATE TABLE {tables.models} (folder {_TEXT} PRIMARY KEY)"
+    yield f"CREATE TABLE {tables.contracts} (model {_TEXT} PRIMARY KEY, contract text NOT NULL)"
     yield (
         f"CREATE TABLE {tables.keys} (model {_TEXT}, key {_TEXT}, fingerprint text NOT NULL, expires {_TEXT},"
         f" resource_id {_TEXT}, PRIMARY KEY (model, key))"

@@ -23,6 +23,7 @@ CHANGE_ROW = {
     "kind": "text",
 }
 KEY_ROW = {"model": "text", "key": "text", "fingerprint": "text", "expires": "text", "resource_id": "text"}
+CONTRACT_ROW = {"model": "text", "contract": "text"}
 TASK_ROW = {"model": "text", "resource_id": "text", "time": "text", "by": "text"}
 POSITION = {"sequence": "bigint", "ordinal": "integer"}
 ERASURE_ROW = {
@@ -52,6 +53,7 @@ class StoreTables:
         self.batches, self.changes = self._name("batches"), self._name("changes")
         self.claims, self.references = self._name("claims"), self._name("stored_references")
         self.models, self.keys = self._name("models"), self._name("idempotency_keys")
+        self.contracts = self._name("contracts")
         self.tasks = self._name("on_delete_tasks")
         self.erasures, self.blob_erasures = self._name("erasures"), self._name("blob_erasures")
         self._prepare_batches()
@@ -129,6 +131,11 @@ class StoreTables:
             " ORDER BY resource_id, time LIMIT $4"
         )
         self.complete = _delete(self.tasks, {"model": "text", "resource_id": "text", "time": "text"})
+        contract_columns = load_columns("t.model", "named.place", text1="t.contract")
+        self.load_contracts = _look_up(self.contracts, {"model": "text"}, contract_columns)
+        self.insert_contracts = (
+            f"{_insert(self.contracts, CONTRACT_ROW)} ON CONFLICT (model) DO UPDATE SET contract = excluded.contract"
+        )
         self.insert_models = f"INSERT INTO {self.models} SELECT unnest($1::text[]) ON CONFLICT DO NOTHING"
         self.stored_models = f"SELECT folder FROM {self.models} WHERE folder = ANY($1::text[])"
         self.all_models = f"SELECT folder FROM {self.models}"

@@ -10,7 +10,7 @@ from autocrud.storage.commit_log.object_log import ObjectLog
 from autocrud.storage.commit_log.records.chain import ChainChecker
 from autocrud.storage.commit_log.records.entry import Entry
 from autocrud.storage.decision.state import ReadSet
-from autocrud.storage.metadata.postgres.commits.batch_apply import apply_plans
+from autocrud.storage.metadata.postgres.commits.batch_apply import apply_plans, newest_contracts
 from autocrud.storage.metadata.postgres.commits.combined import CombinedStatement
 from autocrud.storage.metadata.postgres.commits.erasure_plan import plan_erasures
 from autocrud.storage.metadata.postgres.commits.model_plan import plan_models
@@ -18,6 +18,7 @@ from autocrud.storage.metadata.postgres.commits.placed_item import PlacedItem
 from autocrud.storage.metadata.postgres.commits.state_loader import load_state
 from autocrud.storage.metadata.postgres.schema import create_base_tables
 from autocrud.storage.metadata.postgres.shared_store import SharedStore
+from autocrud.storage.ports.contracts import Contract
 from autocrud.storage.ports.objects import ObjectStore
 from autocrud.storage.ports.transactions import Position
 from autocrud.storage.ports.types import Write
@@ -85,7 +86,8 @@ class Replay:
             state = await load_state(connection, store.tables, store.models, reads)
             erasures = await plan_erasures(connection, store.models, items)
             plans = await asyncio.to_thread(plan_models, store.models, state, items, erasures)
-            await apply_plans(connection, store.tables, plans, marks_stale=False)
+            contracts = newest_contracts(placed.item for placed in items)
+            await apply_plans(connection, store.tables, plans, contracts=contracts, marks_stale=False)
         await self._drop_erased_blobs()
         if self._done // _REPORT_ITEMS != (self._done + len(items)) // _REPORT_ITEMS:
             logger.info("Rebuilt %d records of %s", self._done + len(items), self._store.schema)
@@ -93,7 +95,8 @@ class Replay:
 
     async def _create_tables(self, items: Sequence[PlacedItem]) -> None:
         store = self._store
-        new_models = sorted({placed.item.model for placed in items} - store.models.keys())
+        written = {placed.item.model for placed in items if not isinstance(placed.item, Contract)}
+        new_models = sorted(written - store.models.keys())
         for model in new_models:
             store.models[model] = store.unknown_tables(model)
             await create_base_tables(self._connection, store.models[model])

@@ -14,16 +14,22 @@ from autocrud.storage.metadata.sqlite.engine.claim_tables import NO_FACTS, Facts
 from autocrud.storage.metadata.sqlite.engine.models import Models
 from autocrud.storage.metadata.sqlite.engine.orphans import OrphanedBlobs
 from autocrud.storage.metadata.sqlite.engine.record_place import RecordPlace
-from autocrud.storage.metadata.sqlite.engine.store_tables import add_changes, add_models, delete_changes
+from autocrud.storage.metadata.sqlite.engine.store_tables import (
+    add_changes,
+    add_models,
+    delete_changes,
+    set_contracts,
+)
 from autocrud.storage.metadata.sqlite.history_tables import commit_row
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 from autocrud.storage.metadata.sqlite.versions.disputes import settle_dispute
+from autocrud.storage.ports.contracts import Contract
 from autocrud.storage.ports.transactions import Position
 from autocrud.storage.ports.types import Blob, Item, Write
 
 
 class PlacedItem(NamedTuple):
-    """A write or blob with its place in the log.
+    """An item with its place in the log.
 
     Attributes:
         record: place of its line.
@@ -71,14 +77,20 @@ class BatchApply:
         erases: dict[Position, set[Position]] = {}
         changes: list[tuple[Any, ...]] = []
         by_model: dict[str, list[PlacedItem]] = {}
+        contracts: list[Contract] = []
         for placed in items:
-            by_model.setdefault(placed.item.model, []).append(placed)
+            if isinstance(placed.item, Contract):
+                contracts.append(placed.item)
+            else:
+                by_model.setdefault(placed.item.model, []).append(placed)
+        if contracts:
+            set_contracts(self._db, contracts)
         for model, placed_items in by_model.items():
             tables = self._models.require(self._db, model)
             erases |= _ModelApply(self._db, tables, orphans, self._is_replay).apply(placed_items)
         for placed in items:
             item = placed.item
-            if isinstance(item, Blob):
+            if not isinstance(item, Write):
                 continue
             meta = item.meta
             record = placed.record
@@ -149,8 +161,8 @@ class _ModelApply:
         tables, versions = self._tables, set[int]()
         for placed in items:
             item = placed.item
-            if isinstance(item, Blob):
-                tables.side_tables.register(self._db, item, placed.record.text)
+            if not isinstance(item, Write):
+                self._register(placed)
                 continue
             if item.kind is CommitKind.purge:
                 self._purge(item, placed)
@@ -175,6 +187,10 @@ class _ModelApply:
         has_references = all(placed.has_references for placed in items)
         tables.mark_stale(self._db, versions, has_references=has_references)
         return self._erases
+
+    def _register(self, placed: PlacedItem) -> None:
+        if isinstance(placed.item, Blob):
+            self._tables.side_tables.register(self._db, placed.item, placed.record.text)
 
     def _add(self, statement: str, row: tuple[Any, ...]) -> None:
         if statement != self._statement:

@@ -29,7 +29,14 @@ from autocrud.storage.metadata.sqlite.store import SqliteMetaStore
 from autocrud.storage.ports.engine import StoreEngine
 from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.objects import ObjectStore
-from autocrud.storage.ports.transactions import START, Position, StoreChange, Transaction, TransactionOutcome
+from autocrud.storage.ports.transactions import (
+    START,
+    Position,
+    StoreChange,
+    Transaction,
+    TransactionOutcome,
+    has_writes,
+)
 
 if TYPE_CHECKING:  # it needs a library that a disk does not
     from autocrud.storage.metadata.sqlite.snapshots import Snapshots
@@ -117,7 +124,8 @@ class SqliteEngine(StoreEngine):
 
     async def commit(self, batch: Sequence[Transaction]) -> list[TransactionOutcome]:
         self.guard.require_intact()
-        await self._attachment.fill_references()
+        if has_writes(batch):
+            await self._attachment.fill_references()
         async with self._file.lock:
             try:
                 staged = await self._commits.commit(batch)

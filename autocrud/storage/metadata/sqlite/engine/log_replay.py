@@ -19,6 +19,7 @@ from autocrud.storage.metadata.sqlite.engine.record_place import RecordPlace
 from autocrud.storage.metadata.sqlite.engine.state_loader import load_resources
 from autocrud.storage.metadata.sqlite.engine.store_tables import Erasure, add_erasure, set_tail
 from autocrud.storage.ports.claims import claims_of, references_of
+from autocrud.storage.ports.contracts import Contract
 from autocrud.storage.ports.types import Item, Write
 
 
@@ -86,7 +87,8 @@ class LogReplayer:
         except DataCorrupted as error:
             first, last = placed[0].record.sequence, placed[-1].record.sequence
             raise DataCorrupted(f"Entries {first} to {last} of the log cannot be applied. {error}") from error
-        self._models.replayed |= {item.item.model for item in placed} - self._models.attached.keys()
+        written = {item.item.model for item in placed if not isinstance(item.item, Contract)}
+        self._models.replayed |= written - self._models.attached.keys()
         while self._with_other_claims:
             self._models.attached[self._with_other_claims.pop()].index_states.forget_claims(db)
         for folder, (_, stored_index) in self._stored_indexes.items():

@@ -14,7 +14,7 @@ from autocrud.storage.decision.state import (
 )
 from autocrud.storage.metadata.sqlite.engine.claim_tables import NO_FACTS, load_facts, load_holders, load_referrers
 from autocrud.storage.metadata.sqlite.engine.models import Models
-from autocrud.storage.metadata.sqlite.engine.store_tables import has_tasks
+from autocrud.storage.metadata.sqlite.engine.store_tables import has_tasks, load_contracts
 
 
 def load_state(db: Connection, models: Models, reads: ReadSet) -> ReadState:
@@ -32,6 +32,8 @@ def load_state(db: Connection, models: Models, reads: ReadSet) -> ReadState:
         tables = models.find(db, model)
         registered = set() if tables is None else tables.side_tables.registered(db, file_ids)
         state.blobs |= {(model, file_id): file_id in registered for file_id in file_ids}
+    if reads.contracts:
+        state.contracts = load_contracts(db, reads.contracts)
     state.referrers = {target: load_referrers(db, target) for target in reads.referrers}
     return state
 

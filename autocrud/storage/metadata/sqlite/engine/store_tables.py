@@ -1,4 +1,4 @@
-"""Tables of a store in SQLite: the end of the log, models, changes, claims, references, erasures, on-delete tasks."""
+"""Tables of a store in SQLite: the end of the log, models, contracts, changes, claims, references, erasures, tasks."""
 
 from collections.abc import Iterable, Sequence
 from sqlite3 import Connection
@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from autocrud.resource import CommitKind
 from autocrud.storage.commit_log.records.header import EMPTY_TAIL, Tail
+from autocrud.storage.ports.contracts import Contract
 from autocrud.storage.ports.transactions import Position, StoreChange
 
-LAYOUT = 8  # of all tables; counted up with each change of them
+LAYOUT = 9  # of all tables; counted up with each change of them
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS log (
@@ -17,6 +18,7 @@ _TABLES = (
     )""",
     "CREATE TABLE IF NOT EXISTS store (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS models (folder TEXT PRIMARY KEY NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS contracts (model TEXT PRIMARY KEY NOT NULL, contract TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE IF NOT EXISTS changes (
         sequence INTEGER NOT NULL, ordinal INTEGER NOT NULL, model TEXT NOT NULL, resource_id TEXT NOT NULL,
         version INTEGER NOT NULL, kind TEXT NOT NULL, PRIMARY KEY (sequence, ordinal)
@@ -103,6 +105,21 @@ def stored_models(db: Connection) -> set[str]:
 def is_stored(db: Connection, folder: str) -> bool:
     """Return True if a model was ever written to."""
     return db.execute("SELECT 1 FROM models WHERE folder = ?", (folder,)).fetchone() is not None
+
+
+def set_contracts(db: Connection, contracts: Iterable[Contract]) -> None:
+    """Store the newest contracts of models."""
+    rows = [(contract.model, contract.to_json().decode()) for contract in contracts]
+    db.executemany("INSERT OR REPLACE INTO contracts VALUES (?, ?)", rows)
+
+
+def load_contracts(db: Connection, models: Iterable[str]) -> dict[str, Contract | None]:
+    """Return the newest contract of each model; None if the model has none."""
+    found: dict[str, Contract | None] = dict.fromkeys(models)
+    for model, content in db.execute("SELECT model, contract FROM contracts"):
+        if model in found:
+            found[model] = Contract.from_json(model, content)
+    return found
 
 
 def add_changes(db: Connection, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -100,7 +100,7 @@ def test_entry_of_any_items_decodes_to_equal_items(items: list[tuple[Item, list[
         assert isinstance(json.loads(entry.content[span.offset : span.offset + span.length]), dict)
         locator = entry.data_locator(ordinal, item)
         if locator is None:
-            assert isinstance(item, Blob) or not item.data
+            assert not isinstance(item, Write) or not item.data
         else:
             _, offset, length = map(int, locator.split(":"))
             assert isinstance(item, Write)
