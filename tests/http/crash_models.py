@@ -28,9 +28,9 @@ def register(crud: AutoCRUD) -> None:
 def _killing(commit: Callable[[Any, Any], Awaitable[Any]], fuse: Path) -> Callable[[Any, Any], Awaitable[Any]]:
     async def commit_and_die(self: Any, transactions: Any) -> Any:
         outcomes = await commit(self, transactions)
-        if not has_writes(transactions):  # a start reads the contract of the model
-            return outcomes
-        await asyncio.to_thread(fuse.unlink)
-        os.kill(os.getpid(), signal.SIGKILL)
+        if has_writes(transactions):  # a start only reads the contract of the model
+            await asyncio.to_thread(fuse.unlink)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return outcomes
 
     return commit_and_die
