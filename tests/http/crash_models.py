@@ -9,6 +9,7 @@ from typing import Any
 
 from app.models import Movie
 from autocrud import AutoCRUD
+from autocrud.storage.ports.transactions import has_writes
 from autocrud.storage.store import Store
 
 FUSE = "fuse"
@@ -25,9 +26,11 @@ def register(crud: AutoCRUD) -> None:
 
 
 def _killing(commit: Callable[[Any, Any], Awaitable[Any]], fuse: Path) -> Callable[[Any, Any], Awaitable[Any]]:
-    async def commit_and_die(self: Any, writes: Any) -> None:
-        await commit(self, writes)
-        await asyncio.to_thread(fuse.unlink)
-        os.kill(os.getpid(), signal.SIGKILL)
+    async def commit_and_die(self: Any, transactions: Any) -> Any:
+        outcomes = await commit(self, transactions)
+        if has_writes(transactions):  # a start only reads the contract of the model
+            await asyncio.to_thread(fuse.unlink)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return outcomes
 
     return commit_and_die

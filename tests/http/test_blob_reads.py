@@ -119,7 +119,7 @@ def _disk_app(path: Path) -> FastAPI:
 
 
 def _damage(path: Path, at: int) -> None:
-    (file,) = (found for found in (path / "album" / "blobs").rglob("*") if found.is_file())
+    (file,) = (found for found in (path / "blobs" / "album").rglob("*") if found.is_file() and not found.suffix)
     content = bytearray(file.read_bytes())
     content[at] ^= 1
     file.write_bytes(content)

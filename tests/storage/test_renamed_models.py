@@ -159,8 +159,8 @@ def test_wrong_former_name_is_refused_at_registration(formerly: Any, message: st
 
 async def test_damaged_alias_is_refused_with_its_key(tmp_path: Path) -> None:
     """The start does not fall back to an empty collection."""
-    (tmp_path / "article").mkdir()
-    (tmp_path / "article" / "folder.json").write_text("{}")
+    (tmp_path / "models" / "article").mkdir(parents=True)
+    (tmp_path / "models" / "article" / "folder.json").write_text("{}")
     with pytest.raises(DataCorrupted, match=r"article/folder\.json"):
         async with started(DiskStorageFactory(tmp_path), article=["post"]):
             pass

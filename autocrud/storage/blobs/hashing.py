@@ -11,7 +11,17 @@ _BLOCK_BYTES = 1024 * 1024
 def new_key() -> str:
     """Return a new random key. No blob ever had the key."""
     name = uuid4().hex
-    return f"blobs/{name[:2]}/{name}"
+    return f"{name[:2]}/{name}"
+
+
+def blob_object_key(folder: str, key: str) -> str:
+    """Return the key of the object of a blob.
+
+    Args:
+        folder: folder of the model.
+        key: key of the blob (`Blob.key`), or of its uploaded types.
+    """
+    return f"blobs/{folder}/{key}"
 
 
 class Digest:

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from autocrud.errors import AlreadyExists, DataCorrupted, PayloadTooLarge
 from autocrud.resource import timestamp
-from autocrud.storage.blobs.hashing import Digest, new_key
+from autocrud.storage.blobs.hashing import Digest, blob_object_key, new_key
 from autocrud.storage.blobs.upload_sessions import ObjectUploadSessions
 from autocrud.storage.blobs.uploaded_types import UploadedTypeStore
 from autocrud.storage.ports.blobs import BlobStore
@@ -21,7 +21,7 @@ class ObjectBlobStore(BlobStore):
     A blob exists after the commit of its registration. The object is durable before the registration (invariant 1).
 
     Args:
-        folder: prefix of the keys.
+        folder: folder of the model.
         find: returns a blob of the registry.
         register: commits a blob to the registry. A registered blob is refused.
     """
@@ -41,7 +41,7 @@ class ObjectBlobStore(BlobStore):
         self.uploads = self._sessions = ObjectUploadSessions(objects, folder, self)
 
     def use_folder(self, folder: str) -> None:
-        """Use another prefix of the keys from now on."""
+        """Use the folder of another model from now on."""
         self._folder = folder
         self._types = UploadedTypeStore(self._objects, folder)
         self._sessions.use_folder(folder)
@@ -54,7 +54,9 @@ class ObjectBlobStore(BlobStore):
     ) -> Blob:
         digest = Digest()
         key = new_key()
-        await self._objects.put_stream(f"{self._folder}/{key}", digest.hash_stream(_enforce_limit(pieces, limit)))
+        await self._objects.put_stream(
+            blob_object_key(self._folder, key), digest.hash_stream(_enforce_limit(pieces, limit))
+        )
         return await self.register(key, digest, types)
 
     async def put_bytes(self, content: bytes, *, types: Sequence[UploadedType] = ()) -> Blob:
@@ -101,13 +103,13 @@ class ObjectBlobStore(BlobStore):
                 if existing.key != key:
                     await self.add_types(existing, types)
                     await self.drop_types(key)
-                    await self._objects.delete(f"{self._folder}/{key}")
+                    await self._objects.delete(blob_object_key(self._folder, key))
                 return existing
 
     async def stream(self, blob: Blob, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         end = blob.size if end is None else end
         digest = Digest()
-        pieces = self._objects.stream(f"{self._folder}/{blob.key}", start, end)
+        pieces = self._objects.stream(blob_object_key(self._folder, blob.key), start, end)
         last_piece = b""
         async for piece in digest.hash_stream(pieces):
             if last_piece:
@@ -115,12 +117,12 @@ class ObjectBlobStore(BlobStore):
             last_piece = piece
         is_whole = start == 0 and end == blob.size
         if digest.size != end - start or (is_whole and digest.file_id != blob.file_id):
-            raise DataCorrupted(f"The blob {blob.file_id} in {self._folder}/{blob.key} is damaged.")
+            raise DataCorrupted(f"The blob {blob.file_id} in {blob_object_key(self._folder, blob.key)} is damaged.")
         if last_piece:
             yield last_piece
 
     async def link(self, blob: Blob, seconds: int, headers: Mapping[str, str]) -> str | None:
-        return await self._objects.link(f"{self._folder}/{blob.key}", seconds, headers)
+        return await self._objects.link(blob_object_key(self._folder, blob.key), seconds, headers)
 
 
 async def _enforce_limit(pieces: AsyncIterator[bytes], limit: int | None) -> AsyncIterator[bytes]:

@@ -11,7 +11,7 @@ from uuid_utils import uuid7
 
 from autocrud.errors import DataCorrupted, UploadIncomplete, UploadNotFound
 from autocrud.resource import timestamp
-from autocrud.storage.blobs.hashing import Digest, new_key
+from autocrud.storage.blobs.hashing import Digest, blob_object_key, new_key
 from autocrud.storage.ports.blobs import UploadSessions
 from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
 from autocrud.storage.ports.types import Blob
@@ -56,7 +56,7 @@ class ObjectUploadSessions(UploadSessions):
             size=size,
             part_size=max(_MIN_PART_BYTES, megabytes * 1024 * 1024),
             key=key,
-            undertaking=await self._objects.begin_parts(f"{self._folder}/{key}"),
+            undertaking=await self._objects.begin_parts(blob_object_key(self._folder, key)),
             content_type=content_type,
             filename=filename,
             by=by,
@@ -147,7 +147,7 @@ class ObjectUploadSessions(UploadSessions):
         return digest
 
     async def _session_ids(self) -> AsyncIterator[str]:
-        prefix = f"{self._folder}/uploads/"
+        prefix = f"uploads/{self._folder}/"
         async for key in self._objects.keys(prefix):
             yield key.removeprefix(prefix).removesuffix(".json")
 
@@ -161,7 +161,7 @@ class ObjectUploadSessions(UploadSessions):
         await self._objects.put(self._session_key(upload.upload_id), to_json(asdict(upload)))
 
     def _session_key(self, upload_id: str) -> str:
-        return f"{self._folder}/uploads/{upload_id}.json"
+        return f"uploads/{self._folder}/{upload_id}.json"
 
     def _object_key(self, upload: Upload) -> str:
-        return f"{self._folder}/{upload.key}"
+        return blob_object_key(self._folder, upload.key)

@@ -5,6 +5,7 @@ from functools import lru_cache, partial
 
 from pydantic import TypeAdapter
 
+from autocrud.storage.blobs.hashing import blob_object_key
 from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore
 from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
 
@@ -15,7 +16,7 @@ _MAX_TYPES = 100  # of one blob; the oldest ones are dropped
 
 def types_key(blob_key: str) -> str:
     """Return the key of the object with the types of a blob."""
-    return f"blob-types/{blob_key.removeprefix('blobs/')}.json"
+    return f"{blob_key}.json"
 
 
 class UploadedTypeStore:
@@ -56,7 +57,7 @@ class UploadedTypeStore:
         await self._objects.delete(self._key(blob_key))
 
     def _key(self, blob_key: str) -> str:
-        return f"{self._folder}/{types_key(blob_key)}"
+        return blob_object_key(self._folder, types_key(blob_key))
 
 
 @lru_cache(maxsize=1024)

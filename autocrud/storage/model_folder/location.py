@@ -1,7 +1,7 @@
 """Location of a model's data: a folder with the name of the model, or with a former name.
 
-A renamed model uses the folder of its former name. `<name>/folder.json` names that folder. Data never move, so that
-processes with the old name go on with the same data.
+A renamed model uses the folder of its former name. `models/<name>/folder.json` names that folder. Data never
+move, so that processes with the old name go on with the same data.
 """
 
 from collections.abc import Awaitable, Callable
@@ -87,4 +87,4 @@ async def folder_of(objects: ObjectStore, name: str) -> str:
 
 
 def _alias_key(name: str) -> str:
-    return f"{name}/folder.json"
+    return f"models/{name}/folder.json"

@@ -1,4 +1,4 @@
-"""Schema records in the object store: one object per model, `<folder>/schema.json`."""
+"""Schema records in the object store: one object per model, `models/<folder>/schema.json`."""
 
 from dataclasses import replace
 from functools import partial
@@ -46,7 +46,7 @@ class ObjectSchemaRecords(SchemaRecords):
 
 def record_key(folder: str) -> str:
     """Return the key of the schema record in a model's folder."""
-    return f"{folder}/schema.json"
+    return f"models/{folder}/schema.json"
 
 
 def _merge(key: str, version: int, record: VersionRecord, replaces_fingerprint: bool, content: bytes) -> bytes:

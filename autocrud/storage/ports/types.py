@@ -34,7 +34,7 @@ class Blob:
     Attributes:
         file_id: SHA-256 of the bytes, hexadecimal.
         size: number of bytes.
-        key: key of the object with the bytes, relative to the model's folder; never used again for another blob.
+        key: key of the object with the bytes, among the blobs of the model; never used again for another blob.
         created_time: time of the first upload, in the format of `timestamp`.
         model: folder of the model that the blob is registered for. It does not count in comparisons.
     """

@@ -5,6 +5,7 @@ from typing import Any
 
 from autocrud.errors import ConfigurationError
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.blobs.hashing import blob_object_key
 from autocrud.storage.blobs.uploaded_types import types_key
 from autocrud.storage.decision.decide import Decision, MoreReads, decision_steps
 from autocrud.storage.decision.state import NamedKey, ReadSet, ReadState, read_set_of
@@ -61,8 +62,8 @@ class MemoryEngine(StoreEngine):
                 self._orphans += await run_in_slices(apply.steps(decision.accepted))
         while self._orphans:
             folder, blob = self._orphans.pop()
-            await self.objects.delete(f"{folder}/{types_key(blob.key)}")
-            await self.objects.delete(f"{folder}/{blob.key}")
+            await self.objects.delete(blob_object_key(folder, types_key(blob.key)))
+            await self.objects.delete(blob_object_key(folder, blob.key))
         return decision.outcomes
 
     async def changes(self, after: Position = START, limit: int = 100) -> list[StoreChange]:

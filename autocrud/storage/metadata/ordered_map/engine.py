@@ -9,6 +9,7 @@ from typing import Any
 
 from autocrud.errors import StorageUnavailable
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.blobs.hashing import blob_object_key
 from autocrud.storage.blobs.uploaded_types import types_key
 from autocrud.storage.decision.decide import Decision, MoreReads, decision_steps
 from autocrud.storage.decision.state import NamedKey, read_set_of
@@ -121,7 +122,7 @@ async def _delete_blob(staged: StagedMap, name: NamedKey) -> None:
         return
     staged.delete(layout.blob_key(name))
     key = decode_blob(value).key
-    for object_name in (f"{name[0]}/{key}", f"{name[0]}/{types_key(key)}"):
+    for object_name in (blob_object_key(name[0], key), blob_object_key(name[0], types_key(key))):
         header = await staged.get(object_key(object_name))
         for changed_key in {} if header is None else object_deletion(object_name, header):
             staged.delete(changed_key)

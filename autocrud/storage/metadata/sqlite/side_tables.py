@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from sqlite3 import Connection
 
 from autocrud.resource import CommitKind, timestamp
+from autocrud.storage.blobs.hashing import blob_object_key
 from autocrud.storage.ports.types import Blob, OnDeleteTask, Write, on_delete_task_of
 
 
@@ -100,7 +101,7 @@ class SqliteSideTables:
             return None
         db.execute(f"DELETE FROM {self.blobs} WHERE file_id = ?", (file_id,))
         key, record = row
-        return f"{self._folder}/{key}", record
+        return blob_object_key(self._folder, key), record
 
     def delete_keys_of(self, db: Connection, resource_id: str) -> None:
         """Delete the request keys of a purged resource."""

@@ -76,7 +76,7 @@ async def test_published_version_keeps_its_time_and_its_fingerprint(
 
 async def test_damaged_record_is_refused_with_its_key(objects: MemoryObjectStore, spec: ModelSpec[Article]) -> None:
     """The message says what to do."""
-    objects.objects["article/schema.json"] = b'{"versions": 1}'
+    objects.objects["models/article/schema.json"] = b'{"versions": 1}'
     with pytest.raises(DataCorrupted, match=r"article/schema\.json is not a schema record"):
         await ObjectSchemaRecords(objects, spec).read()
 
@@ -116,10 +116,10 @@ async def test_learner_of_a_damaged_record_knows_no_downgrade(
     objects: MemoryObjectStore, spec: ModelSpec[Article], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Lists with newer data go on, and the log names the object."""
-    await objects.put("article/schema.json", b"damaged")
+    await objects.put("models/article/schema.json", b"damaged")
     await DowngradeLearner(spec, ObjectSchemaRecords(objects, spec)).learn(2)
     assert not spec.upgrader.downgrades
-    assert "article/schema.json is not a schema record" in caplog.text
+    assert "models/article/schema.json is not a schema record" in caplog.text
 
 
 class _UndecidedStore(MemoryObjectStore):
@@ -148,8 +148,8 @@ async def test_undecided_creation_is_repeated(store: Callable[[], _UndecidedStor
     """An attempt that took effect unnoticed counts as an object of another process."""
     objects = store()
     await objects.open()
-    assert await create_object(objects, "article/schema.json", b"{}") is is_created
-    assert objects.objects == {"article/schema.json": b"{}"}
+    assert await create_object(objects, "models/article/schema.json", b"{}") is is_created
+    assert objects.objects == {"models/article/schema.json": b"{}"}
 
 
 async def test_creation_that_stays_undecided_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,4 +157,4 @@ async def test_creation_that_stays_undecided_fails(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("autocrud.storage.model_folder.creation._FIRST_DELAY_S", 0.0)
     objects = _UndecidedStore(99, 0)
     with pytest.raises(PutUndecided):
-        await create_object(objects, "article/schema.json", b"{}")
+        await create_object(objects, "models/article/schema.json", b"{}")

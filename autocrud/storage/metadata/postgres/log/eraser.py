@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from autocrud.storage.blobs.hashing import blob_object_key
 from autocrud.storage.blobs.uploaded_types import types_key
 from autocrud.storage.commit_log.object_log import ObjectLog
 from autocrud.storage.commit_log.records.entry import Entry, decode_entry
@@ -44,8 +45,8 @@ class Eraser:
             await connection.execute(self._store.take_move_lock)
             blobs = await connection.fetch(tables.pending_blob_erasures, deferred)
             for model, key in blobs:
-                await self._objects.delete(f"{model}/{types_key(key)}")
-                await self._objects.delete(f"{model}/{key}")
+                await self._objects.delete(blob_object_key(model, types_key(key)))
+                await self._objects.delete(blob_object_key(model, key))
             erasures = [Erasure._make(row) for row in await connection.fetch(tables.pending_erasures, deferred)]
             for sequence, parts in groupby(sorted(erasures, key=_sequence_of), key=_sequence_of):
                 await self._erase_parts(connection, sequence, [(part.ordinal, part.is_purged) for part in parts])

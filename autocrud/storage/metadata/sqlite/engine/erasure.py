@@ -71,8 +71,7 @@ class Eraser:
         """Step by step: whatever a crash leaves is replayed to the same end."""
         for erasure in pending:
             if erasure.step == 1:
-                folder, _, key = erasure.place.partition("/")
-                await self._objects.delete(f"{folder}/{types_key(key)}")
+                await self._objects.delete(types_key(erasure.place))
                 await self._objects.delete(erasure.place)
         for step in (2, 3):
             # The latest first: what a crash leaves of a resource is the beginning of its history.

@@ -1,0 +1,1 @@
+"""Golden stores: stores of earlier versions, which every later version must read."""
