@@ -131,7 +131,7 @@ async def test_failed_append_is_decided_before_the_next(
         for storage in (one, other):
             assert [commit.version for commit in await storage.commits("a")] == [2, 1]
             assert await ids(storage) == ["b", "a"]
-    assert await log_of(tmp_path) == ["000001.ndjson", "000002.ndjson", "000003.ndjson"]
+    assert await log_of(tmp_path) == ["000001.ndjson", "000002.ndjson", "000003.ndjson", "000004.ndjson"]
 
 
 async def test_put_with_reset_connections_is_decided(node: Node, proxy: Proxy, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ async def test_put_with_reset_connections_is_decided(node: Node, proxy: Proxy, t
     async with node() as storage:
         proxy.behave = Once(applied_and_reset, 2)
         assert await outcomes(storage, [create_write("a", sample())]) == [None]
-    assert await log_of(tmp_path) == ["000001.ndjson"]
+    assert await log_of(tmp_path) == ["000001.ndjson", "000002.ndjson"]
 
 
 @pytest.mark.parametrize("times", [3, 6])
@@ -149,7 +149,7 @@ async def test_append_outlasts_a_burst_of_503(node: Node, proxy: Proxy, tmp_path
         proxy.behave = Once(slow_down, times)
         await storage.commit(create_write("a", sample()))
         assert await ids(storage) == ["a"]
-    assert await log_of(tmp_path) == ["000001.ndjson"]
+    assert await log_of(tmp_path) == ["000001.ndjson", "000002.ndjson"]
 
 
 async def test_refusal_is_checked_against_the_current_state(node: Node) -> None:
@@ -183,7 +183,7 @@ async def test_put_that_lands_late_happens_once(node: Node, proxy: Proxy, tmp_pa
         for storage in (one, other):
             assert await ids(storage) == ["b", "a"]
             assert len(await storage.commits("a")) == 1
-    assert await log_of(tmp_path) == ["000001.ndjson", "000002.ndjson"]
+    assert await log_of(tmp_path) == ["000001.ndjson", "000002.ndjson", "000003.ndjson"]
 
 
 async def test_put_that_lands_in_an_undecided_slot_is_found(node: Node, proxy: Proxy, tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ async def test_put_that_lands_in_an_undecided_slot_is_found(node: Node, proxy: P
         proxy.behave = hold_then_refuse
         await storage.commit(create_write("a", sample()))
         assert [commit.version for commit in await storage.commits("a")] == [1]
-    assert await log_of(tmp_path) == ["000001.ndjson"]
+    assert await log_of(tmp_path) == ["000001.ndjson", "000002.ndjson"]
 
 
 async def test_slot_taken_by_another_node_is_applied(node: Node, proxy: Proxy, tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ async def test_slot_taken_by_another_node_is_applied(node: Node, proxy: Proxy, t
         results = await outcomes(one, [create_write("a", sample()), create_write("c", sample(code="k"))])
         assert [type(result).__name__ for result in results] == ["NoneType", "UniqueViolation"]
         assert sorted(await ids(one)) == sorted(await ids(other)) == ["a", "b"]
-    assert await log_of(tmp_path) == ["000001.ndjson", "000002.ndjson"]
+    assert await log_of(tmp_path) == ["000001.ndjson", "000002.ndjson", "000003.ndjson"]
 
 
 async def test_writer_paused_before_its_acknowledgement_goes_on(node: Node, proxy: Proxy, tmp_path: Path) -> None:

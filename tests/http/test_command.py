@@ -70,7 +70,7 @@ async def test_serve_file_has_routes_of_the_models(folder: Path, workers: int) -
             assert created.status_code == 201
             assert (await http.get("/address")).json()["code"] == "no_such_route"
             assert (await http.get("/base")).json()["code"] == "no_such_route"
-    assert (folder / "store" / "person").is_dir()
+    assert (folder / "store" / "models" / "person").is_dir()
     log = (folder / "service.log").read_text()
     assert log.count("No routes: Base is a base class of Person; Address is a part of Person.") == 1
     assert log.count(f"Serving person on {base}\n") == 1

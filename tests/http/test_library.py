@@ -82,12 +82,9 @@ async def test_model_may_have_its_own_storage(tmp_path: Path) -> None:
         assert (await http.post("/book", json={"title": "x"})).status_code == 201
         assert await crud.check() == {"disk": None}
     assert opened == ["factory"]
-    assert sorted(path.name for path in (tmp_path / "shared").iterdir() if path.is_dir()) == [
-        ".tmp",
-        "log",
-        "memo",
-        "note",
-    ]
+    shared_folder = tmp_path / "shared"
+    assert sorted(path.name for path in shared_folder.iterdir() if path.is_dir()) == [".tmp", "log", "models"]
+    assert sorted(path.name for path in (shared_folder / "models").iterdir()) == ["memo", "note"]
     assert (tmp_path / "aside" / "metadata.sqlite").exists()
 
 

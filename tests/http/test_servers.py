@@ -234,18 +234,15 @@ async def test_model_may_use_another_bucket(tmp_path: Path, default: str) -> Non
         assert [len((await http.get(f"/image?name={name}")).json()["items"]) for name in "ab"] == [1, 0]
         expected = {"s3 bucket image-bucket"} | ({"disk"} if default == "disk" else {"postgresql", "s3 bucket tests"})
         assert await crud.check() == dict.fromkeys(expected)
-    assert {key.split("/")[0] for key in await _keys("image-bucket", tmp_path)} - {".probe"} == {
-        "image",
-        "log",
-        "store.json",
-        "thumbnail",
-    }
+    found = await _keys("image-bucket", tmp_path)
+    assert {key.split("/")[0] for key in found} - {".probe"} == {"log", "models", "store.json"}
+    assert {key.split("/")[1] for key in found if key.startswith("models/")} == {"image", "thumbnail"}
     if default == "disk":
         assert await asyncio.to_thread((tmp_path / "metadata.sqlite").exists)
     else:
         assert {key.split("/")[0] for key in await _keys("tests", tmp_path)} == {
-            "album",
             "log",
+            "models",
             "store.json",
         }
 
