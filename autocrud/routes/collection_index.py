@@ -1,7 +1,9 @@
 """Index of collections: finds the routes that can match a request by its path, however many models there are."""
 
 from collections.abc import Sequence
+from typing import Any
 
+from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import Receive, Scope, Send
 
@@ -52,7 +54,7 @@ class CollectionIndex(BaseRoute):
         """Serve by the route that matched."""
         await scope[_SELECTED].handle(scope, receive, send)
 
-    def url_path_for(self, name: str, /, **path_params: object) -> str:  # type: ignore[override]
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         """Refuse each name, because the routes behind the index have the names."""
         raise NoMatchFound(name, path_params)
 

@@ -70,10 +70,12 @@ async def _accepted(storage: IStorage, name: str) -> None:
 
 
 async def _first_entry(storage: IStorage, bucket: Bucket) -> None:
-    """Commit one entry, and wait until the bucket has it."""
+    """Commit a write, and wait until the bucket has its entry, which follows that of the contract."""
     await _write(storage, "first")
+    assert storage.store is not None
+    position = await storage.store.last_position()
     async with asyncio.timeout(20):
-        while not await bucket.read("log/"):
+        while len(await bucket.read("log/")) < position.sequence:
             continue
 
 

@@ -23,6 +23,7 @@ class Wire:
         try:
             below, above = await asyncio.open_connection("127.0.0.1", postgres().port)
         except ConnectionError:
+            self._links.discard(task)
             writer.close()
             return
         back = asyncio.create_task(_copy(below, writer))
@@ -62,10 +63,12 @@ class Wire:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(asyncio.CancelledError, ConnectionError):
-        while content := await reader.read(65536):
-            writer.write(content)
-            await writer.drain()
+    """Copy until either side ends. A server that was killed resets the connection, and the client must see that."""
+    with suppress(asyncio.CancelledError):
+        with suppress(ConnectionError):
+            while content := await reader.read(65536):
+                writer.write(content)
+                await writer.drain()
         writer.close()
 
 

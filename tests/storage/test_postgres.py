@@ -16,6 +16,7 @@ from autocrud.query.builder import QB
 from autocrud.query.conditions import Query
 from autocrud.schema.markers import Index, Unique
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.metadata.postgres.log.mover import Mover
 from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.objects.s3.store import S3ObjectStore
 from autocrud.storage.ports.storage import IStorage
@@ -363,3 +364,32 @@ def _of_commits(queries: list[str]) -> list[str]:
         number for number, query in enumerate(queries) if query.startswith("BEGIN ISOLATION LEVEL READ COMMITTED; SET")
     ]
     return [query for start in starts for query in queries[start : queries.index("COMMIT", start) + 1]]
+
+
+async def test_process_starts_while_writes_are_refused_for_the_backlog(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start reads the contract of a model, and reads go on."""
+
+    def refuse(mover: Mover) -> None:
+        raise StorageUnavailable("the backlog is full")
+
+    async with opened() as storage:
+        await storage.commit(create_write("a", sample()))
+    monkeypatch.setattr(Mover, "check_backlog", refuse)
+    async with opened() as storage:
+        assert await ids(storage) == ["a"]
+        (refused,) = await outcomes(storage, [create_write("b", sample())])
+        assert isinstance(refused, StorageUnavailable)
+
+
+async def test_server_that_is_starting_cannot_be_reached_yet(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message of a start says what to do."""
+
+    async def refuse(*_: Any, **__: Any) -> Any:
+        raise asyncpg.CannotConnectNowError("the database system is starting up")
+
+    monkeypatch.setattr(asyncpg, "create_pool", refuse)
+    with pytest.raises(ConfigurationError, match="cannot be reached: it is starting or stopping"):
+        async with opened():
+            pass

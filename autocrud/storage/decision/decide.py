@@ -17,7 +17,7 @@ _STORED_ITEMS = (Write, Blob, Contract)  # a tuple, because a check against a un
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of a batch.
+    """Outcome of a batch.
 
     Attributes:
         outcomes: of each transaction, the outcome of each item.

@@ -55,8 +55,8 @@ class Transaction:
 
 
 def has_writes(batch: Sequence[Transaction]) -> bool:
-    """Return True if a batch writes to resources."""
-    return any(isinstance(item, Write) for transaction in batch for item in transaction.items)
+    """Return True if a batch writes to resources or registers blobs. Contracts and checks alone do not count."""
+    return any(isinstance(item, Write | Blob) for transaction in batch for item in transaction.items)
 
 
 # Of each item: None, or its refusal. If one item is refused, the outcome of the items without a fault is `Aborted`.

@@ -29,7 +29,7 @@ from tests.storage.backends import remove_sqlite_files, s3_options
 _SNAPSHOT_EVERY = 50
 _LOST_REQUESTS = 0.05  # of those that append to the log, and as many answers
 _LOST_CACHES = 0.3  # of the starts of a node
-_SECONDS_BETWEEN_FAULTS = 1  # of PostgreSQL; each is a lost COMMIT or a lost answer to a COMMIT
+_SECONDS_BETWEEN_FAULTS = 1  # of PostgreSQL; each is a crash, a lost COMMIT or a lost answer to a COMMIT
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,10 @@ async def _faulty_postgres(path: Path, seed: int) -> AsyncIterator[BuildFactory]
         while not is_over.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(is_over.wait(), _SECONDS_BETWEEN_FAULTS)
-            wire.on_commit = chance.choice((committed, lost))
+            fault = chance.choice((committed, lost, None))
+            if fault is None:
+                await asyncio.to_thread(_crash_postgres)
+            wire.on_commit = fault or wire.on_commit
 
     async with Wire().running() as wire:
         faults = asyncio.create_task(cause_faults(wire))
@@ -133,6 +136,12 @@ async def _faulty_postgres(path: Path, seed: int) -> AsyncIterator[BuildFactory]
         finally:
             is_over.set()
             await faults
+
+
+def _crash_postgres() -> None:
+    """Kill the server, and start it again: it recovers from its write-ahead log."""
+    postgres().kill()
+    postgres().start()
 
 
 async def _lose_schema(path: Path) -> None:

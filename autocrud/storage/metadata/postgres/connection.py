@@ -192,6 +192,8 @@ class PostgresConnections:
             return "the URL of PostgreSQL cannot be read"
         if isinstance(error, OSError):  # also TimeoutError
             return f"{where} cannot be reached: {error.strerror or 'no answer'}"
+        if isinstance(error, asyncpg.CannotConnectNowError | asyncpg.PostgresConnectionError):
+            return f"{where} cannot be reached: it is starting or stopping. Start again when it is up"
         return f"{where} refuses the connection: {type(error).__name__}"
 
 

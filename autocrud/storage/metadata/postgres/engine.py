@@ -117,12 +117,10 @@ class PostgresEngine(StoreEngine):
         if self._committer is None:
             raise StorageNotOpen
         self._guard.require_intact()
-        self._mover.check_backlog()
+        if has_writes(batch):
+            await self._prepare_for_writes()
         if any(isinstance(item, Blob) for transaction in batch for item in transaction.items):
             await self._guard.check()  # the bytes of a new blob are in the bucket, and only there
-        for meta in self._models.values() if has_writes(batch) else ():
-            if not meta.constraints.is_complete:
-                await meta.constraints.fill()
         committed = await self._committer.commit(batch)
         if committed.sequence:
             self._mover.add(committed.size)
@@ -140,6 +138,16 @@ class PostgresEngine(StoreEngine):
     async def last_position(self) -> Position:
         rows = await self._pool.fetch(self._store.tables.last_change)
         return Position(*rows[0]) if rows else START
+
+    async def _prepare_for_writes(self) -> None:
+        """Refuse writes beyond the limit of the backlog, and fill what they are judged by.
+
+        A start reads contracts, also while writes are refused.
+        """
+        self._mover.check_backlog()
+        for meta in self._models.values():
+            if not meta.constraints.is_complete:
+                await meta.constraints.fill()
 
     async def _compare(self) -> None:
         """Compare the bucket with what this process remembers."""
