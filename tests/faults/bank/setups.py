@@ -126,7 +126,7 @@ async def _faulty_postgres(path: Path, seed: int) -> AsyncIterator[BuildFactory]
                 await asyncio.wait_for(is_over.wait(), _SECONDS_BETWEEN_FAULTS)
             fault = chance.choice((committed, lost, None))
             if fault is None:
-                await asyncio.to_thread(_crash_postgres)
+                _crash_postgres()
             wire.on_commit = fault or wire.on_commit
 
     async with Wire().running() as wire:
@@ -139,7 +139,10 @@ async def _faulty_postgres(path: Path, seed: int) -> AsyncIterator[BuildFactory]
 
 
 def _crash_postgres() -> None:
-    """Kill the server, and start it again: it recovers from its write-ahead log."""
+    """Kill the server, and start it again: it recovers from its write-ahead log.
+
+    The main thread does this, because the server ends with the thread that has started it.
+    """
     postgres().kill()
     postgres().start()
 
