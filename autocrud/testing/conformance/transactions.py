@@ -114,8 +114,8 @@ class TransactionTests(StoreTests):
         first, second = create_write("a", sample(code="x")), create_write("b", sample(code="y"))
         await models.accept(first, second)
         taking, freeing = update_write(second, sample(code="x")), update_write(first, sample(code="z"))
-        late = create_write("c", sample(code="x"))
-        assert await models.refuse(taking, freeing, late) == [Aborted, Aborted, UniqueViolation]
+        later = create_write("c", sample(code="x"))
+        assert await models.refuse(taking, freeing, later) == [Aborted, Aborted, UniqueViolation]
         await models.accept(taking, freeing, create_write("c", sample(code="y")))
 
     async def test_5_new_reference_needs_a_live_target(self, models: Models) -> None:
