@@ -45,9 +45,10 @@ def timestamp(moment: datetime) -> str:
     return _timestamp(moment)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def _timestamp(moment: datetime) -> str:
-    # Cached because one write formats the same time half a dozen times. Equal times of two zones have one text.
+    # Cached because one write formats the same time half a dozen times. A replay decodes thousands of entries before it
+    # applies them. Equal times of two zones have one text.
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
     return moment.isoformat(timespec="microseconds")[:26] + "Z"

@@ -1,6 +1,6 @@
 """Scan of segments: entries in order, from any place to the end of the log, in bounded memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -110,17 +110,13 @@ def scan(segments: SegmentFiles, store: str | None, tail: Tail) -> Iterator[Entr
     _refuse_missing(segments, tail.unit or 1, units)
     following = [unit for unit in units if unit > tail.unit]
     if tail.unit:
-        for entry in _scan_segment(segments, store, tail, following[0] if following else None):
-            yield entry
-            tail = entry.tail
+        tail = yield from _scan_segment(segments, store, tail, following[0] if following else None)
     for number, unit in enumerate(following):
         if unit != tail.sequence + 1:
             path, later = segments.path(tail.unit), segments.path(unit)
             raise DataCorrupted(f"{path} ends with entry {tail.sequence}, and the next file is {later}.")
         tail = tail._replace(unit=unit, end=0)
-        for entry in _scan_segment(segments, store, tail, next(iter(following[number + 1 :]), None)):
-            yield entry
-            tail = entry.tail
+        tail = yield from _scan_segment(segments, store, tail, next(iter(following[number + 1 :]), None))
 
 
 def group_entries(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
@@ -191,8 +187,13 @@ def _entry_starts(file: OpenFile, offset: int) -> Iterator[int]:
         offset += len(piece) - len(pattern) + 1
 
 
-def _scan_segment(segments: SegmentFiles, store: str | None, tail: Tail, following: int | None) -> Iterator[Entry]:
-    """Yield the entries of one segment behind `tail.end`, up to the first entry of the following segment."""
+def _scan_segment(
+    segments: SegmentFiles, store: str | None, tail: Tail, following: int | None
+) -> Generator[Entry, None, Tail]:
+    """Yield the entries of one segment behind `tail.end`, up to the first entry of the following segment.
+
+    Returns the end of the last entry.
+    """
     unit, file, path = tail.unit, segments.file(tail.unit), segments.path(tail.unit)
     size = file.status().st_size
     buffer, base = b"", tail.end
@@ -214,6 +215,7 @@ def _scan_segment(segments: SegmentFiles, store: str | None, tail: Tail, followi
             ) from error
         yield entry
         tail = entry.tail
+    return tail
 
 
 def _refuse_missing(segments: SegmentFiles, unit: int, units: list[int]) -> None:
