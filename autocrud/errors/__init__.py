@@ -3,6 +3,10 @@
 Each class has a stable `code` for clients to branch on. `routes/response/problems.py` maps classes to HTTP statuses.
 """
 
+from autocrud.errors.access import (
+    Forbidden,
+    Unauthenticated,
+)
 from autocrud.errors.base import (
     AutoCRUDError,
     ConfigurationError,
@@ -71,6 +75,7 @@ __all__ = [
     "DifferentHolders",
     "DifferentStores",
     "FieldError",
+    "Forbidden",
     "IndexNotReady",
     "InvalidData",
     "InvalidInput",
@@ -92,6 +97,7 @@ __all__ = [
     "StorageUnavailable",
     "TooManyDependents",
     "TransactionClosed",
+    "Unauthenticated",
     "UnhandledReferrers",
     "UniqueViolation",
     "Unreadable",

@@ -113,7 +113,7 @@ class UniqueViolation(AutoCRUDError):
 
     Args:
         fields: names of the constraint's fields.
-        holder: id of the resource with these values.
+        holder: id of the resource with these values; None if the caller may not see it.
 
     Attributes:
         field: names of the fields, joined by commas.
@@ -121,8 +121,9 @@ class UniqueViolation(AutoCRUDError):
 
     code = "unique_violation"
 
-    def __init__(self, fields: Sequence[str], holder: str) -> None:
-        super().__init__(f"Another resource, {holder!r}, has the same {_join(fields)}.")
+    def __init__(self, fields: Sequence[str], holder: str | None) -> None:
+        name = "" if holder is None else f", {holder!r},"
+        super().__init__(f"Another resource{name} has the same {_join(fields)}.")
         self.fields = tuple(fields)
         self.field = ", ".join(fields)
         self.holder = holder
@@ -150,13 +151,14 @@ class Referenced(AutoCRUDError):
         holder: model and id of the resource that was to be deleted.
         model: model of the referrers.
         field: reference field of the referrers.
-        resource_ids: ids of some referrers.
+        resource_ids: ids of some referrers; none if the caller may not see them.
     """
 
     code = "referenced"
 
     def __init__(self, holder: tuple[str, str], model: str, field: str, resource_ids: Sequence[str]) -> None:
-        super().__init__(f"The {holder[0]} {holder[1]!r} is the {field} of {model} {enumerate_values(resource_ids)}.")
+        referrers = f"the {field} of {model} {enumerate_values(resource_ids)}" if resource_ids else "referenced"
+        super().__init__(f"The {holder[0]} {holder[1]!r} is {referrers}.")
         self.holder = holder
         self.model = model
         self.field = field
@@ -198,6 +200,7 @@ class UnhandledReferrers(AutoCRUDError):
             f" cannot change it: the model {model!r} is not registered here in this form, or referrers are added all"
             " the time. Change the referrers first, or repeat the delete."
         )
+        self.holder = holder
         self.model = model
         self.resource_ids = tuple(resource_ids[:MAX_NAMES_IN_MESSAGE])
 

@@ -14,6 +14,7 @@ from autocrud.manager.bulk.operation import BulkOp
 from autocrud.manager.bulk.writer import BulkWriter
 from autocrud.manager.migration import BATCH, Migration, MigrationProgress
 from autocrud.manager.mutation_runner import MutationRunner
+from autocrud.manager.ports import ManagerPorts
 from autocrud.manager.queries import Where
 from autocrud.manager.reader import ResourceReader
 from autocrud.manager.repeated_requests import RepeatedRequests
@@ -22,12 +23,11 @@ from autocrud.manager.transfer.service import Transfer
 from autocrud.manager.upsert.on_conflict import OnConflict, check_on_conflict
 from autocrud.manager.upsert.upserter import Upserter, UpsertOptions
 from autocrud.references.graph import Graph, ModelNode
-from autocrud.references.integrity import ReferenceIntegrity
 from autocrud.resource import RevisionStatus, check_resource_id
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Repeated
-from autocrud.versioning.encoder import Encoder
+from autocrud.versioning.history import History
 from autocrud.versioning.json_patch import Patch, as_patch
 from autocrud.versioning.mutations import MAX_PATCHED, Mutations, Tags
 from autocrud.versioning.stored_resource import Resource
@@ -49,6 +49,7 @@ class ResourceManager(ResourceReader[T]):
     Args:
         graph: the references between the models of a service, with a node of this model. The default graph has
             only this model.
+        ports: storages and rules; those without rules if None.
         key_seconds: lifetime of an idempotency key, in seconds.
         max_blob_bytes: size limit of a blob, in bytes.
         upload_seconds: lifetime of an upload session, in seconds.
@@ -67,34 +68,29 @@ class ResourceManager(ResourceReader[T]):
         storage: IStorage,
         *,
         graph: Graph | None = None,
+        ports: ManagerPorts | None = None,
         key_seconds: float = KEY_SECONDS,
         max_blob_bytes: int = MAX_BLOB_BYTES,
         upload_seconds: float = UPLOAD_SECONDS,
     ) -> None:
-        node = ModelNode(spec, storage) if graph is None else graph.nodes[spec.name]
-        graph = Graph([node]) if graph is None else graph
-        super().__init__(node, graph)
-        self.references = ReferenceIntegrity(node, graph)
-        self.blobs = ResourceBlobs(spec, storage, max_bytes=max_blob_bytes, upload_seconds=upload_seconds)
-        self._encoder = Encoder(spec, storage.blobs)
-        self._mutations = Mutations(spec, storage, self._encoder, self._history)
-        self._runner = MutationRunner(spec, storage, self.references)
-        self._repeated = RepeatedRequests(spec, storage, self._history)
-        self._upserts = Upserter(
-            spec, storage, self._encoder, self._mutations, self._runner, self.references, self._repeated
-        )
-        self.bulk = BulkWriter(spec, storage, self._encoder, self._mutations, self.references, self._upserts)
-        self._by_query = ByQueryWriter(self._queries, storage, self.bulk)
-        self.planner = Planner(node, self._encoder, self._mutations, self._upserts)
+        if ports is None:
+            node = ModelNode(spec, storage) if graph is None else graph.nodes[spec.name]
+            ports = ManagerPorts.of(node, Graph([node]) if graph is None else graph)
+        super().__init__(ports.reads, ports.graph)
+        reads, changes, encoder = ports.reads.storage, ports.changes.storage, ports.encoder
+        self.references = ports.references
+        self.blobs = ResourceBlobs(spec, reads, max_bytes=max_blob_bytes, upload_seconds=upload_seconds)
+        self._encoder = encoder
+        history = History(spec, changes)
+        self._mutations = mutations = Mutations(spec, changes, encoder, history, ports.fields)
+        self._runner = runner = MutationRunner(spec, changes, self.references)
+        self._repeated = RepeatedRequests(spec, reads, self._history, ports.keys)
+        self._upserts = Upserter(spec, changes, encoder, mutations, runner, self.references, self._repeated)
+        self.bulk = BulkWriter(spec, changes, encoder, mutations, self.references, self._upserts)
+        self._by_query = ByQueryWriter(self._queries, reads, self.bulk)
+        self.planner = Planner(ports.changes, encoder, mutations, self._upserts)
         self.transfer = Transfer(
-            spec,
-            storage,
-            self._queries,
-            self._encoder,
-            self._mutations,
-            self._runner,
-            self.references,
-            self.blobs.max_bytes,
+            spec, reads, self._queries, encoder, mutations, runner, self.references, self.blobs.max_bytes
         )
         self._key_lifetime = timedelta(seconds=key_seconds)
 

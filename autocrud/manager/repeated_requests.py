@@ -24,12 +24,18 @@ def with_version(key: RequestKey, version: int) -> RequestKey:
 
 
 class RepeatedRequests:
-    """Answers repeated requests of one model."""
+    """Answers repeated requests of one model.
 
-    def __init__(self, spec: ModelSpec[Any], storage: IStorage, history: History) -> None:
+    Args:
+        storage, history: readers of the answers.
+        keys: storage that knows the request keys.
+    """
+
+    def __init__(self, spec: ModelSpec[Any], storage: IStorage, history: History, keys: IStorage) -> None:
         self._spec = spec
         self._storage = storage
         self._history = history
+        self._keys = keys
 
     async def answer(self, repeated: Repeated, key: RequestKey) -> Resource[Any]:
         """Return the resource as the first request with this key left it.
@@ -72,7 +78,7 @@ class RepeatedRequests:
             status=self._spec.default_status,
         )
         try:
-            await self._storage.commit(Write(CommitKind.switch, 1, meta, key=key))
+            await self._keys.commit(Write(CommitKind.switch, 1, meta, key=key))
         except Repeated as repeated:
             return await self.answer(repeated, key)
         except Conflict:

@@ -53,6 +53,20 @@ def index_fields(model: Any, names: Sequence[str], schema_version: int = 1) -> t
     return (*fields, DocumentField(searched_paths, schema_version)) if searched_paths else tuple(fields)
 
 
+def stored_path(model: Any, name: str) -> tuple[str, ...]:
+    """Return the path of a field in the stored form, given by its path in JSON or Python names.
+
+    Raises:
+        ConfigurationError: the field does not exist, or is part of a list.
+    """
+    node = _FieldFinder(model, 1).find(name)
+    if node.is_many:
+        raise ConfigurationError(f"{model.__name__}.{name} is part of a list")
+    if not node.stored_names:
+        raise ConfigurationError(f"{model.__name__}.{name}: variants of a union store the field by different names")
+    return node.stored_names
+
+
 @dataclass(slots=True)
 class _PathNode:
     """The field at a path, merged from all variants of a union that have the field.

@@ -203,7 +203,11 @@ class ModelSpec(Generic[T]):
         if self.stored_form.is_shown:
             return data
         answer = self.stored_form.show(data)
-        return to_json(self.names.to_shown(from_json(data))) if answer is None else answer
+        return self.show_names(data) if answer is None else answer
+
+    def show_names(self, data: bytes) -> bytes:
+        """Return stored JSON with the names that clients know, without computed fields and serializers."""
+        return to_json(self.names.to_shown(from_json(data)))
 
     def shown_values(self, data: bytes) -> ShownValues:
         """Return the values of stored JSON as answers show them."""

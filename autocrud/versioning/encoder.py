@@ -31,8 +31,10 @@ class Encoder(Generic[T]):
             MalformedBody: the bytes are not JSON.
             InvalidData: the model does not accept the value, or a blob is missing.
         """
-        if isinstance(value, Encoded):
-            return value
+        return value if isinstance(value, Encoded) else await self.encode_value(value)
+
+    async def encode_value(self, value: Any) -> Encoded:
+        """Encode a value as `encode` does, for a resource that exists."""
         spec = self._spec
         if isinstance(value, bytes):
             return await self._encode_validated(spec.parse(value), is_trusted=spec.stored_form.is_plain)

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from pydantic_core import from_json
 
 from autocrud.errors import NewerSchema, NotDraft, PayloadTooLarge, PreconditionFailed
+from autocrud.guard.field_guard import FieldGuard
 from autocrud.resource import CommitKind, RevisionStatus, revision_number
 from autocrud.schema.exact_numbers import dump_json
 from autocrud.schema.model_spec import ModelSpec
@@ -94,16 +95,27 @@ def _patched_data(current: Resource[Any]) -> bytes:
 class Mutations(Generic[T]):
     """Makes the changes of one model's resources.
 
+    Args:
+        fields: rules of fields for the principal; None without rules.
+
     Attributes:
         replacements: encodes the values of `replace`.
     """
 
-    def __init__(self, spec: ModelSpec[T], storage: IStorage, encoder: Encoder[T], history: History) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec[T],
+        storage: IStorage,
+        encoder: Encoder[T],
+        history: History,
+        fields: FieldGuard | None = None,
+    ) -> None:
         self._spec = spec
         self._storage = storage
         self._encoder = encoder
         self._history = history
-        self.replacements = Replacements(spec, encoder)
+        self._fields = fields
+        self.replacements = Replacements(spec, encoder, fields)
 
     def replace(self, value: Any, *, modify: bool = False, status: RevisionStatus | None = None) -> Change[T]:
         """Return the change to another value, as `Replacements.encode` returns it."""
@@ -129,12 +141,15 @@ class Mutations(Generic[T]):
         async def apply(current: Resource[T], author: Author) -> Write | None:
             names, data = self._spec.names, _patched_data(current)
             is_checked = self._spec.check_idempotent(data)
-            patch_names = names if self._spec.stored_form.reads_shown else self._spec.shown_values(data)
-            document = patch.apply(names.open_json(from_json(data)), max_bytes, patch_names)
+            visible = data if self._fields is None else self._fields.visible(data)
+            patch_names = names if self._spec.stored_form.reads_shown else self._spec.shown_values(visible)
+            document = patch.apply(names.open_json(from_json(visible)), max_bytes, patch_names)
             # NaN, which JSON lacks, must not become null on the way to the validator that refuses it.
             patched = dump_json(names.close_json(document))
             if len(patched) > max_bytes:
                 raise PayloadTooLarge(max_bytes)
+            if self._fields is not None and self._fields.is_active:
+                patched = self._fields.restored(patched, data)
             encoded = await self._encoder.encode_patched(patched)
             if not is_checked:  # the patch repaired a document that the validators had refused
                 self._spec.check_idempotent(encoded.data)

@@ -70,7 +70,9 @@ class Resource(Generic[T]):
     def shown_json(self) -> bytes:
         """JSON of the data as clients see it."""
         if self._answer is None:
-            self._answer = self.spec.show(self.data_json)
+            # Computed fields of partial data could tell values that the reader may not see.
+            show = self.spec.show_names if self.head.is_partial else self.spec.show
+            self._answer = show(self.data_json)
         return self._answer
 
     @property
@@ -106,7 +108,7 @@ class Resource(Generic[T]):
 
         A later precondition compares the part of the version only.
         """
-        is_copied = self.spec.stored_form.is_shown and self.head.stored is None
+        is_copied = self.head.stored is None and (self.spec.stored_form.is_shown or self.head.is_partial)
         if is_copied or self.head.data is None:
             return self.tag
         return f"{self.tag}{TAG_SEPARATOR}{sha256(self.shown_json).hexdigest()[:_DIGITS]}"

@@ -30,7 +30,7 @@ async def commit(journal: Journal, committer: ReferenceCommitter) -> None:
     if isinstance(error, StorageUnavailable):
         raise error
     resource_id = item.resource_id
-    if item.is_upsert and isinstance(error, UniqueViolation):
+    if item.is_upsert and isinstance(error, UniqueViolation) and error.holder is not None:
         # A holder appeared after the search for it. The next attempt finds the holder.
         resource_id = error.holder
         error = Conflict(resource_id, 0, reason=f"{error.holder!r} has taken the same {error.field} meanwhile.")

@@ -232,7 +232,7 @@ class Transaction:
     async def preload(self, resource_ids: Mapping[str, Sequence[str]]) -> None:
         """Read resources together, given as ids by the name of the model. This is no operation, and adds no checks."""
         for model, names in resource_ids.items():
-            await self._journal.preload(self._find(model).node, names)
+            await self._journal.preload(self._find(model).planner.node, names)
 
     @asynccontextmanager
     async def _operation(
@@ -248,7 +248,7 @@ class Transaction:
             self._count += 1
             self._committer = self._committer or manager.references.committer
             try:
-                self._journal.use(manager.node)
+                self._journal.use(manager.planner.node)
                 yield manager.planner, Place(self._journal, number, self._by)
             except AutoCRUDError as error:
                 name_operation(error, number, manager.spec.name, resource_id)

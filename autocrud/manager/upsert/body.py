@@ -75,7 +75,7 @@ class BodyReader(Generic[T]):
         if on_conflict is OnConflict.merge:
             patch = MergePatch(content)
         elif on_conflict is OnConflict.replace:
-            needs_holder = encoded is None or self._spec.stored_form.needs_current
+            needs_holder = encoded is None or self._replacements.needs_current
             replacement = await self._replacements.encode(value) if needs_holder else encoded
         return UpsertBody(on_conflict, content, encoded, claims, patch, replacement, refusal)
 

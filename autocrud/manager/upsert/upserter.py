@@ -136,6 +136,8 @@ class Upserter(Generic[T]):
             try:
                 return await self._create(body.encoded, options)
             except UniqueViolation as error:
+                if error.holder is None:  # the principal may not see it
+                    raise
                 violated = error.holder
             except ReferenceNotFound as error:  # the holder may have the reference already
                 refusal = error

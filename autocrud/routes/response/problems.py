@@ -18,6 +18,7 @@ from autocrud.errors import (
     Deleted,
     DifferentHolders,
     DifferentStores,
+    Forbidden,
     IndexNotReady,
     InvalidData,
     InvalidInput,
@@ -38,6 +39,7 @@ from autocrud.errors import (
     RevisionNotFound,
     StorageUnavailable,
     TooManyDependents,
+    Unauthenticated,
     UnhandledReferrers,
     UniqueViolation,
     Unreadable,
@@ -58,6 +60,8 @@ RETRY_AFTER = "1"  # seconds
 STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     InvalidParameter: (400, "Invalid parameter"),
     MalformedBody: (400, "Malformed body"),
+    Unauthenticated: (401, "Not authenticated"),
+    Forbidden: (403, "Forbidden"),
     RouteNotFound: (404, "Route not found"),
     NotFound: (404, "Resource not found"),
     RevisionNotFound: (404, "Revision not found"),
@@ -180,12 +184,13 @@ def _members_of(error: AutoCRUDError) -> dict[str, Any]:
     if isinstance(error, InvalidInput) and error.errors:
         return {"errors": error.errors}
     if isinstance(error, UniqueViolation):
-        return {"errors": [_claim_error(field, error) for field in error.fields], "holder": error.holder}
+        errors = [_claim_error(field, error) for field in error.fields]
+        return {"errors": errors} if error.holder is None else {"errors": errors, "holder": error.holder}
     if isinstance(error, DifferentHolders):
         pairs = [(field, holder) for fields, holder in error.holders for field in fields]
         errors = [{"field": field, "message": f"is held by {holder!r}"} for field, holder in pairs]
         return {"errors": errors, "holders": list(dict.fromkeys(holder for _, holder in error.holders))}
-    if isinstance(error, Referenced):
+    if isinstance(error, Referenced) and error.resource_ids:
         common = {"model": error.model, "field": error.field}
         return {"referrers": [{**common, "resource_id": resource_id} for resource_id in error.resource_ids]}
     if isinstance(error, PatchFailed):

@@ -59,7 +59,7 @@ def _edition(**fields: Any) -> bytes:
 def _violation_of(outcome: Any) -> tuple[tuple[str, ...], str]:
     """Return the fields and the holder that a refusal names."""
     assert isinstance(outcome, UniqueViolation), outcome
-    return outcome.fields, outcome.holder
+    return outcome.fields, outcome.holder or ""
 
 
 async def _refusal(storage: IStorage, write: Write) -> tuple[tuple[str, ...], str]:

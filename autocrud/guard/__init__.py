@@ -1,0 +1,1 @@
+"""Guard: enforces the rules of access below every operation, for the principal of a call."""

@@ -1,0 +1,1 @@
+"""Managers under rules: what a principal may do, and no more."""

@@ -1,0 +1,32 @@
+"""Guarded blobs: uploads and reads of blobs under the rules of a model."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from autocrud.guard.model_guard import ModelGuard
+from autocrud.manager.blobs import ResourceBlobs, StoredBlob
+from autocrud.policy.access import Right
+from autocrud.schema.binary import Binary
+from autocrud.storage.ports.storage import IStorage
+from autocrud.storage.ports.types import Blob
+from autocrud.storage.ports.uploads import Upload
+
+
+class GuardedBlobs(ResourceBlobs):
+    """Blobs of one model for the principal of each call. Only he can go on with an upload that he began."""
+
+    def __init__(self, guard: ModelGuard, storage: IStorage, **limits: Any) -> None:
+        super().__init__(guard.spec, storage, **limits)
+        self._guard = guard
+
+    async def upload(self, pieces: AsyncIterator[bytes], **options: Any) -> Binary:
+        self._guard.require(Right.blobs)
+        return await super().upload(pieces, **options | {"by": self._guard.principal_id()})
+
+    async def get(self, resource_id: str, file_id: str, **options: Any) -> StoredBlob:
+        self._guard.require(Right.read, Right.blobs)
+        return await super().get(resource_id, file_id, **options)
+
+    async def begin(self, size: int, content_type: str, filename: str | None, by: str | None) -> Upload:
+        self._guard.require(Right.blobs)
+        return await super().begin(size, content_type, filename, by or self._guard.principal_id())
