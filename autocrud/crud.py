@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, overload
 from fastapi import FastAPI
 from fastapi.params import Depends
 
+from autocrud.access.authenticator import Authenticator, AuthenticatorFunction
 from autocrud.errors import AutoCRUDError, ConfigurationError
 from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.health import check_backends
@@ -16,7 +17,8 @@ from autocrud.manager.manager import KEY_SECONDS, ResourceManager
 from autocrud.manager.schema_check.start_check import check_reaction
 from autocrud.manager.transaction.retries import ATTEMPTS, Retries
 from autocrud.manager.transaction.transaction import Transaction
-from autocrud.pages.data_view import add_pages
+from autocrud.registration.identity import Identity
+from autocrud.registration.mounting import mount_models
 from autocrud.registration.registry import Registry
 from autocrud.registration.start import opened
 from autocrud.resource import Retention, RevisionStatus
@@ -25,11 +27,8 @@ from autocrud.routes.endpoints.transaction import TransactionEndpoint
 from autocrud.routes.guards import Guards
 from autocrud.routes.mount import Mount
 from autocrud.routes.openapi.filter_parameters import check_filter_style
-from autocrud.routes.operation import ModelRoutes
 from autocrud.routes.request.current_user import UserDependency, anonymous
-from autocrud.routes.request.transaction_reader import ServedModel
 from autocrud.routes.response.problems import answer_problem
-from autocrud.routes.route_table import operations
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.schema import Schema
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
@@ -48,6 +47,8 @@ class AutoCRUD:
         storage_factory: default storage factory, for models that do not name their own storage.
         max_body_bytes: size limit of a request body, in bytes; longer bodies are refused with 413.
         current_user: FastAPI dependency that returns the user as text, or None, for `created_by` and `updated_by`.
+        authenticator: names the principal of each request, from `autocrud.access`, or an async function
+            `(Request) -> Principal | None`. Others get 401. Excludes `current_user`: the principal is the author.
         idempotency_seconds: lifetime of an idempotency key, in seconds.
         housekeeping_seconds: pause between two rounds of maintenance, in seconds.
         max_blob_bytes: size limit of a blob, in bytes; longer uploads are refused with 413.
@@ -60,7 +61,7 @@ class AutoCRUD:
             version. `refuse` raises instead.
 
     Raises:
-        ConfigurationError: `openapi_filters` or `on_schema_change` has another value.
+        ConfigurationError: an argument has another value, or both `current_user` and `authenticator` are given.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class AutoCRUD:
         storage_factory: IStorageFactory | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         current_user: UserDependency = anonymous,
+        authenticator: Authenticator | AuthenticatorFunction | None = None,
         idempotency_seconds: float = KEY_SECONDS,
         housekeeping_seconds: float = HOUSEKEEPING_SECONDS,
         max_blob_bytes: int = MAX_BLOB_BYTES,
@@ -79,7 +81,7 @@ class AutoCRUD:
         on_schema_change: Literal["warn", "refuse"] = "warn",
     ) -> None:
         self._max_body_bytes = max_body_bytes
-        self._current_user = current_user
+        self._identity = Identity(current_user, authenticator)
         self._redirect_seconds = redirect_seconds
         self._filter_style = check_filter_style(openapi_filters)
         self._data_view = data_view
@@ -100,17 +102,19 @@ class AutoCRUD:
         storage_factory: IStorageFactory | None = None,
         max_body_bytes: int | None = None,
         current_user: UserDependency | None = None,
+        authenticator: Authenticator | AuthenticatorFunction | None = None,
     ) -> None:
         """Change arguments of the constructor. None leaves an argument unchanged.
 
         Raises:
-            ConfigurationError: `apply` was called before, or a manager is on another storage factory.
+            ConfigurationError: `apply` was called before, a manager is on another storage factory, or the registry has
+                both `current_user` and `authenticator`.
         """
         self._refuse_after_apply("configure")
         if storage_factory is not None:
             self._registry.change_storage_factory(storage_factory)
         self._max_body_bytes = self._max_body_bytes if max_body_bytes is None else max_body_bytes
-        self._current_user = current_user or self._current_user
+        self._identity = self._identity.changed(current_user, authenticator)
 
     def add_model(
         self,
@@ -156,7 +160,9 @@ class AutoCRUD:
         self._registry.add(spec, storage, routes, dependencies, require_if_match)
 
     def include(self, other: "AutoCRUD") -> bool:
-        """Register the models of another registry with their options. Its other settings are not taken over.
+        """Register the models of another registry with their options, and take over its authenticator.
+
+        Its other settings are not taken over.
 
         A model without a storage of its own gets the storage factory of `other`, or of this registry if `other` has
         none.
@@ -165,9 +171,10 @@ class AutoCRUD:
             True if a model has the storage that `other` names.
 
         Raises:
-            ConfigurationError: a name is taken, or `apply` was called before.
+            ConfigurationError: a name is taken, `apply` was called before, or both have an authenticator.
         """
         self._refuse_after_apply("include")
+        self._identity = self._identity.including(other._identity)
         return self._registry.include(other._registry)
 
     def apply(self, app: FastAPI, *, prefix: str = "") -> None:
@@ -186,13 +193,15 @@ class AutoCRUD:
         check_application(app)
         check_prefix(prefix)
         check_model_names(self._registry.models)
+        self._identity.bind_api_keys(self._registry)
         managers = self._registry.all_managers()
         self._applied = True
         mount = Mount(app, prefix)
-        models = self._mount_models(mount, prefix, managers)
+        options, registrations = self._shared_options(), self._registry.models.values()
+        models = mount_models(mount, prefix, registrations, managers, data_view=self._data_view, options=options)
         if models:
             endpoint = TransactionEndpoint(models, self.transact, Guards(app), self._max_body_bytes)
-            mount.add_transaction(endpoint.operation(), self._current_user)
+            mount.add_transaction(endpoint.operation(), options["current_user"], options["authentication"])
         mount.check_dependencies()
         mount.order_routes()
         app.add_exception_handler(AutoCRUDError, answer_problem)
@@ -209,7 +218,12 @@ class AutoCRUD:
     @property
     def model_names(self) -> tuple[str, ...]:
         """Names of the registered models, in order of registration."""
-        return tuple(self._registry.models)
+        return tuple(self._registry.public_models())
+
+    @property
+    def authenticator(self) -> Authenticator | None:
+        """The authenticator of the routes; None if anybody may use them."""
+        return self._identity.authenticator
 
     @overload
     def manager(self, model: type[T]) -> ResourceManager[T]: ...
@@ -262,6 +276,7 @@ class AutoCRUD:
             ConfigurationError: a storage cannot be used with its settings, a reference names an unknown model, or a
                 model does not fit its data.
         """
+        self._identity.bind_api_keys(self._registry)
         async with opened(self._registry, self._on_schema_change) as managers:
             maintenance = asyncio.create_task(maintain(managers, self._housekeeping_seconds))
             try:
@@ -279,30 +294,15 @@ class AutoCRUD:
         """
         return await check_backends(self._registry.factories(), patience)
 
-    def _mount_models(
-        self, mount: Mount, prefix: str, managers: Sequence[ResourceManager[Any]]
-    ) -> dict[str, ServedModel]:
-        """Add the routes of each model. Return the models that take part in transactions."""
-        models: dict[str, ServedModel] = {}
-        for registration, manager in zip(self._registry.models.values(), managers, strict=True):
-            spec = registration.spec
-            routes = ModelRoutes(
-                manager=manager,
-                path=f"{prefix}/{spec.name}",
-                max_body_bytes=self._max_body_bytes,
-                require_if_match=registration.require_if_match,
-                current_user=self._current_user,
-                redirect_seconds=self._redirect_seconds,
-                filter_style=self._filter_style,
-                families=registration.families,
-            )
-            served = operations(routes, registration.families)
-            for operation in add_pages(routes, served) if self._data_view else served:
-                mount.add(routes, operation, registration.dependencies)
-            mount.add_tag(spec)
-            if manager.node.storage.store is not None:
-                models[spec.name] = ServedModel(routes, registration.families, registration.dependencies)
-        return models
+    def _shared_options(self) -> Mapping[str, Any]:
+        """Return the arguments of `ModelRoutes` that all models share."""
+        return {
+            "max_body_bytes": self._max_body_bytes,
+            "current_user": self._identity.current_user,
+            "authentication": self._identity.authentication,
+            "redirect_seconds": self._redirect_seconds,
+            "filter_style": self._filter_style,
+        }
 
     def _refuse_after_apply(self, method: str) -> None:
         if self._applied:

@@ -3,6 +3,11 @@
 Each class has a stable `code` for clients to branch on. `routes/response/problems.py` maps classes to HTTP statuses.
 """
 
+from autocrud.errors.access import (
+    Forbidden,
+    IssuerUnavailable,
+    Unauthenticated,
+)
 from autocrud.errors.base import (
     AutoCRUDError,
     ConfigurationError,
@@ -71,11 +76,13 @@ __all__ = [
     "DifferentHolders",
     "DifferentStores",
     "FieldError",
+    "Forbidden",
     "IndexNotReady",
     "InvalidData",
     "InvalidInput",
     "InvalidParameter",
     "InvalidPatch",
+    "IssuerUnavailable",
     "KeyReused",
     "MalformedBody",
     "NewerSchema",
@@ -92,6 +99,7 @@ __all__ = [
     "StorageUnavailable",
     "TooManyDependents",
     "TransactionClosed",
+    "Unauthenticated",
     "UnhandledReferrers",
     "UniqueViolation",
     "Unreadable",

@@ -1,0 +1,1 @@
+"""Policy: the principal of a request."""
