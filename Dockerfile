@@ -4,7 +4,7 @@ WORKDIR /build
 RUN python -m venv /venv
 COPY constraints.txt pyproject.toml README.md ./
 COPY autocrud autocrud
-RUN /venv/bin/pip install --no-cache-dir -c constraints.txt '.[postgres]'
+RUN /venv/bin/pip install --no-cache-dir -c constraints.txt '.[jwt,postgres]'
 
 FROM python:3.12-slim
 RUN useradd --system --create-home --uid 10001 autocrud && mkdir /data && chown autocrud /data

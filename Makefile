@@ -77,7 +77,7 @@ clean:  ## remove the environment and caches, but no data
 	$(PYTHON) -m venv .venv
 
 .venv/.run: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[postgres]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[jwt,postgres]'
 	@touch $@
 
 .venv/.test: .venv/bin/python pyproject.toml constraints.txt

@@ -8,17 +8,23 @@ from typing import Any, Literal, TypeVar, overload
 from fastapi import FastAPI
 from fastapi.params import Depends
 
+from autocrud.access.authenticator import Authenticator, AuthenticatorFunction
 from autocrud.errors import AutoCRUDError, ConfigurationError
+from autocrud.guard.current_principal import SYSTEM, System
 from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.health import check_backends
 from autocrud.manager.maintenance import maintain
 from autocrud.manager.manager import KEY_SECONDS, ResourceManager
 from autocrud.manager.schema_check.start_check import check_reaction
-from autocrud.manager.transaction.retries import ATTEMPTS, Retries
+from autocrud.manager.transaction.retries import ATTEMPTS
 from autocrud.manager.transaction.transaction import Transaction
-from autocrud.pages.data_view import add_pages
+from autocrud.policy.access import Access
+from autocrud.policy.principal import Principal
 from autocrud.references.dangling import DanglingReference
+from autocrud.registration.identity import Identity
+from autocrud.registration.mounting import mount_models
 from autocrud.registration.registry import Registry
+from autocrud.registration.rules import DefaultAccess, RegistryRules
 from autocrud.registration.start import opened
 from autocrud.resource import Retention, RevisionStatus
 from autocrud.routes.apply_checks import check_application, check_model_names, check_prefix
@@ -26,11 +32,8 @@ from autocrud.routes.endpoints.transaction import TransactionEndpoint
 from autocrud.routes.guards import Guards
 from autocrud.routes.mount import Mount
 from autocrud.routes.openapi.filter_parameters import check_filter_style
-from autocrud.routes.operation import ModelRoutes
 from autocrud.routes.request.current_user import UserDependency, anonymous
-from autocrud.routes.request.transaction_reader import ServedModel
 from autocrud.routes.response.problems import answer_problem
-from autocrud.routes.route_table import operations
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.schema import Schema
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
@@ -49,6 +52,8 @@ class AutoCRUD:
         storage_factory: default storage factory, for models that do not name their own storage.
         max_body_bytes: size limit of a request body, in bytes; longer bodies are refused with 413.
         current_user: FastAPI dependency that returns the user as text, or None, for `created_by` and `updated_by`.
+        authenticator: names the principal of each request, from `autocrud.access`, or an async function
+            `(Request) -> Principal | None`. Others get 401. Excludes `current_user`: the principal is the author.
         idempotency_seconds: lifetime of an idempotency key, in seconds.
         housekeeping_seconds: pause between two rounds of maintenance, in seconds.
         max_blob_bytes: size limit of a blob, in bytes; longer uploads are refused with 413.
@@ -59,9 +64,10 @@ class AutoCRUD:
         data_view: answer browsers (`Accept: text/html`) with pages.
         on_schema_change: `warn` logs at the start if a model no longer fits its stored data, and has no new schema
             version. `refuse` raises instead.
+        default_access: `deny` closes models without `access`; `open` opens them to every principal.
 
     Raises:
-        ConfigurationError: `openapi_filters` or `on_schema_change` has another value.
+        ConfigurationError: an argument has another value, or both `current_user` and `authenticator` are given.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class AutoCRUD:
         storage_factory: IStorageFactory | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         current_user: UserDependency = anonymous,
+        authenticator: Authenticator | AuthenticatorFunction | None = None,
         idempotency_seconds: float = KEY_SECONDS,
         housekeeping_seconds: float = HOUSEKEEPING_SECONDS,
         max_blob_bytes: int = MAX_BLOB_BYTES,
@@ -78,9 +85,10 @@ class AutoCRUD:
         openapi_filters: Literal["compact", "full", "none"] = "compact",
         data_view: bool = True,
         on_schema_change: Literal["warn", "refuse"] = "warn",
+        default_access: DefaultAccess = "open",
     ) -> None:
         self._max_body_bytes = max_body_bytes
-        self._current_user = current_user
+        self._identity = Identity(current_user, authenticator)
         self._redirect_seconds = redirect_seconds
         self._filter_style = check_filter_style(openapi_filters)
         self._data_view = data_view
@@ -91,7 +99,7 @@ class AutoCRUD:
             max_blob_bytes=max_blob_bytes,
             upload_seconds=upload_seconds,
         )
-        self._retries = Retries()
+        self._rules = RegistryRules(self._registry, default_access)
         self._housekeeping_seconds = housekeeping_seconds
         self._applied = False
 
@@ -101,17 +109,19 @@ class AutoCRUD:
         storage_factory: IStorageFactory | None = None,
         max_body_bytes: int | None = None,
         current_user: UserDependency | None = None,
+        authenticator: Authenticator | AuthenticatorFunction | None = None,
     ) -> None:
         """Change arguments of the constructor. None leaves an argument unchanged.
 
         Raises:
-            ConfigurationError: `apply` was called before, or a manager is on another storage factory.
+            ConfigurationError: `apply` was called before, a manager is on another storage factory, or the registry has
+                both `current_user` and `authenticator`.
         """
         self._refuse_after_apply("configure")
         if storage_factory is not None:
             self._registry.change_storage_factory(storage_factory)
         self._max_body_bytes = self._max_body_bytes if max_body_bytes is None else max_body_bytes
-        self._current_user = current_user or self._current_user
+        self._identity = self._identity.changed(current_user, authenticator)
 
     def add_model(
         self,
@@ -129,6 +139,7 @@ class AutoCRUD:
         require_if_match: bool = False,
         routes: Collection[str] | None = None,
         dependencies: Sequence[Depends] = (),
+        access: Access | None = None,
     ) -> None:
         """Register a model: a Pydantic model, a dataclass or a TypedDict.
 
@@ -145,19 +156,21 @@ class AutoCRUD:
             require_if_match: refuse writes without `If-Match` (or `If-None-Match: *`) with 428.
             routes: route families of the model, from `autocrud.routes.FAMILIES`; all families by default.
             dependencies: FastAPI dependencies that guard every route of the model.
+            access: rules that tell who may do what; see `autocrud.access`.
 
         Raises:
-            ConfigurationError: the model cannot be stored, the name is taken, a schema version has no steps or
-                ambiguous ones, or another argument is wrong.
+            ConfigurationError: the model cannot be stored, the name is taken, or an argument is wrong.
         """
         self._refuse_after_apply("add_model")
         fields: Any = {"indexed_fields": indexed_fields, "unique_together": unique_together, "schema": schema}
         options: Any = {"default_status": default_status, "retention": retention, "temporal": temporal}
         spec: ModelSpec[Any] = ModelSpec(model, name=name, formerly=formerly, **fields, **options)
-        self._registry.add(spec, storage, routes, dependencies, require_if_match)
+        self._registry.add(spec, storage, routes, dependencies, require_if_match, access)
 
     def include(self, other: "AutoCRUD") -> bool:
-        """Register the models of another registry with their options. Its other settings are not taken over.
+        """Register the models of another registry with their options, and take over its authenticator.
+
+        Its other settings are not taken over.
 
         A model without a storage of its own gets the storage factory of `other`, or of this registry if `other` has
         none.
@@ -166,9 +179,10 @@ class AutoCRUD:
             True if a model has the storage that `other` names.
 
         Raises:
-            ConfigurationError: a name is taken, or `apply` was called before.
+            ConfigurationError: a name is taken, `apply` was called before, or both have an authenticator.
         """
         self._refuse_after_apply("include")
+        self._identity = self._identity.including(other._identity)
         return self._registry.include(other._registry)
 
     def apply(self, app: FastAPI, *, prefix: str = "") -> None:
@@ -187,13 +201,16 @@ class AutoCRUD:
         check_application(app)
         check_prefix(prefix)
         check_model_names(self._registry.models)
-        managers = self._registry.all_managers()
+        self._identity.bind_api_keys(self._registry)
+        managers = self._rules.route_managers(has_authenticator=self.authenticator is not None)
         self._applied = True
         mount = Mount(app, prefix)
-        models = self._mount_models(mount, prefix, managers)
+        options, registrations = self._shared_options(), self._registry.models.values()
+        models = mount_models(mount, prefix, registrations, managers, data_view=self._data_view, options=options)
         if models:
-            endpoint = TransactionEndpoint(models, self.transact, Guards(app), self._max_body_bytes)
-            mount.add_transaction(endpoint.operation(), self._current_user)
+            transact = self._rules.route_transact(managers)
+            endpoint = TransactionEndpoint(models, transact, Guards(app), self._max_body_bytes)
+            mount.add_transaction(endpoint.operation(), options["current_user"], options["authentication"])
         mount.check_dependencies()
         mount.order_routes()
         app.add_exception_handler(AutoCRUDError, answer_problem)
@@ -210,40 +227,48 @@ class AutoCRUD:
     @property
     def model_names(self) -> tuple[str, ...]:
         """Names of the registered models, in order of registration."""
-        return tuple(self._registry.models)
+        return tuple(self._registry.public_models())
+
+    @property
+    def authenticator(self) -> Authenticator | None:
+        """The authenticator of the routes; None if anybody may use them."""
+        return self._identity.authenticator
 
     @overload
-    def manager(self, model: type[T]) -> ResourceManager[T]: ...
+    def manager(self, model: type[T], *, principal: Principal | System | None = SYSTEM) -> ResourceManager[T]: ...
 
     @overload
-    def manager(self, model: str) -> ResourceManager[Any]: ...
+    def manager(self, model: str, *, principal: Principal | System | None = SYSTEM) -> ResourceManager[Any]: ...
 
-    def manager(self, model: type[Any] | str) -> ResourceManager[Any]:
-        """Return the manager of a model, which is given by its class or its name. Every call returns the same object.
+    def manager(self, model: type[Any] | str, *, principal: Principal | System | None = SYSTEM) -> ResourceManager[Any]:
+        """Return the manager of a model, which is given by its class or its name.
 
-        The manager enforces the references of models that are registered later, too.
+        Without a principal every call returns the same object, which no rule of access restricts.
+
+        Args:
+            principal: the manager may do what the rules permit this principal; None is a caller without credentials.
 
         Raises:
             LookupError: the model is not registered.
             ConfigurationError: a registered model has no storage yet, or a field cannot be a reference.
         """
-        return self._registry.manager(model)
+        return self._rules.finder(principal)(model)
 
-    def transaction(self, *, by: str | None = None) -> Transaction:
+    def transaction(self, *, by: str | None = None, principal: Principal | System | None = SYSTEM) -> Transaction:
         """Return a transaction over the models of one store, for `async with crud.transaction() as tx`.
 
         Args:
-            by: author of the writes.
+            by: author of the writes; the principal by default.
+            principal: as in `manager`.
         """
-        return Transaction(self._registry.manager, by)
+        return Transaction(self._rules.finder(principal), by or getattr(principal, "id", None))
 
     async def transact(
         self, function: Callable[[Transaction], Awaitable[R]], *, attempts: int = ATTEMPTS, by: str | None = None
     ) -> R:
         """Call a function with a new transaction, commit, and return the result. After a conflict, start again.
 
-        The function may run several times, so it should have no effects but those of the transaction. Retries that lost
-        a race for one resource wait for each other.
+        The function may run several times, so it should have no effects but those of the transaction.
 
         Args:
             attempts: number of times that the function runs at most.
@@ -253,7 +278,7 @@ class AutoCRUD:
             InvalidParameter: `attempts` is less than 1.
             Conflict: the last attempt lost a race, too.
         """
-        return await self._retries.run(lambda: self.transaction(by=by), function, attempts)
+        return await self._rules.transact(self._registry.manager, function, attempts=attempts, by=by)
 
     def verify(self) -> AsyncGenerator[DanglingReference, None]:
         """Yield references whose target is missing or deleted. Between stores, races can leave some."""
@@ -267,6 +292,7 @@ class AutoCRUD:
             ConfigurationError: a storage cannot be used with its settings, a reference names an unknown model, or a
                 model does not fit its data.
         """
+        self._identity.bind_api_keys(self._registry)
         async with opened(self._registry, self._on_schema_change) as managers:
             maintenance = asyncio.create_task(maintain(managers, self._housekeeping_seconds))
             try:
@@ -284,30 +310,15 @@ class AutoCRUD:
         """
         return await check_backends(self._registry.factories(), patience)
 
-    def _mount_models(
-        self, mount: Mount, prefix: str, managers: Sequence[ResourceManager[Any]]
-    ) -> dict[str, ServedModel]:
-        """Add the routes of each model. Return the models that take part in transactions."""
-        models: dict[str, ServedModel] = {}
-        for registration, manager in zip(self._registry.models.values(), managers, strict=True):
-            spec = registration.spec
-            routes = ModelRoutes(
-                manager=manager,
-                path=f"{prefix}/{spec.name}",
-                max_body_bytes=self._max_body_bytes,
-                require_if_match=registration.require_if_match,
-                current_user=self._current_user,
-                redirect_seconds=self._redirect_seconds,
-                filter_style=self._filter_style,
-                families=registration.families,
-            )
-            served = operations(routes, registration.families)
-            for operation in add_pages(routes, served) if self._data_view else served:
-                mount.add(routes, operation, registration.dependencies)
-            mount.add_tag(spec)
-            if manager.node.storage.store is not None:
-                models[spec.name] = ServedModel(routes, registration.families, registration.dependencies)
-        return models
+    def _shared_options(self) -> Mapping[str, Any]:
+        """Return the arguments of `ModelRoutes` that all models share."""
+        return {
+            "max_body_bytes": self._max_body_bytes,
+            "current_user": self._identity.current_user,
+            "authentication": self._identity.authentication,
+            "redirect_seconds": self._redirect_seconds,
+            "filter_style": self._filter_style,
+        }
 
     def _refuse_after_apply(self, method: str) -> None:
         if self._applied:

@@ -25,6 +25,7 @@ LAYERS = (
     "autocrud.manager",
     "autocrud.routes",
     "autocrud.pages",
+    "autocrud.access",
     "autocrud.registration",
     "autocrud.crud",
     "autocrud",
@@ -65,6 +66,10 @@ STORAGE_LAYERS = (
     ),
     ("autocrud.storage.check_chain",),
 )
+# The layers that serve HTTP.
+HTTP_LAYERS = frozenset(
+    {"autocrud.routes", "autocrud.pages", "autocrud.access", "autocrud.crud", "autocrud.service", "app"}
+)
 ENGINES = ("memory", "sqlite", "postgres", "ordered_map")
 BACKENDS = ("memory", "disk", "s3", "postgres", "ordered_map")
 # Each driver, and the only modules that may import it.
@@ -82,6 +87,8 @@ DRIVERS: dict[str, str | tuple[str, ...]] = {
     "botocore": "autocrud.storage.objects.s3",
     "aiohttp": "autocrud.storage.objects.s3",
     "jinja2": "autocrud.pages",
+    "joserfc": "autocrud.access",
+    "httpx": "autocrud.access",
 }
 # Import paths that users write. They never change.
 PUBLIC = {
@@ -89,6 +96,10 @@ PUBLIC = {
         "AutoCRUD", "Binary", "Index", "OnDelete", "OnDuplicate", "QB", "Ref", "Resource", "ResourceManager",
         "ResourceMeta", "ResourcePage", "Retention", "RevisionInfo", "RevisionPage", "RevisionStatus", "Schema",
         "Unique",
+    ),
+    "autocrud.access": (
+        "ApiKey", "ApiKeys", "Authenticator", "FunctionAuthenticator", "JWTAuthenticator", "Principal", "Scope",
+        "TrustedHeader", "first_of", "principal_of",
     ),
     "autocrud.migrations": ("convert", "fill", "merge", "move", "remove", "rename", "split"),
     "autocrud.errors": ("AutoCRUDError", "ConfigurationError", "Conflict", "InvalidInput", "NotFound", "BlobNotFound"),
@@ -200,7 +211,7 @@ def test_libraries_are_imported_only_in_their_layer(path: Path) -> None:
     """FastAPI serves HTTP only, a driver serves its backend only, and backends do not import each other."""
     module = module_of(path)
     found = {name.partition(".")[0] for name in imports_of(path)}
-    if layer_of(module) not in {"autocrud.routes", "autocrud.pages", "autocrud.crud", "autocrud.service", "app"}:
+    if layer_of(module) not in HTTP_LAYERS:
         assert not found & {"fastapi", "starlette"}
     for driver, home in DRIVERS.items():
         assert driver not in found or module.startswith(home)

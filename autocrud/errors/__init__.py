@@ -5,6 +5,7 @@ Each class has a stable `code` for clients to branch on. `routes/response/proble
 
 from autocrud.errors.access import (
     Forbidden,
+    IssuerUnavailable,
     Unauthenticated,
 )
 from autocrud.errors.base import (
@@ -81,6 +82,7 @@ __all__ = [
     "InvalidInput",
     "InvalidParameter",
     "InvalidPatch",
+    "IssuerUnavailable",
     "KeyReused",
     "MalformedBody",
     "NewerSchema",

@@ -1,29 +1,41 @@
-"""Errors of access: who sends a request is not known, or may not do what it asks for."""
+"""Errors of authentication and of rights."""
+
+from collections.abc import Sequence
 
 from autocrud.errors.base import AutoCRUDError
 
 
 class Unauthenticated(AutoCRUDError):
-    """The request has no credentials, and needs them."""
+    """The request has no credentials, or wrong ones: sign in, or send other credentials.
+
+    Args:
+        challenges: values of the header `WWW-Authenticate`; the route adds those of its authenticator if empty.
+    """
 
     code = "unauthenticated"
 
-    def __init__(self, reason: str = "The request has no credentials.") -> None:
-        super().__init__(reason)
+    def __init__(self, message: str, *, challenges: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.challenges = tuple(challenges)
 
 
 class Forbidden(AutoCRUDError):
-    """The principal may not do this.
+    """The principal lacks the right to the operation: use other credentials.
 
     Attributes:
-        right: name of the right that the principal lacks.
-        field: field that the principal may not set or change; None if the right is about the resource.
+        right: name of the right that is missing; None for a scope.
+        field: field that may not be set or changed; None if the right is about the resource.
     """
 
     code = "forbidden"
 
-    def __init__(self, model: str, right: str, field: str | None = None) -> None:
-        what = f"the field {field} of " if field else ""
-        super().__init__(f"You do not have the right to {right} {what}{model}.")
+    def __init__(self, message: str, *, right: str | None = None, field: str | None = None) -> None:
+        super().__init__(message)
         self.right = right
         self.field = field
+
+
+class IssuerUnavailable(AutoCRUDError):
+    """The keys of an issuer of tokens cannot be fetched, and none are cached: the same request may succeed later."""
+
+    code = "issuer_unavailable"

@@ -8,6 +8,13 @@ from autocrud.policy.principal import Principal
 # Returns the principal of a call; None without credentials.
 Who = Callable[[], Principal | None]
 
+
+class System:
+    """Stands for the application itself, which no rule restricts."""
+
+
+SYSTEM = System()
+
 # Tasks that a request starts inherit it. Without a request it is None, as for a request without credentials.
 _current: ContextVar[Principal | None] = ContextVar("principal", default=None)
 

@@ -26,6 +26,9 @@ class ModelGuard:
     Args:
         who: returns the principal of a call.
 
+    Attributes:
+        permits_anonymous: True if a right has a rule that allows something without credentials.
+
     Raises:
         ConfigurationError: a rule names a field that the model does not have, or that lists cannot filter by.
     """
@@ -40,6 +43,8 @@ class ModelGuard:
         }
         self.tenant_path = None if access.tenant is None else self._path(access.tenant)
         self._probe()
+        # Rules depend on the principal alone, so this holds for every request without credentials.
+        self.permits_anonymous = any(access.rule_of(right).verdict(None) is not False for right in Right)
 
     def principal_id(self) -> str | None:
         """Return the id of the principal."""
@@ -67,7 +72,11 @@ class ModelGuard:
 
     def refusal(self, right: Right, field: str | None = None) -> Unauthenticated | Forbidden:
         """Return the error of a right that the principal lacks."""
-        return Unauthenticated() if self.who() is None else Forbidden(self.spec.name, right.value, field)
+        if self.who() is None:
+            return Unauthenticated("The request has no credentials.")
+        part = "" if field is None else f" the field {field} of"
+        message = f"You do not have the right to {right.value}{part} {self.spec.name}."
+        return Forbidden(message, right=right.value, field=field)
 
     def holds(self, verdict: Verdict, head: Head) -> bool:
         """Return True if a verdict allows a resource."""
@@ -108,7 +117,7 @@ class ModelGuard:
 
     def _probe(self) -> None:
         """Refuse rules that cannot work, as far as an invented principal shows them."""
-        sample = Principal("somebody", roles=(), tenant="somewhere")
+        sample = Principal("somebody", tenant="somewhere")
         for name, rule in self._field_rules.values():
             if not isinstance(rule.visible.verdict(sample), bool):
                 raise ConfigurationError(

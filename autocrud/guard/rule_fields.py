@@ -23,7 +23,7 @@ class RuleFields:
         self._spec = spec
         self._resolver = Resolver(spec)
         self._indexed = frozenset(self._resolver.fields)
-        self._others: dict[str, IndexField] = {}
+        self._unindexed: dict[str, IndexField] = {}
 
     def resolve(self, condition: Condition) -> Condition:
         """Return a condition of terms.
@@ -47,9 +47,9 @@ class RuleFields:
     def row_of(self, head: Head) -> dict[str, Any]:
         """Return the row of a resource, with the fields that are not indexed."""
         row: dict[str, Any] = row_of(self._spec, head.meta, self._spec.stored_values(head.data)[0])
-        if self._others:
+        if self._unindexed:
             document = None if head.data is None else from_json(head.data)
-            for field in self._others.values():
+            for field in self._unindexed.values():
                 row[field.column] = _value(field, document)
         return row
 
@@ -60,7 +60,7 @@ class RuleFields:
             raise ConfigurationError(f"A rule of {self._spec.name} names {name!r}: {error}") from error
         if not found:
             raise ConfigurationError(f"A rule of {self._spec.name} names {name!r}; use the name that clients see")
-        self._resolver.fields[name] = self._others[name] = found[0]
+        self._resolver.fields[name] = self._unindexed[name] = found[0]
         self._resolver.operators[name] = operators_for(found[0])
 
 

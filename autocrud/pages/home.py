@@ -55,7 +55,7 @@ def add_home(
     Args:
         links: names and paths of further links, such as `("health", "/healthz")`.
         counts: show the number of resources of each model without `dependencies`. By default only if the registry has
-            no `current_user`, which may refuse anonymous requests.
+            no `current_user`, which may refuse anonymous requests. With an authenticator, only principals see them.
     """
     setattr(app.state, HOME, path)
     app.add_api_route(path, _Home(app, links, counts), methods=["GET", "HEAD"], include_in_schema=False)
@@ -70,7 +70,7 @@ class _Home:
         self._counts = counts
 
     async def __call__(self, request: Request) -> Response:
-        root, models = root_of(request), self._models()
+        root, models = root_of(request), await self._models(request)
         counts = await asyncio.gather(*(model.count() for model in models))
         links = {name: f"{root}{path}" for name, path in self._links}
         items = [_describe(root, model.routes, count) for model, count in zip(models, counts, strict=True)]
@@ -82,14 +82,23 @@ class _Home:
         response.headers["vary"] = "Accept"
         return response
 
-    def _models(self) -> list[_Model]:
-        """Return the models with a list, in order of registration."""
+    async def _models(self, request: Request) -> list[_Model]:
+        """Return the models with a list, in order of registration.
+
+        Raises:
+            Unauthenticated: the request has wrong credentials.
+        """
         lists = [
             route
             for route in self._app.router.routes
             if isinstance(route, OperationRoute) and route.documented.operation.family == "list"
         ]
-        pairs = [(route.documented.routes, self._shows_count(route)) for route in lists]
+        authentications = {route.documented.authentication for route in lists} - {None}
+        refused = {item for item in authentications if item is not None and not await item.permits_read(request.scope)}
+        pairs = [
+            (route.documented.routes, self._shows_count(route) and route.documented.authentication not in refused)
+            for route in lists
+        ]
         return [_Model(routes, shows_count) for routes, shows_count in pairs if routes is not None]
 
     def _shows_count(self, route: OperationRoute) -> bool:

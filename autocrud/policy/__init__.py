@@ -1,1 +1,1 @@
-"""Policy: who may do what with the resources of a model."""
+"""Policy: the principal of a request."""

@@ -20,10 +20,10 @@ class Rule(ABC):
         """Return what the rule allows a principal; None is a request without credentials."""
 
     def __and__(self, other: "Rule") -> "Rule":
-        return _Both(self, other)
+        return _Conjunction(self, other)
 
     def __or__(self, other: "Rule") -> "Rule":
-        return _Either(self, other)
+        return _Disjunction(self, other)
 
     def __invert__(self) -> "Rule":
         return _Negated(self)
@@ -129,7 +129,7 @@ class _SameTenant(Rule):
 
 
 @dataclass(frozen=True)
-class _Both(Rule):
+class _Conjunction(Rule):
     first: Rule
     second: Rule
 
@@ -139,7 +139,7 @@ class _Both(Rule):
 
 
 @dataclass(frozen=True)
-class _Either(Rule):
+class _Disjunction(Rule):
     first: Rule
     second: Rule
 

@@ -1,11 +1,16 @@
 """Registry: the registered models of a service, with their storages and managers."""
 
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from autocrud.access.api_key import MODEL as API_KEY
 from autocrud.errors import ConfigurationError
+from autocrud.guard.current_principal import Who
+from autocrud.manager.guarded.manager import GuardedManager
+from autocrud.manager.guarded.models import build_guarded_managers
 from autocrud.manager.manager import ResourceManager
+from autocrud.policy.access import Access
 from autocrud.references.dangling import DanglingReference, find_dangling
 from autocrud.references.graph import Graph, ModelNode
 from autocrud.routes.route_table import check_families
@@ -13,6 +18,8 @@ from autocrud.schema.markers import Ref
 from autocrud.schema.model_names import fold_name
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
+
+SYSTEM_FOLDERS = frozenset({fold_name(API_KEY)})
 
 
 @dataclass
@@ -23,6 +30,8 @@ class Registration:
         storage: storage or storage factory of this model alone; None for the default factory.
         families: route families of the model.
         dependencies: FastAPI dependencies that guard every route of the model.
+        is_system: True for a model of this package, which has no routes and no tag.
+        access: rules of the model; None if it has none.
     """
 
     spec: ModelSpec[Any]
@@ -31,6 +40,8 @@ class Registration:
     dependencies: Sequence[Any]
     require_if_match: bool
     manager: ResourceManager[Any] | None = None
+    is_system: bool = False
+    access: Access | None = None
 
 
 class Registry:
@@ -57,6 +68,7 @@ class Registry:
         routes: Collection[str] | None,
         dependencies: Sequence[Any],
         require_if_match: bool,
+        access: Access | None = None,
     ) -> None:
         """Register a model.
 
@@ -64,8 +76,20 @@ class Registry:
             ConfigurationError: the name is taken, or a route family does not exist.
         """
         self._refuse_taken_names(spec)
+        _refuse_system_names(spec)
         families = check_families(spec.type_name, routes)
-        self.models[spec.name] = Registration(spec, storage, families, tuple(dependencies), require_if_match)
+        self.models[spec.name] = Registration(
+            spec, storage, families, tuple(dependencies), require_if_match, access=access
+        )
+
+    def add_system_model(self, spec: ModelSpec[Any]) -> None:
+        """Register a model of this package on the default storage factory. A second call has no effect."""
+        if spec.name not in self.models:
+            self.models[spec.name] = Registration(spec, None, frozenset(), (), False, is_system=True)
+
+    def public_models(self) -> dict[str, Registration]:
+        """Return the registrations of the models that are no system models, by name, in order of registration."""
+        return {name: item for name, item in self.models.items() if not item.is_system}
 
     def change_storage_factory(self, storage_factory: IStorageFactory) -> None:
         """Set the default storage factory.
@@ -90,7 +114,7 @@ class Registry:
             ConfigurationError: a name is taken.
         """
         has_storage = False
-        for registration in other.models.values():
+        for registration in other.public_models().values():
             self._refuse_taken_names(registration.spec)
             storage = registration.storage or other.storage_factory
             has_storage = has_storage or storage is not None
@@ -128,6 +152,19 @@ class Registry:
         """Yield the references of all models whose target is missing or deleted."""
         self.all_managers()
         return find_dangling(self._graph)
+
+    def guarded_managers(self, rules: Mapping[str, Access], who: Who) -> dict[str, GuardedManager[Any]]:
+        """Return managers of all models under rules, by the name of the model.
+
+        Args:
+            rules: rules of each model.
+            who: returns the principal of a call.
+
+        Raises:
+            ConfigurationError: as `all_managers`, or a rule cannot work.
+        """
+        managers = {manager.spec.name: manager for manager in self.all_managers()}
+        return build_guarded_managers(managers, rules, who, self._graph, self._is_visible, self._limits)
 
     def factories(self) -> dict[IStorageFactory, list[ModelSpec[Any]]]:
         """Return each factory in use, with its models."""
@@ -176,3 +213,10 @@ class Registry:
                         f"{model.type_name}: formerly= has {former!r}, which is a name of the model {rival.type_name};"
                         " data can belong to one model only"
                     )
+
+
+def _refuse_system_names(spec: ModelSpec[Any]) -> None:
+    """Refuse the name of a system model, also as a former name, because its routes would show the system's data."""
+    for name in (spec.name, *spec.formerly):
+        if fold_name(name) in SYSTEM_FOLDERS:
+            raise ConfigurationError(f"{spec.type_name}: the name {name!r} belongs to a model of autocrud itself")

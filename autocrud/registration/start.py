@@ -8,7 +8,7 @@ from typing import Any
 
 from autocrud.manager.manager import ResourceManager
 from autocrud.manager.schema_check.start_check import OnSchemaChange, StartCheck, finish_in_background
-from autocrud.registration.registry import Registry
+from autocrud.registration.registry import SYSTEM_FOLDERS, Registry
 from autocrud.registration.shared_factories import opened_factory
 from autocrud.schema.model_names import fold_name
 from autocrud.schema.model_spec import ModelSpec
@@ -59,7 +59,7 @@ def _refuse_shared_folders(specs: Iterable[ModelSpec[Any]]) -> None:
 
 def _report_unregistered(folders: Iterable[str], specs: Iterable[ModelSpec[Any]]) -> None:
     """Warn of data that no registered model has."""
-    registered = {fold_name(spec.folder) for spec in specs}
+    registered = {fold_name(spec.folder) for spec in specs} | SYSTEM_FOLDERS
     names = sorted(folder for folder in folders if fold_name(folder) not in registered)
     if names:
         logger.warning(

@@ -11,9 +11,11 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute
 
 from autocrud.errors import ConfigurationError
+from autocrud.routes.authentication import Authentication
 from autocrud.routes.collection_index import CollectionIndex
 from autocrud.routes.deferred_route import complete_each_kind
 from autocrud.routes.openapi.document import document_of
+from autocrud.routes.openapi.security import security_completion
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.operation_route import Documented, OperationRoute
 from autocrud.routes.request.current_user import UserDependency
@@ -54,16 +56,20 @@ class Mount:
             self._add_method(path, operation.method),
             self._add_name(routes.path, operation.path),
             routes.current_user,
+            routes.authentication,
             routes,
         )
         name = f"{operation.family}_{routes.spec.name.replace('-', '_')}"
         self._add_route(path, documented, name, routes.spec.label, dependencies)
         self._collections.add(routes.path)
         filters = routes.filter_parameters.complete if operation.filters else None
-        completions = [complete for complete in (filters, operation.complete) if complete is not None]
+        security = None if routes.authentication is None else security_completion(routes.authentication)
+        completions = [complete for complete in (filters, operation.complete, security) if complete is not None]
         self._document.add(path, operation.method, name, completions)
 
-    def add_transaction(self, operation: Operation, current_user: UserDependency) -> None:
+    def add_transaction(
+        self, operation: Operation, current_user: UserDependency, authentication: Authentication | None
+    ) -> None:
         """Add the route of transactions, which belongs to no model.
 
         If another registry of the application has the route already, that route stays and serves its own models.
@@ -75,10 +81,13 @@ class Mount:
             )
             return
         name = "_".join([operation.family, *re.findall(r"\w+", self._prefix)])
-        documented = Documented(operation, self._add_method(path, operation.method), set(), current_user)
+        documented = Documented(
+            operation, self._add_method(path, operation.method), set(), current_user, authentication
+        )
         self._add_route(path, documented, name, operation.family.title(), ())
         self._collections.add(path)
-        completions = [] if operation.complete is None else [operation.complete]
+        security = None if authentication is None else security_completion(authentication)
+        completions = [complete for complete in (operation.complete, security) if complete is not None]
         self._document.add(path, operation.method, name, completions)
 
     def _add_route(

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from autocrud.manager.manager import ResourceManager
 from autocrud.resource import ResourceMeta, RevisionInfo
+from autocrud.routes.authentication import Authentication
 from autocrud.routes.openapi.document import Completion
 from autocrud.routes.openapi.filter_parameters import FilterParameters, FilterStyle
 from autocrud.routes.request.current_user import UserDependency, anonymous
@@ -115,6 +116,8 @@ class ModelRoutes:
         max_body_bytes: maximum length of a request body.
         require_if_match: writes need a precondition.
         current_user: dependency that returns the current user.
+        authentication: authentication of the routes; None if anybody may use them.
+        permits_anonymous: a rule of the model permits something without credentials.
         redirect_seconds: lifetime of a blob's URL for redirects; 0 turns redirects off.
         filter_style: form of the filters in OpenAPI.
         families: route families of the model; None for all.
@@ -125,6 +128,8 @@ class ModelRoutes:
     max_body_bytes: int
     require_if_match: bool = False
     current_user: UserDependency = anonymous
+    authentication: Authentication | None = None
+    permits_anonymous: bool = False
     redirect_seconds: int = 0
     filter_style: FilterStyle = FilterStyle.compact
     families: frozenset[str] | None = None

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
+from autocrud.routes.authentication import Authentication
 from autocrud.routes.deferred_route import DeferredRoute
 from autocrud.routes.missing_routes import refuse_missing_route
 from autocrud.routes.operation import ACCEPT_MERGE, ACCEPT_PATCH, HEAD_ONLY, Handler, ModelRoutes, Operation
@@ -33,6 +34,7 @@ class Documented:
         allow: methods of the path, including this endpoint's.
         names: first path segments of the collection's routes, including this endpoint's.
         current_user: dependency that returns the current user.
+        authentication: authentication of the route; None if anybody may use the route.
         routes: settings of the model; None if the endpoint belongs to no model.
     """
 
@@ -42,6 +44,7 @@ class Documented:
         allow: set[str],
         names: set[str],
         current_user: UserDependency,
+        authentication: Authentication | None = None,
         routes: ModelRoutes | None = None,
     ) -> None:
         self.operation = operation
@@ -49,7 +52,9 @@ class Documented:
         self.allow = allow
         self.names = names
         self.current_user = current_user
+        self.authentication = authentication
         self.routes = routes
+        self.permits_anonymous = routes is not None and routes.permits_anonymous
         self.__doc__ = operation.handler.__doc__
 
     @property
@@ -78,6 +83,9 @@ class OperationRoute(DeferredRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as usual. Answer OPTIONS and 405 with the allowed methods of the whole path (RFC 9110, 15.5.6)."""
+        authentication = self.documented.authentication
+        if authentication is not None:
+            await authentication.require(scope, is_optional=self.documented.permits_anonymous)
         if "resource_id" in scope["path_params"]:
             collection = self.path_format.partition("/{resource_id}")[0]
             refuse_missing_route(collection, scope["path_params"]["resource_id"], self.documented.names)
@@ -102,7 +110,8 @@ class OperationRoute(DeferredRoute):
         endpoint = self.documented
 
         async def serve_with_user(request: Request, user: Any) -> Response:
-            note_user(request, user)
+            if endpoint.authentication is None:
+                note_user(request, user)
             return await endpoint.handler(request)
 
         # FastAPI reads the dependency from the signature.
@@ -125,7 +134,8 @@ class OperationRoute(DeferredRoute):
         overrides = self.dependency_overrides_provider
 
         async def serve(request: Request) -> Response:
-            if overrides is not None and anonymous in overrides.dependency_overrides:
+            is_anonymous = endpoint.authentication is None
+            if is_anonymous and overrides is not None and anonymous in overrides.dependency_overrides:
                 return await gate()(request)
             return await endpoint.handler(request)
 

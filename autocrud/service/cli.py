@@ -1,22 +1,22 @@
-"""Command `autocrud`: serve the models of a file or module."""
+"""Command `autocrud`: serve the models of a file or module, or manage API keys (`autocrud keys`)."""
 
 import asyncio
 import logging
-import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
 
 from autocrud.errors import AutoCRUDError
 from autocrud.service.announcement import startup_lines
+from autocrud.service.keys import command as keys_command
 from autocrud.service.logging_setup import logging_config, without_warnings
 from autocrud.service.main import create_app
 from autocrud.service.model_loader import is_path
-from autocrud.service.options import Options, parse_options
-from autocrud.service.settings import PREFIX, Settings, SettingsError, describe_error, load_settings
+from autocrud.service.options import Options, parse_options, prepare_process, report_failure
+from autocrud.service.settings import PREFIX, Settings, SettingsError, load_settings
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: arguments of the command line; those of the process by default.
     """
-    options = parse_options(sys.argv[1:] if arguments is None else arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["keys"]:
+        sys.exit(keys_command.main(arguments[1:]))
+    options = parse_options(arguments)
     prepare_process(options.variables)
     try:
         settings = load_settings()
@@ -90,27 +93,6 @@ def _check_port(settings: Settings) -> None:
 
 def _folder_of(models: str) -> str:
     return str(Path(models).expanduser().parent) if is_path(models) else str(Path.cwd())
-
-
-def prepare_process(variables: Mapping[str, str]) -> None:
-    """Set environment variables, and make the modules of the working directory importable."""
-    # Workers and reloaded processes inherit the environment.
-    os.environ.update(variables)
-    folder = str(Path.cwd())
-    if folder not in sys.path:  # a console script does not search the working directory
-        sys.path.insert(0, folder)
-
-
-def report_failure(error: AutoCRUDError, names: Mapping[str, str]) -> int:
-    """Print the error with the option or setting at fault, and return the exit status.
-
-    Args:
-        names: name of the option of each environment variable that an option stands for.
-    """
-    message = describe_error(error)
-    variable, separator, reason = message.partition(": ")
-    print(f"{names.get(variable, variable)}{separator}{reason}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

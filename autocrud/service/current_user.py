@@ -1,16 +1,16 @@
-"""Current user of a request, named by a trusted proxy's header."""
+"""Current user of a request, named by a trusted proxy's header. Requests without the header are anonymous."""
 
-from typing import Annotated
+from fastapi import Request
 
-from fastapi import Header
-
+from autocrud.access import TrustedHeader
 from autocrud.routes.request.current_user import UserDependency
 
 
 def user_from(header: str) -> UserDependency:
     """Return a dependency that reads the user's name from a request header. Only the proxy may set this header."""
+    trusted_header = TrustedHeader(header)
 
-    def user(name: Annotated[str | None, Header(alias=header, include_in_schema=False)] = None) -> str | None:
-        return name
+    def user(request: Request) -> str | None:
+        return trusted_header.read(request)
 
     return user

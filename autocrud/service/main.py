@@ -13,6 +13,7 @@ from autocrud.pages import add_docs, add_home
 from autocrud.routes.response.problems import problem_response
 from autocrud.service.access_log import AccessLog
 from autocrud.service.health import health_router
+from autocrud.service.listen_address import LoopbackOnly, refuse_open_address
 from autocrud.service.logging_setup import configure_logging
 from autocrud.service.registry import build_registry
 from autocrud.service.settings import Settings, describe_error, load_settings
@@ -53,6 +54,9 @@ def _create(settings: Settings) -> FastAPI:
     configure_logging(settings)
     registry = build_registry(settings)
     crud = registry.crud
+    is_anonymous = crud.authenticator is None
+    if is_anonymous:
+        refuse_open_address(settings)
     app = FastAPI(
         title=settings.title,
         version=VERSION,
@@ -66,8 +70,10 @@ def _create(settings: Settings) -> FastAPI:
     crud.apply(app, prefix=settings.prefix)
     app.include_router(health_router(crud))
     add_docs(app)
-    add_home(app, links=_LINKS, counts=True)  # `AUTOCRUD_USER_HEADER` refuses nobody
+    add_home(app, links=_LINKS, counts=True)  # `AUTOCRUD_USER_HEADER` alone refuses nobody
     app.add_exception_handler(HTTPException, _answer_http_exception)
+    if is_anonymous and not settings.allow_anonymous:
+        app.add_middleware(LoopbackOnly)
     app.add_middleware(AccessLog, enabled=settings.access_log)
     if settings.allowed_origins:
         _allow_origins(app, settings.allowed_origins)

@@ -1,13 +1,16 @@
 """Options of the command line. An option is a setting, and wins over the environment."""
 
 import argparse
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autocrud.errors import AutoCRUDError
 from autocrud.service.model_loader import is_path
-from autocrud.service.settings import PREFIX, StorageKind
+from autocrud.service.settings import PREFIX, StorageKind, describe_error
 
 MODELS_HELP = "file or module with the models, such as models.py, shop.models or shop.main:crud"
 EPILOG = "All other settings are environment variables or lines of a file .env: see docs/settings.md."
@@ -60,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "autocrud", description="Serve Pydantic models as a REST API over versioned resources.", epilog=EPILOG
     )
-    commands = parser.add_subparsers(title="commands", metavar="serve")
+    commands = parser.add_subparsers(title="commands", metavar="serve|keys")
     serve = commands.add_parser(
         "serve", help="serve the models of a file or module", description="Serve models.", epilog=EPILOG
     )
@@ -70,9 +73,32 @@ def _parser() -> argparse.ArgumentParser:
     add_storage_options(serve)
     serve.add_argument("--workers", help="number of processes (1)")
     serve.add_argument("--reload", action="store_true", help="start again if a file changes; for development")
+    # `autocrud.service.keys.options` has the arguments.
+    commands.add_parser("keys", help="create, list or revoke API keys", add_help=False)
     return parser
 
 
 def _absolute(source: str) -> str:
     """Return the absolute path of a file; the name of a module does not change."""
     return str(Path(source).expanduser().absolute()) if is_path(source) else source
+
+
+def prepare_process(variables: Mapping[str, str]) -> None:
+    """Set environment variables, and make the modules of the working directory importable."""
+    # Workers and reloaded processes inherit the environment.
+    os.environ.update(variables)
+    folder = str(Path.cwd())
+    if folder not in sys.path:  # a console script does not search the working directory
+        sys.path.insert(0, folder)
+
+
+def report_failure(error: AutoCRUDError, names: Mapping[str, str]) -> int:
+    """Print the error with the option or setting at fault, and return the exit status.
+
+    Args:
+        names: name of the option of each environment variable that an option stands for.
+    """
+    message = describe_error(error)
+    variable, separator, reason = message.partition(": ")
+    print(f"{names.get(variable, variable)}{separator}{reason}", file=sys.stderr)
+    return 2

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from autocrud import AutoCRUD
+from autocrud.service.authentication import build_authenticator
 from autocrud.service.current_user import user_from
 from autocrud.service.model_loader import LoadedModels, register_models
-from autocrud.service.settings import Settings
+from autocrud.service.settings import PREFIX, Settings, SettingsError
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ def build_registry(settings: Settings) -> ServiceRegistry:
         data_view=settings.data_view,
         on_schema_change=settings.on_schema_change.value,
     )
-    if settings.user_header is not None:
+    authenticator = build_authenticator(settings)
+    if authenticator is not None:
+        crud.configure(authenticator=authenticator)
+    elif settings.user_header is not None:
         crud.configure(current_user=user_from(settings.user_header))
-    return ServiceRegistry(crud, register_models(crud, settings.models))
+    models = register_models(crud, settings.models)
+    if authenticator is not None and crud.authenticator is not authenticator:
+        raise SettingsError(f"{PREFIX}AUTH: must be empty, because {settings.models} has an authenticator of its own.")
+    return ServiceRegistry(crud, models)

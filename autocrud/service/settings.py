@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from autocrud.crud import HOUSEKEEPING_SECONDS, MAX_BODY_BYTES
 from autocrud.errors import AutoCRUDError, ConfigurationError
@@ -14,6 +14,7 @@ from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.manager import KEY_SECONDS
 from autocrud.manager.schema_check.start_check import OnSchemaChange
 from autocrud.routes.openapi.filter_parameters import FilterStyle
+from autocrud.service.auth_settings import AuthSettings, split_names
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
 from autocrud.storage.model_storage import INLINE_LIMIT
@@ -76,7 +77,7 @@ class LogLevel(StrEnum):
     error = "error"
 
 
-class Settings(BaseSettings):
+class Settings(AuthSettings):
     """All settings of the service. The variable is `AUTOCRUD_` and the field's name in capitals."""
 
     model_config = SettingsConfigDict(
@@ -109,7 +110,6 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     max_body_bytes: Annotated[int, Field(ge=1)] = MAX_BODY_BYTES
-    user_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] | None = None
     idempotency_seconds: Annotated[float, Field(ge=1)] = KEY_SECONDS
     housekeeping_seconds: Annotated[float, Field(ge=1)] = HOUSEKEEPING_SECONDS
     max_blob_bytes: Annotated[int, Field(ge=1)] = MAX_BLOB_BYTES
@@ -141,7 +141,7 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _check_cors_origins(cls, text: str) -> str:
-        for origin in _split_origins(text):
+        for origin in split_names(text):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is no origin such as https://example.com; separate origins by commas")
         return text
@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     @property
     def allowed_origins(self) -> list[str]:
         """Origins of web pages that may send requests."""
-        return _split_origins(self.cors_origins)
+        return split_names(self.cors_origins)
 
     @model_validator(mode="after")
     def _check_memory_workers(self) -> "Settings":
@@ -206,10 +206,6 @@ class Settings(BaseSettings):
             secret_key=_reveal(self.s3_secret_key),
             create_bucket=self.s3_create_bucket,
         )
-
-
-def _split_origins(text: str) -> list[str]:
-    return [origin.strip() for origin in text.split(",") if origin.strip()]
 
 
 def _reveal(secret: SecretStr | None) -> str | None:

@@ -8,9 +8,15 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 from autocrud.errors import AutoCRUDError
-from autocrud.service.cli import prepare_process, report_failure
 from autocrud.service.logging_setup import configure_logging
-from autocrud.service.options import EPILOG, MODELS_HELP, add_storage_options, variables_of
+from autocrud.service.options import (
+    EPILOG,
+    MODELS_HELP,
+    add_storage_options,
+    prepare_process,
+    report_failure,
+    variables_of,
+)
 from autocrud.service.registry import build_registry
 from autocrud.service.settings import LogLevel, Settings, load_settings
 

@@ -7,7 +7,6 @@ from pydantic_core import from_json, to_jsonable_python
 
 from autocrud.errors import Forbidden
 from autocrud.guard.field_guard import FieldGuard
-from autocrud.policy.access import Right
 from autocrud.schema.exact_numbers import dump_json, load_json
 from autocrud.schema.forms.shown_values import is_same_json
 from autocrud.schema.model_spec import ModelSpec
@@ -83,7 +82,7 @@ class Replacements(Generic[T]):
     async def _encode_under_rules(self, fields: FieldGuard, data: bytes | None, value: Any) -> Encoded:
         """Return the encoded value with the fields that the principal may not see, as they are."""
         if data is None:
-            raise Forbidden(self._spec.name, Right.update.value)
+            raise Forbidden(f"The data of the {self._spec.name} cannot be read, so its fields cannot be kept.")
         if not isinstance(value, bytes | Mapping):
             encoded = await self._encoder.encode_value(value)
             return await self._encoder.encode_patched(fields.restored(encoded.data, data, is_complete=True))

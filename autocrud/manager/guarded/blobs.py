@@ -8,7 +8,6 @@ from autocrud.manager.blobs import ResourceBlobs, StoredBlob
 from autocrud.policy.access import Right
 from autocrud.schema.binary import Binary
 from autocrud.storage.ports.storage import IStorage
-from autocrud.storage.ports.types import Blob
 from autocrud.storage.ports.uploads import Upload
 
 

@@ -8,7 +8,10 @@ from autocrud.errors import InvalidParameter
 from autocrud.guard.masking import masked_head
 from autocrud.guard.model_guard import ModelGuard
 from autocrud.manager.aggregate import GroupPage
+from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.bulk.by_query import ByQueryResult
+from autocrud.manager.guarded.blobs import GuardedBlobs
+from autocrud.manager.guarded.transfer import GuardedTransfer
 from autocrud.manager.manager import ResourceManager
 from autocrud.manager.ports import ManagerPorts
 from autocrud.manager.queries import Where
@@ -31,89 +34,109 @@ class GuardedManager(ResourceManager[T]):
     Args:
         guard: rules of the model.
         guards: rules of all models, by name.
+        inner: manager without rules.
     """
 
-    def __init__(self, guard: ModelGuard, guards: Mapping[str, ModelGuard], ports: ManagerPorts, **limits: Any) -> None:
-        super().__init__(guard.spec, ports.reads.storage, ports=ports, **limits)
-        self._guard = guard
+    def __init__(
+        self,
+        guard: ModelGuard,
+        guards: Mapping[str, ModelGuard],
+        ports: ManagerPorts,
+        *,
+        inner: ResourceManager[T],
+        max_blob_bytes: int = MAX_BLOB_BYTES,
+        upload_seconds: float = UPLOAD_SECONDS,
+        **limits: Any,
+    ) -> None:
+        super().__init__(
+            guard.spec,
+            ports.reads.storage,
+            ports=ports,
+            max_blob_bytes=max_blob_bytes,
+            upload_seconds=upload_seconds,
+            **limits,
+        )
+        self.guard = guard
         self._guards = guards
+        self.blobs = GuardedBlobs(guard, ports.reads.storage, max_bytes=max_blob_bytes, upload_seconds=upload_seconds)
+        self.transfer = GuardedTransfer(guard, self.transfer, inner.transfer)
 
     async def get(self, resource_id: str, **options: Any) -> Resource[T]:
         is_past = options.get("revision_id") is not None or options.get("at") is not None
-        self._guard.require(Right.read, *([Right.history] if is_past else []))
+        self.guard.require(Right.read, *([Right.history] if is_past else []))
         return await super().get(resource_id, **options)
 
     async def revisions(self, resource_id: str, **options: Any) -> RevisionPage[T]:
-        self._guard.require(Right.read, Right.history)
+        self.guard.require(Right.read, Right.history)
         return await super().revisions(resource_id, **options)
 
     async def commits(self, resource_id: str, **options: Any) -> list[Commit]:
-        self._guard.require(Right.read, Right.history)
+        self.guard.require(Right.read, Right.history)
         return await super().commits(resource_id, **options)
 
     async def diff(self, resource_id: str, first: str, second: str, **options: Any) -> list[dict[str, Any]]:
-        self._guard.require(Right.read, Right.history)
+        self.guard.require(Right.read, Right.history)
         return await super().diff(resource_id, first, second, **options)
 
     async def search(self, where: Where = None, *, at: datetime | None = None, **options: Any) -> ResourcePage[T]:
-        self._guard.require(Right.read, Right.list, *([Right.history] if at is not None else []))
+        self.guard.require(Right.read, Right.list, *([Right.history] if at is not None else []))
         return await super().search(where, at=at, **options)
 
     async def count(self, where: Where = None, *, at: datetime | None = None, **options: Any) -> int:
-        self._guard.require(Right.read, Right.list, *([Right.history] if at is not None else []))
+        self.guard.require(Right.read, Right.list, *([Right.history] if at is not None else []))
         return await super().count(where, at=at, **options)
 
     async def aggregate(self, where: Where = None, **options: Any) -> GroupPage:
-        self._guard.require(Right.read, Right.list)
+        self.guard.require(Right.read, Right.list)
         return await super().aggregate(where, **options)
 
     async def referrers(
         self, resource_id: str, *, references: Sequence[Reference] | None = None, **options: Any
     ) -> ReferrerPage:
-        self._guard.require(Right.read)
+        self.guard.require(Right.read)
         selected = self.graph.incoming(self.spec.name) if references is None else references
         return await super().referrers(
             resource_id, references=[item for item in selected if self._lists(item.source.name)], **options
         )
 
     async def create(self, value: Any, **options: Any) -> Resource[T]:
-        self._guard.require(Right.create)
+        self.guard.require(Right.create)
         return self._masked(await super().create(value, **self._by(options)))
 
     async def replace(self, resource_id: str, value: Any, **options: Any) -> Resource[T]:
-        self._guard.require(Right.update)
+        self.guard.require(Right.update)
         return self._masked(await super().replace(resource_id, value, **self._by(options)))
 
     async def patch(self, resource_id: str, patch: Any, **options: Any) -> Resource[T]:
-        self._guard.require(Right.update)
+        self.guard.require(Right.update)
         return self._masked(await super().patch(resource_id, patch, **self._by(options)))
 
     async def switch(self, resource_id: str, revision_id: str, **options: Any) -> Resource[T]:
-        self._guard.require(Right.switch)
+        self.guard.require(Right.switch)
         return self._masked(await super().switch(resource_id, revision_id, **self._by(options)))
 
     async def delete(self, resource_id: str, **options: Any) -> Resource[T]:
-        self._guard.require(Right.delete)
+        self.guard.require(Right.delete)
         return self._masked(await super().delete(resource_id, **self._by(options)))
 
     async def restore(self, resource_id: str, **options: Any) -> Resource[T]:
-        self._guard.require(Right.restore)
+        self.guard.require(Right.restore)
         return self._masked(await super().restore(resource_id, **self._by(options)))
 
     async def purge(self, resource_id: str, **options: Any) -> None:
-        self._guard.require(Right.purge)
+        self.guard.require(Right.purge)
         await super().purge(resource_id, **self._by(options))
 
     async def delete_where(self, where: Where, **options: Any) -> ByQueryResult:
-        self._guard.require(Right.list, Right.delete)
+        self.guard.require(Right.list, Right.delete)
         return await super().delete_where(where, **self._by(options))
 
     async def restore_where(self, where: Where, **options: Any) -> ByQueryResult:
-        self._guard.require(Right.list, Right.restore)
+        self.guard.require(Right.list, Right.restore)
         return await super().restore_where(where, **self._by(options))
 
     async def patch_where(self, where: Where, patch: Patch | Any, **options: Any) -> ByQueryResult:
-        self._guard.require(Right.list, Right.update)
+        self.guard.require(Right.list, Right.update)
         return await super().patch_where(where, patch, **self._by(options))
 
     def migrate(self, **options: Any) -> Any:
@@ -122,7 +145,7 @@ class GuardedManager(ResourceManager[T]):
 
     def _by(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return the options with the principal as author, unless the caller names another."""
-        return options if options.get("by") is not None else options | {"by": self._guard.principal_id()}
+        return options if options.get("by") is not None else options | {"by": self.guard.principal_id()}
 
     def _lists(self, model: str) -> bool:
         guard = self._guards[model]
@@ -130,7 +153,7 @@ class GuardedManager(ResourceManager[T]):
 
     def _masked(self, resource: Resource[T]) -> Resource[T]:
         """Return the result of a write without the fields that the principal may not see."""
-        hidden = self._guard.hidden_paths()
+        hidden = self.guard.hidden_paths()
         if not hidden:
             return resource
         return Resource(self.spec, masked_head(resource.head, hidden), resource.revision, is_new=resource.is_new)

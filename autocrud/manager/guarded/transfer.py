@@ -12,7 +12,7 @@ from autocrud.policy.rules import all_hold
 from autocrud.storage.ports.types import Head
 
 
-class GuardedTransfer:
+class GuardedTransfer(Transfer):
     """Exports what a principal may read, and imports if he may do so with all resources.
 
     Args:

@@ -24,6 +24,7 @@ from autocrud.errors import (
     InvalidInput,
     InvalidParameter,
     InvalidPatch,
+    IssuerUnavailable,
     KeyReused,
     MalformedBody,
     NewerSchema,
@@ -60,7 +61,7 @@ RETRY_AFTER = "1"  # seconds
 STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     InvalidParameter: (400, "Invalid parameter"),
     MalformedBody: (400, "Malformed body"),
-    Unauthenticated: (401, "Not authenticated"),
+    Unauthenticated: (401, "Unauthenticated"),
     Forbidden: (403, "Forbidden"),
     RouteNotFound: (404, "Route not found"),
     NotFound: (404, "Resource not found"),
@@ -95,6 +96,7 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     Aborted: (424, "Operation aborted"),
     PreconditionRequired: (428, "Precondition required"),
     IndexNotReady: (503, "Index not ready"),
+    IssuerUnavailable: (503, "Issuer unavailable"),
     StorageUnavailable: (503, "Storage unavailable"),
 }
 _INTERNAL = (500, "Internal error")
@@ -147,12 +149,16 @@ def problem_of(error: AutoCRUDError) -> Response:
     status, title = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), _INTERNAL)
     if status == 500:
         return problem_response(status, title, "internal_error", "The service failed; see its log.")
-    if isinstance(error, StorageUnavailable):
+    if isinstance(error, StorageUnavailable | IssuerUnavailable):
         # The text of an outage may name hosts and files.
         is_safe = isinstance(error, IndexNotReady | StorageNotOpen)
-        detail = str(error) if is_safe else "The storage is not available; try again."
+        part = "issuer of tokens" if isinstance(error, IssuerUnavailable) else "storage"
+        detail = str(error) if is_safe else f"The {part} is not available; try again."
         return problem_response(status, title, error.code, detail, headers={"Retry-After": RETRY_AFTER})
     headers = {}
+    if isinstance(error, Unauthenticated):
+        # A client must get at least one challenge (RFC 9110, 11.6.1).
+        headers["WWW-Authenticate"] = ", ".join(error.challenges) or "Bearer"
     if isinstance(error, PreconditionFailed) and error.current is not None and error.operation is None:
         headers["ETag"] = f'"{error.current}"'
     if isinstance(error, UnsupportedMediaType) and error.accept is not None:
@@ -193,6 +199,8 @@ def _members_of(error: AutoCRUDError) -> dict[str, Any]:
     if isinstance(error, Referenced) and error.resource_ids:
         common = {"model": error.model, "field": error.field}
         return {"referrers": [{**common, "resource_id": resource_id} for resource_id in error.resource_ids]}
+    if isinstance(error, Forbidden) and error.field is not None:
+        return {"errors": [{"field": error.field, "message": f"needs the right to {error.right}"}]}
     if isinstance(error, PatchFailed):
         return {"errors": [{"field": f"/{error.index}", "message": str(error)}], "operation": error.index}
     return {}

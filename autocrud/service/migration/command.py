@@ -11,10 +11,10 @@ from typing import Any
 from autocrud.errors import AutoCRUDError, StorageUnavailable, Unreadable
 from autocrud.manager.manager import ResourceManager
 from autocrud.manager.migration import MigrationFailure, MigrationProgress
-from autocrud.service.cli import prepare_process, report_failure
 from autocrud.service.logging_setup import configure_logging
 from autocrud.service.migration.options import MigrationOptions, parse_migration_options
 from autocrud.service.migration.report import Report
+from autocrud.service.options import prepare_process, report_failure
 from autocrud.service.registry import build_registry
 from autocrud.service.settings import LogLevel, Settings, SettingsError, load_settings
 
