@@ -109,7 +109,7 @@ class ApiKeys(Authenticator):
                 continue
             return text
 
-    async def keys(self) -> AsyncIterator[tuple[ResourceMeta, ApiKey]]:
+    async def list_keys(self) -> AsyncIterator[tuple[ResourceMeta, ApiKey]]:
         """Yield each key with its metadata, newest first. The id in the metadata is the readable part of the key."""
         cursor: str | None = None
         while True:

@@ -26,7 +26,11 @@ _ADDRESS = "localhost:8000"
 # The servers of `make stack`, which have the same users and keys as the servers of a test run.
 _S3_ADDRESS, _POSTGRES_ADDRESS = "127.0.0.1:8333", "127.0.0.1:5433"
 # Commands of an installation or a checkout, and their modules, which run the code of this checkout.
-_PROGRAMS = {"make run": "python -m app", "autocrud serve": "python -m autocrud serve"}
+_PROGRAMS = {
+    "make run": "python -m app",
+    "autocrud serve": "python -m autocrud serve",
+    "autocrud keys": "python -m autocrud keys",
+}
 _MODULE = "documentation_page"
 
 

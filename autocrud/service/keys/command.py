@@ -60,7 +60,7 @@ async def run_keys(settings: Settings, options: KeyOptions) -> None:
                 await keys.revoke(id_of_key(options.subject) or options.subject, by=options.by)
                 print(f"Revoked {id_of_key(options.subject) or options.subject}.")
             else:
-                async for meta, key in keys.keys():
+                async for meta, key in keys.list_keys():
                     print(_line_of(meta, key))
 
 
