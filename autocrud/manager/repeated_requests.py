@@ -23,6 +23,28 @@ def with_version(key: RequestKey, version: int) -> RequestKey:
     return replace(key, fingerprint=f"{key.fingerprint}{_VERSION_SEPARATOR}{version}")
 
 
+def probe_of(spec: ModelSpec[Any], key: RequestKey, author: Author) -> Write:
+    """Return a write that a commit refuses: as `Repeated` if the key was used, else as `Conflict`.
+
+    The write follows a version that does not exist.
+    """
+    resource_id = str(uuid4())
+    meta = ResourceMeta.trusted(
+        resource_id=resource_id,
+        version=2,
+        current_revision_id=f"{resource_id}:1",
+        total_revision_count=1,
+        is_deleted=False,
+        created_time=author.now,
+        updated_time=author.now,
+        created_by=author.by,
+        updated_by=author.by,
+        schema_version=spec.schema.version,
+        status=spec.default_status,
+    )
+    return Write(CommitKind.switch, 1, meta, key=key)
+
+
 class RepeatedRequests:
     """Answers repeated requests of one model.
 
@@ -57,28 +79,13 @@ class RepeatedRequests:
     async def find(self, key: RequestKey, author: Author) -> Resource[Any] | None:
         """Return the answer of the first request with this key; None if there was no such request.
 
-        A storage tells a used key by the refusal of a write. This write follows a version that does not exist, so it is
-        refused in any case.
+        A storage tells a used key by the refusal of a write, see `probe_of`.
 
         Raises:
             KeyReused, NotFound, RevisionNotFound: as `answer`.
         """
-        resource_id = str(uuid4())
-        meta = ResourceMeta.trusted(
-            resource_id=resource_id,
-            version=2,
-            current_revision_id=f"{resource_id}:1",
-            total_revision_count=1,
-            is_deleted=False,
-            created_time=author.now,
-            updated_time=author.now,
-            created_by=author.by,
-            updated_by=author.by,
-            schema_version=self._spec.schema.version,
-            status=self._spec.default_status,
-        )
         try:
-            await self._keys.commit(Write(CommitKind.switch, 1, meta, key=key))
+            await self._keys.commit(probe_of(self._spec, key, author))
         except Repeated as repeated:
             return await self.answer(repeated, key)
         except Conflict:

@@ -29,7 +29,9 @@ class GuardedCommitter(ReferenceCommitter):
 
     async def commit(self, items: Sequence[PlannedItem]) -> TransactionOutcome:
         items = [self._as_inner(item) for item in items]
-        refusals = [await self._refusal(item) for item in items]
+        refusals = [self._judge.refusal(item) if isinstance(item, PlannedWrite) else None for item in items]
+        if not any(refusals):
+            refusals = await self._find_hidden_targets(items)
         if any(refusals):
             return [refusal or Aborted() for refusal in refusals]
         outcomes = await self._inner.commit(items)
@@ -37,7 +39,8 @@ class GuardedCommitter(ReferenceCommitter):
 
     async def commit_all(self, writes: Sequence[PlannedWrite]) -> list[Outcome]:
         inner = [replace(item, node=self._models.nodes[item.node.name]) for item in writes]
-        refusals = [await self._judge.refusal(item) for item in inner]
+        hidden = await self._judge.hidden_targets(inner)
+        refusals = [self._judge.refusal(item) or hidden.get(number) for number, item in enumerate(inner)]
         accepted = [item for item, refusal in zip(inner, refusals, strict=True) if refusal is None]
         outcomes = iter(await self._inner.commit_all(accepted) if accepted else ())
         return [
@@ -45,14 +48,18 @@ class GuardedCommitter(ReferenceCommitter):
             for item, refusal in zip(inner, refusals, strict=True)
         ]
 
+    async def _find_hidden_targets(self, items: Sequence[PlannedItem]) -> list[Outcome]:
+        """Return the refusal of each item with a new reference to a resource that the principal may not see."""
+        numbers = [number for number, item in enumerate(items) if isinstance(item, PlannedWrite)]
+        hidden = await self._judge.hidden_targets([item for item in items if isinstance(item, PlannedWrite)])
+        found = {numbers[place]: refusal for place, refusal in hidden.items()}
+        return [found.get(number) for number in range(len(items))]
+
     async def finish(self, node: ModelNode) -> None:
         await self._inner.finish(node)
 
     async def drain(self) -> None:
         await self._inner.drain()
-
-    async def _refusal(self, item: PlannedItem) -> Outcome:
-        return await self._judge.refusal(item) if isinstance(item, PlannedWrite) else None
 
     async def _cleaned(self, outcome: Outcome, item: PlannedItem) -> Outcome:
         if outcome is None or not isinstance(item, PlannedWrite):
@@ -79,7 +86,8 @@ class GuardedIntegrity(ReferenceIntegrity):
         self._inner = inner
 
     async def commit(self, write: Write, before: Head | None) -> None:
-        refusal = await self._judge.refusal(PlannedWrite(self._node, write, before))
+        item = PlannedWrite(self._node, write, before)
+        refusal = self._judge.refusal(item) or (await self._judge.hidden_targets([item])).get(0)
         if refusal is not None:
             raise refusal
         try:

@@ -7,17 +7,26 @@ version, so no other state is overwritten.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autocrud.errors import AutoCRUDError, Forbidden, Referenced, Unauthenticated, UnhandledReferrers, UniqueViolation
+from autocrud.errors import (
+    AutoCRUDError,
+    Conflict,
+    Forbidden,
+    Referenced,
+    Unauthenticated,
+    UnhandledReferrers,
+    UniqueViolation,
+)
 from autocrud.guard.field_guard import FieldGuard
 from autocrud.guard.model_guard import ModelGuard
+from autocrud.manager.repeated_requests import probe_of
 from autocrud.policy.access import Right
-from autocrud.references.graph import Graph
-from autocrud.references.planned_writes import PlannedWrite, new_references
+from autocrud.references.graph import Graph, Reference
+from autocrud.references.planned_writes import PlannedWrite, ResourceName
 from autocrud.references.refusals import not_found_error
 from autocrud.resource import CommitKind
-from autocrud.storage.ports.types import Outcome
+from autocrud.storage.ports.types import Outcome, Repeated
 from autocrud.versioning.stored_resource import Resource
-from autocrud.versioning.write_builder import apply_to
+from autocrud.versioning.write_builder import Author, apply_to
 
 _RIGHTS = {
     CommitKind.create: Right.create,
@@ -42,8 +51,8 @@ class Judge:
         self._graph = graph
         self._guards = guards
 
-    async def refusal(self, item: PlannedWrite) -> Outcome:
-        """Return the refusal of a write; None if the principal may make it."""
+    def refusal(self, item: PlannedWrite) -> Outcome:
+        """Return the refusal of a write; None if the principal may make it, apart from its references."""
         guard, write, before = self._guards[item.node.name], item.write, item.before
         right = _RIGHTS.get(write.kind)
         if right is None:
@@ -60,7 +69,7 @@ class Judge:
             old: Resource[Any] | None = None if before is None else Resource(guard.spec, before)
             if right is not Right.purge and not guard.holds(verdict, apply_to(guard.spec, write, old).head):
                 return guard.refusal(right)
-        return await self._find_hidden_target(item)
+        return None
 
     async def cleaned(self, error: AutoCRUDError, model: str) -> AutoCRUDError:
         """Return a refusal of a commit to a model without names of resources that the principal may not see."""
@@ -82,20 +91,65 @@ class Judge:
         if data is not None and before is not None and guard.has_field_rules:
             FieldGuard(guard).check_unchanged(data, before)
 
-    async def _find_hidden_target(self, item: PlannedWrite) -> Outcome:
-        """Return the refusal of a new reference to a resource that the principal may not see: there is none for him."""
-        references = [
-            reference
-            for reference in self._graph.outgoing(item.node.name)
-            if self._guards[reference.target.name].verdict(Right.read) is not True
-        ]
-        missing = []
-        for reference, name in new_references(references, item):
+    async def hidden_targets(self, items: Sequence[PlannedWrite]) -> dict[int, Outcome]:
+        """Return refusals of new references to resources that the principal may not see: there are none for him.
+
+        References are judged at the end of the transaction, as in the commit. So the refusals are by the number of the
+        last write of each resource.
+        """
+        chains: dict[ResourceName, list[tuple[int, PlannedWrite]]] = {}
+        for number, item in enumerate(items):
+            chains.setdefault(item.name, []).append((number, item))
+        found = [(chain[-1][0], await self._find_hidden([item for _, item in chain])) for chain in chains.values()]
+        return {number: refusal for number, refusal in found if refusal is not None}
+
+    async def _find_hidden(self, chain: Sequence[PlannedWrite]) -> Outcome:
+        """Return the refusal of the writes of one resource."""
+        node, missing = chain[-1].node, list[tuple[Reference, str]]()
+        for reference, name in self._added_references(chain):
             guard = self._guards[reference.target.name]
-            head = await reference.target.storage.get(name, current=True)
-            if head is not None and not guard.is_visible(head):
-                missing.append((reference, name))
-        return not_found_error(item.node.spec, missing) if missing else None
+            if guard.verdict(Right.read) is not True:
+                head = await reference.target.storage.get(name, current=True)
+                if head is not None and not guard.is_visible(head):
+                    missing.append((reference, name))
+        if not missing:
+            return None
+        used_keys = [await self._find_used_key(item) for item in chain]
+        return next(filter(None, used_keys), None) or not_found_error(node.spec, missing)
+
+    def _added_references(self, chain: Sequence[PlannedWrite]) -> list[tuple[Reference, str]]:
+        """Return the references that need a live target after the writes of one resource."""
+        first, last = chain[0], chain[-1]
+        if last.write.meta.is_deleted or last.write.kind is CommitKind.purge:
+            return []
+        before, spec = first.before, last.node.spec
+        was_live = before is not None and not before.is_deleted
+        changes = [item.write for item in chain if item.write.revision is not None]
+        if was_live and not changes:
+            return []
+        old = spec.stored_values(before.data)[0] if before is not None else ()
+        new = changes[-1].index if changes else old
+        return [
+            (reference, name)
+            for reference in self._graph.outgoing(spec.name)
+            if reference.ref.must_exist and (was_live or before is None or not reference.is_dangling)
+            for name in reference.ids(new)
+            if not (was_live and name in reference.ids(old)) and (reference.target.name, name) != last.name
+        ]
+
+    async def _find_used_key(self, item: PlannedWrite) -> Outcome:
+        """Return the refusal of a used request key, which a commit finds before it looks for targets."""
+        write = item.write
+        if write.key is None:
+            return None
+        try:
+            author = Author(write.meta.updated_by, write.meta.updated_time)
+            await item.node.storage.commit(probe_of(item.node.spec, write.key, author))
+        except Repeated as repeated:
+            return repeated
+        except Conflict:
+            return None
+        raise LookupError("a storage refuses a write that follows a missing version")
 
     async def _sees(self, model: str, resource_ids: Sequence[str]) -> bool:
         """Return True if the principal may see all of these resources that exist."""
