@@ -118,28 +118,36 @@ async def test_system_model_is_not_exposed() -> None:
 
 
 async def test_read_of_a_key_serves_only_requests_that_arrived_before() -> None:
-    """Ten requests share a read. A request that arrives during a read waits for the next one."""
+    """Ten requests that arrive during a read share the next one. A later request waits for the one after that."""
     storage = _SlowStorage()
-    reads = KeyReads(storage)  # type: ignore[arg-type]  # only `get` is used
-    first = [asyncio.create_task(reads.read("a")) for _ in range(10)]
-    await storage.begun.wait()
-    second = asyncio.create_task(reads.read("a"))
+    source: Any = storage
+    reads: Any = KeyReads(source)
+    first = asyncio.create_task(reads.read("a"))
+    await storage.reached(1)
+    second = [asyncio.create_task(reads.read("a")) for _ in range(10)]
+    await storage.reached(2)
+    third = asyncio.create_task(reads.read("a"))
     storage.release.set()
-    assert await asyncio.gather(*first) == [1] * 10
-    assert await second == 2
+    assert await first == 1
+    assert await asyncio.gather(*second) == [2] * 10
+    assert await third == 3
 
 
 class _SlowStorage:
     """Storage whose reads wait for `release`, and return their number."""
 
     def __init__(self) -> None:
-        self.begun, self.release, self.count = asyncio.Event(), asyncio.Event(), 0
+        self.release, self.count = asyncio.Event(), 0
 
     async def get(self, resource_id: str, *, current: bool) -> int:
         self.count = number = self.count + 1
-        self.begun.set()
         await self.release.wait()
         return number
+
+    async def reached(self, count: int) -> None:
+        """Return when so many reads have begun."""
+        while self.count < count:
+            await asyncio.sleep(0)
 
 
 async def test_keys_belong_to_one_registry() -> None:

@@ -170,7 +170,8 @@ async def test_issuer_without_keys_answers_503(issuer: Issuer, fault: str, caplo
     """With `Retry-After`, until the issuer answers."""
     right_metadata, clock = dict(issuer.metadata), Clock()
     issuer.status = {"status": 500, "connection": 0}.get(fault, 200)
-    issuer.metadata |= {"issuer": {"issuer": "https://evil.example.com"}, "keys": {"jwks_uri": None}}.get(fault, {})
+    wrong: dict[str, dict[str, Any]] = {"issuer": {"issuer": "https://evil.example.com"}, "keys": {"jwks_uri": None}}
+    issuer.metadata |= wrong.get(fault, {})
     authenticator, bearer = accepting(issuer, clock=clock), {"authorization": f"Bearer {issuer.token()}"}
     async with serving(application(authenticator)) as http:
         for _ in range(2):  # the second request does not ask the issuer again
