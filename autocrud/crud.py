@@ -1,7 +1,7 @@
 """AutoCRUD: registers models and adds their routes to a FastAPI application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar, overload
 
@@ -17,6 +17,7 @@ from autocrud.manager.manager import KEY_SECONDS, ResourceManager
 from autocrud.manager.schema_check.start_check import check_reaction
 from autocrud.manager.transaction.retries import ATTEMPTS, Retries
 from autocrud.manager.transaction.transaction import Transaction
+from autocrud.references.dangling import DanglingReference
 from autocrud.registration.identity import Identity
 from autocrud.registration.mounting import mount_models
 from autocrud.registration.registry import Registry
@@ -267,6 +268,10 @@ class AutoCRUD:
             Conflict: the last attempt lost a race, too.
         """
         return await self._retries.run(lambda: self.transaction(by=by), function, attempts)
+
+    def verify(self) -> AsyncGenerator[DanglingReference, None]:
+        """Yield references whose target is missing or deleted. Between stores, races can leave some."""
+        return self._registry.find_dangling()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

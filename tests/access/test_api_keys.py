@@ -123,9 +123,9 @@ async def test_read_of_a_key_serves_only_requests_that_arrived_before() -> None:
     source: Any = storage
     reads: Any = KeyReads(source)
     first = asyncio.create_task(reads.read("a"))
-    await storage.reached(1)
+    assert await storage.begun.get() == 1
     second = [asyncio.create_task(reads.read("a")) for _ in range(10)]
-    await storage.reached(2)
+    assert await storage.begun.get() == 2
     third = asyncio.create_task(reads.read("a"))
     storage.release.set()
     assert await first == 1
@@ -137,17 +137,14 @@ class _SlowStorage:
     """Storage whose reads wait for `release`, and return their number."""
 
     def __init__(self) -> None:
+        self.begun: asyncio.Queue[int] = asyncio.Queue()
         self.release, self.count = asyncio.Event(), 0
 
     async def get(self, resource_id: str, *, current: bool) -> int:
         self.count = number = self.count + 1
+        self.begun.put_nowait(number)
         await self.release.wait()
         return number
-
-    async def reached(self, count: int) -> None:
-        """Return when so many reads have begun."""
-        while self.count < count:
-            await asyncio.sleep(0)
 
 
 async def test_keys_belong_to_one_registry() -> None:
