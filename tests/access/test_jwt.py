@@ -75,8 +75,11 @@ async def test_token_names_the_principal(issuer: Issuer) -> None:
         {"roles": {"editor": True}},
         {"roles": ["a\n"]},
     ],
-    ids=lambda claims: next(iter(claims)),
-)
+    ids=[
+        "other issuer", "other audience", "no audience", "no end", "expired", "end is no time", "not yet valid", "no name",
+        "name with NUL", "roles are no list", "role with line break",
+    ],
+)  # fmt: skip
 async def test_token_with_wrong_claims_is_refused(issuer: Issuer, claims: dict[str, Any]) -> None:
     """The error says no part of the token."""
     token = issuer.token(**claims)
