@@ -14,6 +14,7 @@ from autocrud.errors import AlreadyExists, ConfigurationError, InvalidInput, Una
 from autocrud.manager.manager import ResourceManager
 from autocrud.policy.principal import Principal, is_principal_name
 from autocrud.resource import ResourceMeta
+from autocrud.storage.ports.types import Head
 
 _REFUSAL = "The API key is unknown, revoked or expired."
 _NO_HASH = "0" * 64
@@ -36,7 +37,7 @@ class ApiKeys(Authenticator):
         self._manager: ResourceManager[ApiKey] | None = None
         self._reads: KeyReads | None = None
         # The last principal of each key, with the version of the resource.
-        self._parsed: dict[str, tuple[str, ApiKey, Principal]] = {}
+        self._parsed: dict[str, tuple[int, str, ApiKey, Principal]] = {}
 
     def bind(self, manager: ResourceManager[ApiKey]) -> None:
         """Set the manager of the system model.
@@ -64,7 +65,7 @@ class ApiKeys(Authenticator):
             is_same_hash(hash_of_key(token), _NO_HASH)
             self._parsed.pop(key_id, None)
             raise Unauthenticated(_REFUSAL)
-        key, principal = self._parse(key_id, head.tag, head.data)
+        key, principal = self._parse(key_id, head, head.data)
         if not is_same_hash(hash_of_key(token), key.sha256) or not key.is_valid:
             raise Unauthenticated(_REFUSAL)
         return principal
@@ -134,13 +135,13 @@ class ApiKeys(Authenticator):
         if resource.data.revoked_at is None:
             await manager.patch(key_id, {"revoked_at": datetime.now(UTC).isoformat()}, by=by)
 
-    def _parse(self, key_id: str, tag: str, data: bytes) -> tuple[ApiKey, Principal]:
+    def _parse(self, key_id: str, head: Head, data: bytes) -> tuple[ApiKey, Principal]:
         """Return a key and its principal. An unchanged resource is parsed once."""
         found = self._parsed.get(key_id)
-        if found is None or found[0] != tag:
+        if found is None or found[0] != head.version or found[1] != head.created_time:
             key = ApiKey.model_validate_json(data)
-            found = self._parsed[key_id] = (tag, key, key.principal(key_id))
-        return found[1], found[2]
+            found = self._parsed[key_id] = (head.version, head.created_time, key, key.principal(key_id))
+        return found[2], found[3]
 
     def _bound(self) -> ResourceManager[ApiKey]:
         if self._manager is None:

@@ -8,16 +8,27 @@ from autocrud.storage.ports.types import Head
 class KeyReads:
     """Reads the heads of keys for requests.
 
-    A read serves all requests that waited when it began. So many requests with one key cost few reads, and a request
-    never gets a state from before its arrival.
+    A request reads by itself unless another request reads the same key. Then it waits for a read that serves all
+    requests that waited when it began. So many requests with one key cost few reads, and a request never gets a state
+    from before its arrival.
     """
 
     def __init__(self, storage: IStorage) -> None:
         self._storage = storage
+        self._alone: set[str] = set()  # ids of keys that one request reads by itself
         self._shared: dict[str, _SharedRead] = {}
 
     async def read(self, key_id: str) -> Head | None:
         """Return the head of a key as of now; None if the key does not exist."""
+        if key_id in self._alone:
+            return await self._read_together(key_id)
+        self._alone.add(key_id)
+        try:
+            return await self._storage.get(key_id, current=True)
+        finally:
+            self._alone.discard(key_id)
+
+    async def _read_together(self, key_id: str) -> Head | None:
         shared = self._shared.get(key_id)
         if shared is None:
             shared = self._shared[key_id] = _SharedRead(self._storage, key_id)
@@ -27,7 +38,7 @@ class KeyReads:
         finally:
             shared.waiting -= 1
             if not shared.waiting:
-                self._shared.pop(key_id, None)
+                del self._shared[key_id]
 
 
 class _SharedRead:

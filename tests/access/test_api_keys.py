@@ -118,26 +118,31 @@ async def test_system_model_is_not_exposed() -> None:
 
 
 async def test_read_of_a_key_serves_only_requests_that_arrived_before() -> None:
-    """Ten requests share a read. A request that arrives during a read waits for the next one."""
+    """Ten requests that arrive during a read share the next one. A later request waits for the one after that."""
     storage = _SlowStorage()
-    reads = KeyReads(storage)  # type: ignore[arg-type]  # only `get` is used
-    first = [asyncio.create_task(reads.read("a")) for _ in range(10)]
-    await storage.begun.wait()
-    second = asyncio.create_task(reads.read("a"))
+    source: Any = storage
+    reads: Any = KeyReads(source)
+    first = asyncio.create_task(reads.read("a"))
+    assert await storage.begun.get() == 1
+    second = [asyncio.create_task(reads.read("a")) for _ in range(10)]
+    assert await storage.begun.get() == 2
+    third = asyncio.create_task(reads.read("a"))
     storage.release.set()
-    assert await asyncio.gather(*first) == [1] * 10
-    assert await second == 2
+    assert await first == 1
+    assert await asyncio.gather(*second) == [2] * 10
+    assert await third == 3
 
 
 class _SlowStorage:
     """Storage whose reads wait for `release`, and return their number."""
 
     def __init__(self) -> None:
-        self.begun, self.release, self.count = asyncio.Event(), asyncio.Event(), 0
+        self.begun: asyncio.Queue[int] = asyncio.Queue()
+        self.release, self.count = asyncio.Event(), 0
 
     async def get(self, resource_id: str, *, current: bool) -> int:
         self.count = number = self.count + 1
-        self.begun.set()
+        self.begun.put_nowait(number)
         await self.release.wait()
         return number
 

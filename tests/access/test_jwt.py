@@ -75,8 +75,11 @@ async def test_token_names_the_principal(issuer: Issuer) -> None:
         {"roles": {"editor": True}},
         {"roles": ["a\n"]},
     ],
-    ids=lambda claims: next(iter(claims)),
-)
+    ids=[
+        "other issuer", "other audience", "no audience", "no end", "expired", "end is no time", "not yet valid", "no name",
+        "name with NUL", "roles are no list", "role with line break",
+    ],
+)  # fmt: skip
 async def test_token_with_wrong_claims_is_refused(issuer: Issuer, claims: dict[str, Any]) -> None:
     """The error says no part of the token."""
     token = issuer.token(**claims)
@@ -170,7 +173,8 @@ async def test_issuer_without_keys_answers_503(issuer: Issuer, fault: str, caplo
     """With `Retry-After`, until the issuer answers."""
     right_metadata, clock = dict(issuer.metadata), Clock()
     issuer.status = {"status": 500, "connection": 0}.get(fault, 200)
-    issuer.metadata |= {"issuer": {"issuer": "https://evil.example.com"}, "keys": {"jwks_uri": None}}.get(fault, {})
+    wrong: dict[str, dict[str, Any]] = {"issuer": {"issuer": "https://evil.example.com"}, "keys": {"jwks_uri": None}}
+    issuer.metadata |= wrong.get(fault, {})
     authenticator, bearer = accepting(issuer, clock=clock), {"authorization": f"Bearer {issuer.token()}"}
     async with serving(application(authenticator)) as http:
         for _ in range(2):  # the second request does not ask the issuer again
