@@ -51,6 +51,7 @@ from autocrud.errors.schema_versions import (
 from autocrud.errors.storage import (
     DataCorrupted,
     IndexNotReady,
+    Overloaded,
     StorageUnavailable,
 )
 from autocrud.errors.transactions import (
@@ -81,6 +82,7 @@ __all__ = [
     "NewerSchema",
     "NotDraft",
     "NotFound",
+    "Overloaded",
     "PatchFailed",
     "PayloadTooLarge",
     "PreconditionFailed",

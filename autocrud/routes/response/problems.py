@@ -28,6 +28,7 @@ from autocrud.errors import (
     NewerSchema,
     NotDraft,
     NotFound,
+    Overloaded,
     PatchFailed,
     PayloadTooLarge,
     PreconditionFailed,
@@ -91,6 +92,7 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     Aborted: (424, "Operation aborted"),
     PreconditionRequired: (428, "Precondition required"),
     IndexNotReady: (503, "Index not ready"),
+    Overloaded: (503, "Overloaded"),
     StorageUnavailable: (503, "Storage unavailable"),
 }
 _INTERNAL = (500, "Internal error")
@@ -145,7 +147,7 @@ def problem_of(error: AutoCRUDError) -> Response:
         return problem_response(status, title, "internal_error", "The service failed; see its log.")
     if isinstance(error, StorageUnavailable):
         # The text of an outage may name hosts and files.
-        is_safe = isinstance(error, IndexNotReady | StorageNotOpen)
+        is_safe = isinstance(error, IndexNotReady | Overloaded | StorageNotOpen)
         detail = str(error) if is_safe else "The storage is not available; try again."
         return problem_response(status, title, error.code, detail, headers={"Retry-After": RETRY_AFTER})
     headers = {}
@@ -210,6 +212,6 @@ async def answer_problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, AutoCRUDError):
         raise error
     response = problem_of(error)
-    if response.status_code >= 500 and not isinstance(error, IndexNotReady):
+    if response.status_code >= 500 and not isinstance(error, IndexNotReady | Overloaded):
         logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
     return response
