@@ -79,6 +79,7 @@ DRIVERS: dict[str, str | tuple[str, ...]] = {
     "botocore": "autocrud.storage.objects.s3",
     "aiohttp": "autocrud.storage.objects.s3",
     "jinja2": "autocrud.pages",
+    "limits": "autocrud.service.limits",
 }
 # Import paths that users write. They never change.
 PUBLIC = {

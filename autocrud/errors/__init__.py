@@ -26,6 +26,7 @@ from autocrud.errors.inputs import (
     UnsupportedMediaType,
     ValidatorNotIdempotent,
 )
+from autocrud.errors.limits import RateLimited
 from autocrud.errors.resources import (
     Aborted,
     AlreadyExists,
@@ -88,6 +89,7 @@ __all__ = [
     "PreconditionFailed",
     "PreconditionRequired",
     "RangeNotSatisfiable",
+    "RateLimited",
     "ReferenceNotFound",
     "Referenced",
     "RevisionNotFound",

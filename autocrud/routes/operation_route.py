@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from autocrud.routes.deferred_route import DeferredRoute
 from autocrud.routes.missing_routes import refuse_missing_route
 from autocrud.routes.operation import ACCEPT_MERGE, ACCEPT_PATCH, HEAD_ONLY, Handler, ModelRoutes, Operation
+from autocrud.routes.request.admission import admit
 from autocrud.routes.request.current_user import UserDependency, anonymous, note_user
 from autocrud.routes.request.disconnect import DisconnectWatch
 from autocrud.routes.response.send_wrappers import with_vary, without_body
@@ -108,6 +109,7 @@ class OperationRoute(DeferredRoute):
 
         async def serve_with_user(request: Request, user: Any) -> Response:
             note_user(request, user)
+            await admit(request)
             return await handler(request)
 
         # FastAPI reads the dependency from the signature.
@@ -132,6 +134,7 @@ class OperationRoute(DeferredRoute):
         async def serve(request: Request) -> Response:
             if overrides is not None and anonymous in overrides.dependency_overrides:
                 return await gate()(request)
+            await admit(request)
             return await handler(request)
 
         return serve

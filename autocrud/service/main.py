@@ -13,6 +13,8 @@ from autocrud.pages import add_docs, add_home
 from autocrud.routes.response.problems import problem_response
 from autocrud.service.access_log import AccessLog
 from autocrud.service.health import health_router
+from autocrud.service.limits.rate_policy import RATE_HEADERS, RatePolicy
+from autocrud.service.limits.requests_in_flight import RequestsInFlight
 from autocrud.service.logging_setup import configure_logging
 from autocrud.service.registry import build_registry
 from autocrud.service.settings import Settings, describe_error, load_settings
@@ -68,6 +70,9 @@ def _create(settings: Settings) -> FastAPI:
     add_docs(app)
     add_home(app, links=_LINKS, counts=True)  # `AUTOCRUD_USER_HEADER` refuses nobody
     app.add_exception_handler(HTTPException, _answer_http_exception)
+    if settings.rate_policy is not None:
+        _limit_rate(app, settings.rate_policy, settings.rate_storage)
+    app.add_middleware(RequestsInFlight, most=settings.max_requests)
     app.add_middleware(AccessLog, enabled=settings.access_log)
     if settings.allowed_origins:
         _allow_origins(app, settings.allowed_origins)
@@ -79,6 +84,15 @@ def _create(settings: Settings) -> FastAPI:
     return app
 
 
+def _limit_rate(app: FastAPI, policy: RatePolicy, storage: str) -> None:
+    """Limit the rate of requests per client."""
+    # Here, because the library is an extra.
+    from autocrud.service.limits.rate_limit import RateLimit
+    from autocrud.service.limits.rate_limiter import RateLimiter
+
+    app.add_middleware(RateLimit, limiter=RateLimiter(policy, storage))
+
+
 def _allow_origins(app: FastAPI, origins: list[str]) -> None:
     """Let web pages of these origins send requests and read the headers of the answers (CORS)."""
     # The outermost middleware, so that a page can read every error.
@@ -87,7 +101,7 @@ def _allow_origins(app: FastAPI, origins: list[str]) -> None:
         allow_origins=origins,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["ETag", "Location", "Link", "X-Request-ID"],
+        expose_headers=["ETag", "Location", "Link", "X-Request-ID", "Retry-After", *RATE_HEADERS],
     )
 
 

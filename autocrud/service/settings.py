@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from autocrud.crud import HOUSEKEEPING_SECONDS, MAX_BODY_BYTES
 from autocrud.errors import AutoCRUDError, ConfigurationError
@@ -14,11 +14,13 @@ from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.manager import KEY_SECONDS
 from autocrud.manager.schema_check.start_check import OnSchemaChange
 from autocrud.routes.openapi.filter_parameters import FilterStyle
+from autocrud.service.limits.settings import LimitSettings
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
 from autocrud.storage.model_storage import INLINE_LIMIT
 from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.ports.storage import IStorageFactory
+from autocrud.storage.store_factory import StoreFactory
 
 PREFIX = "AUTOCRUD_"
 
@@ -34,6 +36,8 @@ SETTING_OF = {
     "secret_key": f"{PREFIX}S3_SECRET_KEY",
     "postgres_url": f"{PREFIX}POSTGRES_URL",
     "schema": f"{PREFIX}POSTGRES_SCHEMA",
+    "rate_limit": f"{PREFIX}RATE_LIMIT",
+    "rate_limit_storage": f"{PREFIX}RATE_LIMIT_STORAGE",
 }
 
 
@@ -76,7 +80,7 @@ class LogLevel(StrEnum):
     error = "error"
 
 
-class Settings(BaseSettings):
+class Settings(LimitSettings):
     """All settings of the service. The variable is `AUTOCRUD_` and the field's name in capitals."""
 
     model_config = SettingsConfigDict(
@@ -169,6 +173,11 @@ class Settings(BaseSettings):
 
     def storage_factory(self) -> IStorageFactory:
         """Return the storage factory for `AUTOCRUD_STORAGE`, with its settings."""
+        factory = self._storage_factory()
+        factory.limit_waiting_writes(self.max_waiting_writes)
+        return factory
+
+    def _storage_factory(self) -> StoreFactory:
         match self.storage:
             case StorageKind.memory:
                 return MemoryStorageFactory()

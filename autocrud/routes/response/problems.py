@@ -34,6 +34,7 @@ from autocrud.errors import (
     PreconditionFailed,
     PreconditionRequired,
     RangeNotSatisfiable,
+    RateLimited,
     Referenced,
     ReferenceNotFound,
     RevisionNotFound,
@@ -91,6 +92,7 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     KeyReused: (422, "Idempotency key reused"),
     Aborted: (424, "Operation aborted"),
     PreconditionRequired: (428, "Precondition required"),
+    RateLimited: (429, "Too many requests"),
     IndexNotReady: (503, "Index not ready"),
     Overloaded: (503, "Overloaded"),
     StorageUnavailable: (503, "Storage unavailable"),
@@ -150,6 +152,9 @@ def problem_of(error: AutoCRUDError) -> Response:
         is_safe = isinstance(error, IndexNotReady | Overloaded | StorageNotOpen)
         detail = str(error) if is_safe else "The storage is not available; try again."
         return problem_response(status, title, error.code, detail, headers={"Retry-After": RETRY_AFTER})
+    if isinstance(error, RateLimited):
+        headers = {"Retry-After": str(error.retry_after), **error.headers}
+        return problem_response(status, title, error.code, str(error), headers=headers)
     headers = {}
     if isinstance(error, PreconditionFailed) and error.current is not None and error.operation is None:
         headers["ETag"] = f'"{error.current}"'
