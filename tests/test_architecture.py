@@ -89,6 +89,7 @@ DRIVERS: dict[str, str | tuple[str, ...]] = {
     "jinja2": "autocrud.pages",
     "joserfc": "autocrud.access",
     "httpx": "autocrud.access",
+    "limits": "autocrud.service.limits",
 }
 # Import paths that users write. They never change.
 PUBLIC = {

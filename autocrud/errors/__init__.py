@@ -31,6 +31,7 @@ from autocrud.errors.inputs import (
     UnsupportedMediaType,
     ValidatorNotIdempotent,
 )
+from autocrud.errors.limits import RateLimited
 from autocrud.errors.resources import (
     Aborted,
     AlreadyExists,
@@ -56,6 +57,7 @@ from autocrud.errors.schema_versions import (
 from autocrud.errors.storage import (
     DataCorrupted,
     IndexNotReady,
+    Overloaded,
     StorageUnavailable,
 )
 from autocrud.errors.transactions import (
@@ -88,11 +90,13 @@ __all__ = [
     "NewerSchema",
     "NotDraft",
     "NotFound",
+    "Overloaded",
     "PatchFailed",
     "PayloadTooLarge",
     "PreconditionFailed",
     "PreconditionRequired",
     "RangeNotSatisfiable",
+    "RateLimited",
     "ReferenceNotFound",
     "Referenced",
     "RevisionNotFound",

@@ -25,6 +25,12 @@ class IndexNotReady(StorageUnavailable):
         self.percent = percent
 
 
+class Overloaded(StorageUnavailable):
+    """More is asked for than can be answered in time. Nothing was done: the same request may succeed in a moment."""
+
+    code = "overloaded"
+
+
 class DataCorrupted(AutoCRUDError):
     """Stored bytes are not the bytes that were written. An operator has to restore them."""
 

@@ -17,10 +17,14 @@ from autocrud.routes.authentication import Authentication
 from autocrud.routes.deferred_route import DeferredRoute
 from autocrud.routes.missing_routes import refuse_missing_route
 from autocrud.routes.operation import ACCEPT_MERGE, ACCEPT_PATCH, HEAD_ONLY, Handler, ModelRoutes, Operation
+from autocrud.routes.request.admission import admit
 from autocrud.routes.request.current_user import UserDependency, anonymous, note_user
+from autocrud.routes.request.disconnect import DisconnectWatch
 from autocrud.routes.response.send_wrappers import with_vary, without_body
 
 _CLIENT_CLOSED = 499
+# Families whose queries may take long. They are cancelled if the client disconnects.
+_WATCHED_FAMILIES = frozenset({"list", "count", "aggregate", "export", "referrers"})
 logger = logging.getLogger(__name__)
 
 
@@ -102,17 +106,20 @@ class OperationRoute(DeferredRoute):
         try:
             await super().handle(scope, receive, with_vary(send) if self.documented.operation.varies else send)
         except ClientDisconnect:
-            # Nobody receives the answer; its status is for the access log, and is the one that nginx logs.
-            logger.info("%s %s: the client disconnected before the end of the body", scope["method"], scope["path"])
+            # Nobody receives the answer. Its status is for the access log, and is the one that nginx logs.
+            logger.info("%s %s: the client disconnected before the end", scope["method"], scope["path"])
             await Response(status_code=_CLIENT_CLOSED)(scope, receive, send)
 
     def get_route_handler(self) -> Handler:
         endpoint = self.documented
+        is_watched = endpoint.operation.family in _WATCHED_FAMILIES
+        handler = _with_watch(endpoint.handler) if is_watched else endpoint.handler
 
         async def serve_with_user(request: Request, user: Any) -> Response:
             if endpoint.authentication is None:
                 note_user(request, user)
-            return await endpoint.handler(request)
+            await admit(request)
+            return await handler(request)
 
         # FastAPI reads the dependency from the signature.
         serve_with_user.__annotations__["user"] = Annotated[Any, Depends(endpoint.current_user)]
@@ -137,7 +144,8 @@ class OperationRoute(DeferredRoute):
             is_anonymous = endpoint.authentication is None
             if is_anonymous and overrides is not None and anonymous in overrides.dependency_overrides:
                 return await gate()(request)
-            return await endpoint.handler(request)
+            await admit(request)
+            return await handler(request)
 
         return serve
 
@@ -168,3 +176,13 @@ class OperationRoute(DeferredRoute):
     def _allowed(self) -> str:
         allow = self.documented.allow
         return ", ".join(sorted(allow | {"OPTIONS"} | ({"HEAD"} if "GET" in allow else set())))
+
+
+def _with_watch(handler: Handler) -> Handler:
+    """Return a handler that is cancelled if the client disconnects."""
+
+    async def serve(request: Request) -> Response:
+        async with DisconnectWatch(request.receive):
+            return await handler(request)
+
+    return serve

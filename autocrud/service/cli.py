@@ -54,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         reload_dirs=[_folder_of(settings.models)] if options.reload else None,
         access_log=False,
         log_config=logging_config(settings),
+        # Without trusted proxies a client could choose its address by a header.
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=settings.proxies,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
 

@@ -7,6 +7,8 @@ from pydantic_core import to_json
 from autocrud import AutoCRUD
 from autocrud.routes.response.problems import problem_response
 
+HEALTH_PATHS = frozenset({"/healthz", "/readyz"})  # no limit refuses them
+
 
 class Health(BaseModel):
     """State of the process."""

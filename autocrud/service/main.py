@@ -13,6 +13,8 @@ from autocrud.pages import add_docs, add_home
 from autocrud.routes.response.problems import problem_response
 from autocrud.service.access_log import AccessLog
 from autocrud.service.health import health_router
+from autocrud.service.limits.rate_policy import RATE_HEADERS, RatePolicy
+from autocrud.service.limits.requests_in_flight import RequestsInFlight
 from autocrud.service.listen_address import LoopbackOnly, refuse_open_address
 from autocrud.service.logging_setup import configure_logging
 from autocrud.service.registry import build_registry
@@ -74,6 +76,9 @@ def _create(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _answer_http_exception)
     if is_anonymous and not settings.allow_anonymous:
         app.add_middleware(LoopbackOnly)
+    if settings.rate_policy is not None:
+        _limit_rate(app, settings.rate_policy, settings.rate_storage)
+    app.add_middleware(RequestsInFlight, most=settings.max_requests)
     app.add_middleware(AccessLog, enabled=settings.access_log)
     if settings.allowed_origins:
         _allow_origins(app, settings.allowed_origins)
@@ -85,6 +90,15 @@ def _create(settings: Settings) -> FastAPI:
     return app
 
 
+def _limit_rate(app: FastAPI, policy: RatePolicy, storage: str) -> None:
+    """Limit the rate of requests per client."""
+    # Here, because the library is an extra.
+    from autocrud.service.limits.rate_limit import RateLimit
+    from autocrud.service.limits.rate_limiter import RateLimiter
+
+    app.add_middleware(RateLimit, limiter=RateLimiter(policy, storage))
+
+
 def _allow_origins(app: FastAPI, origins: list[str]) -> None:
     """Let web pages of these origins send requests and read the headers of the answers (CORS)."""
     # The outermost middleware, so that a page can read every error.
@@ -93,7 +107,7 @@ def _allow_origins(app: FastAPI, origins: list[str]) -> None:
         allow_origins=origins,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["ETag", "Location", "Link", "X-Request-ID"],
+        expose_headers=["ETag", "Location", "Link", "X-Request-ID", "Retry-After", *RATE_HEADERS],
     )
 
 

@@ -15,11 +15,13 @@ from autocrud.manager.manager import KEY_SECONDS
 from autocrud.manager.schema_check.start_check import OnSchemaChange
 from autocrud.routes.openapi.filter_parameters import FilterStyle
 from autocrud.service.auth_settings import AuthSettings, split_names
+from autocrud.service.limits.settings import LimitSettings
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
 from autocrud.storage.model_storage import INLINE_LIMIT
 from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.ports.storage import IStorageFactory
+from autocrud.storage.store_factory import StoreFactory
 
 PREFIX = "AUTOCRUD_"
 
@@ -35,6 +37,8 @@ SETTING_OF = {
     "secret_key": f"{PREFIX}S3_SECRET_KEY",
     "postgres_url": f"{PREFIX}POSTGRES_URL",
     "schema": f"{PREFIX}POSTGRES_SCHEMA",
+    "rate_limit": f"{PREFIX}RATE_LIMIT",
+    "rate_limit_storage": f"{PREFIX}RATE_LIMIT_STORAGE",
 }
 
 
@@ -77,7 +81,7 @@ class LogLevel(StrEnum):
     error = "error"
 
 
-class Settings(AuthSettings):
+class Settings(AuthSettings, LimitSettings):
     """All settings of the service. The variable is `AUTOCRUD_` and the field's name in capitals."""
 
     model_config = SettingsConfigDict(
@@ -169,6 +173,11 @@ class Settings(AuthSettings):
 
     def storage_factory(self) -> IStorageFactory:
         """Return the storage factory for `AUTOCRUD_STORAGE`, with its settings."""
+        factory = self._storage_factory()
+        factory.limit_waiting_writes(self.max_waiting_writes)
+        return factory
+
+    def _storage_factory(self) -> StoreFactory:
         match self.storage:
             case StorageKind.memory:
                 return MemoryStorageFactory()

@@ -14,6 +14,7 @@ from autocrud.storage.store_factory import StoreFactory
 try:
     from autocrud.storage.metadata.postgres.connection import PostgresConnections
     from autocrud.storage.metadata.postgres.engine import PostgresEngine
+    from autocrud.storage.metadata.sql.query_slots import QUERY_WAIT_S
     from autocrud.storage.objects.s3.store import S3ObjectStore
 except ModuleNotFoundError as missing:
     raise ConfigurationError(
@@ -44,6 +45,8 @@ class PostgresStorageFactory(StoreFactory):
         backlog_limit: bytes of records that wait for the bucket. Beyond it, writes are refused until the bucket is
             back.
         compare_interval: seconds between two comparisons of the bucket with what the process remembers.
+        query_wait: seconds that a query waits for a slot. Counts, patterns, text searches, aggregates and exports use
+            at most half of the connections.
         options: `endpoint_url`, `prefix`, `region`, `access_key`, `secret_key`, `create_bucket`, `timeout` and
             `public_url`, as `S3Location` describes them.
     """
@@ -60,11 +63,12 @@ class PostgresStorageFactory(StoreFactory):
         acknowledge: Literal["committed", "moved"] = "committed",
         backlog_limit: int = BACKLOG_LIMIT,
         compare_interval: float = COMPARE_INTERVAL_S,
+        query_wait: float = QUERY_WAIT_S,
         **options: Unpack[S3Options],
     ) -> None:
         if acknowledge not in ("committed", "moved"):
             raise ConfigurationError(f'is "committed" or "moved", not {acknowledge!r}', argument="acknowledge")
-        pool = PostgresConnections(postgres_url, size=pool_size, statement_cache=statement_cache)
+        pool = PostgresConnections(postgres_url, size=pool_size, statement_cache=statement_cache, query_wait=query_wait)
         self._objects = S3ObjectStore(s3_location(bucket, **options))
         self._engine = PostgresEngine(
             pool,

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
-from autocrud.errors import AutoCRUDError, StorageUnavailable
+from autocrud.errors import AutoCRUDError, Overloaded, StorageUnavailable
 from autocrud.storage.commit_log.group_commit import GroupCommit
 from autocrud.storage.ports.engine import StoreEngine
 from autocrud.storage.ports.transactions import (
@@ -28,6 +28,9 @@ _LOOP_YIELDS = 5
 _MAX_BATCH_BYTES = 8 * 1024 * 1024
 _MAX_BATCH_TRANSACTIONS = 512
 _MAX_GROUP_BYTES = 2 * 1024 * 1024  # of transactions that may be in several batches
+# About what is committed within the time that a caller waits. In bytes, 64 MiB.
+MAX_WAITING_WRITES = 8 * _MAX_BATCH_TRANSACTIONS
+_LEAST_WEIGHT = _MAX_BATCH_BYTES // _MAX_BATCH_TRANSACTIONS
 _RECORD_BYTES = 1024  # about the size of a record without its data
 
 # A caller that has waited this long, in seconds, gets an error. Its call goes on.
@@ -40,12 +43,17 @@ class Store(TransactionStore):
 
     Args:
         name: name of the store for messages, such as `disk, in ./data`. It has no secrets.
+
+    Attributes:
+        max_waiting_writes: number of transactions that may wait for a commit. A transaction counts once for each 16 KiB
+            that it has begun.
     """
 
     def __init__(self, engine: StoreEngine, name: str) -> None:
         self.engine = engine
         self.name = name
         self.call_timeout = CALL_TIMEOUT_S
+        self.max_waiting_writes = MAX_WAITING_WRITES
         self._writer: GroupCommit[_Group, list[TransactionOutcome]] = GroupCommit(
             self._commit_groups,
             weight=lambda group: group.weight,
@@ -67,6 +75,10 @@ class Store(TransactionStore):
         await self._writer.wait_for_pending(self.call_timeout)
 
     async def commit(self, transactions: Sequence[Transaction]) -> list[TransactionOutcome]:
+        if self._writer.waiting_weight >= self.max_waiting_writes * _LEAST_WEIGHT:
+            # All of a call or nothing is refused, so that a call of many groups does not refuse itself.
+            error = Overloaded("Too many writes wait for a commit; nothing was written. Try again.")
+            return [[error] * len(transaction.items) for transaction in transactions]
         groups = list(_split_into_groups(transactions))
         seconds = self.call_timeout + sum(group.size for group in groups) / _BYTES_PER_SECOND
         if len(groups) == 1:
@@ -120,7 +132,7 @@ class _Group(NamedTuple):
     @property
     def weight(self) -> int:
         """Part of a batch that the group fills, in bytes: by its size, or by the number of its transactions."""
-        return max(self.size, len(self.transactions) * _MAX_BATCH_BYTES // _MAX_BATCH_TRANSACTIONS)
+        return max(self.size, len(self.transactions) * _LEAST_WEIGHT)
 
 
 def _split_into_groups(transactions: Sequence[Transaction]) -> Iterator[_Group]:

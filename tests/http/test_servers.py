@@ -197,6 +197,26 @@ def test_make_stack_keeps_its_data(tmp_path: Path) -> None:
             assert http.post("/movie", json={"title": "kept"}).status_code == 201
             process.terminate()
             assert process.wait(60) in (0, 143)
+        assert "passwords of these servers are fixed" in (tmp_path / "stack.log").read_text()
+    readable = [path for path in own.rglob("*") if path.is_file() and _is_reachable(path, own)]
+    assert [path for path in readable if path.stat().st_mode & 0o077] == []
+
+
+def _is_reachable(path: Path, top: Path) -> bool:
+    """Return True if every folder up to the top lets other users pass."""
+    return all(parent.stat().st_mode & 0o011 for parent in path.parents if parent.is_relative_to(top))
+
+
+def test_s3_server_gives_no_bytes_without_credentials() -> None:
+    """Neither the filer nor a volume serves files over HTTP."""
+    server = seaweed()
+    command = Path(f"/proc/{server.process_id}/cmdline").read_text().split("\0")
+    ports = dict(part.split("=", 1) for part in command if ".port=" in part)
+    for name, path, expected in (
+        ("-filer.port", "/", 404), ("-filer.port", "/buckets/", 404), ("-volume.port", "/1,01", 401),
+        ("-s3.port", "/", 403),
+    ):  # fmt: skip
+        assert httpx.get(f"http://127.0.0.1:{ports[name]}{path}").status_code == expected, (name, path)
 
 
 class Image(BaseModel):

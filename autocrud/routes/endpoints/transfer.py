@@ -21,6 +21,7 @@ from autocrud.routes.endpoints.list import csv_content
 from autocrud.routes.operation import HEAD_ONLY, ModelRoutes, Operation, metadata_examples
 from autocrud.routes.request.body import body_stream, media_type_of, skip_bom
 from autocrud.routes.request.current_user import user_of
+from autocrud.routes.request.disconnect import DisconnectWatch
 from autocrud.routes.request.filters import QB
 from autocrud.routes.request.negotiation import CSV, preferred_type
 from autocrud.routes.request.query_parameters import INCLUDE_DELETED, RAW, Parameter
@@ -57,7 +58,8 @@ _BLOBS = Parameter("blobs", bool, False, "Include the bytes of the blobs that th
 class LineResponse(Response):
     """Streams lines, as NDJSON or CSV. On an error, closes the connection without the final chunk.
 
-    A client that counts on the final chunk cannot take a partial export for a complete one.
+    A client that counts on the final chunk cannot take a partial export for a complete one. The lines are produced
+    ahead of a client that reads slowly, so that the client holds no connection to a database.
     """
 
     media_type = NDJSON
@@ -70,19 +72,38 @@ class LineResponse(Response):
         self.lines: Any = lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        disconnect = asyncio.create_task(_wait_for_disconnect(receive))
-        try:
+        async with DisconnectWatch(receive, after=0):
             async with aclosing(self.lines):
                 # Read the first chunk before the headers are sent, so that an early error has its own status.
                 piece = await anext(self.lines, b"")
                 await self._start(send)
-                while piece and not disconnect.done():
-                    async with asyncio.timeout(_STALL_SECONDS):
-                        await _send(send, piece)
-                    piece = await anext(self.lines, b"")
+                await self._send_lines(send, piece, _STALL_SECONDS)
+            await _send(send, b"", has_more=False)
+
+    async def _send_lines(self, send: Send, piece: bytes, stall_seconds: float | None) -> None:
+        """Send a first piece, which may be empty, and the lines."""
+        spool = SpooledBuffer()
+        work = asyncio.create_task(self._work(spool))
+        try:
+            piece = piece or await spool.get()
+            while piece:
+                async with asyncio.timeout(stall_seconds):
+                    await _send(send, piece)
+                piece = await spool.get()
+            await work
         finally:
-            disconnect.cancel()
-        await _send(send, b"", has_more=False)
+            work.cancel()
+            # The task may use the spool's file until it has ended.
+            await asyncio.wait([work])
+            await spool.close()
+
+    async def _work(self, spool: SpooledBuffer) -> None:
+        try:
+            async with aclosing(self.lines):
+                async for line in self.lines:
+                    await spool.put(line)
+        finally:
+            await spool.end()
 
     async def _start(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -96,39 +117,16 @@ class _ImportResponse(LineResponse):
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        spool = SpooledBuffer()
-        work = asyncio.create_task(self._work(spool))
+        await self._start(send)
         try:
-            await self._start(send)
-            while piece := await spool.get():
-                await _send(send, piece)
-            await work
+            await self._send_lines(send, b"", None)
         except ClientDisconnect:
             return  # durable lines stay; the client may start again
-        finally:
-            work.cancel()
-            # The task may use the spool's file until it has ended.
-            await asyncio.wait([work])
-            await spool.close()
         await _send(send, b"", has_more=False)
-
-    async def _work(self, spool: SpooledBuffer) -> None:
-        try:
-            async with aclosing(self.lines):
-                async for line in self.lines:
-                    await spool.put(line)
-        finally:
-            await spool.end()
 
 
 async def _send(send: Send, piece: bytes, *, has_more: bool = True) -> None:
     await send({"type": "http.response.body", "body": piece, "more_body": has_more})
-
-
-async def _wait_for_disconnect(receive: Receive) -> None:
-    """Return when the client has disconnected. ASGI reports a disconnect only through `receive`."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def operations(routes: ModelRoutes) -> Iterator[Operation]:

@@ -30,11 +30,13 @@ from autocrud.errors import (
     NewerSchema,
     NotDraft,
     NotFound,
+    Overloaded,
     PatchFailed,
     PayloadTooLarge,
     PreconditionFailed,
     PreconditionRequired,
     RangeNotSatisfiable,
+    RateLimited,
     Referenced,
     ReferenceNotFound,
     RevisionNotFound,
@@ -95,8 +97,10 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     KeyReused: (422, "Idempotency key reused"),
     Aborted: (424, "Operation aborted"),
     PreconditionRequired: (428, "Precondition required"),
+    RateLimited: (429, "Too many requests"),
     IndexNotReady: (503, "Index not ready"),
     IssuerUnavailable: (503, "Issuer unavailable"),
+    Overloaded: (503, "Overloaded"),
     StorageUnavailable: (503, "Storage unavailable"),
 }
 _INTERNAL = (500, "Internal error")
@@ -151,10 +155,13 @@ def problem_of(error: AutoCRUDError) -> Response:
         return problem_response(status, title, "internal_error", "The service failed; see its log.")
     if isinstance(error, StorageUnavailable | IssuerUnavailable):
         # The text of an outage may name hosts and files.
-        is_safe = isinstance(error, IndexNotReady | StorageNotOpen)
+        is_safe = isinstance(error, IndexNotReady | Overloaded | StorageNotOpen)
         part = "issuer of tokens" if isinstance(error, IssuerUnavailable) else "storage"
         detail = str(error) if is_safe else f"The {part} is not available; try again."
         return problem_response(status, title, error.code, detail, headers={"Retry-After": RETRY_AFTER})
+    if isinstance(error, RateLimited):
+        headers = {"Retry-After": str(error.retry_after), **error.headers}
+        return problem_response(status, title, error.code, str(error), headers=headers)
     headers = {}
     if isinstance(error, Unauthenticated):
         # A client must get at least one challenge (RFC 9110, 11.6.1).
@@ -223,6 +230,6 @@ async def answer_problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, AutoCRUDError):
         raise error
     response = problem_of(error)
-    if response.status_code >= 500 and not isinstance(error, IndexNotReady):
+    if response.status_code >= 500 and not isinstance(error, IndexNotReady | Overloaded):
         logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
     return response

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from aiofiles.tempfile import TemporaryFile
 from aiofiles.threadpool.binary import AsyncFileIO
@@ -12,6 +12,7 @@ R = TypeVar("R")
 
 _IN_MEMORY = 1024 * 1024
 _IN_FILE = 1024**3
+_IN_ALL_FILES = 4 * 1024**3
 _READ_SIZE = 256 * 1024
 
 
@@ -24,10 +25,15 @@ class SpooledBuffer:
     Args:
         in_memory: maximum size in memory, in bytes; more bytes go to an unnamed file.
         in_file: size of the file, in bytes, from which on `put` waits.
+        in_all_files: size of the files of all buffers of the process, from which on `put` waits for this consumer.
     """
 
-    def __init__(self, *, in_memory: int = _IN_MEMORY, in_file: int = _IN_FILE) -> None:
-        self._in_memory, self._in_file = in_memory, in_file
+    _size_of_files: ClassVar[int] = 0
+
+    def __init__(
+        self, *, in_memory: int = _IN_MEMORY, in_file: int = _IN_FILE, in_all_files: int = _IN_ALL_FILES
+    ) -> None:
+        self._in_memory, self._in_file, self._in_all_files = in_memory, in_file, in_all_files
         self._pieces: deque[bytes] = deque()
         self._memory_size = 0
         self._file: AsyncFileIO | None = None
@@ -40,7 +46,7 @@ class SpooledBuffer:
     async def put(self, data: bytes) -> None:
         """Add bytes. Wait while the file is full."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._written < self._in_file)
+            await self._changed.wait_for(self._has_room)
         async with self._lock:
             # While the file has unread bytes, new bytes go behind them, to keep the order.
             if self._read == self._written and self._memory_size + len(data) <= self._in_memory:
@@ -49,7 +55,14 @@ class SpooledBuffer:
             else:
                 await self._run_on_file(lambda file: _write(file, data, self._written))
                 self._written += len(data)
+                SpooledBuffer._size_of_files += len(data)
         await self._notify()
+
+    def _has_room(self) -> bool:
+        # The consumer of this buffer notifies this `put`. Those of other buffers do not.
+        if self._written == 0:
+            return True
+        return self._written < self._in_file and SpooledBuffer._size_of_files < self._in_all_files
 
     async def end(self) -> None:
         """Mark the end: `get` returns no bytes after the last ones."""
@@ -70,7 +83,7 @@ class SpooledBuffer:
                 self._read += len(data)
                 if self._read == self._written:
                     await self._run_on_file(lambda file: file.truncate(0))
-                    self._read = self._written = 0
+                    self._forget_file()
             else:
                 data = b""
         await self._notify()
@@ -81,8 +94,13 @@ class SpooledBuffer:
         if self._pending_call is not None:
             # The call of a cancelled caller goes on. It must not write to another file with the same descriptor.
             await asyncio.wait([self._pending_call])
+        self._forget_file()
         if self._file is not None:
             await self._file.close()
+
+    def _forget_file(self) -> None:
+        SpooledBuffer._size_of_files -= self._written
+        self._read = self._written = 0
 
     async def _run_on_file(self, work: Callable[[AsyncFileIO], Awaitable[R]]) -> R:
         """Run calls on the file, behind those of a cancelled caller. Open the file on first use."""

@@ -18,6 +18,9 @@ class GroupCommit(Generic[T, R]):
         weight, max_weight: a batch ends where the weights of its items together pass the maximum.
         loop_yields: turns of the event loop between two batches. Callers that were just answered and submit again at
             once are then in the next batch, not in the one after it: half as many batches under load.
+
+    Attributes:
+        waiting_weight: weights of the items that are in no batch yet.
     """
 
     def __init__(
@@ -34,7 +37,8 @@ class GroupCommit(Generic[T, R]):
         self._weight = weight
         self._max_weight = max_weight
         self._loop_yields = loop_yields
-        self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._queue: deque[tuple[T, asyncio.Future[R], int]] = deque()
+        self.waiting_weight = 0
         self._batch_end: asyncio.Future[None] | None = None  # of the batch in flight
         self._task: asyncio.Task[None] | None = None
 
@@ -49,7 +53,9 @@ class GroupCommit(Generic[T, R]):
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
-        self._queue.append((item, future))
+        weight = self._weight(item)
+        self._queue.append((item, future, weight))
+        self.waiting_weight += weight
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         if seconds is None:
@@ -64,7 +70,7 @@ class GroupCommit(Generic[T, R]):
     async def wait_for_pending(self, seconds: float | None = None) -> None:
         """Wait a limited time until the items submitted so far have results. Later items are not waited for."""
         # The callers of a batch in flight may all be cancelled, and the batch goes on.
-        futures: list[asyncio.Future[Any]] = [future for _, future in self._queue]
+        futures: list[asyncio.Future[Any]] = [future for _, future, _ in self._queue]
         futures += [] if self._batch_end is None else [self._batch_end]
         if futures:
             await asyncio.wait(futures, timeout=seconds)
@@ -93,10 +99,11 @@ class GroupCommit(Generic[T, R]):
         batch: list[tuple[T, asyncio.Future[R]]] = []
         weight = 0
         while self._queue and len(batch) < self._max_items and weight < self._max_weight:
-            item, future = self._queue.popleft()
+            item, future, item_weight = self._queue.popleft()
+            self.waiting_weight -= item_weight
             if not future.done():
                 batch.append((item, future))
-                weight += self._weight(item)
+                weight += item_weight
         return batch
 
     async def _run_batch(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
+from autocrud.storage.metadata.sql.query_slots import QUERY_WAIT_S, QuerySlots
 from autocrud.storage.ports.not_open import StorageNotOpen
 
 _CONNECT_SECONDS = 5.0
@@ -23,6 +24,10 @@ _KEEPALIVE = "; ".join(
     )
 )
 
+
+# Since PostgreSQL 14: a query of a process that died ends, too.
+_NOTICE_CLIENTS = "SET client_connection_check_interval = 2000"
+_NOTICING_VERSION = 14
 
 _LOST_CONNECTION_ERRORS = (
     OSError,
@@ -45,15 +50,20 @@ class PostgresConnections:
         size: connections at most.
         statement_cache: prepared statements that a connection keeps; 0 for a pooler in transaction mode that knows
             nothing of them.
+        query_wait: seconds that a query waits for a slot.
+
+    Attributes:
+        query_slots: of all queries, so that reads by id, writes and health checks have connections.
+        expensive_slots: of those queries whose time grows with the model, and of exports.
     """
 
-    def __init__(self, url: str, *, size: int, statement_cache: int) -> None:
+    def __init__(self, url: str, *, size: int, statement_cache: int, query_wait: float = QUERY_WAIT_S) -> None:
         self._url = url
         self._size = size
         self._statement_cache = statement_cache
         self._pool: Any = None
-        # Long readers take their time, and leave the other half to all else.
-        self.scan_slots = asyncio.Semaphore(max(1, size // 2))
+        self.query_slots = QuerySlots(max(1, size - max(2, size // 4)), query_wait)
+        self.expensive_slots = QuerySlots(max(1, size // 2), query_wait)
         try:
             parts = urlsplit(url)
             self.host = f"{parts.hostname or 'localhost'}:{parts.port or 5432}"
@@ -100,6 +110,20 @@ class PostgresConnections:
         except ConnectionLost:
             async with self.connection() as connection:
                 return await _fetch(connection, sql, arguments)
+
+    @asynccontextmanager
+    async def query_slot(self, *, expensive: bool) -> AsyncIterator[None]:
+        """Hold the slots of a query for the duration of the context.
+
+        Raises:
+            Overloaded: no slot became free in time.
+        """
+        if not expensive:
+            async with self.query_slots.hold():
+                yield
+            return
+        async with self.expensive_slots.hold(), self.query_slots.hold():
+            yield
 
     async def check(self) -> None:
         """Say whether the server answers now.
@@ -210,7 +234,8 @@ async def _end_transaction(connection: Any) -> None:
 
 
 async def _keep_alive(connection: Any) -> None:
-    await connection.execute(_KEEPALIVE)
+    notices = connection.get_server_version().major >= _NOTICING_VERSION
+    await connection.execute(f"{_KEEPALIVE}; {_NOTICE_CLIENTS}" if notices else _KEEPALIVE)
 
 
 def _without_secrets(error: Exception) -> Exception | None:

@@ -23,7 +23,7 @@ async def snapshot_scan(
     sql = (_select_commits if history else _select_heads)(compiler, tables, query)
     to_item = _commit_entry if history else head_of
     moment = {"isolation": "repeatable_read", "readonly": True}
-    async with pool.scan_slots, pool.connection() as connection, connection.transaction(**moment):
+    async with pool.query_slot(expensive=True), pool.connection() as connection, connection.transaction(**moment):
         # Whoever reads slowly is idle in between, and no statement takes long but for the first.
         await connection.execute(_NO_TIMEOUTS)
         cursor = await connection.cursor(sql, *compiler.values)

@@ -22,6 +22,7 @@ from autocrud.storage.metadata.postgres.schema import prepare
 from autocrud.storage.metadata.postgres.shared_store import SharedStore
 from autocrud.storage.metadata.postgres.snapshot_scan import snapshot_scan
 from autocrud.storage.metadata.postgres.tables import columns_of, head_of
+from autocrud.storage.metadata.sql.query_slots import is_expensive, is_expensive_count
 from autocrud.storage.metadata.sql.revisions import revision_of
 from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.types import (
@@ -72,17 +73,19 @@ class PostgresMetaStore(MetaStore):
             return await self._search_past(query)
         self._backfill.check(query)
         found: list[Head] = []
-        for statement in self._tables.searches(query):
-            sql, values = statement(query.limit + 1 - len(found))
-            found += [head_of(row) for row in await self._pool.fetch(sql, *values)]
-            if len(found) > query.limit:
-                break
+        async with self._pool.query_slot(expensive=is_expensive(query)):
+            for statement in self._tables.searches(query):
+                sql, values = statement(query.limit + 1 - len(found))
+                found += [head_of(row) for row in await self._pool.fetch(sql, *values)]
+                if len(found) > query.limit:
+                    break
         return found
 
     async def count(self, query: Query) -> int:
         self._backfill.check(query)
         sql, values = self._tables.count(query)
-        return int((await self._pool.fetch(sql, *values))[0][0])
+        async with self._pool.query_slot(expensive=is_expensive_count(query)):
+            return int((await self._pool.fetch(sql, *values))[0][0])
 
     def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:
         self._backfill.check(query)
@@ -92,7 +95,8 @@ class PostgresMetaStore(MetaStore):
         self._backfill.require(aggregation.fields)
         sql, compiler = self._tables.aggregate(aggregation)
         try:
-            rows = await self._pool.fetch(sql, *compiler.values)
+            async with self._pool.query_slot(expensive=True):
+                rows = await self._pool.fetch(sql, *compiler.values)
         except asyncpg.NumericValueOutOfRangeError as error:
             raise overflow_error() from error
         return [compiler.group(aggregation, row) for row in rows]
@@ -162,12 +166,13 @@ class PostgresMetaStore(MetaStore):
         return await self._records.data(locator)
 
     async def _search_past(self, query: Query) -> list[Head]:
-        try:
-            async with self._pool.connection() as connection:
-                return await search_past(connection, self._tables.states, query)
-        except ConnectionLost:
-            async with self._pool.connection() as connection:
-                return await search_past(connection, self._tables.states, query)
+        async with self._pool.query_slot(expensive=is_expensive(query)):
+            try:
+                async with self._pool.connection() as connection:
+                    return await search_past(connection, self._tables.states, query)
+            except ConnectionLost:
+                async with self._pool.connection() as connection:
+                    return await search_past(connection, self._tables.states, query)
 
     async def _get(self, resource_ids: Sequence[str]) -> list[Head | None]:
         """Reads by id that arrived together, in one statement."""

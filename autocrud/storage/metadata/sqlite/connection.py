@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 import aiosqlite
@@ -28,6 +29,8 @@ _Result = tuple[asyncio.Future[Any], Any, BaseException | None]
 # How long to wait for another process's transaction, in seconds, before the store counts as away.
 _BUSY_TIMEOUT = 30.0
 _CHECKPOINT_TIMEOUT = 5.0
+# An interrupt between two statements of a call has no effect, so it is repeated.
+_INTERRUPT_INTERVAL_S = 0.05
 
 # A checkpoint syncs, and holds up the batch in which it falls; 64 MiB of log between two of them. Pages that are
 # written often, as those of indexes are, are copied once.
@@ -50,12 +53,20 @@ class BatchingConnection(aiosqlite.Connection):
         self._path = path
         self._calls: deque[_Call] = deque()
         self._is_hop_queued = False
+        self._is_interruptible = read_only
+        self._current_call: asyncio.Future[Any] | None = None
+        self._call_lock = Lock()
         self._thread.name = f"sqlite {path.name}"
         self._thread.daemon = True  # a process that ends without closing must not wait for it
 
     def run(self, work: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
-        """Run the function on the thread. The future has its result or error."""
+        """Run the function on the thread. The future has its result or error.
+
+        A function that only reads ends soon after its future is cancelled.
+        """
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        if self._is_interruptible:
+            future.add_done_callback(self._interrupt_if_cancelled)
         self._calls.append((work, future))
         if not self._is_hop_queued:
             self._is_hop_queued = True
@@ -69,12 +80,36 @@ class BatchingConnection(aiosqlite.Connection):
         connection, results = self._conn, list[_Result]()
         for _ in range(len(self._calls)):
             work, future = self._calls.popleft()
+            if not self._begin(future):
+                continue
             try:
                 results.append((future, work(connection), None))
             except BaseException as error:  # the thread's boundary: the caller gets it
                 results.append((future, None, _translate(error, self._path)))
+            with self._call_lock:
+                self._current_call = None
         if results:
             results[0][0].get_loop().call_soon_threadsafe(_deliver, results)
+
+    def _begin(self, future: asyncio.Future[Any]) -> bool:
+        """Note the call that runs. Return False if nobody waits for its result."""
+        with self._call_lock:
+            if self._is_interruptible and future.cancelled():
+                return False
+            self._current_call = future
+        return True
+
+    def _interrupt_if_cancelled(self, future: asyncio.Future[Any]) -> None:
+        if future.cancelled():
+            self._interrupt(future)
+
+    def _interrupt(self, future: asyncio.Future[Any]) -> None:
+        """Interrupt the statement of a call, and those that follow in the call."""
+        with self._call_lock:  # the next call must not be hit
+            if self._current_call is not future:
+                return
+            self._conn.interrupt()
+        future.get_loop().call_later(_INTERRUPT_INTERVAL_S, self._interrupt, future)
 
 
 class SqliteConnection:

@@ -58,7 +58,7 @@ class SqliteBackfillEngine(BackfillEngine):
         super().__init__(StoredIndex(spec))
         self._spec = spec
         self._tables = tables
-        self._reader = file.query_reader
+        self._reader = file.queries
         self._run = file.write
         self._read = read
         self._refresher = SqliteRefresher(spec, tables, self.stored_index, self._reader, self._run, read)

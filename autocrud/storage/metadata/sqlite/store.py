@@ -13,6 +13,7 @@ from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.index_backfill.runner import IndexBackfill
+from autocrud.storage.metadata.sql.query_slots import is_expensive, is_expensive_count
 from autocrud.storage.metadata.sqlite.engine.commit_path import CommitPath
 from autocrud.storage.metadata.sqlite.engine.erasure import Eraser
 from autocrud.storage.metadata.sqlite.engine.file import StoreFile
@@ -86,11 +87,11 @@ class SqliteMetaStore(MetaStore):
 
     async def search(self, query: Query) -> list[Head]:
         self._backfill.check(query)
-        return await self._read(lambda db: self._tables.search(db, query))
+        return await self._reads.run(lambda db: self._tables.search(db, query), expensive=is_expensive(query))
 
     async def count(self, query: Query) -> int:
         self._backfill.check(query)
-        return await self._read(lambda db: self._tables.count(db, query))
+        return await self._reads.run(lambda db: self._tables.count(db, query), expensive=is_expensive_count(query))
 
     async def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:
         self._backfill.check(query)
@@ -98,7 +99,7 @@ class SqliteMetaStore(MetaStore):
         self._eraser.open_scans += 1
         pages: Any = snapshot_scan(self._file.path, self._tables, query, history)
         try:
-            async with aclosing(pages):
+            async with self._file.scan_slots.hold(), aclosing(pages):
                 async for page in pages:
                     yield page
         finally:
@@ -107,7 +108,7 @@ class SqliteMetaStore(MetaStore):
 
     async def aggregate(self, aggregation: Aggregation) -> list[GroupRow]:
         self._backfill.require(aggregation.fields)
-        return await self._read(lambda db: self._tables.aggregate(db, aggregation))
+        return await self._reads.run(lambda db: self._tables.aggregate(db, aggregation), expensive=True)
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:
         return await self._read(lambda db: self._tables.history.commits_of(db, resource_id, before, limit))

@@ -74,3 +74,16 @@ async def test_cancelled_put_does_not_move_the_next_one() -> None:
         await spool.put(data)
         assert await spool.get() == data
     await spool.close()
+
+
+async def test_put_waits_for_its_consumer_while_the_files_of_all_buffers_are_full() -> None:
+    """The bytes of one client that does not read leave no room for another one, whose own reads make progress."""
+    first, second = (SpooledBuffer(in_memory=1, in_all_files=10) for _ in range(2))
+    await first.put(b"0123456789")
+    await second.put(b"ab")
+    waiting = asyncio.ensure_future(second.put(b"cd"))
+    assert await second.get() == b"ab"
+    await waiting
+    assert await second.get() == b"cd"
+    await first.close()
+    await second.close()

@@ -32,16 +32,25 @@ class FreshReads:
         self._gets: GroupCommit[tuple[SqliteTables, str], Head | None] = GroupCommit(self._get)
 
     async def run(
-        self, work: Callable[[Connection], R], *, reader: SqliteConnection | None = None, current: bool = False
+        self,
+        work: Callable[[Connection], R],
+        *,
+        reader: SqliteConnection | None = None,
+        current: bool = False,
+        expensive: bool = False,
     ) -> R:
         """Run a function that reads, on a connection for queries unless another is given.
 
         Args:
             current: the answer must not be stale.
+            expensive: the time of the query grows with the model.
+
+        Raises:
+            Overloaded: the query is expensive, and no slot became free in time.
         """
         if self._commits.needs_look(current=current):
             await self.refresh()
-        return await (self._file.query_reader if reader is None else reader).run(work)
+        return await (self._file.queries.run(work, expensive=expensive) if reader is None else reader.run(work))
 
     async def get(self, tables: SqliteTables, resource_id: str, current: bool) -> Head | None:
         """Return a head."""

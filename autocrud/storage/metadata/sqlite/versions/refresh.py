@@ -11,7 +11,7 @@ from autocrud.errors import DataCorrupted
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.stored_index import StoredIndex
-from autocrud.storage.metadata.sqlite.connection import SqliteConnection
+from autocrud.storage.metadata.sqlite.engine.file import QueryReaders
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 from autocrud.storage.metadata.sqlite.versions.stale_rows import (
     StaleRow,
@@ -39,7 +39,7 @@ class SqliteRefresher:
         spec: ModelSpec[Any],
         tables: SqliteTables,
         stored_index: StoredIndex,
-        reader: SqliteConnection,
+        reader: QueryReaders,
         run: Callable[[Callable[[Connection], None]], Awaitable[None]],
         read: Callable[[str], Awaitable[bytes]],
     ) -> None:
