@@ -7,6 +7,7 @@ from autocrud.errors.base import (
     AutoCRUDError,
     ConfigurationError,
     FieldError,
+    FieldErrors,
 )
 from autocrud.errors.blobs import (
     BlobNotFound,
@@ -71,6 +72,7 @@ __all__ = [
     "DifferentHolders",
     "DifferentStores",
     "FieldError",
+    "FieldErrors",
     "IndexNotReady",
     "InvalidData",
     "InvalidInput",

@@ -7,6 +7,8 @@ from fastapi import Request
 
 from autocrud.errors import FieldError, PayloadTooLarge, UnsupportedMediaType
 
+_MAX_SIZE_DIGITS = 18
+
 
 def media_type_of(request: Request) -> str:
     """Return the media type of the body without parameters; empty without a `Content-Type` header."""
@@ -63,6 +65,18 @@ async def read_text_body(request: Request, limit: int) -> bytes:
     return (await read_body(request, limit)).removeprefix(BOM_UTF8)
 
 
+def check_announced_size(request: Request, limit: int) -> None:
+    """Refuse a body whose `Content-Length` is over a limit.
+
+    Raises:
+        PayloadTooLarge: the client announces more than the limit.
+    """
+    size = request.headers.get("content-length", "")
+    # A number of very many digits has no value in Python.
+    if size.isdecimal() and (len(size) > _MAX_SIZE_DIGITS or int(size) > limit):
+        raise PayloadTooLarge(limit)
+
+
 async def read_body(request: Request, limit: int) -> bytes:
     """Return the bytes of the body.
 
@@ -73,9 +87,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         UnsupportedMediaType: the body is compressed.
         PayloadTooLarge: the body is longer than the limit.
     """
-    announced_size = request.headers.get("content-length", "")
-    if announced_size.isdecimal() and int(announced_size) > limit:
-        raise PayloadTooLarge(limit)
+    check_announced_size(request, limit)
     chunks, size = [], 0
     # A chunked body announces no size, and a client may announce a wrong one.
     async for chunk in body_stream(request):
