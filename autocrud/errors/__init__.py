@@ -16,6 +16,7 @@ from autocrud.errors.blobs import (
     UploadNotFound,
 )
 from autocrud.errors.inputs import (
+    DifferenceTooLarge,
     InvalidData,
     InvalidInput,
     InvalidParameter,
@@ -23,6 +24,7 @@ from autocrud.errors.inputs import (
     KeyReused,
     MalformedBody,
     PayloadTooLarge,
+    QueryTooExpensive,
     ReferenceNotFound,
     UnsupportedMediaType,
     ValidatorNotIdempotent,
@@ -69,6 +71,7 @@ __all__ = [
     "Conflict",
     "DataCorrupted",
     "Deleted",
+    "DifferenceTooLarge",
     "DifferentHolders",
     "DifferentStores",
     "FieldError",
@@ -87,6 +90,7 @@ __all__ = [
     "PayloadTooLarge",
     "PreconditionFailed",
     "PreconditionRequired",
+    "QueryTooExpensive",
     "RangeNotSatisfiable",
     "ReferenceNotFound",
     "Referenced",

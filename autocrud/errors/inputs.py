@@ -76,6 +76,24 @@ class InvalidPatch(InvalidInput):
     code = "invalid_patch"
 
 
+class DifferenceTooLarge(AutoCRUDError):
+    """The revisions differ in too many places to compare: read both revisions instead."""
+
+    code = "difference_too_large"
+
+    def __init__(self) -> None:
+        super().__init__("The revisions differ in too many places to compare. Read both revisions instead.")
+
+
+class QueryTooExpensive(AutoCRUDError):
+    """The query took longer than its limit: use fewer patterns, or more selective filters."""
+
+    code = "query_too_expensive"
+
+    def __init__(self) -> None:
+        super().__init__("The query took longer than its limit. Use a simpler pattern, or filters on other fields too.")
+
+
 class KeyReused(AutoCRUDError):
     """The Idempotency-Key was used for another request: use a new key."""
 

@@ -128,6 +128,7 @@ class ResourceReader(Generic[T]):
 
         Raises:
             InvalidParameter, NotFound, RevisionNotFound, Deleted: as `get`.
+            DifferenceTooLarge: the comparison takes too long.
         """
         head = await self._head(resource_id, include_deleted)
         numbers = revision_number(resource_id, first), revision_number(resource_id, second)

@@ -16,7 +16,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.point_in_time import resource_at
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Commit, Head, Revision, RevisionSpan
-from autocrud.versioning.json_patch import difference
+from autocrud.versioning.difference import bounded_difference
 from autocrud.versioning.stored_resource import Resource, RevisionPage
 
 
@@ -106,10 +106,15 @@ class History:
         return RevisionPage([item.info for item in items], resources, following)
 
     async def difference(self, head: Head, first: int, second: int) -> list[dict[str, Any]]:
-        """Return a JSON Patch (RFC 6902) that turns the data of one revision into the data of another."""
+        """Return a JSON Patch (RFC 6902) that turns the data of one revision into the data of another.
+
+        Raises:
+            DifferenceTooLarge: the comparison takes too long.
+        """
         revisions = [await self.revision(head.resource_id, number) for number in (first, second)]
-        before, after = [from_json((await self._resource(head, revision)).shown_json) for revision in revisions]
-        return difference(before, after)
+        texts = [(await self._resource(head, revision)).shown_json for revision in revisions]
+        before, after = map(from_json, texts)
+        return await bounded_difference(before, after, sum(map(len, texts)))
 
     async def _resource(self, head: Head, revision: Revision) -> Resource[Any]:
         """Return a resource with the data of one of its revisions."""

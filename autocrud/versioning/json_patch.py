@@ -1,11 +1,11 @@
-"""Patches of JSON documents (RFC 6902, RFC 7396), and the difference of two documents."""
+"""Patches of JSON documents (RFC 6902, RFC 7396)."""
 
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from jsonpatch import JsonPatch, JsonPatchException, JsonPatchTestFailed, make_patch
+from jsonpatch import JsonPatch, JsonPatchException, JsonPatchTestFailed
 from jsonpointer import EndOfList, JsonPointer, JsonPointerException, resolve_pointer
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
@@ -215,12 +215,6 @@ def as_patch(patch: Any) -> Patch:
         reason = "must be members to merge, a list of operations, a MergePatch or an OperationsPatch"
         raise InvalidPatch(f"A patch {reason}, not {kind}.", [FieldError("patch", reason)])
     return MergePatch(patch) if isinstance(patch, Mapping) else OperationsPatch(patch)
-
-
-def difference(before: Any, after: Any) -> list[dict[str, Any]]:
-    """Return a JSON Patch that turns one document into another."""
-    operations: list[dict[str, Any]] = make_patch(before, after).patch
-    return operations
 
 
 def _renamed(operation: dict[str, Any], document: Any, names: PatchNames) -> dict[str, Any]:

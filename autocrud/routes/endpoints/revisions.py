@@ -189,7 +189,7 @@ def _diff(routes: ModelRoutes) -> Operation:
         summary=f"Compare two revisions of {routes.noun}",
         content={JSON_PATCH: {"example": example}},
         complete=complete_answer,
-        refusals=(400, 404, 409, 410),
+        refusals=(400, 404, 409, 410, 422),
         fetch=fetch,
     )
 
