@@ -32,6 +32,7 @@ from autocrud.routes.response.problems import answer_problem
 from autocrud.routes.route_table import operations
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.schema import Schema
+from autocrud.storage.ports.query_limit import QUERY_SECONDS
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ class AutoCRUD:
         housekeeping_seconds: pause between two rounds of maintenance, in seconds.
         max_blob_bytes: size limit of a blob, in bytes; longer uploads are refused with 413.
         upload_seconds: lifetime of an upload session, in seconds.
+        query_seconds: time limit of each query of a request, in seconds; a longer one is cancelled, and is 422.
         redirect_seconds: lifetime of a blob's S3 URL for `redirect=true`, in seconds; 0 disables redirects.
         openapi_filters: form of the filters in OpenAPI. `compact` has a parameter per index field and one object of
             all operators per model, `full` a parameter per operator, `none` no filters. Requests are not affected.
@@ -73,6 +75,7 @@ class AutoCRUD:
         housekeeping_seconds: float = HOUSEKEEPING_SECONDS,
         max_blob_bytes: int = MAX_BLOB_BYTES,
         upload_seconds: float = UPLOAD_SECONDS,
+        query_seconds: float = QUERY_SECONDS,
         redirect_seconds: int = 0,
         openapi_filters: Literal["compact", "full", "none"] = "compact",
         data_view: bool = True,
@@ -81,6 +84,7 @@ class AutoCRUD:
         self._max_body_bytes = max_body_bytes
         self._current_user = current_user
         self._redirect_seconds = redirect_seconds
+        self._query_seconds = query_seconds
         self._filter_style = check_filter_style(openapi_filters)
         self._data_view = data_view
         self._on_schema_change = check_reaction(on_schema_change)
@@ -293,6 +297,7 @@ class AutoCRUD:
                 require_if_match=registration.require_if_match,
                 current_user=self._current_user,
                 redirect_seconds=self._redirect_seconds,
+                query_seconds=self._query_seconds,
                 filter_style=self._filter_style,
                 families=registration.families,
             )

@@ -21,6 +21,7 @@ from autocrud.routes.response.problems import problem_responses
 from autocrud.routes.response.schema_examples import example_of
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.nouns import add_article, pluralize, to_noun
+from autocrud.storage.ports.query_limit import QUERY_SECONDS
 
 ACCEPT_MERGE = "application/merge-patch+json, application/json"
 ACCEPT_PATCH = "application/json-patch+json, application/merge-patch+json"
@@ -116,6 +117,7 @@ class ModelRoutes:
         require_if_match: writes need a precondition.
         current_user: dependency that returns the current user.
         redirect_seconds: lifetime of a blob's URL for redirects; 0 turns redirects off.
+        query_seconds: time limit of each query, after which it is cancelled.
         filter_style: form of the filters in OpenAPI.
         families: route families of the model; None for all.
     """
@@ -126,6 +128,7 @@ class ModelRoutes:
     require_if_match: bool = False
     current_user: UserDependency = anonymous
     redirect_seconds: int = 0
+    query_seconds: float = QUERY_SECONDS
     filter_style: FilterStyle = FilterStyle.compact
     families: frozenset[str] | None = None
 

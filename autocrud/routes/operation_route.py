@@ -18,6 +18,7 @@ from autocrud.routes.missing_routes import refuse_missing_route
 from autocrud.routes.operation import ACCEPT_MERGE, ACCEPT_PATCH, HEAD_ONLY, Handler, ModelRoutes, Operation
 from autocrud.routes.request.current_user import UserDependency, anonymous, note_user
 from autocrud.routes.response.send_wrappers import with_vary, without_body
+from autocrud.storage.ports.query_limit import query_seconds
 
 _CLIENT_CLOSED = 499
 logger = logging.getLogger(__name__)
@@ -91,12 +92,16 @@ class OperationRoute(DeferredRoute):
             scope, send = {**scope, "method": "GET", HEAD_ONLY: True}, without_body(send)
         elif scope["method"] not in (self.methods or ()):
             raise HTTPException(405, headers={"Allow": self._allowed()})
+        routes = self.documented.routes
+        limit = query_seconds.set(None if routes is None else routes.query_seconds)
         try:
             await super().handle(scope, receive, with_vary(send) if self.documented.operation.varies else send)
         except ClientDisconnect:
             # Nobody receives the answer; its status is for the access log, and is the one that nginx logs.
             logger.info("%s %s: the client disconnected before the end of the body", scope["method"], scope["path"])
             await Response(status_code=_CLIENT_CLOSED)(scope, receive, send)
+        finally:
+            query_seconds.reset(limit)
 
     def get_route_handler(self) -> Handler:
         endpoint = self.documented

@@ -18,6 +18,7 @@ from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
 from autocrud.storage.model_storage import INLINE_LIMIT
 from autocrud.storage.objects.s3.location import S3Location
+from autocrud.storage.ports.query_limit import QUERY_SECONDS
 from autocrud.storage.ports.storage import IStorageFactory
 
 PREFIX = "AUTOCRUD_"
@@ -114,6 +115,7 @@ class Settings(BaseSettings):
     housekeeping_seconds: Annotated[float, Field(ge=1)] = HOUSEKEEPING_SECONDS
     max_blob_bytes: Annotated[int, Field(ge=1)] = MAX_BLOB_BYTES
     upload_seconds: Annotated[float, Field(ge=1)] = UPLOAD_SECONDS
+    query_seconds: Annotated[float, Field(gt=0, le=3600)] = QUERY_SECONDS
     blob_redirect_seconds: Annotated[int, Field(ge=0, le=604800)] = 0
     openapi_filters: FilterStyle = FilterStyle.compact
     data_view: bool = True

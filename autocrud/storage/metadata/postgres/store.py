@@ -24,6 +24,7 @@ from autocrud.storage.metadata.postgres.snapshot_scan import snapshot_scan
 from autocrud.storage.metadata.postgres.tables import columns_of, head_of
 from autocrud.storage.metadata.sql.revisions import revision_of
 from autocrud.storage.ports.metadata import MetaStore
+from autocrud.storage.ports.query_limit import query_seconds
 from autocrud.storage.ports.types import (
     Blob,
     Commit,
@@ -74,7 +75,7 @@ class PostgresMetaStore(MetaStore):
         found: list[Head] = []
         for statement in self._tables.searches(query):
             sql, values = statement(query.limit + 1 - len(found))
-            found += [head_of(row) for row in await self._pool.fetch(sql, *values)]
+            found += [head_of(row) for row in await self._pool.fetch(sql, *values, seconds=query_seconds.get())]
             if len(found) > query.limit:
                 break
         return found
@@ -82,7 +83,7 @@ class PostgresMetaStore(MetaStore):
     async def count(self, query: Query) -> int:
         self._backfill.check(query)
         sql, values = self._tables.count(query)
-        return int((await self._pool.fetch(sql, *values))[0][0])
+        return int((await self._pool.fetch(sql, *values, seconds=query_seconds.get()))[0][0])
 
     def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:
         self._backfill.check(query)
@@ -92,7 +93,7 @@ class PostgresMetaStore(MetaStore):
         self._backfill.require(aggregation.fields)
         sql, compiler = self._tables.aggregate(aggregation)
         try:
-            rows = await self._pool.fetch(sql, *compiler.values)
+            rows = await self._pool.fetch(sql, *compiler.values, seconds=query_seconds.get())
         except asyncpg.NumericValueOutOfRangeError as error:
             raise overflow_error() from error
         return [compiler.group(aggregation, row) for row in rows]

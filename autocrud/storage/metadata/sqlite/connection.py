@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from autocrud.errors import DataCorrupted, StorageUnavailable
+from autocrud.errors import DataCorrupted, QueryTooExpensive, StorageUnavailable
 from autocrud.storage.metadata.sqlite.aggregate import add_aggregates
 from autocrud.storage.metadata.sqlite.compiler import add_functions
 from autocrud.storage.ports.not_open import StorageNotOpen
@@ -28,6 +28,7 @@ _Result = tuple[asyncio.Future[Any], Any, BaseException | None]
 # How long to wait for another process's transaction, in seconds, before the store counts as away.
 _BUSY_TIMEOUT = 30.0
 _CHECKPOINT_TIMEOUT = 5.0
+_PROGRESS_STEPS = 1000  # instructions of SQLite between two looks at the clock; a pattern is matched in one of them
 
 # A checkpoint syncs, and holds up the batch in which it falls; 64 MiB of log between two of them. Pages that are
 # written often, as those of indexes are, are copied once.
@@ -139,6 +140,30 @@ async def read_once(path: Path, work: Callable[[sqlite3.Connection], R]) -> R:
         return await connection.run(work)
     finally:
         await connection.close()
+
+
+def with_limit(work: Callable[[sqlite3.Connection], R], seconds: float | None) -> Callable[[sqlite3.Connection], R]:
+    """Return the function with a limit of time, after which SQLite interrupts its statement.
+
+    The returned function raises:
+        QueryTooExpensive: the statement took too long.
+    """
+    if seconds is None:
+        return work
+
+    def limited(db: sqlite3.Connection) -> R:
+        end = time.monotonic() + seconds
+        db.set_progress_handler(lambda: time.monotonic() > end, _PROGRESS_STEPS)
+        try:
+            return work(db)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                raise QueryTooExpensive from error
+            raise
+        finally:
+            db.set_progress_handler(None, 0)
+
+    return limited
 
 
 def begin(db: sqlite3.Connection) -> None:

@@ -13,6 +13,7 @@ from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.index_backfill.runner import IndexBackfill
+from autocrud.storage.metadata.sqlite.connection import with_limit
 from autocrud.storage.metadata.sqlite.engine.commit_path import CommitPath
 from autocrud.storage.metadata.sqlite.engine.erasure import Eraser
 from autocrud.storage.metadata.sqlite.engine.file import StoreFile
@@ -23,6 +24,7 @@ from autocrud.storage.metadata.sqlite.snapshot_scan import snapshot_scan
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.not_open import StorageNotOpen
+from autocrud.storage.ports.query_limit import query_seconds
 from autocrud.storage.ports.types import (
     Blob,
     Commit,
@@ -86,11 +88,11 @@ class SqliteMetaStore(MetaStore):
 
     async def search(self, query: Query) -> list[Head]:
         self._backfill.check(query)
-        return await self._read(lambda db: self._tables.search(db, query))
+        return await self._query(lambda db: self._tables.search(db, query))
 
     async def count(self, query: Query) -> int:
         self._backfill.check(query)
-        return await self._read(lambda db: self._tables.count(db, query))
+        return await self._query(lambda db: self._tables.count(db, query))
 
     async def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:
         self._backfill.check(query)
@@ -107,7 +109,7 @@ class SqliteMetaStore(MetaStore):
 
     async def aggregate(self, aggregation: Aggregation) -> list[GroupRow]:
         self._backfill.require(aggregation.fields)
-        return await self._read(lambda db: self._tables.aggregate(db, aggregation))
+        return await self._query(lambda db: self._tables.aggregate(db, aggregation))
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:
         return await self._read(lambda db: self._tables.history.commits_of(db, resource_id, before, limit))
@@ -181,6 +183,10 @@ class SqliteMetaStore(MetaStore):
                 await self._eraser.erase()
         except AutoCRUDError as error:
             logger.warning("%s: what was purged is not erased yet: %s", self._file.path, error)
+
+    async def _query(self, work: Callable[[Connection], R]) -> R:
+        """Run a query, with the time limit of the current task."""
+        return await self._read(with_limit(work, query_seconds.get()))
 
     async def _read(self, work: Callable[[Connection], R], *, short: bool = False, current: bool = False) -> R:
         """Run a function that reads: on the connection for short reads, or on a connection for queries."""
