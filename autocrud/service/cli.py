@@ -12,6 +12,7 @@ import uvicorn
 
 from autocrud.errors import AutoCRUDError
 from autocrud.service.announcement import startup_lines
+from autocrud.service.http_protocol import BoundedHttpProtocol
 from autocrud.service.logging_setup import logging_config, without_warnings
 from autocrud.service.main import create_app
 from autocrud.service.model_loader import is_path
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         reload=options.reload,
         reload_dirs=[_folder_of(settings.models)] if options.reload else None,
         access_log=False,
+        http=BoundedHttpProtocol,
         log_config=logging_config(settings),
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from autocrud.crud import HOUSEKEEPING_SECONDS, MAX_BODY_BYTES
 from autocrud.errors import AutoCRUDError, ConfigurationError
@@ -14,14 +13,14 @@ from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.manager import KEY_SECONDS
 from autocrud.manager.schema_check.start_check import OnSchemaChange
 from autocrud.routes.openapi.filter_parameters import FilterStyle
+from autocrud.service.connection_limits import PREFIX as PREFIX
+from autocrud.service.connection_limits import ConnectionLimits
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
 from autocrud.storage.model_storage import INLINE_LIMIT
 from autocrud.storage.objects.s3.location import S3Location
 from autocrud.storage.ports.query_limit import QUERY_SECONDS
 from autocrud.storage.ports.storage import IStorageFactory
-
-PREFIX = "AUTOCRUD_"
 
 # Environment variable of each argument that the library checks.
 SETTING_OF = {
@@ -77,12 +76,8 @@ class LogLevel(StrEnum):
     error = "error"
 
 
-class Settings(BaseSettings):
+class Settings(ConnectionLimits):
     """All settings of the service. The variable is `AUTOCRUD_` and the field's name in capitals."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
-    )
 
     storage: StorageKind = StorageKind.disk
     data_dir: Path = Path("data")
