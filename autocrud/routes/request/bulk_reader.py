@@ -27,6 +27,7 @@ from autocrud.versioning.json_patch import MergePatch, OperationsPatch, Patch
 
 _ON_CONFLICT = b'"on_conflict"'
 _DATA_REF = "autocrud-data"
+MAX_ARRAY = 50_000  # operations of a JSON body, whose results are all in memory
 _MAX_NAMES_IN_MESSAGE = 20
 _MAX_PARSED_BYTES = 64 * 1024  # of an invalid line, to find its id
 _BODY_FORM = '{"operations": [...]} or an array of operations'
@@ -139,7 +140,7 @@ class OperationReader:
 
         Raises:
             MalformedBody: the body is not JSON.
-            InvalidData: the body is not an array of objects.
+            InvalidData: the body is not an array of objects, or is too long.
         """
         try:
             content = load_json(body)
@@ -149,6 +150,9 @@ class OperationReader:
             content = content["operations"]
         if not isinstance(content, list):
             raise InvalidData("The body is not a list of operations.", [FieldError("(body)", f"must be {_BODY_FORM}")])
+        if len(content) > MAX_ARRAY:
+            limit = FieldError("(body)", f"takes at most {MAX_ARRAY} operations; send more as lines of NDJSON")
+            raise InvalidData("The list has too many operations.", [limit])
         wrong_items = (n for n, item in enumerate(content) if not isinstance(item, dict))
         if errors := [FieldError(str(n), "must be an object") for n in islice(wrong_items, _MAX_NAMES_IN_MESSAGE)]:
             raise InvalidData("Some operations are not objects.", errors)

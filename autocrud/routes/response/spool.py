@@ -11,8 +11,24 @@ from aiofiles.threadpool.binary import AsyncFileIO
 R = TypeVar("R")
 
 _IN_MEMORY = 1024 * 1024
-_IN_FILE = 1024**3
+_IN_FILE = 256 * 1024**2
+_IN_ALL_FILES = 1024**3
 _READ_SIZE = 256 * 1024
+
+
+class SpoolBudget:
+    """Bytes that the files of all buffers of a process may have together.
+
+    Attributes:
+        used: bytes in files at the moment.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+
+_BUDGET = SpoolBudget(_IN_ALL_FILES)
 
 
 class SpooledBuffer:
@@ -24,10 +40,12 @@ class SpooledBuffer:
     Args:
         in_memory: maximum size in memory, in bytes; more bytes go to an unnamed file.
         in_file: size of the file, in bytes, from which on `put` waits.
+        budget: bytes of all files, from which on `put` waits until the client of this buffer has read its own.
     """
 
-    def __init__(self, *, in_memory: int = _IN_MEMORY, in_file: int = _IN_FILE) -> None:
+    def __init__(self, *, in_memory: int = _IN_MEMORY, in_file: int = _IN_FILE, budget: SpoolBudget = _BUDGET) -> None:
         self._in_memory, self._in_file = in_memory, in_file
+        self._budget = budget
         self._pieces: deque[bytes] = deque()
         self._memory_size = 0
         self._file: AsyncFileIO | None = None
@@ -40,7 +58,7 @@ class SpooledBuffer:
     async def put(self, data: bytes) -> None:
         """Add bytes. Wait while the file is full."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._written < self._in_file)
+            await self._changed.wait_for(self._has_room)
         async with self._lock:
             # While the file has unread bytes, new bytes go behind them, to keep the order.
             if self._read == self._written and self._memory_size + len(data) <= self._in_memory:
@@ -49,6 +67,7 @@ class SpooledBuffer:
             else:
                 await self._run_on_file(lambda file: _write(file, data, self._written))
                 self._written += len(data)
+                self._budget.used += len(data)
         await self._notify()
 
     async def end(self) -> None:
@@ -70,7 +89,7 @@ class SpooledBuffer:
                 self._read += len(data)
                 if self._read == self._written:
                     await self._run_on_file(lambda file: file.truncate(0))
-                    self._read = self._written = 0
+                    self._release()
             else:
                 data = b""
         await self._notify()
@@ -83,6 +102,15 @@ class SpooledBuffer:
             await asyncio.wait([self._pending_call])
         if self._file is not None:
             await self._file.close()
+        self._release()
+
+    def _has_room(self) -> bool:
+        """Return True if the file may grow. An empty file may, so that each client makes progress."""
+        return not self._written or (self._written < self._in_file and self._budget.used < self._budget.limit)
+
+    def _release(self) -> None:
+        self._budget.used -= self._written
+        self._read = self._written = 0
 
     async def _run_on_file(self, work: Callable[[AsyncFileIO], Awaitable[R]]) -> R:
         """Run calls on the file, behind those of a cancelled caller. Open the file on first use."""
