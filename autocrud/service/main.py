@@ -12,6 +12,7 @@ from autocrud.errors import ConfigurationError
 from autocrud.pages import add_docs, add_home
 from autocrud.routes.response.problems import problem_response
 from autocrud.service.access_log import AccessLog
+from autocrud.service.allowed_hosts import AllowedHosts
 from autocrud.service.health import health_router
 from autocrud.service.logging_setup import configure_logging
 from autocrud.service.registry import build_registry
@@ -46,6 +47,12 @@ _LINKS = (
     ("Health", "/healthz"),
     ("Readiness", "/readyz"),
 )
+# Headers that a web page of another origin may read, beyond the few that browsers always show.
+_SHOWN_HEADERS = (
+    "Accept-Patch", "Accept-Ranges", "Allow", "Content-Disposition", "Content-Range", "ETag", "Link", "Location",
+    "Preference-Applied", "RateLimit-Limit", "RateLimit-Policy", "RateLimit-Remaining", "RateLimit-Reset",
+    "Retry-After", "WWW-Authenticate", "X-Request-ID",
+)  # fmt: skip
 _YOUNG = 250_000  # objects that have been made, and not freed, before a collection looks at them
 
 
@@ -60,6 +67,7 @@ def _create(settings: Settings) -> FastAPI:
         root_path=settings.root_path,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would go to the `Host` that the client sent
     )
     app.state.crud = crud
     app.state.models = registry.models
@@ -68,6 +76,8 @@ def _create(settings: Settings) -> FastAPI:
     add_docs(app)
     add_home(app, links=_LINKS, counts=True)  # `AUTOCRUD_USER_HEADER` refuses nobody
     app.add_exception_handler(HTTPException, _answer_http_exception)
+    if settings.trusted_hosts:
+        app.add_middleware(AllowedHosts, hosts=settings.trusted_hosts)
     app.add_middleware(AccessLog, enabled=settings.access_log)
     if settings.allowed_origins:
         _allow_origins(app, settings.allowed_origins)
@@ -87,7 +97,7 @@ def _allow_origins(app: FastAPI, origins: list[str]) -> None:
         allow_origins=origins,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["ETag", "Location", "Link", "X-Request-ID"],
+        expose_headers=_SHOWN_HEADERS,
     )
 
 

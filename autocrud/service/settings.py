@@ -48,6 +48,7 @@ def describe_error(error: AutoCRUDError) -> str:
 
 
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s,/?#]+")
+_HOST = re.compile(r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9a-fA-F:.]+\]")
 _ROOT_PATH = re.compile(r"(/[^\s/{}?#]+)*")
 
 
@@ -101,6 +102,7 @@ class Settings(ConnectionLimits):
     prefix: str = ""
     root_path: str = ""
     cors_origins: str = ""
+    allowed_hosts: str = ""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     workers: Annotated[int, Field(ge=1, le=256)] = 1
@@ -135,10 +137,18 @@ class Settings(ConnectionLimits):
             raise ValueError("must be a path such as /api, without a slash at the end")
         return path
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_allowed_hosts(cls, text: str) -> str:
+        for host in _split_list(text):
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"{host!r} is no host such as example.com or *.example.com; separate hosts by commas")
+        return text
+
     @field_validator("cors_origins")
     @classmethod
     def _check_cors_origins(cls, text: str) -> str:
-        for origin in _split_origins(text):
+        for origin in _split_list(text):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is no origin such as https://example.com; separate origins by commas")
         return text
@@ -146,7 +156,12 @@ class Settings(ConnectionLimits):
     @property
     def allowed_origins(self) -> list[str]:
         """Origins of web pages that may send requests."""
-        return _split_origins(self.cors_origins)
+        return _split_list(self.cors_origins)
+
+    @property
+    def trusted_hosts(self) -> list[str]:
+        """Values of `Host` that are served; all if empty."""
+        return _split_list(self.allowed_hosts)
 
     @model_validator(mode="after")
     def _check_memory_workers(self) -> "Settings":
@@ -205,8 +220,8 @@ class Settings(ConnectionLimits):
         )
 
 
-def _split_origins(text: str) -> list[str]:
-    return [origin.strip() for origin in text.split(",") if origin.strip()]
+def _split_list(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def _reveal(secret: SecretStr | None) -> str | None:

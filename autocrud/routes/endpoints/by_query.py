@@ -110,7 +110,7 @@ async def _read_merge_patch(request: Request, limit: int) -> MergePatch:
         MalformedBody: the body is not JSON.
         PayloadTooLarge: the body is longer than the limit.
     """
-    media_type = media_type_of(request) or MERGE
+    media_type = media_type_of(request)
     if media_type not in (MERGE, "application/json"):
         error = FieldError("Content-Type", f"{media_type!r} is neither of {ACCEPT_MERGE}")
         raise UnsupportedMediaType("The body must be a JSON Merge Patch.", [error], ("Accept-Patch", ACCEPT_MERGE))

@@ -44,7 +44,9 @@ async def skip_bom(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def read_json_body(request: Request, limit: int) -> bytes:
-    """Return the bytes of a JSON body, not yet parsed. A body without `Content-Type` counts as JSON.
+    """Return the bytes of a JSON body, not yet parsed.
+
+    A body without `Content-Type` is refused, because a web page of any origin may send such a body without asking.
 
     Args:
         limit: maximum size, in bytes.
@@ -53,9 +55,9 @@ async def read_json_body(request: Request, limit: int) -> bytes:
         UnsupportedMediaType: the `Content-Type` is not JSON.
         PayloadTooLarge: the body is longer than the limit.
     """
-    media_type = media_type_of(request) or "application/json"
+    media_type = media_type_of(request)
     if media_type != "application/json" and not media_type.endswith("+json"):
-        message = f"{media_type!r} is not application/json"
+        message = f"must be application/json, not {media_type or 'nothing'}"
         raise UnsupportedMediaType("The body must be JSON.", [FieldError("Content-Type", message)])
     return await read_text_body(request, limit)
 

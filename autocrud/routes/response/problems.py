@@ -48,7 +48,9 @@ from autocrud.errors import (
     UploadNotFound,
     ValidatorNotIdempotent,
 )
+from autocrud.errors.base import shorten
 from autocrud.routes.missing_routes import RouteNotFound
+from autocrud.routes.response.send_wrappers import CACHE_CONTROL
 from autocrud.storage.ports.not_open import StorageNotOpen
 
 logger = logging.getLogger(__name__)
@@ -126,8 +128,9 @@ def problem_response(
 ) -> Response:
     """Return a response with one problem; `members` are added to the standard members."""
     # Without a URI of its own, a type says no more than the status (RFC 9457, 4.2.1); clients branch on `code`.
-    body = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail, **members}
-    return Response(to_json(body), status, headers, MEDIA_TYPE)
+    cached = {"Cache-Control": CACHE_CONTROL, **(headers or {})}
+    body = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": shorten(detail), **members}
+    return Response(to_json(body), status, cached, MEDIA_TYPE)
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -215,5 +218,5 @@ async def answer_problem(request: Request, error: Exception) -> Response:
         raise error
     response = problem_of(error)
     if response.status_code >= 500 and not isinstance(error, IndexNotReady):
-        logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+        logger.error("%s %r: %s", request.method, shorten(request.scope["path"]), error, exc_info=error)
     return response
