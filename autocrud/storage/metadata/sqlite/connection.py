@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 import random
 import sqlite3
 import time
@@ -18,6 +19,7 @@ from autocrud.errors import DataCorrupted, QueryTooExpensive, StorageUnavailable
 from autocrud.storage.metadata.sqlite.aggregate import add_aggregates
 from autocrud.storage.metadata.sqlite.compiler import add_functions
 from autocrud.storage.ports.not_open import StorageNotOpen
+from autocrud.storage.ports.private_files import open_private
 
 R = TypeVar("R")
 
@@ -217,8 +219,10 @@ def in_transaction(work: Work, db: sqlite3.Connection) -> None:
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
     # The switch to WAL needs the file alone, and does not wait for it: processes that start together take turns.
-    with path.with_suffix(".lock").open("a") as lock:
+    with open(path.with_suffix(".lock"), "a", opener=open_private) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # SQLite gives its other files the mode of this file.
+        os.close(open_private(path, os.O_RDWR | os.O_CREAT))
         connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, cached_statements=256)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
