@@ -25,7 +25,7 @@ from autocrud.routes.endpoints.transaction import TransactionEndpoint
 from autocrud.routes.guards import Guards
 from autocrud.routes.mount import Mount
 from autocrud.routes.openapi.filter_parameters import check_filter_style
-from autocrud.routes.operation import ModelRoutes
+from autocrud.routes.operation import MAX_PAGE_BYTES, ModelRoutes
 from autocrud.routes.request.current_user import UserDependency, anonymous
 from autocrud.routes.request.transaction_reader import ServedModel
 from autocrud.routes.response.problems import answer_problem
@@ -53,6 +53,7 @@ class AutoCRUD:
         housekeeping_seconds: pause between two rounds of maintenance, in seconds.
         max_blob_bytes: size limit of a blob, in bytes; longer uploads are refused with 413.
         upload_seconds: lifetime of an upload session, in seconds.
+        max_page_bytes: size of the data at which a page ends, in bytes; it has a next page then.
         query_seconds: time limit of each query of a request, in seconds; a longer one is cancelled, and is 422.
         redirect_seconds: lifetime of a blob's S3 URL for `redirect=true`, in seconds; 0 disables redirects.
         openapi_filters: form of the filters in OpenAPI. `compact` has a parameter per index field and one object of
@@ -75,6 +76,7 @@ class AutoCRUD:
         housekeeping_seconds: float = HOUSEKEEPING_SECONDS,
         max_blob_bytes: int = MAX_BLOB_BYTES,
         upload_seconds: float = UPLOAD_SECONDS,
+        max_page_bytes: int = MAX_PAGE_BYTES,
         query_seconds: float = QUERY_SECONDS,
         redirect_seconds: int = 0,
         openapi_filters: Literal["compact", "full", "none"] = "compact",
@@ -84,7 +86,7 @@ class AutoCRUD:
         self._max_body_bytes = max_body_bytes
         self._current_user = current_user
         self._redirect_seconds = redirect_seconds
-        self._query_seconds = query_seconds
+        self._max_page_bytes, self._query_seconds = max_page_bytes, query_seconds
         self._filter_style = check_filter_style(openapi_filters)
         self._data_view = data_view
         self._on_schema_change = check_reaction(on_schema_change)
@@ -297,6 +299,7 @@ class AutoCRUD:
                 require_if_match=registration.require_if_match,
                 current_user=self._current_user,
                 redirect_seconds=self._redirect_seconds,
+                max_page_bytes=self._max_page_bytes,
                 query_seconds=self._query_seconds,
                 filter_style=self._filter_style,
                 families=registration.families,

@@ -25,6 +25,7 @@ from autocrud.storage.ports.query_limit import QUERY_SECONDS
 
 ACCEPT_MERGE = "application/merge-patch+json, application/json"
 ACCEPT_PATCH = "application/json-patch+json, application/merge-patch+json"
+MAX_PAGE_BYTES = 16 * 1024 * 1024
 HEAD_ONLY = "autocrud.head"  # marks a HEAD in the ASGI scope, whose handler may leave out the body
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -117,6 +118,7 @@ class ModelRoutes:
         require_if_match: writes need a precondition.
         current_user: dependency that returns the current user.
         redirect_seconds: lifetime of a blob's URL for redirects; 0 turns redirects off.
+        max_page_bytes: size of the data at which a page ends.
         query_seconds: time limit of each query, after which it is cancelled.
         filter_style: form of the filters in OpenAPI.
         families: route families of the model; None for all.
@@ -129,6 +131,7 @@ class ModelRoutes:
     current_user: UserDependency = anonymous
     redirect_seconds: int = 0
     query_seconds: float = QUERY_SECONDS
+    max_page_bytes: int = MAX_PAGE_BYTES
     filter_style: FilterStyle = FilterStyle.compact
     families: frozenset[str] | None = None
 

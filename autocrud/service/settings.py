@@ -13,6 +13,7 @@ from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.manager import KEY_SECONDS
 from autocrud.manager.schema_check.start_check import OnSchemaChange
 from autocrud.routes.openapi.filter_parameters import FilterStyle
+from autocrud.routes.operation import MAX_PAGE_BYTES
 from autocrud.service.connection_limits import PREFIX as PREFIX
 from autocrud.service.connection_limits import ConnectionLimits
 from autocrud.storage.disk import DiskStorageFactory
@@ -112,6 +113,7 @@ class Settings(ConnectionLimits):
     housekeeping_seconds: Annotated[float, Field(ge=1)] = HOUSEKEEPING_SECONDS
     max_blob_bytes: Annotated[int, Field(ge=1)] = MAX_BLOB_BYTES
     upload_seconds: Annotated[float, Field(ge=1)] = UPLOAD_SECONDS
+    max_page_bytes: Annotated[int, Field(ge=1)] = MAX_PAGE_BYTES
     query_seconds: Annotated[float, Field(gt=0, le=3600)] = QUERY_SECONDS
     blob_redirect_seconds: Annotated[int, Field(ge=0, le=604800)] = 0
     openapi_filters: FilterStyle = FilterStyle.compact

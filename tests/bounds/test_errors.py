@@ -15,6 +15,7 @@ from tests.bounds.conftest import Note, note
 _WRONG_ITEMS = 10**6
 _MAX_PYTHON_BYTES = 16 * 1024 * 1024  # of the body, its copies and the errors
 _MAX_ANSWER = 64 * 1024
+_JSON = {"content-type": "application/json"}
 _LINES = {"content-type": "application/x-ndjson"}
 _WRONG_LIST = b'{"tags":[' + b",".join([b"1"] * _WRONG_ITEMS) + b"]}"
 _WRONG_MAPPING = b'{"members":{' + b",".join(b'"%d":[]' % number for number in range(20_000)) + b"}}"
@@ -37,11 +38,11 @@ async def test_very_many_errors_are_built_and_sent_up_to_a_limit(
     """A body with an error in each item has an answer of bounded size, and its errors fill no memory."""
     line = b'{"op":"create","data":%s}' % body
     path, content, headers = {
-        "create": ("/note", body, {"content-type": "application/json"}),
+        "create": ("/note", body, _JSON),
         "bulk lines": ("/note/bulk", line, _LINES),
-        "bulk array": ("/note/bulk", b"[%s]" % line, {}),
+        "bulk array": ("/note/bulk", b"[%s]" % line, _JSON),
         "import": ("/note/import", b'{"data":%s}' % body, _LINES),
-        "transaction": ("/transaction", b'{"operations":[{"model":"note",%s]}' % line[1:], {}),
+        "transaction": ("/transaction", b'{"operations":[{"model":"note",%s]}' % line[1:], _JSON),
     }[route]
     response = await http.post(path, content=content, headers=headers)
     assert "invalid_data" in response.text

@@ -244,7 +244,7 @@ def _is_lines(request: Request) -> bool:
         return True
     if media_type == "application/json" or media_type.endswith("+json"):
         return False
-    error = FieldError("Content-Type", f"{media_type!r} is neither application/json nor {NDJSON}")
+    error = FieldError("Content-Type", f"must be application/json or {NDJSON}, not {media_type or 'nothing'}")
     raise UnsupportedMediaType("The body must be JSON or NDJSON.", [error])
 
 

@@ -112,7 +112,7 @@ async def _read_merge_patch(request: Request, limit: int) -> MergePatch:
     """
     media_type = media_type_of(request)
     if media_type not in (MERGE, "application/json"):
-        error = FieldError("Content-Type", f"{media_type!r} is neither of {ACCEPT_MERGE}")
+        error = FieldError("Content-Type", f"must be one of {ACCEPT_MERGE}, not {media_type or 'nothing'}")
         raise UnsupportedMediaType("The body must be a JSON Merge Patch.", [error], ("Accept-Patch", ACCEPT_MERGE))
     return MergePatch(await read_text_body(request, limit))
 

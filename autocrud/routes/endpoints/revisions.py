@@ -93,6 +93,7 @@ def _list(routes: ModelRoutes) -> Operation:
             cursor=values["cursor"],
             data="data" in values["returns"],
             include_deleted=values["include_deleted"],
+            max_bytes=routes.max_page_bytes,
         )
         return values, page
 
@@ -189,7 +190,7 @@ def _diff(routes: ModelRoutes) -> Operation:
         summary=f"Compare two revisions of {routes.noun}",
         content={JSON_PATCH: {"example": example}},
         complete=complete_answer,
-        refusals=(400, 404, 409, 410, 422),
+        refusals=(400, 404, 409, 410),
         fetch=fetch,
     )
 
