@@ -1,7 +1,7 @@
 """AutoCRUD: registers models and adds their routes to a FastAPI application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar, overload
 
@@ -17,6 +17,7 @@ from autocrud.manager.schema_check.start_check import check_reaction
 from autocrud.manager.transaction.retries import ATTEMPTS, Retries
 from autocrud.manager.transaction.transaction import Transaction
 from autocrud.pages.data_view import add_pages
+from autocrud.references.dangling import DanglingReference
 from autocrud.registration.registry import Registry
 from autocrud.registration.start import opened
 from autocrud.resource import Retention, RevisionStatus
@@ -259,6 +260,10 @@ class AutoCRUD:
             Conflict: the last attempt lost a race, too.
         """
         return await self._retries.run(lambda: self.transaction(by=by), function, attempts)
+
+    def verify(self) -> AsyncGenerator[DanglingReference, None]:
+        """Yield references whose target is missing or deleted. Between stores, races can leave some."""
+        return self._registry.find_dangling()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

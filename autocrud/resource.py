@@ -165,11 +165,13 @@ class ResourceMeta(_Stored):
 
     def to_json(self) -> bytes:
         """Return the same JSON as Pydantic, at a fraction of its cost."""
+        created = timestamp(self.created_time)
+        updated = created if self.updated_time is self.created_time else timestamp(self.updated_time)
         return (
             f'{{"resource_id":"{self.resource_id}","version":{self.version},'
             f'"current_revision_id":"{self.current_revision_id}","total_revision_count":{self.total_revision_count},'
-            f'"is_deleted":{_json_bool(self.is_deleted)},"created_time":"{timestamp(self.created_time)}",'
-            f'"updated_time":"{timestamp(self.updated_time)}","created_by":{_json_text(self.created_by)},'
+            f'"is_deleted":{_json_bool(self.is_deleted)},"created_time":"{created}",'
+            f'"updated_time":"{updated}","created_by":{_json_text(self.created_by)},'
             f'"updated_by":{_json_text(self.updated_by)},"schema_version":{self.schema_version},"status":"{self.status}"}}'
         ).encode()
 

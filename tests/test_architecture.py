@@ -29,6 +29,7 @@ LAYERS = (
     "autocrud.service",
     "autocrud.__main__",
     "autocrud.migrate",
+    "autocrud.verify",
     "app",
 )
 # Inside storage, the modules of one row may import each other.
@@ -230,9 +231,10 @@ def test_folders_hold_few_modules() -> None:
 
 
 def test_package_root_holds_few_files() -> None:
-    """Everything else has a folder per subject. Users import `migrations`, and run `migrate`."""
+    """Everything else has a folder per subject. Users import `migrations`, and run `migrate` and `verify`."""
     names = {path.name for path in (ROOT / "autocrud").glob("*.py")}
-    assert names == {"__init__.py", "__main__.py", "crud.py", "migrate.py", "migrations.py", "resource.py"}
+    modules = {"__init__.py", "__main__.py", "crud.py", "migrate.py", "migrations.py", "resource.py", "verify.py"}
+    assert names == modules
 
 
 @pytest.mark.parametrize("module", PUBLIC)

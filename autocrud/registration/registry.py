@@ -1,11 +1,12 @@
 """Registry: the registered models of a service, with their storages and managers."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from autocrud.errors import ConfigurationError
 from autocrud.manager.manager import ResourceManager
+from autocrud.references.dangling import DanglingReference, find_dangling
 from autocrud.references.graph import Graph, ModelNode
 from autocrud.routes.route_table import check_families
 from autocrud.schema.markers import Ref
@@ -122,6 +123,11 @@ class Registry:
     def update_reference_targets(self) -> None:
         """Tell each model the folders of its references' targets, once the storages are open."""
         self._graph.update_reference_targets()
+
+    def find_dangling(self) -> AsyncGenerator[DanglingReference, None]:
+        """Yield the references of all models whose target is missing or deleted."""
+        self.all_managers()
+        return find_dangling(self._graph)
 
     def factories(self) -> dict[IStorageFactory, list[ModelSpec[Any]]]:
         """Return each factory in use, with its models."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Iterator, Sequence
 from itertools import chain, islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from autocrud.errors import AutoCRUDError, StorageUnavailable
 from autocrud.storage.commit_log.group_commit import GroupCommit
@@ -46,8 +46,11 @@ class Store(TransactionStore):
         self.engine = engine
         self.name = name
         self.call_timeout = CALL_TIMEOUT_S
-        self._writer: GroupCommit[Sequence[Transaction], list[TransactionOutcome]] = GroupCommit(
-            self._commit_groups, weight=_group_weight, max_weight=_MAX_BATCH_BYTES, loop_yields=_LOOP_YIELDS
+        self._writer: GroupCommit[_Group, list[TransactionOutcome]] = GroupCommit(
+            self._commit_groups,
+            weight=lambda group: group.weight,
+            max_weight=_MAX_BATCH_BYTES,
+            loop_yields=_LOOP_YIELDS,
         )
 
     async def open(self) -> None:
@@ -65,10 +68,10 @@ class Store(TransactionStore):
 
     async def commit(self, transactions: Sequence[Transaction]) -> list[TransactionOutcome]:
         groups = list(_split_into_groups(transactions))
-        extra_seconds = sum(map(_group_bytes, groups)) / _BYTES_PER_SECOND
+        seconds = self.call_timeout + sum(group.size for group in groups) / _BYTES_PER_SECOND
         if len(groups) == 1:
-            return await self._submit(groups[0], extra_seconds)
-        found = await asyncio.gather(*(self._submit(group, extra_seconds) for group in groups))
+            return await self._submit(groups[0], seconds)
+        found = await asyncio.gather(*(self._submit(group, seconds) for group in groups))
         return list(chain.from_iterable(found))
 
     async def changes(self, after: Position = START, limit: int = 100) -> list[StoreChange]:
@@ -77,52 +80,61 @@ class Store(TransactionStore):
     async def last_position(self) -> Position:
         return await self.with_timeout(self.engine.last_position())
 
-    async def with_timeout(self, call: Awaitable[R], extra_seconds: float = 0) -> R:
+    async def with_timeout(self, call: Awaitable[R]) -> R:
         """Wait a limited time for a call.
 
         Raises:
             StorageUnavailable: there is no answer within the time.
         """
-        call_timeout = self.call_timeout + extra_seconds
         try:
-            async with asyncio.timeout(call_timeout):
+            async with asyncio.timeout(self.call_timeout):
                 return await call
         except TimeoutError as error:
-            message = f"no answer within {call_timeout:g} s; whether a write was made, a read will tell."
-            raise StorageUnavailable(message) from error
+            raise _no_answer(self.call_timeout) from error
 
-    async def _submit(self, group: Sequence[Transaction], extra_seconds: float) -> list[TransactionOutcome]:
+    async def _submit(self, group: "_Group", seconds: float) -> list[TransactionOutcome]:
         try:
-            return await self.with_timeout(self._writer.submit(group), extra_seconds)
-        except AutoCRUDError as error:
-            return [[error] * len(transaction.items) for transaction in group]
+            return await self._writer.submit(group, seconds)
+        except TimeoutError:
+            error: AutoCRUDError = _no_answer(seconds)
+        except AutoCRUDError as refusal:
+            error = refusal
+        return [[error] * len(transaction.items) for transaction in group.transactions]
 
-    async def _commit_groups(self, groups: Sequence[Sequence[Transaction]]) -> list[list[TransactionOutcome]]:
-        outcomes = iter(await self.engine.commit(list(chain.from_iterable(groups))))
-        return [list(islice(outcomes, len(group))) for group in groups]
+    async def _commit_groups(self, groups: Sequence["_Group"]) -> list[list[TransactionOutcome]]:
+        batch = list(chain.from_iterable(group.transactions for group in groups))
+        outcomes = iter(await self.engine.commit(batch))
+        return [list(islice(outcomes, len(group.transactions))) for group in groups]
 
 
-def _split_into_groups(transactions: Sequence[Transaction]) -> Iterator[list[Transaction]]:
-    """Yield the transactions in order, in groups that a batch never cuts."""
+def _no_answer(seconds: float) -> StorageUnavailable:
+    return StorageUnavailable(f"no answer within {seconds:g} s; whether a write was made, a read will tell.")
+
+
+class _Group(NamedTuple):
+    """Transactions that a batch never cuts, and the size of their records in bytes."""
+
+    transactions: Sequence[Transaction]
+    size: int
+
+    @property
+    def weight(self) -> int:
+        """Part of a batch that the group fills, in bytes: by its size, or by the number of its transactions."""
+        return max(self.size, len(self.transactions) * _MAX_BATCH_BYTES // _MAX_BATCH_TRANSACTIONS)
+
+
+def _split_into_groups(transactions: Sequence[Transaction]) -> Iterator[_Group]:
+    """Yield the transactions in order, in groups."""
     group: list[Transaction] = []
     size = 0
     for transaction in transactions:
         group.append(transaction)
         size += sum(map(_item_bytes, transaction.items))
         if size >= _MAX_GROUP_BYTES or len(group) >= _MAX_BATCH_TRANSACTIONS:
-            yield group
+            yield _Group(group, size)
             group, size = [], 0
     if group:
-        yield group
-
-
-def _group_bytes(group: Sequence[Transaction]) -> int:
-    return sum(_item_bytes(item) for transaction in group for item in transaction.items)
-
-
-def _group_weight(group: Sequence[Transaction]) -> int:
-    """Return the part of a batch that a group fills, in bytes: by its size, or by the number of its transactions."""
-    return max(_group_bytes(group), len(group) * _MAX_BATCH_BYTES // _MAX_BATCH_TRANSACTIONS)
+        yield _Group(group, size)
 
 
 def _item_bytes(item: TransactionItem) -> int:

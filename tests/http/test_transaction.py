@@ -147,9 +147,16 @@ async def test_transaction_on_each_store_takes_effect_as_a_whole(backend: str, t
         change = {"op": "patch", "model": "order", "id": "o", "merge": {"total": 1}}
         assert await refused(last, change, customer("b@x"), customer()) == (409, "unique_violation", 2, "customer")
         assert await counts(first) == [1, 1, 0]
-        items = await committed(last, change, customer("b@x"))
+        items = await committed(last, change, customer("b@x", id="b"))
         assert [item["version"] for item in items] == [2, 1]
         assert (await first.get("/order/o")).headers["etag"] == items[0]["etag"]
+        swap = [
+            {"op": "patch", "model": "customer", "id": name, "merge": {"email": email}}
+            for name, email in (("a", "b@x"), ("b", "a@x"))
+        ]
+        assert [item["version"] for item in await committed(first, *swap)] == [2, 2]
+        taken = await last.post("/customer", json={"email": "a@x"})
+        assert (taken.status_code, taken.json()["holder"]) == (409, "b")
 
 
 @pytest.mark.parametrize(

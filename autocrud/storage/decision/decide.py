@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autocrud.storage.decision.claims import claim_refusals
 from autocrud.storage.decision.overlay import MissingState, Overlay
 from autocrud.storage.decision.references import reference_refusal_steps
 from autocrud.storage.decision.state import ReadSet, ReadState
@@ -72,6 +73,9 @@ def _decide_one(overlay: Overlay, transaction: Transaction) -> Steps[Transaction
     for item in transaction.items:
         outcome.append(_apply_item(overlay, item))
         yield
+    if not any(outcome) and overlay.disputes:
+        violations = claim_refusals(overlay, transaction)
+        outcome = [violations.get(number) for number in range(len(outcome))]
     if not any(outcome) and overlay.changes_references:
         refusals = yield from reference_refusal_steps(overlay, transaction)
         outcome = [refusals.get(number) for number in range(len(outcome))]

@@ -34,6 +34,7 @@ class Overlay:
         has_tasks: True if the store has on-delete tasks, those of accepted transactions included.
         changes_references: True if the transaction adds references, or removes resources.
         before: state before the transaction of each resource that it writes.
+        disputes: resources of the transaction that claim what another resource holds, and that resource, by claim.
     """
 
     def __init__(self, state: ReadState) -> None:
@@ -51,6 +52,7 @@ class Overlay:
         self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
         self.changes_references = False
         self.before: dict[ResourceKey, ResourceState | None] = {}
+        self.disputes: dict[ClaimKey, dict[str, None]] = {}
 
     def begin(self) -> None:
         """Begin a transaction."""
@@ -58,6 +60,7 @@ class Overlay:
         self._written.update(self.before)
         self._had_tasks = self.has_tasks
         self.before = {}
+        self.disputes.clear()
         self.changes_references = False
 
     def revert(self) -> None:

@@ -1,9 +1,10 @@
-"""Judgement of one item: contract, version, idempotency key, blobs and unique claims."""
+"""Judgement of one item: contract, version, idempotency key and blobs."""
 
-from autocrud.errors import AlreadyExists, Conflict, NewerSchema, UniqueViolation
+from autocrud.errors import AlreadyExists, Conflict, NewerSchema
 from autocrud.resource import CommitKind, timestamp
+from autocrud.storage.decision.claims import move_claims
 from autocrud.storage.decision.overlay import Overlay
-from autocrud.storage.decision.state import REMOVING_KINDS, ResourceKey, ResourceState, StoredKey
+from autocrud.storage.decision.state import REMOVING_KINDS, ResourceState, StoredKey
 from autocrud.storage.ports.contracts import Contract, describe_rules
 from autocrud.storage.ports.transactions import VersionCheck
 from autocrud.storage.ports.types import Blob, ContractExists, Outcome, Repeated, RequestKey, UnknownBlob, Write
@@ -37,7 +38,10 @@ def apply_contract(overlay: Overlay, contract: Contract) -> Outcome:
 
 
 def apply_write(overlay: Overlay, write: Write) -> Outcome:
-    """Apply a write, or return its refusal and change nothing. References are judged at the end of the transaction."""
+    """Apply a write, or return its refusal and change nothing.
+
+    References, and claims that another resource holds, are judged at the end of the transaction.
+    """
     contract = overlay.contract(write.model)
     if contract is not None and (beyond := contract.rules_beyond(write.rules)):
         meta, rules = write.meta, describe_rules(beyond)
@@ -49,8 +53,9 @@ def apply_write(overlay: Overlay, write: Write) -> Outcome:
     key = (write.model, write.meta.resource_id)
     before = overlay.resource(key)
     after = state_after(write, before)
-    if refused := _find_conflict(write, before) or _move_claims(overlay, key, before, after):
+    if refused := _find_conflict(write, before):
         return refused
+    move_claims(overlay, key, before, after)
     overlay.set_resource(key, after)
     if after is None:
         for name in overlay.keys_of(*key):
@@ -100,23 +105,3 @@ def state_after(write: Write, before: ResourceState | None) -> ResourceState | N
     meta = write.meta
     created_time = timestamp(meta.created_time) if before is None else before.created_time
     return ResourceState(meta.version, created_time, meta.is_deleted, claims, references)
-
-
-def _move_claims(
-    overlay: Overlay, key: ResourceKey, before: ResourceState | None, after: ResourceState | None
-) -> Outcome:
-    """Release the claims of a resource and claim the new ones, or return the refusal if another resource has one."""
-    released = () if before is None or before.is_deleted else before.claims
-    claimed = () if after is None or after.is_deleted else after.claims
-    if claimed == released:
-        return None
-    model, resource_id = key
-    for claim in claimed:
-        holder = overlay.holder((model, claim))
-        if holder is not None and holder != resource_id:
-            return UniqueViolation(claim.names, holder)
-    for claim in released:
-        overlay.set_holder((model, claim), None)
-    for claim in claimed:
-        overlay.set_holder((model, claim), resource_id)
-    return None

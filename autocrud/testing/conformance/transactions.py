@@ -82,14 +82,41 @@ class TransactionTests(StoreTests):
         ]  # fmt: skip
 
     async def test_5_unique_values_are_handed_over_within_a_transaction(self, models: Models) -> None:
-        """In order: a value is free once its holder has let go of it. Models do not share values."""
+        """In any order, because claims are judged at its end. Models do not share values."""
         first, second = create_write("a", sample(code="x")), create_write("b", sample(code="y"))
         await models.accept(first, second, link("l1", name="x"))
         taking, freeing = update_write(second, sample(code="x")), update_write(first, sample(code="z"))
-        assert await models.refuse(taking, freeing) == [UniqueViolation, Aborted]
-        await models.accept(freeing, taking)
-        await models.accept(delete_write(freeing), create_write("c", sample(code="z")))
+        assert await models.refuse(taking) == [UniqueViolation]
+        await models.accept(taking, freeing)
+        await models.accept(create_write("c", sample(code="z")), delete_write(freeing))
         assert await models.refuse(restore_write(delete_write(freeing))) == [UniqueViolation]
+        assert await models.refuse(create_write("d", sample(code="n")), create_write("e", sample(code="n"))) == [
+            Aborted,
+            UniqueViolation,
+        ]
+
+    async def test_5_unique_values_are_swapped_within_a_transaction(self, models: Models) -> None:
+        """Each value has its new holder afterwards, also after a second swap and a delete."""
+        first, second = create_write("a", sample(code="x")), create_write("b", sample(code="y"))
+        await models.accept(first, second, create_write("c", sample(code="w")))
+        swapped = update_write(first, sample(code="y")), update_write(second, sample(code="x"))
+        await models.accept(*swapped)
+        (refusal,) = await models.commit(create_write("d", sample(code="y")))
+        assert isinstance(refusal, UniqueViolation)
+        assert refusal.holder == "a"
+        back = update_write(swapped[0], sample(code="x")), update_write(swapped[1], sample(code="y"))
+        assert await models.refuse(back[0], update_write(swapped[1], sample(code="w"))) == [Aborted, UniqueViolation]
+        await models.accept(*back)
+        await models.accept(delete_write(back[0]), create_write("d", sample(code="x")))
+
+    async def test_5_value_that_its_holder_gives_up_goes_to_one_resource(self, models: Models) -> None:
+        """The earlier of two takers keeps it, and the later one is refused."""
+        first, second = create_write("a", sample(code="x")), create_write("b", sample(code="y"))
+        await models.accept(first, second)
+        taking, freeing = update_write(second, sample(code="x")), update_write(first, sample(code="z"))
+        later = create_write("c", sample(code="x"))
+        assert await models.refuse(taking, freeing, later) == [Aborted, Aborted, UniqueViolation]
+        await models.accept(taking, freeing, create_write("c", sample(code="y")))
 
     async def test_5_new_reference_needs_a_live_target(self, models: Models) -> None:
         """At the end of the transaction, so the target may come later in it. A reference that stays needs none."""

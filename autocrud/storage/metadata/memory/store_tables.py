@@ -94,7 +94,9 @@ class StoreTables:
         if state is None or state.is_deleted:
             return
         for claim in state.claims:
-            del self.holders[key[0], claim]
+            # Within a transaction, another resource may have taken the claim before.
+            if self.holders.get((key[0], claim)) == key[1]:
+                del self.holders[key[0], claim]
         for target, referrer in _binding_references(key, state):
             referrers = self._table_of(referrer)[target]
             referrers.pop(referrer, None)

@@ -11,7 +11,8 @@ def move_index_rows(
     """Replace the claims and referrers of a resource. Only a live resource has any."""
     old_rows, new_rows = _index_rows(resource, before), _index_rows(resource, after)
     for key in old_rows.keys() - new_rows.keys():
-        staged.delete(key)
+        # Within a transaction, another resource may have taken the claim before.
+        staged.delete_value(key, old_rows[key])
     for key, value in new_rows.items():
         if old_rows.get(key) != value:
             staged.put(key, value)

@@ -68,6 +68,11 @@ class StagedMap:
         """Delete a key. No error if the key does not exist."""
         self._change(key, None)
 
+    def delete_value(self, key: bytes, value: bytes) -> None:
+        """Delete a key that had this value, unless a change has given it another value."""
+        if self._changes.get(key, value) == value:
+            self._change(key, None)
+
     async def commit(self) -> None:
         """Commit the changes.
 

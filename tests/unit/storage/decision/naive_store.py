@@ -52,6 +52,8 @@ class NaiveStore:
         before = self.copy()
         outcome = [self.apply(item) for item in transaction.items]
         if not any(outcome):
+            outcome = self._judge_claims(before, transaction)
+        if not any(outcome):
             outcome = self._judge_references(before, transaction)
         if not any(outcome):
             return outcome
@@ -131,15 +133,25 @@ class NaiveStore:
             or (stored.version, stored.created_time) != (write.follows, timestamp(write.meta.created_time))
         ):
             return (Conflict,)
-        return None if write.meta.is_deleted else self._violation(write, stored)
-
-    def _violation(self, write: Write, stored: Stored | None) -> Refusal | None:
-        claims = write.claims if write.revision is not None or stored is None else stored.claims
-        for claim in claims:
-            for (model, other), holder in self.live().items():
-                if model == write.model and other != write.meta.resource_id and claim in holder.claims:
-                    return (UniqueViolation, claim.names, other)
         return None
+
+    def _judge_claims(self, before: "NaiveStore", transaction: Transaction) -> list[Refusal | None]:
+        """Refuse each resource that shares a claim, at its last write, unless it has the oldest right to the claim."""
+        outcome: list[Refusal | None] = [None] * len(transaction.items)
+        last: dict[ResourceKey, int] = {}
+        for number, item in enumerate(transaction.items):
+            if isinstance(item, Write):
+                last[item.model, item.meta.resource_id] = number
+        live, live_before = self.live(), before.live()
+        for key in [key for key in last if key in live]:
+            for claim in live[key].claims:
+                sharing = [other for other in live if other[0] == key[0] and claim in live[other].claims]
+                kept = [other for other in sharing if other in live_before and claim in live_before[other].claims]
+                keeper = kept[0] if kept else min(sharing, key=lambda other: last[other])
+                if keeper != key:
+                    outcome[last[key]] = (UniqueViolation, claim.names, keeper[1])
+                    break
+        return outcome
 
     def _accept(self, write: Write) -> None:
         key = (write.model, write.meta.resource_id)

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from autocrud.storage.decision import decide, references, writes
+from autocrud.storage.decision import claims, decide, references, writes
 from autocrud.storage.decision.overlay import Overlay
 from tests.unit.storage.decision.comparison import compare
 from tests.unit.storage.decision.random_batches import random_batches
 
-_conflict, _claims, _keys = writes._find_conflict, writes._move_claims, writes._find_key_refusal
+_conflict, _keys = writes._find_conflict, writes._find_key_refusal
+_moved, _refused, _live = claims.move_claims, claims.claim_refusals, claims._live_claims
 _targets, _referrers = references._find_missing_targets, references._find_binding_referrers
 _refusals = references.reference_refusal_steps
 
@@ -24,9 +25,13 @@ FAULTS: list[tuple[str, Any, str, str]] = [
     ("check is ignored", writes.apply_check, "return Conflict", "return None and Conflict"),
     ("check compares the version alone", writes.apply_check, "state.created_time != check.created_time", "False"),
     ("claim of an earlier transaction is forgotten", Overlay.set_holder, "self._set(self._holders,", "(lambda *_: 0)("),
-    ("deleted resource keeps its claims", _claims, "after is None or after.is_deleted", "after is None"),
-    ("restored resource claims nothing", _claims, "before is None or before.is_deleted", "before is None"),
-    ("claims are not released", _claims, "for claim in released:", "for claim in ():"),
+    ("deleted resource keeps its claims", _live, "state is None or state.is_deleted", "state is None"),
+    ("claims are not released", _moved, "for claim in released:", "for claim in ():"),
+    ("claim of another resource is taken", _moved, "holder in (None, resource_id)", "True"),
+    ("claims are judged before the end", _refused, "if _has(overlay, (model, name), claim)", ""),
+    ("earlier holder loses its claim", _refused, "not _had(overlay, (model, name), claim)", "0"),
+    ("swapped claim has no holder", _refused, "overlay.set_holder(key, keeper)", "pass"),
+    ("disputes are not judged", decide._decide_one, "and overlay.disputes", "and False"),
     ("unexpired key is ignored", _keys, "stored is not None and", "False and"),
     ("missing rule is ignored", writes.apply_write, "return NewerSchema", "NewerSchema"),
     ("equal rules count as missing", writes.apply_write, "contract.rules_beyond(write.rules)", "contract.rules"),
