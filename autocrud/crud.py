@@ -53,7 +53,7 @@ class AutoCRUD:
         idempotency_seconds: lifetime of an idempotency key, in seconds.
         housekeeping_seconds: pause between two rounds of maintenance, in seconds.
         max_blob_bytes: size limit of a blob, in bytes; longer uploads are refused with 413.
-        upload_seconds: lifetime of an upload session, in seconds.
+        upload_seconds: lifetime of an upload session, and of a blob that no resource refers to, in seconds.
         max_page_bytes: size of the data at which a page ends, in bytes; it has a next page then.
         query_seconds: time limit of each query of a request, in seconds; a longer one is cancelled, and is 422.
         redirect_seconds: lifetime of a blob's S3 URL for `redirect=true`, in seconds; 0 disables redirects.
