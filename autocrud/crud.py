@@ -1,6 +1,5 @@
 """AutoCRUD: registers models and adds their routes to a FastAPI application."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar, overload
@@ -13,7 +12,7 @@ from autocrud.errors import AutoCRUDError, ConfigurationError
 from autocrud.guard.current_principal import SYSTEM, System
 from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.health import check_backends
-from autocrud.manager.maintenance import maintain
+from autocrud.manager.maintenance import maintained
 from autocrud.manager.manager import KEY_SECONDS, ResourceManager
 from autocrud.manager.schema_check.start_check import check_reaction
 from autocrud.manager.transaction.retries import ATTEMPTS
@@ -32,10 +31,12 @@ from autocrud.routes.endpoints.transaction import TransactionEndpoint
 from autocrud.routes.guards import Guards
 from autocrud.routes.mount import Mount
 from autocrud.routes.openapi.filter_parameters import check_filter_style
+from autocrud.routes.operation import MAX_PAGE_BYTES
 from autocrud.routes.request.current_user import UserDependency, anonymous
 from autocrud.routes.response.problems import answer_problem
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.schema import Schema
+from autocrud.storage.ports.query_limit import QUERY_SECONDS
 from autocrud.storage.ports.storage import IStorage, IStorageFactory
 
 T = TypeVar("T")
@@ -57,10 +58,12 @@ class AutoCRUD:
         idempotency_seconds: lifetime of an idempotency key, in seconds.
         housekeeping_seconds: pause between two rounds of maintenance, in seconds.
         max_blob_bytes: size limit of a blob, in bytes; longer uploads are refused with 413.
-        upload_seconds: lifetime of an upload session, in seconds.
+        upload_seconds: lifetime of an upload session, and of a blob that no resource refers to, in seconds.
+        max_page_bytes: size of the data at which a page ends, in bytes; it has a next page then.
+        query_seconds: time limit of each query of a request, in seconds; a longer one is cancelled, and is 422.
         redirect_seconds: lifetime of a blob's S3 URL for `redirect=true`, in seconds; 0 disables redirects.
-        openapi_filters: form of the filters in OpenAPI. `compact` has a parameter per index field and one object of
-            all operators per model, `full` a parameter per operator, `none` no filters. Requests are not affected.
+        openapi_filters: filters in OpenAPI: `compact` has a parameter per index field and one object of all operators
+            per model, `full` a parameter per operator, `none` no filters. Requests are not affected.
         data_view: answer browsers (`Accept: text/html`) with pages.
         on_schema_change: `warn` logs at the start if a model no longer fits its stored data, and has no new schema
             version. `refuse` raises instead.
@@ -81,6 +84,8 @@ class AutoCRUD:
         housekeeping_seconds: float = HOUSEKEEPING_SECONDS,
         max_blob_bytes: int = MAX_BLOB_BYTES,
         upload_seconds: float = UPLOAD_SECONDS,
+        max_page_bytes: int = MAX_PAGE_BYTES,
+        query_seconds: float = QUERY_SECONDS,
         redirect_seconds: int = 0,
         openapi_filters: Literal["compact", "full", "none"] = "compact",
         data_view: bool = True,
@@ -89,8 +94,12 @@ class AutoCRUD:
     ) -> None:
         self._max_body_bytes = max_body_bytes
         self._identity = Identity(current_user, authenticator)
-        self._redirect_seconds = redirect_seconds
-        self._filter_style = check_filter_style(openapi_filters)
+        self._route_options = {
+            "redirect_seconds": redirect_seconds,
+            "max_page_bytes": max_page_bytes,
+            "query_seconds": query_seconds,
+            "filter_style": check_filter_style(openapi_filters),
+        }
         self._data_view = data_view
         self._on_schema_change = check_reaction(on_schema_change)
         self._registry = Registry(
@@ -114,8 +123,8 @@ class AutoCRUD:
         """Change arguments of the constructor. None leaves an argument unchanged.
 
         Raises:
-            ConfigurationError: `apply` was called before, a manager is on another storage factory, or the registry has
-                both `current_user` and `authenticator`.
+            ConfigurationError: `apply` was called before, a manager is on another storage factory, or both
+                `current_user` and `authenticator` are given.
         """
         self._refuse_after_apply("configure")
         if storage_factory is not None:
@@ -294,16 +303,11 @@ class AutoCRUD:
         """
         self._identity.bind_api_keys(self._registry)
         async with opened(self._registry, self._on_schema_change) as managers:
-            maintenance = asyncio.create_task(maintain(managers, self._housekeeping_seconds))
-            try:
+            async with maintained(managers, self._housekeeping_seconds):
                 yield
-            finally:
-                maintenance.cancel()
-                await asyncio.wait([maintenance])
-                await asyncio.gather(*(manager.references.drain() for manager in managers))
 
     async def check(self, *, patience: float = 5.0) -> dict[str, str | None]:
-        """Ask each backend in use if it can serve. Return, by name of the backend, None or the reason of the failure.
+        """Ask each backend in use if it can serve. Return, by its name, None or the reason of the failure.
 
         Args:
             patience: time limit for the answer of a backend, in seconds.
@@ -312,13 +316,8 @@ class AutoCRUD:
 
     def _shared_options(self) -> Mapping[str, Any]:
         """Return the arguments of `ModelRoutes` that all models share."""
-        return {
-            "max_body_bytes": self._max_body_bytes,
-            "current_user": self._identity.current_user,
-            "authentication": self._identity.authentication,
-            "redirect_seconds": self._redirect_seconds,
-            "filter_style": self._filter_style,
-        }
+        identity = {"current_user": self._identity.current_user, "authentication": self._identity.authentication}
+        return {"max_body_bytes": self._max_body_bytes, **identity, **self._route_options}
 
     def _refuse_after_apply(self, method: str) -> None:
         if self._applied:

@@ -12,6 +12,7 @@ from autocrud.errors.base import (
     AutoCRUDError,
     ConfigurationError,
     FieldError,
+    FieldErrors,
 )
 from autocrud.errors.blobs import (
     BlobNotFound,
@@ -20,6 +21,7 @@ from autocrud.errors.blobs import (
     UploadNotFound,
 )
 from autocrud.errors.inputs import (
+    DifferenceTooLarge,
     InvalidData,
     InvalidInput,
     InvalidParameter,
@@ -27,6 +29,7 @@ from autocrud.errors.inputs import (
     KeyReused,
     MalformedBody,
     PayloadTooLarge,
+    QueryTooExpensive,
     ReferenceNotFound,
     UnsupportedMediaType,
     ValidatorNotIdempotent,
@@ -75,9 +78,11 @@ __all__ = [
     "Conflict",
     "DataCorrupted",
     "Deleted",
+    "DifferenceTooLarge",
     "DifferentHolders",
     "DifferentStores",
     "FieldError",
+    "FieldErrors",
     "Forbidden",
     "IndexNotReady",
     "InvalidData",
@@ -95,6 +100,7 @@ __all__ = [
     "PayloadTooLarge",
     "PreconditionFailed",
     "PreconditionRequired",
+    "QueryTooExpensive",
     "RangeNotSatisfiable",
     "RateLimited",
     "ReferenceNotFound",

@@ -1,10 +1,20 @@
 """Base of all errors, and errors before a request is served."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 MAX_NAMES_IN_MESSAGE = 10
+MAX_ERRORS = 100  # of one answer
+MAX_MESSAGE = 2000  # characters
+_MAX_FIELD = 300
+_MAX_FAULT = 1000
+
+
+def shorten(text: str, limit: int = MAX_MESSAGE) -> str:
+    """Return a text of at most `limit` characters, with "…" if it was longer."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +23,28 @@ class FieldError:
 
     field: str
     message: str
+
+    def __post_init__(self) -> None:
+        if len(self.field) > _MAX_FIELD or len(self.message) > _MAX_FAULT:
+            object.__setattr__(self, "field", shorten(self.field, _MAX_FIELD))
+            object.__setattr__(self, "message", shorten(self.message, _MAX_FAULT))
+
+
+class FieldErrors(list[FieldError]):
+    """A list of errors that ignores errors past the limit of an answer, so that no input makes it long."""
+
+    def append(self, error: FieldError) -> None:
+        """Add an error, unless the list is full. One error more than the limit shows that errors are left out."""
+        if len(self) <= MAX_ERRORS:
+            super().append(error)
+
+
+def first_errors(errors: Iterable[FieldError]) -> tuple[FieldError, ...]:
+    """Return the first errors, and a last one if there are more. The rest of an iterator is not built."""
+    first = tuple(islice(errors, MAX_ERRORS + 1))
+    if len(first) <= MAX_ERRORS:
+        return first
+    return (*first[:MAX_ERRORS], FieldError("(more)", f"has further errors; the first {MAX_ERRORS} are listed"))
 
 
 class AutoCRUDError(Exception):
@@ -28,6 +60,9 @@ class AutoCRUDError(Exception):
     operation: int | None = None
     operation_model: str | None = None
     operation_id: str | None = None
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shorten(message))
 
 
 class ConfigurationError(AutoCRUDError):

@@ -1,18 +1,18 @@
 """Errors of requests that are refused before anything is looked up."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from autocrud.errors.base import AutoCRUDError, FieldError
+from autocrud.errors.base import AutoCRUDError, FieldError, first_errors, shorten
 
 
 class InvalidInput(AutoCRUDError):
-    """The input is refused, and nothing was stored. `errors` names the fields at fault."""
+    """The input is refused, and nothing was stored. `errors` names the fields at fault, at most 100 of them."""
 
     code = "invalid_input"
 
-    def __init__(self, message: str, errors: Sequence[FieldError] = ()) -> None:
+    def __init__(self, message: str, errors: Iterable[FieldError] = ()) -> None:
         super().__init__(message)
-        self.errors = tuple(errors)
+        self.errors = first_errors(errors)
 
 
 class InvalidParameter(InvalidInput):
@@ -45,7 +45,7 @@ class UnsupportedMediaType(InvalidInput):
 
     code = "unsupported_media_type"
 
-    def __init__(self, message: str, errors: Sequence[FieldError], accept: tuple[str, str] | None = None) -> None:
+    def __init__(self, message: str, errors: Iterable[FieldError], accept: tuple[str, str] | None = None) -> None:
         super().__init__(message, errors)
         self.accept = accept
 
@@ -57,7 +57,7 @@ class InvalidData(InvalidInput):
 
     def __str__(self) -> str:
         faults = "; ".join(f"{error.field}: {error.message}" for error in self.errors)
-        return f"{self.args[0].rstrip('.')}: {faults}." if faults else str(self.args[0])
+        return shorten(f"{self.args[0].rstrip('.')}: {faults}.") if faults else str(self.args[0])
 
 
 class ValidatorNotIdempotent(InvalidInput):
@@ -74,6 +74,24 @@ class InvalidPatch(InvalidInput):
     """The body is JSON, and not a valid patch."""
 
     code = "invalid_patch"
+
+
+class DifferenceTooLarge(AutoCRUDError):
+    """The revisions differ in too many places to compare: read both revisions instead."""
+
+    code = "difference_too_large"
+
+    def __init__(self) -> None:
+        super().__init__("The revisions differ in too many places to compare. Read both revisions instead.")
+
+
+class QueryTooExpensive(AutoCRUDError):
+    """The query took longer than its limit: use fewer patterns, or more selective filters."""
+
+    code = "query_too_expensive"
+
+    def __init__(self) -> None:
+        super().__init__("The query took longer than its limit. Use a simpler pattern, or filters on other fields too.")
 
 
 class KeyReused(AutoCRUDError):

@@ -56,6 +56,10 @@ class ResourceBlobs:
         self._lifetime = timedelta(seconds=upload_seconds)
         self.max_bytes = min(max_bytes, spec.largest_blob or max_bytes)
 
+    async def drop_unused(self) -> None:
+        """Erase the blobs that no resource refers to, after the lifetime of an upload."""
+        await self._storage.blobs.drop_unused(self._lifetime)
+
     async def upload(
         self, pieces: AsyncIterator[bytes], *, content_type: str = OCTETS, filename: str | None = None
     ) -> Binary:

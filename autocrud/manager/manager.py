@@ -300,6 +300,8 @@ class ResourceManager(ResourceReader[T]):
                     await self._prune(resource_id)
                 last_id = resource_ids[-1]
         await self._storage.vacuum()
+        if self.spec.has_blobs:
+            await self.blobs.drop_unused()
 
     async def _upsert(self, value: Any, choice: OnConflict, options: UpsertOptions, key: str | None) -> Resource[T]:
         body = await self._upserts.read(value, choice)

@@ -16,6 +16,7 @@ from autocrud.references.expand import Expanded, ReferrerPage, expand_references
 from autocrud.references.graph import Graph, ModelNode, Reference
 from autocrud.resource import revision_number
 from autocrud.storage.ports.types import Commit, Head, RevisionSpan
+from autocrud.storage.row_view import position_of
 from autocrud.versioning.history import History
 from autocrud.versioning.stored_resource import Resource, ResourcePage, RevisionPage
 
@@ -87,6 +88,7 @@ class ResourceReader(Generic[T]):
         cursor: str | None = None,
         data: bool = False,
         include_deleted: bool = False,
+        max_bytes: int | None = None,
     ) -> RevisionPage[T]:
         """Return one page of a resource's revisions, newest first.
 
@@ -96,6 +98,7 @@ class ResourceReader(Generic[T]):
             since: return only revisions that were created at or after this time.
             until: return only revisions that were created at or before this time.
             data: return the data of each revision, too.
+            max_bytes: size of the data at which a page ends.
 
         Raises:
             InvalidParameter, NotFound, RevisionNotFound, Deleted: as `get`.
@@ -103,7 +106,9 @@ class ResourceReader(Generic[T]):
         span = RevisionSpan(None, check_aware("since", since), check_aware("until", until), check_limit(limit))
         head = await self._head(resource_id, include_deleted)
         number = None if first is None else revision_number(resource_id, first)
-        return await self._history.page(head, first=number, chain_only=chain_only, span=span, cursor=cursor, data=data)
+        return await self._history.page(
+            head, first=number, chain_only=chain_only, span=span, cursor=cursor, data=data, max_bytes=max_bytes
+        )
 
     async def commits(
         self, resource_id: str, *, before: int | None = None, limit: int = 100, include_deleted: bool = False
@@ -128,6 +133,7 @@ class ResourceReader(Generic[T]):
 
         Raises:
             InvalidParameter, NotFound, RevisionNotFound, Deleted: as `get`.
+            DifferenceTooLarge: the comparison takes too long.
         """
         head = await self._head(resource_id, include_deleted)
         numbers = revision_number(resource_id, first), revision_number(resource_id, second)
@@ -144,6 +150,8 @@ class ResourceReader(Generic[T]):
         include_deleted: bool = False,
         at: datetime | None = None,
         unreadable: bool = False,
+        expand: Sequence[str] = (),
+        max_bytes: int | None = None,
     ) -> ResourcePage[T]:
         """Return one page of the resources that match a condition.
 
@@ -157,6 +165,8 @@ class ResourceReader(Generic[T]):
                 other than creation time and id, need a model that is `temporal`.
             unreadable: return only resources whose stored data cannot be read; `head.fault` has the reason. The search
                 reads the data of a limited number of resources, so that a page may be short and have a next page.
+            expand: reference fields whose targets the page has in `expanded`.
+            max_bytes: size of the data, with the expanded data, at which a page ends. It has a next page then.
 
         Raises:
             InvalidParameter: a field is not indexed, a value does not fit its field, `limit` is not within 1 and
@@ -166,12 +176,18 @@ class ResourceReader(Generic[T]):
         if cursor is not None:
             query = replace(query, after=decode_cursor(query, cursor, self.spec.name))
         resolved = await self._queries.resolve_reference_filters(query)
+        resolved = replace(resolved, max_bytes=max_bytes)
         if unreadable:
             page = await find_unreadable(self.spec, self._storage.search, resolved)
         else:
             page = await self._storage.search(resolved)
-        next_cursor = None if page.next is None else encode_cursor(query, page.next, self.spec.name)
-        return ResourcePage([Resource(self.spec, head) for head in page.items], next_cursor)
+        items, following = [Resource(self.spec, head) for head in page.items], page.next
+        expanded = await self.expanded(items, expand, max_bytes=max_bytes) if expand else []
+        if expand and len(expanded) < len(items):
+            items = items[: len(expanded)]
+            following = position_of(self.spec, resolved, items[-1].head)
+        next_cursor = None if following is None else encode_cursor(query, following, self.spec.name)
+        return ResourcePage(items, next_cursor, expanded)
 
     async def count(
         self,
@@ -191,15 +207,18 @@ class ResourceReader(Generic[T]):
         number = await self._storage.count(await self._queries.resolve_reference_filters(query))
         return number if at_most is None else min(number, at_most)
 
-    async def expanded(self, resources: Sequence[Resource[T]], fields: Sequence[str]) -> list[dict[str, Expanded]]:
+    async def expanded(
+        self, resources: Sequence[Resource[T]], fields: Sequence[str], *, max_bytes: int | None = None
+    ) -> list[dict[str, Expanded]]:
         """Return the targets of the named references, for each of these resources of the model.
 
-        The number of resources does not matter: one query is made for each target model.
+        Args:
+            max_bytes: size of the resources and their targets at which the answer ends; it may have fewer items.
 
         Raises:
-            InvalidParameter: a field is not a reference.
+            InvalidParameter: a field is not a reference, or the targets of the first resource are over the size.
         """
-        return await expand_references([self._reference(name) for name in fields], resources)
+        return await expand_references([self._reference(name) for name in fields], resources, max_bytes)
 
     async def referrers(
         self,
@@ -209,12 +228,14 @@ class ResourceReader(Generic[T]):
         limit: int = 20,
         cursor: str | None = None,
         include_deleted: bool = False,
+        max_bytes: int | None = None,
     ) -> ReferrerPage:
         """Return one page of the referrers of a resource, grouped by field, newest first.
 
         Args:
             references: the fields to search; all fields that refer to the model if None.
             include_deleted: include soft-deleted referrers, and accept a soft-deleted resource.
+            max_bytes: size of the data at which a page ends.
 
         Raises:
             InvalidParameter, NotFound, Deleted: as `get`.
@@ -222,7 +243,12 @@ class ResourceReader(Generic[T]):
         await self._head(resource_id, include_deleted)
         selected = self.graph.incoming(self.spec.name) if references is None else references
         return await find_referrers(
-            selected, resource_id, limit=check_limit(limit), cursor=cursor, include_deleted=include_deleted
+            selected,
+            resource_id,
+            limit=check_limit(limit),
+            cursor=cursor,
+            include_deleted=include_deleted,
+            max_bytes=max_bytes,
         )
 
     async def aggregate(

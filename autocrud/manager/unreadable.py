@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from autocrud.errors import AutoCRUDError, Unreadable
 from autocrud.query.conditions import Query
 from autocrud.resource import RevisionInfo
+from autocrud.schema.forms.validation_errors import error_items
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.steps import error_text
 from autocrud.storage.ports.types import Head, Page
@@ -62,7 +63,7 @@ def refusal_of(spec: ModelSpec[Any], data: bytes) -> tuple[str | None, str] | No
     try:
         spec.decode(data)
     except ValidationError as error:
-        (item, *_) = error.errors(include_url=False, include_context=False, include_input=False)
+        item = error_items(error)[0]
         return spec.field_name(item["loc"]), item["msg"]
     except Exception as error:  # a user's validator; Pydantic reports only ValueError and AssertionError
         return None, f"a validator raises {error_text(error)}"

@@ -1,7 +1,8 @@
 """Expansion of references: the targets of resources, and the referrers of a resource."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +12,11 @@ from autocrud.errors import InvalidParameter
 from autocrud.query.conditions import Query
 from autocrud.query.cursor import decode_cursor, encode_cursor
 from autocrud.references.graph import ModelNode, Reference
+from autocrud.storage.ports.versions import head_size
 from autocrud.versioning.stored_resource import Resource
 
+# Targets that one read fetches: at first, at most, and their size if they are long.
+_FIRST_PORTION, _MAX_PORTION, _PORTION_BYTES = 32, 1000, 4 * 1024 * 1024
 # Target of a reference: None if missing or deleted; for a list, one target per item.
 Expanded = Resource[Any] | None | list[Resource[Any] | None]
 
@@ -33,33 +37,93 @@ class ReferrerPage:
     next_cursor: str | None
 
 
+class _Targets:
+    """The targets of one model, read in the order in which they are needed.
+
+    Args:
+        ids: ids of the targets that may be needed.
+    """
+
+    def __init__(self, node: ModelNode, ids: Iterable[str]) -> None:
+        self._node = node
+        self._remaining = deque(dict.fromkeys(ids))
+        self._found: dict[str, Resource[Any] | None] = {}
+        self._portion = _FIRST_PORTION
+
+    async def get(self, resource_id: str) -> Resource[Any] | None:
+        """Return a target, and read the next ones with it; None if it is missing or deleted."""
+        while resource_id not in self._found:
+            names = [self._remaining.popleft() for _ in range(min(self._portion, len(self._remaining)))]
+            heads = await self._node.storage.get_many(names)
+            for name in names:
+                head = heads.get(name)
+                self._found[name] = None if head is None or head.is_deleted else Resource(self._node.spec, head)
+            # As many as have the size of a portion, if the next ones are as long as these.
+            size = sum(map(head_size, heads.values())) // len(names) + 1
+            self._portion = max(1, min(_MAX_PORTION, _PORTION_BYTES // size))
+        return self._found[resource_id]
+
+
 async def expand_references(
-    references: Sequence[Reference], resources: Sequence[Resource[Any]]
+    references: Sequence[Reference], resources: Sequence[Resource[Any]], max_bytes: int | None = None
 ) -> list[dict[str, Expanded]]:
-    """Return the targets of each resource by field name, with one query per target model."""
+    """Return the targets of each resource by field name.
+
+    Args:
+        max_bytes: size of the resources and their targets at which the answer ends, so that it may have fewer items.
+
+    Raises:
+        InvalidParameter: the targets of the first resource are longer than `max_bytes`.
+    """
     ids_by_field = [_target_ids(references, resource) for resource in resources]
-    ids_by_model: dict[ModelNode, set[str]] = {}
-    for reference in references:
-        ids_by_model.setdefault(reference.target, set()).update(
-            name for ids in ids_by_field for name in ids[reference.field.name]
+    nodes = {reference.target: reference for reference in references}
+    targets = {
+        node: _Targets(
+            node,
+            (
+                name
+                for ids in ids_by_field
+                for item in references
+                if item.target is node
+                for name in ids[item.field.name]
+            ),
         )
-    found: dict[ModelNode, dict[str, Resource[Any]]] = {}
-    for node, ids in ids_by_model.items():
-        heads = await node.storage.get_many(sorted(ids)) if ids else {}
-        found[node] = {name: Resource(node.spec, head) for name, head in heads.items() if not head.is_deleted}
-    return [
-        {
-            reference.field.name: _select_targets(reference, ids[reference.field.name], found[reference.target])
-            for reference in references
-        }
-        for ids in ids_by_field
-    ]
+        for node in nodes
+    }
+    size, expanded = 0, list[dict[str, Expanded]]()
+    for resource, ids in zip(resources, ids_by_field, strict=True):
+        item, size = dict[str, Expanded](), size + head_size(resource.head)
+        for reference in references:
+            found = list[Resource[Any] | None]()
+            for name in ids[reference.field.name]:
+                found.append(await targets[reference.target].get(name))
+                # A target counts as often as it is in the answer.
+                size += 0 if (target := found[-1]) is None else head_size(target.head)
+                if max_bytes is not None and size > max_bytes:
+                    if expanded:
+                        return expanded
+                    message = (
+                        f"the referred resources of {resource.resource_id!r} are over the limit of {max_bytes} bytes"
+                    )
+                    raise InvalidParameter("expand", f"{message}; read them by their ids")
+            item[reference.field.name] = found if reference.field.is_list else next(iter(found), None)
+        expanded.append(item)
+    return expanded
 
 
 async def find_referrers(
-    references: Sequence[Reference], resource_id: str, *, limit: int, cursor: str | None, include_deleted: bool
+    references: Sequence[Reference],
+    resource_id: str,
+    *,
+    limit: int,
+    cursor: str | None,
+    include_deleted: bool,
+    max_bytes: int | None = None,
 ) -> ReferrerPage:
     """Return a page of referrers, field by field, newest first.
+
+    Args:
+        max_bytes: size of the data at which the page ends.
 
     Raises:
         InvalidParameter: the cursor belongs to another list.
@@ -68,12 +132,13 @@ async def find_referrers(
     found: list[Referrer] = []
     for reference in references[number:]:
         query = _query(reference, resource_id, include_deleted)
-        if len(found) == limit:
+        size = sum(head_size(item.resource.head) for item in found)
+        if len(found) == limit or (max_bytes is not None and size >= max_bytes):
             # Full, at the end of a field: the next page begins with the first one that has something.
             if (await reference.source.storage.search(query)).items:
                 return ReferrerPage(found, _cursor(reference, None))
             continue
-        query = replace(query, limit=limit - len(found))
+        query = replace(query, limit=limit - len(found), max_bytes=None if max_bytes is None else max_bytes - size)
         if after is not None:
             query, after = replace(query, after=decode_cursor(query, after)), None
         page = await reference.source.storage.search(query)
@@ -87,11 +152,6 @@ def _target_ids(references: Sequence[Reference], resource: Resource[Any]) -> dic
     # A pruned revision has no data, so its references are unknown.
     index = resource.spec.stored_values(resource.head.data)[0]
     return {reference.field.name: reference.ids(index) for reference in references}
-
-
-def _select_targets(reference: Reference, ids: Sequence[str], found: dict[str, Resource[Any]]) -> Expanded:
-    targets = [found.get(name) for name in ids]
-    return targets if reference.field.is_list else next(iter(targets), None)
 
 
 def _query(reference: Reference, resource_id: str, include_deleted: bool) -> Query:

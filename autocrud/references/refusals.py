@@ -27,9 +27,9 @@ _CREATING_KINDS = (CommitKind.create, CommitKind.restore)
 
 def not_found_error(spec: ModelSpec[Any], missing: Sequence[tuple[Reference, str]]) -> ReferenceNotFound:
     """Return the error for references without a target."""
-    errors = [
+    errors = (
         FieldError(reference.field.name, f"there is no {reference.target.name} {name!r}") for reference, name in missing
-    ]
+    )
     return ReferenceNotFound(f"The {spec.name} refers to resources that do not exist.", errors)
 
 
@@ -46,10 +46,10 @@ def translate(graph: Graph, node: ModelNode, error: AutoCRUDError) -> AutoCRUDEr
 
     match error:
         case MissingTargets():
-            errors = [
+            errors = (
                 FieldError(item.field, f"there is no {name_of(item.model)} {item.resource_id!r}")
                 for item in error.references
-            ]
+            )
             return ReferenceNotFound(f"The {node.name} refers to resources that do not exist.", errors)
         case Referenced():
             holder = (name_of(error.holder[0]), error.holder[1])

@@ -1,6 +1,6 @@
 """Expansion (`expand=`): adds referred resources to the envelopes of the resources that refer to them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from zlib import crc32
 
@@ -17,7 +17,7 @@ from autocrud.routes.request.patterns import any_of
 from autocrud.routes.request.query_parameters import PARTS, Parameter
 from autocrud.routes.response.envelope import AnswerModels, JsonResponse, envelope, envelope_models, optional_part
 from autocrud.schema.nouns import begin_sentence, to_noun
-from autocrud.versioning.stored_resource import TAG_SEPARATOR, Resource
+from autocrud.versioning.stored_resource import TAG_SEPARATOR, Resource, ResourcePage
 
 _ALL_PARTS = frozenset(PARTS)
 
@@ -75,15 +75,14 @@ class Expansion:
             )
         )
 
-    async def build_envelopes(self, resources: Sequence[Resource[Any]], values: dict[str, Any]) -> list[bytes]:
-        """Return the JSON envelopes of resources, with the parts, fields and references that the parameters select."""
+    def build_envelopes(self, page: ResourcePage[Any], values: dict[str, Any]) -> list[bytes]:
+        """Return the JSON envelopes of a page, with the parts, fields and references that the parameters select."""
         returns, fields, names = values["returns"], values["fields"], values.get("expand")
         raw = values.get("raw", False)
-        plain = [envelope(resource, returns, fields, raw=raw) for resource in resources]
+        plain = [envelope(resource, returns, fields, raw=raw) for resource in page.items]
         if not names:
             return plain
-        expanded = await self._manager.expanded(resources, names)
-        return [_add_expanded(item, _to_json(targets)) for item, targets in zip(plain, expanded, strict=True)]
+        return [_add_expanded(item, _to_json(targets)) for item, targets in zip(plain, page.expanded, strict=True)]
 
     async def response(self, request: Request, resource: Resource[Any], values: dict[str, Any]) -> Response:
         """Return a response with one resource, or 304 if the client has the current state already.
@@ -92,7 +91,7 @@ class Expansion:
         """
         if resource.hidden_by is not None:
             raise resource.hidden_by
-        (expanded,) = await self._manager.expanded([resource], values["expand"])
+        (expanded,) = await self._manager.expanded([resource], values["expand"], max_bytes=self._routes.max_page_bytes)
         # A strong tag must change with any byte of the representation (RFC 9110, 8.8.1).
         items = [resource, *(item for target in expanded.values() for item in _as_list(target))]
         tags = ",".join(item.etag if item else "" for item in items)
@@ -115,7 +114,7 @@ def _add_expanded(content: bytes, expanded: bytes) -> bytes:
     return b'%s%s"expanded":%s}' % (content[:-1], b"" if content == b"{}" else b",", expanded)
 
 
-def _to_json(expanded: dict[str, Expanded]) -> bytes:
+def _to_json(expanded: Mapping[str, Expanded]) -> bytes:
     """Return the JSON of the expanded resources by the name of the reference."""
     parts = []
     for name, target in expanded.items():

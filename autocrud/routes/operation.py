@@ -22,9 +22,11 @@ from autocrud.routes.response.problems import problem_responses
 from autocrud.routes.response.schema_examples import example_of
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.nouns import add_article, pluralize, to_noun
+from autocrud.storage.ports.query_limit import QUERY_SECONDS
 
 ACCEPT_MERGE = "application/merge-patch+json, application/json"
 ACCEPT_PATCH = "application/json-patch+json, application/merge-patch+json"
+MAX_PAGE_BYTES = 16 * 1024 * 1024
 HEAD_ONLY = "autocrud.head"  # marks a HEAD in the ASGI scope, whose handler may leave out the body
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -119,6 +121,8 @@ class ModelRoutes:
         authentication: authentication of the routes; None if anybody may use them.
         permits_anonymous: a rule of the model permits something without credentials.
         redirect_seconds: lifetime of a blob's URL for redirects; 0 turns redirects off.
+        max_page_bytes: size of the data at which a page ends.
+        query_seconds: time limit of each query, after which it is cancelled.
         filter_style: form of the filters in OpenAPI.
         families: route families of the model; None for all.
     """
@@ -131,6 +135,8 @@ class ModelRoutes:
     authentication: Authentication | None = None
     permits_anonymous: bool = False
     redirect_seconds: int = 0
+    query_seconds: float = QUERY_SECONDS
+    max_page_bytes: int = MAX_PAGE_BYTES
     filter_style: FilterStyle = FilterStyle.compact
     families: frozenset[str] | None = None
 

@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
+from autocrud.errors.base import shorten
 from autocrud.routes.authentication import Authentication
 from autocrud.routes.deferred_route import DeferredRoute
 from autocrud.routes.missing_routes import refuse_missing_route
@@ -20,7 +21,8 @@ from autocrud.routes.operation import ACCEPT_MERGE, ACCEPT_PATCH, HEAD_ONLY, Han
 from autocrud.routes.request.admission import admit
 from autocrud.routes.request.current_user import UserDependency, anonymous, note_user
 from autocrud.routes.request.disconnect import DisconnectWatch
-from autocrud.routes.response.send_wrappers import with_vary, without_body
+from autocrud.routes.response.send_wrappers import CACHE_CONTROL, with_cache_headers, without_body
+from autocrud.storage.ports.query_limit import query_seconds
 
 _CLIENT_CLOSED = 499
 # Families whose queries may take long. They are cancelled if the client disconnects.
@@ -78,7 +80,7 @@ class OperationRoute(DeferredRoute):
         HEAD goes to the route of GET, and OPTIONS to the first route of the path.
         """
         # A substring test costs less than the regular expression with which Starlette matches.
-        if self.path_format.partition("{")[0] not in scope["path"]:
+        if self.path_format.partition("{")[0] not in scope["path"] or _lacks_slash_of_request(scope):
             return Match.NONE, {}
         match, child = super().matches(scope)
         if match is Match.PARTIAL and (scope["method"] == "OPTIONS" or self._is_head(scope)):
@@ -102,13 +104,17 @@ class OperationRoute(DeferredRoute):
         if self._is_head(scope):
             scope, send = {**scope, "method": "GET", HEAD_ONLY: True}, without_body(send)
         elif scope["method"] not in (self.methods or ()):
-            raise HTTPException(405, headers={"Allow": self._allowed()})
+            raise HTTPException(405, headers={"Allow": self._allowed(), "Cache-Control": CACHE_CONTROL})
+        routes = self.documented.routes
+        limit = query_seconds.set(None if routes is None else routes.query_seconds)
         try:
-            await super().handle(scope, receive, with_vary(send) if self.documented.operation.varies else send)
+            await super().handle(scope, receive, with_cache_headers(send, self._varying))
         except ClientDisconnect:
             # Nobody receives the answer. Its status is for the access log, and is the one that nginx logs.
-            logger.info("%s %s: the client disconnected before the end", scope["method"], scope["path"])
+            logger.info("%s %r: the client disconnected before the end", scope["method"], shorten(scope["path"]))
             await Response(status_code=_CLIENT_CLOSED)(scope, receive, send)
+        finally:
+            query_seconds.reset(limit)
 
     def get_route_handler(self) -> Handler:
         endpoint = self.documented
@@ -159,6 +165,13 @@ class OperationRoute(DeferredRoute):
             "openapi_extra": None if operation.request_body is None else {"requestBody": operation.request_body},
         }
 
+    @cached_property
+    def _varying(self) -> bytes:
+        """Request headers that the answer may depend on."""
+        names = ["Accept"] if self.documented.operation.varies else []
+        # A dependency may name the user, and show each user other data.
+        return ", ".join([*names, *(["Authorization"] if self.has_dependencies else [])]).encode()
+
     @property
     def has_dependencies(self) -> bool:
         """True if FastAPI has dependencies to solve before the handler runs."""
@@ -186,3 +199,12 @@ def _with_watch(handler: Handler) -> Handler:
             return await handler(request)
 
     return serve
+
+
+def _lacks_slash_of_request(scope: Scope) -> bool:
+    """Return True if the router asks for a redirect to the path without its last slash.
+
+    The router would redirect to the `Host` that the client sent. It changes the path, and not the raw path.
+    """
+    raw_path = scope.get("raw_path") or b""
+    return raw_path.endswith((b"/", b"%2F", b"%2f")) and not scope["path"].endswith("/")

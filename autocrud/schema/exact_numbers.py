@@ -25,8 +25,10 @@ from pydantic_core import (
 from autocrud.errors import FieldError, InvalidData
 from autocrud.schema.unstorable_values import SURROGATE_MESSAGE, surrogate_paths
 
+LONG_BYTES = 64 * 1024  # of JSON, above which a validator reports only the first error of a list
 # A number of at most 15 digits, and of a usual size, is the same as a float.
 _CANDIDATE = re.compile(rb"[0-9.]{17}|[eE][+-]?[0-9]{3}")
+_CONTAINERS = ("list", "set", "frozenset", "tuple", "dict", "generator")
 _OPAQUE_KEYS = {"metadata", "serialization", "config", "default"}
 _MARK = uuid4().hex  # nobody knows it outside this process, so no client can send it
 _MARKED = re.compile(rb'"%s:([-+.0-9eE]+)"' % _MARK.encode())
@@ -54,12 +56,15 @@ class ExactValidator:
         Raises:
             ValidationError: the JSON is not valid, or a number for a decimal field cannot be kept exactly.
         """
+        # Each item of a long body could have an error, and a validator keeps all errors in memory.
+        is_long = len(data) > LONG_BYTES
         decimals = _inexact_decimals(data) if self.has_decimals else None
         if not decimals and not (self.has_json_decimals and _may_quote_decimals(data)):
-            return self._validate(data, **options)
+            return self._brief_validator.validate_json(data, **options) if is_long else self._validate(data, **options)
         token = _decimals.set(decimals or {})
         try:
-            return self._exact_validator.validate_json(data, **options)
+            validator = self._brief_exact_validator if is_long else self._exact_validator
+            return validator.validate_json(data, **options)
         finally:
             _decimals.reset(token)
 
@@ -90,6 +95,15 @@ class ExactValidator:
         # Validators that the models have already would be used in place of their schemas.
         return SchemaValidator(_with_exact_decimals(self._schema, strict=False), _use_prebuilt=False)
 
+    @cached_property
+    def _brief_validator(self) -> SchemaValidator:
+        return SchemaValidator(_with_first_errors(self._schema), _use_prebuilt=False)
+
+    @cached_property
+    def _brief_exact_validator(self) -> SchemaValidator:
+        exact_schema = _with_exact_decimals(self._schema, strict=False)
+        return SchemaValidator(_with_first_errors(exact_schema), _use_prebuilt=False)
+
 
 def load_json(data: bytes) -> Any:
     """Parse JSON. A number that a float cannot hold becomes a text, which `restore_numbers` writes as the number again.
@@ -112,7 +126,7 @@ def dump_json(value: Any) -> bytes:
     try:
         return restore_numbers(to_json(value, inf_nan_mode="constants"))
     except PydanticSerializationError as error:
-        errors = [FieldError(path, SURROGATE_MESSAGE) for path in surrogate_paths(value)]
+        errors = (FieldError(path, SURROGATE_MESSAGE) for path in surrogate_paths(value))
         raise InvalidData("The value cannot be written as JSON.", errors) from error
 
 
@@ -177,6 +191,16 @@ def is_decimal(schema: Mapping[str, Any]) -> bool:
 def may_be_infinite(schema: Mapping[str, Any]) -> bool:
     """Return True if a core schema is one of numbers that may be infinite or NaN."""
     return schema.get("type") == "float" or (is_decimal(schema) and bool(schema.get("allow_inf_nan")))
+
+
+def _with_first_errors(schema: Any) -> Any:
+    """Return a core schema that accepts the same values, and reports the first error of each list and mapping."""
+    if isinstance(schema, list | tuple):
+        return type(schema)(_with_first_errors(part) for part in schema)
+    if not isinstance(schema, dict):
+        return schema
+    copy = {key: part if key in _OPAQUE_KEYS else _with_first_errors(part) for key, part in schema.items()}
+    return copy | {"fail_fast": True} if schema.get("type") in _CONTAINERS else copy
 
 
 def _is_json_text(schema: Mapping[str, Any]) -> bool:

@@ -15,11 +15,17 @@ from autocrud.errors import (
     InvalidParameter,
     ValidatorNotIdempotent,
 )
+from autocrud.errors.base import first_errors
 from autocrud.resource import Retention, RevisionStatus
 from autocrud.schema.binary import has_binaries, largest_limit
 from autocrud.schema.column_types import IndexValue
 from autocrud.schema.computed_fields import refuse_marked_computed_fields
-from autocrud.schema.exact_numbers import ExactValidator, contains_part, dump_json, load_json, may_be_infinite
+from autocrud.schema.exact_numbers import (
+    LONG_BYTES,
+    ExactValidator,
+    contains_part,
+    may_be_infinite,
+)
 from autocrud.schema.forms.model_checks import check_model, class_name
 from autocrud.schema.forms.name_map import NameMap
 from autocrud.schema.forms.shown_values import ShownValues
@@ -110,6 +116,7 @@ class ModelSpec(Generic[T]):
         self._may_hold_floats = may_hold_floats(json_schema) or contains_part(core_schema, may_be_infinite)
         exact = ExactValidator(self.adapter.validate_json, core_schema)
         self._read_json: Any = exact.validate_json if exact.has_decimals else self.adapter.validate_json
+        self._read_long_json = exact.validate_json
         self._read_python: Any = exact.validate_python if exact.has_json_decimals else self.adapter.validate_python
         self.upgrader = Upgrader(self, self.schema)
 
@@ -120,9 +127,10 @@ class ModelSpec(Generic[T]):
             MalformedBody: the body is not JSON.
             InvalidData: the model does not accept the body.
         """
-        renamed = self._rename_body(body) if self.names.rewrites_input else body
+        renamed = self.names.rename_body(body) if self.names.rewrites_input else body
         try:
-            value: T = self._read_json(renamed, by_alias=True, by_name=True)
+            read = self._read_json if len(renamed) <= LONG_BYTES else self._read_long_json
+            value: T = read(renamed, by_alias=True, by_name=True)
         except ValidationError as error:
             raise_if_malformed(error)
             raise invalid_data(self.name, error, self.names if renamed is not body else None) from error
@@ -135,7 +143,8 @@ class ModelSpec(Generic[T]):
             InvalidData: the model does not accept the JSON.
         """
         try:
-            value: T = self._read_json(data, by_alias=False, by_name=True)
+            read = self._read_json if len(data) <= LONG_BYTES else self._read_long_json
+            value: T = read(data, by_alias=False, by_name=True)
         except ValidationError as error:
             raise invalid_data(self.name, error, self.names) from error
         return value
@@ -299,25 +308,17 @@ class ModelSpec(Generic[T]):
             data = self.stored_form.dump(value)
         except PydanticSerializationError as error:
             python_value = self.adapter.dump_python(value, by_alias=True, warnings=False)
-            if errors := [FieldError(path, SURROGATE_MESSAGE) for path in surrogate_paths(python_value)]:
+            faults = (FieldError(path, SURROGATE_MESSAGE) for path in surrogate_paths(python_value))
+            if errors := first_errors(faults):
                 raise InvalidData(f"The {self.name} is not valid.", errors) from error
             raise InvalidData(f"The {self.name} cannot be written as JSON: {error}") from error
         if self._may_hold_floats and may_show_non_finite(data):
             # JSON has no NaN and no infinity. Pydantic would store null instead, and the value would be lost.
             python_value = self.adapter.dump_python(value, by_alias=True, warnings=False)
-            errors = [FieldError(path, "must be a finite number") for path in non_finite_paths(python_value)]
-            if errors:
+            faults = (FieldError(path, "must be a finite number") for path in non_finite_paths(python_value))
+            if errors := first_errors(faults):
                 raise InvalidData(f"The {self.name} is not valid.", errors)
         return data
 
     def _unfit_value(self, field: IndexField, error: Exception) -> InvalidData:
         return InvalidData(f"The {self.name} is not valid.", [FieldError(field.name, str(error))])
-
-    def _rename_body(self, body: bytes) -> bytes:
-        """Return a body with the names that the validator reads, or unchanged if it has them."""
-        try:
-            document = load_json(body)
-        except ValueError:
-            return body  # the validator reports the fault
-        renamed = self.names.to_stored(document)
-        return body if renamed == document else dump_json(renamed)

@@ -7,6 +7,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
+from autocrud.errors.base import shorten
 from autocrud.routes.response.problems import problem_response
 from autocrud.service.logging_setup import request_id
 
@@ -38,7 +39,7 @@ class AccessLog:
         try:
             await self._app(scope, receive, answer)
         except Exception:  # boundary of the process: log the traceback, answer the client with a plain problem
-            logger.exception("%s %s failed", scope["method"], scope["path"])
+            logger.exception("%s %s failed", scope["method"], shorten(scope["path"]))
             if answer.status:
                 raise
             response = problem_response(500, "Internal error", "internal_error", "The service failed.")
@@ -54,7 +55,7 @@ class AccessLog:
         client = scope.get("client")
         fields = {
             "method": scope["method"],
-            "path": scope["path"],
+            "path": shorten(scope["path"]),
             "status": answer.status,
             "duration_ms": round(seconds * 1000, 2),
             "bytes": answer.size,

@@ -11,6 +11,7 @@ import uvicorn
 
 from autocrud.errors import AutoCRUDError
 from autocrud.service.announcement import startup_lines
+from autocrud.service.http_protocol import BoundedHttpProtocol
 from autocrud.service.keys import command as keys_command
 from autocrud.service.logging_setup import logging_config, without_warnings
 from autocrud.service.main import create_app
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         reload=options.reload,
         reload_dirs=[_folder_of(settings.models)] if options.reload else None,
         access_log=False,
+        http=BoundedHttpProtocol,
         log_config=logging_config(settings),
         # Without trusted proxies a client could choose its address by a header.
         proxy_headers=bool(settings.proxies),

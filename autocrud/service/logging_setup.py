@@ -2,18 +2,36 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from logging.config import dictConfig
+from textwrap import indent
 from typing import Any, TextIO
 
 from pydantic_core import to_json
 
+from autocrud.errors.base import shorten
 from autocrud.service.settings import LogFormat, Settings
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+# Control characters, which end lines or command terminals, and marks that change the direction of a text.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_UNSAFE_IN_TRACEBACK = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
+_MAX_LINE = 4000
+
+
+def printable(text: str) -> str:
+    """Return a text of one line for the log: escaped where it has control characters, and cut if it is long."""
+    return _escape(_UNSAFE, shorten(text, _MAX_LINE))
+
+
+def _escape(unsafe: re.Pattern[str], text: str) -> str:
+    return unsafe.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class RequestIdFilter(logging.Filter):
@@ -32,8 +50,12 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return one line, followed by the traceback if there is one."""
         identity = getattr(record, "request_id", None) or "-"
-        line = f"{_time(record)} {record.levelname:<7} {record.name} [{identity}] {record.getMessage()}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        line = f"{_time(record)} {record.levelname:<7} {record.name} [{identity}] {printable(record.getMessage())}"
+        if not record.exc_info:
+            return line
+        # The text of an exception may quote a client. No line of a traceback begins as a line of the log does.
+        traceback = _escape(_UNSAFE_IN_TRACEBACK, self.formatException(record.exc_info))
+        return f"{line}\n{indent(traceback, '  ')}"
 
 
 class JsonFormatter(logging.Formatter):
@@ -46,12 +68,13 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "request_id": getattr(record, "request_id", None),
-            "message": record.getMessage(),
+            "message": shorten(record.getMessage(), _MAX_LINE),
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return to_json(line).decode()
+        # JSON escapes control characters, but not those past ASCII.
+        return _escape(_UNSAFE, to_json(line).decode())
 
 
 class TurnHandler(logging.StreamHandler[TextIO]):

@@ -12,6 +12,7 @@ from autocrud.errors import ConfigurationError
 from autocrud.pages import add_docs, add_home
 from autocrud.routes.response.problems import problem_response
 from autocrud.service.access_log import AccessLog
+from autocrud.service.allowed_hosts import AllowedHosts
 from autocrud.service.health import health_router
 from autocrud.service.limits.rate_policy import RATE_HEADERS, RatePolicy
 from autocrud.service.limits.requests_in_flight import RequestsInFlight
@@ -49,6 +50,12 @@ _LINKS = (
     ("Health", "/healthz"),
     ("Readiness", "/readyz"),
 )
+# Headers that a web page of another origin may read, beyond the few that browsers always show.
+_SHOWN_HEADERS = (
+    "Accept-Patch", "Accept-Ranges", "Allow", "Content-Disposition", "Content-Range", "ETag", "Link", "Location",
+    "Preference-Applied", "RateLimit-Limit", "RateLimit-Policy", "RateLimit-Remaining", "RateLimit-Reset",
+    "Retry-After", "WWW-Authenticate", "X-Request-ID",
+)  # fmt: skip
 _YOUNG = 250_000  # objects that have been made, and not freed, before a collection looks at them
 
 
@@ -66,6 +73,7 @@ def _create(settings: Settings) -> FastAPI:
         root_path=settings.root_path,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would go to the `Host` that the client sent
     )
     app.state.crud = crud
     app.state.models = registry.models
@@ -79,6 +87,8 @@ def _create(settings: Settings) -> FastAPI:
     if settings.rate_policy is not None:
         _limit_rate(app, settings.rate_policy, settings.rate_storage)
     app.add_middleware(RequestsInFlight, most=settings.max_requests)
+    if settings.trusted_hosts:
+        app.add_middleware(AllowedHosts, hosts=settings.trusted_hosts)
     app.add_middleware(AccessLog, enabled=settings.access_log)
     if settings.allowed_origins:
         _allow_origins(app, settings.allowed_origins)

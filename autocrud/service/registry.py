@@ -34,6 +34,8 @@ def build_registry(settings: Settings) -> ServiceRegistry:
         housekeeping_seconds=settings.housekeeping_seconds,
         max_blob_bytes=settings.max_blob_bytes,
         upload_seconds=settings.upload_seconds,
+        max_page_bytes=settings.max_page_bytes,
+        query_seconds=settings.query_seconds,
         redirect_seconds=settings.blob_redirect_seconds,
         openapi_filters=settings.openapi_filters.value,
         data_view=settings.data_view,

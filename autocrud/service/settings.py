@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import SettingsConfigDict
 
 from autocrud.crud import HOUSEKEEPING_SECONDS, MAX_BODY_BYTES
 from autocrud.errors import AutoCRUDError, ConfigurationError
@@ -14,16 +13,18 @@ from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.manager import KEY_SECONDS
 from autocrud.manager.schema_check.start_check import OnSchemaChange
 from autocrud.routes.openapi.filter_parameters import FilterStyle
+from autocrud.routes.operation import MAX_PAGE_BYTES
 from autocrud.service.auth_settings import AuthSettings, split_names
+from autocrud.service.connection_limits import PREFIX as PREFIX
+from autocrud.service.connection_limits import ConnectionLimits
 from autocrud.service.limits.settings import LimitSettings
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory
 from autocrud.storage.model_storage import INLINE_LIMIT
 from autocrud.storage.objects.s3.location import S3Location
+from autocrud.storage.ports.query_limit import QUERY_SECONDS
 from autocrud.storage.ports.storage import IStorageFactory
 from autocrud.storage.store_factory import StoreFactory
-
-PREFIX = "AUTOCRUD_"
 
 # Environment variable of each argument that the library checks.
 SETTING_OF = {
@@ -53,6 +54,7 @@ def describe_error(error: AutoCRUDError) -> str:
 
 
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s,/?#]+")
+_HOST = re.compile(r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9a-fA-F:.]+\]")
 _ROOT_PATH = re.compile(r"(/[^\s/{}?#]+)*")
 
 
@@ -81,12 +83,8 @@ class LogLevel(StrEnum):
     error = "error"
 
 
-class Settings(AuthSettings, LimitSettings):
+class Settings(AuthSettings, LimitSettings, ConnectionLimits):
     """All settings of the service. The variable is `AUTOCRUD_` and the field's name in capitals."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
-    )
 
     storage: StorageKind = StorageKind.disk
     data_dir: Path = Path("data")
@@ -110,6 +108,7 @@ class Settings(AuthSettings, LimitSettings):
     prefix: str = ""
     root_path: str = ""
     cors_origins: str = ""
+    allowed_hosts: str = ""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     workers: Annotated[int, Field(ge=1, le=256)] = 1
@@ -118,6 +117,8 @@ class Settings(AuthSettings, LimitSettings):
     housekeeping_seconds: Annotated[float, Field(ge=1)] = HOUSEKEEPING_SECONDS
     max_blob_bytes: Annotated[int, Field(ge=1)] = MAX_BLOB_BYTES
     upload_seconds: Annotated[float, Field(ge=1)] = UPLOAD_SECONDS
+    max_page_bytes: Annotated[int, Field(ge=1)] = MAX_PAGE_BYTES
+    query_seconds: Annotated[float, Field(gt=0, le=3600)] = QUERY_SECONDS
     blob_redirect_seconds: Annotated[int, Field(ge=0, le=604800)] = 0
     openapi_filters: FilterStyle = FilterStyle.compact
     data_view: bool = True
@@ -142,6 +143,14 @@ class Settings(AuthSettings, LimitSettings):
             raise ValueError("must be a path such as /api, without a slash at the end")
         return path
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_allowed_hosts(cls, text: str) -> str:
+        for host in split_names(text):
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"{host!r} is no host such as example.com or *.example.com; separate hosts by commas")
+        return text
+
     @field_validator("cors_origins")
     @classmethod
     def _check_cors_origins(cls, text: str) -> str:
@@ -154,6 +163,11 @@ class Settings(AuthSettings, LimitSettings):
     def allowed_origins(self) -> list[str]:
         """Origins of web pages that may send requests."""
         return split_names(self.cors_origins)
+
+    @property
+    def trusted_hosts(self) -> list[str]:
+        """Values of `Host` that are served; all if empty."""
+        return split_names(self.allowed_hosts)
 
     @model_validator(mode="after")
     def _check_memory_workers(self) -> "Settings":

@@ -13,6 +13,7 @@ from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Query
 from autocrud.resource import RevisionInfo, revision_number
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.storage.blobs.arrivals import passing_reference
 from autocrud.storage.blobs.store import ObjectBlobStore
 from autocrud.storage.model_folder.contract import ModelContract
 from autocrud.storage.model_folder.downgrades import DowngradeLearner
@@ -58,7 +59,9 @@ class ModelStorage(IStorage):
         self.schemas = ObjectSchemaRecords(self._objects, spec)
         self.versions = VersionReader(spec, DowngradeLearner(spec, self.schemas).learn)
         self._contract = ModelContract(spec, store)
-        self._blobs = self.blobs = ObjectBlobStore(self._objects, spec.folder, self._find_blob, self._register)
+        self._blobs = self.blobs = ObjectBlobStore(
+            self._objects, spec.folder, self._find_blob, self._register, self._release
+        )
 
     async def open(self) -> None:
         folder = await find_folder(self._objects, self._spec, self._store.engine.stored_models)
@@ -210,6 +213,20 @@ class ModelStorage(IStorage):
     async def _register(self, blob: Blob) -> Outcome:
         blob = replace(blob, model=self._spec.folder)
         return (await self._store.commit([Transaction((blob,))]))[0][0]
+
+    async def _release(self, file_ids: Sequence[str]) -> None:
+        """Erase blobs unless a resource refers to them, by the commit of a resource that is purged at once.
+
+        A purge erases blobs that nothing refers to, in the same commit on each engine, so no write can lose its blob.
+        """
+        writes = passing_reference(file_ids, self._spec)
+        for write in writes:
+            if refusal := self.prepare(write):
+                raise refusal
+        (outcomes,) = await self._store.commit([Transaction(writes)])
+        for refusal in outcomes:
+            if refusal is not None:
+                raise refusal
 
     async def _load_page_data(self, heads: Sequence[Head], concurrency: int) -> list[Head | None]:
         """The heads with their data, so many of them at a time: a page of large heads must not be a burst of reads."""

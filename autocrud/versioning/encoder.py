@@ -3,10 +3,14 @@
 from collections.abc import AsyncIterator
 from typing import Any, Generic, TypeVar
 
-from autocrud.errors import FieldError, InvalidData
+from pydantic_core import from_json
+
+from autocrud.errors import FieldError, FieldErrors, InvalidData
 from autocrud.schema.binary import OCTETS, Binary, binaries
+from autocrud.schema.exact_numbers import dump_json
 from autocrud.schema.forms.stored_form import Parsed
 from autocrud.schema.model_spec import ModelSpec
+from autocrud.schema.nesting import MAX_DEPTH, check_nesting
 from autocrud.schema.versions.upgrade import NewerVersion, UpgradeError
 from autocrud.storage.ports.blobs import BlobStore
 from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
@@ -60,7 +64,7 @@ class Encoder(Generic[T]):
         if value is None:
             return None
         blobs = await self._resolve_blobs(value.value) if self._spec.has_blobs else ()
-        return Encoded(data, blobs)
+        return Encoded(self._check_nesting(data), blobs)
 
     async def encode_older(self, data: bytes, version: int) -> Encoded:
         """Return data of an older schema version, to be stored as it is, with its upgraded form.
@@ -76,7 +80,7 @@ class Encoder(Generic[T]):
             reason = f"cannot be upgraded from schema version {version}: {step and f'{step}: '}{error}"
             raise InvalidData(f"The {spec.name} is not valid.", [FieldError(field or "data", reason)]) from error
         blobs = await self._resolve_blobs(spec.decode(upgraded)) if spec.has_blobs else ()
-        return Encoded(upgraded, blobs, data)
+        return Encoded(self._check_nesting(upgraded), blobs, self._check_nesting(data))
 
     async def _encode_validated(self, value: T, *, is_trusted: bool) -> Encoded:
         """Encode a value that the model's validator has made.
@@ -85,15 +89,24 @@ class Encoder(Generic[T]):
             is_trusted: True if the stored form of each such value reads back as an equal value.
         """
         blobs = await self._resolve_blobs(value) if self._spec.has_blobs else ()
-        data = self._spec.dump(value)
+        data = self._check_nesting(self._spec.dump(value))
         return Encoded(data if is_trusted else self._spec.check(value, data), blobs)
+
+    def _check_nesting(self, data: bytes) -> bytes:
+        """Return stored data that is not nested too deeply. Texts of `Json` fields count as parsed, as answers show."""
+        # The count is a bound of the depth, and most documents have few objects and lists.
+        if data.count(b"{") + data.count(b"[") > MAX_DEPTH:
+            names = self._spec.names
+            check_nesting(self._spec.name, dump_json(names.open_json(from_json(data))) if names.has_json else data)
+        return data
 
     async def _resolve_blobs(self, value: T) -> tuple[str, ...]:
         """Find the blobs that a value refers to, and store its inline blobs."""
         found = [(self._spec.field_name(path.split(".")), binary) for path, binary in binaries(value)]
-        errors = [FieldError(path, message) for path, binary in found for message in binary.errors()]
+        errors = FieldErrors(FieldError(path, message) for path, binary in found for message in binary.errors())
         if not errors:
-            errors = [error async for error in self._find_faults(found)]
+            async for error in self._find_faults(found):
+                errors.append(error)
         if errors:
             raise InvalidData(f"The {self._spec.name} is not valid.", errors)
         for _, binary in found:

@@ -3,9 +3,10 @@
 import re
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 from pydantic_core import from_json
@@ -16,7 +17,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.point_in_time import resource_at
 from autocrud.storage.ports.storage import IStorage
 from autocrud.storage.ports.types import Commit, Head, Revision, RevisionSpan
-from autocrud.versioning.json_patch import difference
+from autocrud.versioning.difference import bounded_difference
 from autocrud.versioning.stored_resource import Resource, RevisionPage
 
 
@@ -68,7 +69,15 @@ class History:
         return Resource(self._spec, await self._storage.versions.head(resource_at(commit, born, revision.info, data)))
 
     async def page(
-        self, head: Head, *, first: int | None, chain_only: bool, span: RevisionSpan, cursor: str | None, data: bool
+        self,
+        head: Head,
+        *,
+        first: int | None,
+        chain_only: bool,
+        span: RevisionSpan,
+        cursor: str | None,
+        data: bool,
+        max_bytes: int | None = None,
     ) -> RevisionPage[Any]:
         """Return a page of revisions, newest first.
 
@@ -78,6 +87,7 @@ class History:
             span: time span and limit.
             cursor: cursor of the previous page of the same query.
             data: read the data, too.
+            max_bytes: size of the data at which the page ends.
 
         Raises:
             RevisionNotFound: the `first` revision does not exist.
@@ -93,23 +103,30 @@ class History:
             if place is None and first is not None:
                 place = (await self.revision(head.resource_id, first)).version + 1
             found = await self._storage.revisions(head.resource_id, replace(span, before=place, limit=span.limit + 1))
-        following = None
-        if len(found) > span.limit:
-            last, after = found[span.limit - 1], found[span.limit]
+        following, limit = None, _items_in_size(found[: span.limit], max_bytes if data else None)
+        if len(found) > limit:
+            last, after = found[limit - 1], found[limit]
             number = revision_number(head.resource_id, after.info.revision_id)
             following = _write_cursor(query, number if chain_only else last.version)
-        items = found[: span.limit]
+        items = found[:limit]
         try:
             resources = [await self._resource(head, item) for item in items] if data else []
         except RevisionNotFound:  # one of them was given up after they were listed
-            return await self.page(head, first=first, chain_only=chain_only, span=span, cursor=cursor, data=data)
+            return await self.page(
+                head, first=first, chain_only=chain_only, span=span, cursor=cursor, data=data, max_bytes=max_bytes
+            )
         return RevisionPage([item.info for item in items], resources, following)
 
     async def difference(self, head: Head, first: int, second: int) -> list[dict[str, Any]]:
-        """Return a JSON Patch (RFC 6902) that turns the data of one revision into the data of another."""
+        """Return a JSON Patch (RFC 6902) that turns the data of one revision into the data of another.
+
+        Raises:
+            DifferenceTooLarge: the comparison takes too long.
+        """
         revisions = [await self.revision(head.resource_id, number) for number in (first, second)]
-        before, after = [from_json((await self._resource(head, revision)).shown_json) for revision in revisions]
-        return difference(before, after)
+        texts = [(await self._resource(head, revision)).shown_json for revision in revisions]
+        before, after = map(from_json, texts)
+        return await bounded_difference(before, after, sum(map(len, texts)))
 
     async def _resource(self, head: Head, revision: Revision) -> Resource[Any]:
         """Return a resource with the data of one of its revisions."""
@@ -161,3 +178,9 @@ def _read_cursor(query: str, cursor: str) -> int:
     if match["query"] != f"{zlib.crc32(query.encode()):08x}":
         raise InvalidParameter("cursor", "belongs to a query with other filters")
     return int(match["place"])
+
+
+def _items_in_size(found: Sequence[Revision], max_bytes: int | None) -> int:
+    """Return the number of revisions up to the one whose data reaches the size."""
+    sizes = accumulate(item.info.size for item in found)
+    return next((n for n, size in enumerate(sizes, 1) if max_bytes is not None and size >= max_bytes), len(found))

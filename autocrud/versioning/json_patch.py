@@ -1,18 +1,28 @@
-"""Patches of JSON documents (RFC 6902, RFC 7396), and the difference of two documents."""
+"""Patches of JSON documents (RFC 6902, RFC 7396)."""
 
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from jsonpatch import JsonPatch, JsonPatchException, JsonPatchTestFailed, make_patch
+from jsonpatch import JsonPatch, JsonPatchException, JsonPatchTestFailed
 from jsonpointer import EndOfList, JsonPointer, JsonPointerException, resolve_pointer
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, to_json
 
-from autocrud.errors import FieldError, InvalidData, InvalidPatch, MalformedBody, PatchFailed, PayloadTooLarge
+from autocrud.errors import (
+    FieldError,
+    FieldErrors,
+    InvalidData,
+    InvalidPatch,
+    MalformedBody,
+    PatchFailed,
+    PayloadTooLarge,
+)
 from autocrud.schema.exact_numbers import has_inexact_numbers, load_json
 from autocrud.schema.forms.name_map import PatchNames
+from autocrud.schema.forms.validation_errors import error_items
+from autocrud.schema.nesting import MAX_DEPTH, NESTING_MESSAGE, is_too_deep
 
 MAX_OPERATIONS = 1000
 _MISSING: Any = object()
@@ -22,7 +32,19 @@ _SAFE_REASON = re.compile(
     r"|can't \w+ the whole document|the index is beyond the end of the list"
 )
 
-_Pointer = Annotated[str, Field(pattern=r"^(/([^~]|~[01])*)?$", examples=["/title"])]
+_MAX_DIGITS = 100  # of a number in a pointer; no list has so many items
+
+
+def _check_pointer(pointer: str) -> str:
+    tokens = pointer.split("/")[1:]
+    if len(tokens) > MAX_DEPTH:
+        raise ValueError(f"leads more than {MAX_DEPTH} levels deep")
+    if any(token.isdecimal() and len(token) > _MAX_DIGITS for token in tokens):
+        raise ValueError(f"has a number of more than {_MAX_DIGITS} digits")
+    return pointer
+
+
+_Pointer = Annotated[str, Field(pattern=r"^(/([^~]|~[01])*)?$", examples=["/title"]), AfterValidator(_check_pointer)]
 
 
 class _Operation(BaseModel):
@@ -120,12 +142,16 @@ class OperationsPatch(Patch):
             else:
                 operations = _OPERATIONS.validate_python(list(body))
         except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False, include_context=False)
+            found = error_items(error)
             if found[0]["type"] == "json_invalid":
                 raise MalformedBody(f"The body is not JSON: {found[0]['msg']}.") from error
-            fields = [FieldError(_pointer(item["loc"]), item["msg"]) for item in found]
+            fields = (FieldError(_pointer(item["loc"]), item["msg"]) for item in found)
             raise InvalidPatch("The body is not a JSON Patch (RFC 6902).", fields) from error
         self._operations: list[dict[str, Any]] = [item.model_dump(by_alias=True) for item in operations]
+        self._may_nest = any(
+            operation["op"] in ("copy", "move") or isinstance(operation.get("value"), list | dict)
+            for operation in self._operations
+        )
 
     def apply(self, document: Any, limit: int, names: PatchNames | None = None) -> Any:
         copied = 0
@@ -140,12 +166,16 @@ class OperationsPatch(Patch):
                     if copied > limit:
                         raise PayloadTooLarge(limit)
                 document = JsonPatch([operation]).apply(document, in_place=True)
+            except (RecursionError, PydanticSerializationError) as error:
+                raise PatchFailed(number, sent["op"], sent["path"], f"the document {NESTING_MESSAGE}") from error
             except JsonPatchTestFailed as error:
                 reason = "the path has another value, or none"
                 raise PatchFailed(number, sent["op"], sent["path"], reason) from error
             except (JsonPatchException, JsonPointerException) as error:
                 reason = _reason(str(error), sent, operation, document)
                 raise PatchFailed(number, sent["op"], sent["path"], reason) from error
+        if self._may_nest and is_too_deep(document):
+            raise InvalidData("The changed document is not valid.", [FieldError("(body)", NESTING_MESSAGE)])
         return document
 
 
@@ -166,7 +196,7 @@ class MergePatch(Patch):
             raise MalformedBody(f"The body is not JSON: {error}.") from error
 
     def apply(self, document: Any, limit: int, names: PatchNames | None = None) -> Any:
-        errors: list[FieldError] = []
+        errors = FieldErrors()
         patch = self._patch if names is None else names.to_stored_patch(self._patch, document, errors)
         _raise_unknown_names(errors)
         return _merged(document, patch)
@@ -187,19 +217,13 @@ def as_patch(patch: Any) -> Patch:
     return MergePatch(patch) if isinstance(patch, Mapping) else OperationsPatch(patch)
 
 
-def difference(before: Any, after: Any) -> list[dict[str, Any]]:
-    """Return a JSON Patch that turns one document into another."""
-    operations: list[dict[str, Any]] = make_patch(before, after).patch
-    return operations
-
-
 def _renamed(operation: dict[str, Any], document: Any, names: PatchNames) -> dict[str, Any]:
     """Return an operation with the names of the stored form.
 
     Raises:
         InvalidData: a name is neither a field nor an alias.
     """
-    errors, value_errors = list[FieldError](), list[FieldError]()
+    errors, value_errors = FieldErrors(), FieldErrors()
     result = dict(operation)
     for key in ("path", "from"):
         if key in operation:

@@ -1,8 +1,9 @@
 """Stored resources: results of a manager, as stored JSON that is parsed on demand."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from autocrud.errors import AutoCRUDError, Unreadable
 from autocrud.resource import ResourceMeta, RevisionInfo
@@ -121,10 +122,15 @@ class Resource(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class ResourcePage(Generic[T]):
-    """A page of a list. `next_cursor` leads to the next page and is None on the last one."""
+    """A page of a list. `next_cursor` leads to the next page and is None on the last one.
+
+    Attributes:
+        expanded: referred resources of each item by field, if the search expands references.
+    """
 
     items: list[Resource[T]]
     next_cursor: str | None
+    expanded: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)

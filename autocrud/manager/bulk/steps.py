@@ -1,11 +1,12 @@
 """Steps of a bulk write: operations in progress, and the chunks and waves that they form."""
 
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from autocrud.errors import Aborted, AutoCRUDError, BulkRefused, StorageUnavailable
+from autocrud.errors import Aborted, AutoCRUDError, BulkRefused, InvalidInput, StorageUnavailable
 from autocrud.manager.bulk.operation import BulkOperation, BulkResult
 from autocrud.manager.upsert.body import UpsertBody
 from autocrud.storage.ports.types import Head, Write
@@ -13,6 +14,7 @@ from autocrud.versioning.mutations import Change
 
 # Limits of a chunk, which is committed and answered together: operations, and bytes of data.
 CHUNK_OPERATIONS = 2000
+MAX_FAULTS = 5  # of one operation
 _CHUNK_BYTES = 2 * 1024 * 1024
 _PORTION = 100  # operations of an iterator
 
@@ -35,7 +37,9 @@ class Step:
         return (self.result.resource_id,) if self.body is None else self.body.claims
 
     def refuse(self, error: AutoCRUDError) -> None:
-        """Set the error that refuses the operation."""
+        """Set the error that refuses the operation, with its first faults: a request may have very many operations."""
+        if isinstance(error, InvalidInput):
+            error.errors = error.errors[:MAX_FAULTS]
         self.result.error = error
 
     def record(self, version: int, created_time: str) -> None:
@@ -79,15 +83,20 @@ async def next_portion(portions: AsyncIterator[Sequence[BulkOperation]]) -> Sequ
     return await anext(portions, None)
 
 
-def split_wave(pending: list[Step]) -> tuple[list[Step], list[Step]]:
-    """Split off the first operations that concern different resources, and are all upserts or all others."""
+def take_wave(pending: deque[Step]) -> list[Step]:
+    """Remove and return the first operations that concern different resources, and are all upserts or all others.
+
+    The time is linear in the length of the wave, because a chunk may have as many waves as operations.
+    """
     has_upserts = pending[0].body is not None
-    subjects: set[Hashable] = set()
-    for place, step in enumerate(pending):
+    wave, subjects = list[Step](), set[Hashable]()
+    while pending:
+        step = pending[0]
         if (step.body is not None) is not has_upserts or not subjects.isdisjoint(step.subjects):
-            return pending[:place], pending[place:]
+            break
         subjects.update(step.subjects)
-    return pending, []
+        wave.append(pending.popleft())
+    return wave
 
 
 def raise_outage(results: Sequence[BulkResult]) -> None:

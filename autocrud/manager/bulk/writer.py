@@ -1,6 +1,7 @@
 """Bulk writer: many operations on one model's resources, streamed or atomic."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from autocrud.manager.bulk.steps import (
     next_portion,
     raise_outage,
     raise_refused,
-    split_wave,
+    take_wave,
 )
 from autocrud.manager.upsert.body import UpsertBody
 from autocrud.manager.upsert.on_conflict import OnConflict, check_on_conflict
@@ -208,14 +209,13 @@ class BulkWriter(Generic[T]):
         """Commit a chunk in waves. A wave has at most one operation per resource, and sees the effects of earlier
         waves.
         """
-        pending = [step for step in steps if step.result.error is None]
+        pending = deque(step for step in steps if step.result.error is None)
         while pending:
-            wave, later_steps = split_wave(pending)
+            wave = take_wave(pending)
             if wave[0].body is not None:
                 await self._run_upserts(wave, UpsertOptions(by=by, max_bytes=max_bytes))
-                pending = later_steps
             else:
-                pending = [*await self._commit_wave(wave, by), *later_steps]
+                pending.extendleft(reversed(await self._commit_wave(wave, by)))
         return [step.result for step in steps]
 
     async def _commit_wave(self, wave: list[Step], by: str | None) -> list[Step]:

@@ -4,12 +4,14 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from hashlib import sha256
+from heapq import nsmallest
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, create_model
 from pydantic_core import from_json
 
 from autocrud.errors import FieldError, InvalidData, MalformedBody, PayloadTooLarge
+from autocrud.errors.base import MAX_ERRORS
 from autocrud.manager.transfer.metadata_checks import (
     GivenMeta,
     GivenRevision,
@@ -21,6 +23,7 @@ from autocrud.resource import CommitKind, ResourceMeta, RevisionInfo, check_reso
 from autocrud.schema.binary import CONTENT_TYPE_PATTERN, FILENAME_PATTERN
 from autocrud.schema.exact_numbers import ExactValidator, dump_json, has_inexact_numbers, load_json
 from autocrud.schema.forms.stored_form import Parsed
+from autocrud.schema.forms.validation_errors import error_items
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.schema import Schema
 from autocrud.versioning.encoder import Encoder
@@ -178,7 +181,7 @@ class LineReader:
         is_older = version != self._schema.version
         found = _parse(_EXPORTED if encoded or is_older else self._line, content)
         names = from_json(content).keys()
-        errors = [FieldError(name, "is not a part of a line") for name in sorted(names - _PARTS)]
+        errors = [FieldError(name, "is not a part of a line") for name in nsmallest(MAX_ERRORS, names - _PARTS)]
         line = Line(number, len(content), found.id, found.kind, found.meta, found.revision_info, None)
         errors += _find_faults(line, names, self._schema)
         if errors:
@@ -255,8 +258,8 @@ def _parse(adapter: TypeAdapter[Any] | ExactValidator, content: bytes) -> Any:
         # By alias and by name, because stored data may use other names than the model takes from clients.
         return adapter.validate_json(content, by_alias=True, by_name=True)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
+        found = error_items(error)
         if found[0]["type"] == "json_invalid":
             raise MalformedBody(f"The line is not JSON: {found[0]['msg'].removeprefix('Invalid JSON: ')}.") from error
-        errors = [FieldError(".".join(map(str, item["loc"])) or "(line)", item["msg"]) for item in found]
+        errors = (FieldError(".".join(map(str, item["loc"])) or "(line)", item["msg"]) for item in found)
         raise InvalidData("The line is not valid.", errors) from error

@@ -20,7 +20,9 @@ from autocrud.errors import (
     StorageUnavailable,
     UnsupportedMediaType,
 )
+from autocrud.errors.base import shorten
 from autocrud.manager.bulk.operation import BulkOp, BulkOperation, BulkResult
+from autocrud.manager.bulk.steps import iterate_portions
 from autocrud.routes.openapi.request_bodies import bulk_completion
 from autocrud.routes.operation import ModelRoutes, Operation
 from autocrud.routes.request.body import body_stream, media_type_of, read_text_body, skip_bom
@@ -88,7 +90,7 @@ class BulkResponse(Response):
                 await send({"type": "http.response.body", "body": lines, "more_body": True})
             await filling
         except ClientDisconnect:
-            logger.info("%s %s: the client disconnected", scope["method"], scope["path"])
+            logger.info("%s %r: the client disconnected", scope["method"], shorten(scope["path"]))
             return
         finally:
             filling.cancel()
@@ -131,7 +133,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
             operations = await reader.read_array(body)
         if atomic:
             return await _all_or_none(routes, request, operations, is_lines)
-        stream = manager.bulk.stream(_iterate_single(operations), by=user_of(request), max_bytes=limit)
+        stream = manager.bulk.stream(iterate_portions(operations), by=user_of(request), max_bytes=limit)
         results, outage = await _collect_results(stream)
         return _build_response(results, prefers_minimal(request), outage)
 
@@ -237,12 +239,12 @@ def line_of(result: BulkResult) -> bytes:
 
 
 def _is_lines(request: Request) -> bool:
-    media_type = media_type_of(request) or "application/json"
+    media_type = media_type_of(request)
     if media_type in _LINES:
         return True
     if media_type == "application/json" or media_type.endswith("+json"):
         return False
-    error = FieldError("Content-Type", f"{media_type!r} is neither application/json nor {NDJSON}")
+    error = FieldError("Content-Type", f"must be application/json or {NDJSON}, not {media_type or 'nothing'}")
     raise UnsupportedMediaType("The body must be JSON or NDJSON.", [error])
 
 

@@ -110,9 +110,9 @@ async def _read_merge_patch(request: Request, limit: int) -> MergePatch:
         MalformedBody: the body is not JSON.
         PayloadTooLarge: the body is longer than the limit.
     """
-    media_type = media_type_of(request) or MERGE
+    media_type = media_type_of(request)
     if media_type not in (MERGE, "application/json"):
-        error = FieldError("Content-Type", f"{media_type!r} is neither of {ACCEPT_MERGE}")
+        error = FieldError("Content-Type", f"must be one of {ACCEPT_MERGE}, not {media_type or 'nothing'}")
         raise UnsupportedMediaType("The body must be a JSON Merge Patch.", [error], ("Accept-Patch", ACCEPT_MERGE))
     return MergePatch(await read_text_body(request, limit))
 

@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
 from autocrud.errors import InvalidParameter
-from autocrud.manager.manager import ResourceManager
 from autocrud.query.resolver import Resolver
 from autocrud.query.text_search import MAX_LENGTH
 from autocrud.routes.expand import Expansion
@@ -102,11 +101,11 @@ def _list(routes: ModelRoutes) -> Operation:
         With `at` the list is of that time, without
         pruned data. Data that cannot be read has a `problem`. `Accept: text/csv` returns CSV.
         """
-        listing = await _fetch(manager, query, request)
+        listing = await _fetch(routes, query, request)
         values, next_cursor = listing.values, listing.page.next_cursor
         if preferred_type(request, (JSON, CSV)) == CSV:
             return _csv_response(request, routes, listing)
-        items = b",".join(await expansion.build_envelopes(listing.page.items, values))
+        items = b",".join(expansion.build_envelopes(listing.page, values))
         total = b"" if listing.total is None else b',"total":%d' % listing.total
         if next_cursor is None:
             return JsonResponse(b'{"items":[%s],"next_cursor":null%s}' % (items, total))
@@ -131,14 +130,14 @@ def _list(routes: ModelRoutes) -> Operation:
         example=example,
         content=csv_content(routes),
         refusals=(400,),
-        fetch=partial(_fetch, manager, query),
+        fetch=partial(_fetch, routes, query),
         varies=True,
     )
 
 
-async def _fetch(manager: ResourceManager[Any], query: QueryReader, request: Request) -> Listing:
+async def _fetch(routes: ModelRoutes, query: QueryReader, request: Request) -> Listing:
     """Read the page that a request asks for."""
-    values, where = query.read(request)
+    manager, (values, where) = routes.manager, query.read(request)
     options = {"include_deleted": values["include_deleted"], "text": values.get("q"), "at": values["at"]}
     unreadable, with_total = values["unreadable"], values["count"] == "exact"
     if unreadable and with_total:
@@ -149,6 +148,8 @@ async def _fetch(manager: ResourceManager[Any], query: QueryReader, request: Req
         limit=values["limit"],
         cursor=values["cursor"],
         unreadable=unreadable,
+        expand=values.get("expand") or (),
+        max_bytes=routes.max_page_bytes,
         **options,
     )
     return Listing(values, page, await manager.count(where, **options) if with_total else None)

@@ -64,7 +64,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
 async def _read_patch(request: Request, limit: int) -> Patch:
     media_type = media_type_of(request)
     if media_type not in _FORMATS:
-        error = FieldError("Content-Type", f"{media_type!r} is neither of {ACCEPT_PATCH}")
+        error = FieldError("Content-Type", f"must be one of {ACCEPT_PATCH}, not {media_type or 'nothing'}")
         raise UnsupportedMediaType(
             "The body must be a JSON Patch or a JSON Merge Patch.", [error], ("Accept-Patch", ACCEPT_PATCH)
         )

@@ -51,6 +51,7 @@ def operations(routes: ModelRoutes) -> Iterator[Operation]:
             limit=values["limit"],
             cursor=values["cursor"],
             include_deleted=values["include_deleted"],
+            max_bytes=routes.max_page_bytes,
         )
         return values, page
 

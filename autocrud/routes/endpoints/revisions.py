@@ -93,6 +93,7 @@ def _list(routes: ModelRoutes) -> Operation:
             cursor=values["cursor"],
             data="data" in values["returns"],
             include_deleted=values["include_deleted"],
+            max_bytes=routes.max_page_bytes,
         )
         return values, page
 

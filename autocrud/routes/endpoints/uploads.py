@@ -16,6 +16,7 @@ from autocrud.routes.request.body import read_body, read_json_body
 from autocrud.routes.request.current_user import user_of
 from autocrud.routes.response.envelope import JsonResponse
 from autocrud.schema.binary import CONTENT_TYPE_PATTERN, EXAMPLE, FILENAME_PATTERN, OCTETS, Binary
+from autocrud.schema.forms.validation_errors import error_items
 from autocrud.storage.ports.uploads import Upload
 
 _BASE = "/blobs/uploads"
@@ -198,7 +199,7 @@ def _parse_new_upload(body: bytes) -> NewUpload:
     try:
         return _NEW_UPLOAD.validate_json(body)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False, include_context=False)
+        details = error_items(error)
         if details[0]["type"] == "json_invalid":
             raise MalformedBody(f"The body is not JSON: {details[0]['msg']}.") from error
         errors = [FieldError(".".join(map(str, item["loc"])) or "(body)", item["msg"]) for item in details]

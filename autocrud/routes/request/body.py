@@ -7,6 +7,8 @@ from fastapi import Request
 
 from autocrud.errors import FieldError, PayloadTooLarge, UnsupportedMediaType
 
+_MAX_SIZE_DIGITS = 18
+
 
 def media_type_of(request: Request) -> str:
     """Return the media type of the body without parameters; empty without a `Content-Type` header."""
@@ -42,7 +44,9 @@ async def skip_bom(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def read_json_body(request: Request, limit: int) -> bytes:
-    """Return the bytes of a JSON body, not yet parsed. A body without `Content-Type` counts as JSON.
+    """Return the bytes of a JSON body, not yet parsed.
+
+    A body without `Content-Type` is refused, because a web page of any origin may send such a body without asking.
 
     Args:
         limit: maximum size, in bytes.
@@ -51,9 +55,9 @@ async def read_json_body(request: Request, limit: int) -> bytes:
         UnsupportedMediaType: the `Content-Type` is not JSON.
         PayloadTooLarge: the body is longer than the limit.
     """
-    media_type = media_type_of(request) or "application/json"
+    media_type = media_type_of(request)
     if media_type != "application/json" and not media_type.endswith("+json"):
-        message = f"{media_type!r} is not application/json"
+        message = f"must be application/json, not {media_type or 'nothing'}"
         raise UnsupportedMediaType("The body must be JSON.", [FieldError("Content-Type", message)])
     return await read_text_body(request, limit)
 
@@ -61,6 +65,18 @@ async def read_json_body(request: Request, limit: int) -> bytes:
 async def read_text_body(request: Request, limit: int) -> bytes:
     """Return the bytes of a body as `read_body` does, without a byte order mark."""
     return (await read_body(request, limit)).removeprefix(BOM_UTF8)
+
+
+def check_announced_size(request: Request, limit: int) -> None:
+    """Refuse a body whose `Content-Length` is over a limit.
+
+    Raises:
+        PayloadTooLarge: the client announces more than the limit.
+    """
+    size = request.headers.get("content-length", "")
+    # A number of very many digits has no value in Python.
+    if size.isdecimal() and (len(size) > _MAX_SIZE_DIGITS or int(size) > limit):
+        raise PayloadTooLarge(limit)
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -73,9 +89,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         UnsupportedMediaType: the body is compressed.
         PayloadTooLarge: the body is longer than the limit.
     """
-    announced_size = request.headers.get("content-length", "")
-    if announced_size.isdecimal() and int(announced_size) > limit:
-        raise PayloadTooLarge(limit)
+    check_announced_size(request, limit)
     chunks, size = [], 0
     # A chunked body announces no size, and a client may announce a wrong one.
     async for chunk in body_stream(request):

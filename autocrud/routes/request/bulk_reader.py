@@ -1,6 +1,7 @@
 """Reads bulk operations from NDJSON lines or a JSON array, and validates their data with the model's adapter."""
 
 from collections.abc import AsyncIterator, Sequence
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,12 +20,14 @@ from autocrud.manager.upsert.on_conflict import OnConflict
 from autocrud.routes.request.etag import parse_tags
 from autocrud.schema.exact_numbers import ExactValidator, dump_json, has_inexact_numbers, load_json
 from autocrud.schema.forms.stored_form import Parsed
+from autocrud.schema.forms.validation_errors import error_items
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.ports.time_slice import TimeSlice
 from autocrud.versioning.json_patch import MergePatch, OperationsPatch, Patch
 
 _ON_CONFLICT = b'"on_conflict"'
 _DATA_REF = "autocrud-data"
+MAX_ARRAY = 50_000  # operations of a JSON body, whose results are all in memory
 _MAX_NAMES_IN_MESSAGE = 20
 _MAX_PARSED_BYTES = 64 * 1024  # of an invalid line, to find its id
 _BODY_FORM = '{"operations": [...]} or an array of operations'
@@ -137,7 +140,7 @@ class OperationReader:
 
         Raises:
             MalformedBody: the body is not JSON.
-            InvalidData: the body is not an array of objects.
+            InvalidData: the body is not an array of objects, or is too long.
         """
         try:
             content = load_json(body)
@@ -147,11 +150,12 @@ class OperationReader:
             content = content["operations"]
         if not isinstance(content, list):
             raise InvalidData("The body is not a list of operations.", [FieldError("(body)", f"must be {_BODY_FORM}")])
-        errors = [
-            FieldError(str(n), "must be an object") for n, item in enumerate(content) if not isinstance(item, dict)
-        ]
-        if errors:
-            raise InvalidData("Some operations are not objects.", errors[:_MAX_NAMES_IN_MESSAGE])
+        if len(content) > MAX_ARRAY:
+            limit = FieldError("(body)", f"takes at most {MAX_ARRAY} operations; send more as lines of NDJSON")
+            raise InvalidData("The list has too many operations.", [limit])
+        wrong_items = (n for n, item in enumerate(content) if not isinstance(item, dict))
+        if errors := [FieldError(str(n), "must be an object") for n in islice(wrong_items, _MAX_NAMES_IN_MESSAGE)]:
+            raise InvalidData("Some operations are not objects.", errors)
         # The validator reads JSON, so that data means the same as in a POST: strict types differ for Python objects.
         operations, time_slice = list[BulkOperation](), TimeSlice()
         for item in content:
@@ -212,7 +216,7 @@ def _invalid_operation(line: bytes, error: AutoCRUDError) -> BulkOperation:
 
 def _error_of(error: ValidationError, model: str) -> AutoCRUDError:
     """Return the error of a POST of the data if only the data is invalid, else an error of the operation."""
-    details = error.errors(include_url=False, include_context=False, include_input=False)
+    details = error_items(error)
     if details[0]["type"] == "json_invalid":
         return MalformedBody(f"The line is not JSON: {details[0]['msg'].removeprefix('Invalid JSON: ')}.")
     # The first item of a location is the tag of the union: the kind of the operation.

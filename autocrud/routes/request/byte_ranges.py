@@ -11,6 +11,7 @@ from autocrud.errors import RangeNotSatisfiable
 
 # No media player requests more ranges at once; many small ranges are a known attack (RFC 9110, 14.2).
 _MAX_RANGES = 16
+_MAX_DATE = 64  # characters
 _RANGE = re.compile(r"([0-9]{0,19})\s*-\s*([0-9]{0,19})")
 
 # First byte, and the byte after the last one.
@@ -87,8 +88,11 @@ def _matches_if_range(condition: str | None, tag: str, changed: datetime) -> boo
 
 
 def _parse_date(text: str | None) -> datetime | None:
-    """Return the time of an HTTP date; None if the header is absent or malformed."""
-    try:
-        return None if text is None else parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    """Return the time of an HTTP date; None if the header is absent or malformed (RFC 9110, 13.1.3)."""
+    if text is None or len(text) > _MAX_DATE:
         return None
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return None if moment.tzinfo is None else moment

@@ -9,8 +9,8 @@ from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from autocrud.errors import InvalidParameter, MalformedBody, PayloadTooLarge
-from autocrud.routes.request.body import body_stream
+from autocrud.errors import InvalidParameter, MalformedBody
+from autocrud.routes.request.body import body_stream, check_announced_size
 from autocrud.schema.binary import CONTENT_TYPE_PATTERN, FILENAME_PATTERN, OCTETS
 
 # Room for the boundaries, headers and other fields of a form around the file.
@@ -38,11 +38,9 @@ async def upload_stream(request: Request, limit: int, filename: str | None) -> U
         InvalidParameter: the media type or the file name is invalid.
         MalformedBody: the form is malformed, or does not have exactly one file.
     """
-    announced_size = request.headers.get("content-length", "")
     content_type = request.headers.get("content-type", "")
     is_form = content_type.lower().startswith("multipart/form-data")
-    if announced_size.isdecimal() and int(announced_size) > limit + (_FORM_BYTES if is_form else 0):
-        raise PayloadTooLarge(limit)
+    check_announced_size(request, limit + (_FORM_BYTES if is_form else 0))
     file = (
         await _Form(request, content_type).read_file()
         if is_form

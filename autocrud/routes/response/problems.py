@@ -16,6 +16,7 @@ from autocrud.errors import (
     BulkRefused,
     Conflict,
     Deleted,
+    DifferenceTooLarge,
     DifferentHolders,
     DifferentStores,
     Forbidden,
@@ -35,6 +36,7 @@ from autocrud.errors import (
     PayloadTooLarge,
     PreconditionFailed,
     PreconditionRequired,
+    QueryTooExpensive,
     RangeNotSatisfiable,
     RateLimited,
     Referenced,
@@ -51,7 +53,9 @@ from autocrud.errors import (
     UploadNotFound,
     ValidatorNotIdempotent,
 )
+from autocrud.errors.base import shorten
 from autocrud.routes.missing_routes import RouteNotFound
+from autocrud.routes.response.send_wrappers import CACHE_CONTROL
 from autocrud.storage.ports.not_open import StorageNotOpen
 
 logger = logging.getLogger(__name__)
@@ -95,6 +99,8 @@ STATUSES: dict[type[AutoCRUDError], tuple[int, str]] = {
     InvalidInput: (422, "Invalid input"),
     DifferentStores: (422, "Models are in different stores"),
     KeyReused: (422, "Idempotency key reused"),
+    DifferenceTooLarge: (422, "Difference too large"),
+    QueryTooExpensive: (422, "Query too expensive"),
     Aborted: (424, "Operation aborted"),
     PreconditionRequired: (428, "Precondition required"),
     RateLimited: (429, "Too many requests"),
@@ -132,8 +138,9 @@ def problem_response(
 ) -> Response:
     """Return a response with one problem; `members` are added to the standard members."""
     # Without a URI of its own, a type says no more than the status (RFC 9457, 4.2.1); clients branch on `code`.
-    body = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail, **members}
-    return Response(to_json(body), status, headers, MEDIA_TYPE)
+    cached = {"Cache-Control": CACHE_CONTROL, **(headers or {})}
+    body = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": shorten(detail), **members}
+    return Response(to_json(body), status, cached, MEDIA_TYPE)
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -231,5 +238,5 @@ async def answer_problem(request: Request, error: Exception) -> Response:
         raise error
     response = problem_of(error)
     if response.status_code >= 500 and not isinstance(error, IndexNotReady | Overloaded):
-        logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+        logger.error("%s %r: %s", request.method, shorten(request.scope["path"]), error, exc_info=error)
     return response

@@ -14,12 +14,27 @@ def without_body(send: Send) -> Send:
     return send_head
 
 
-def with_vary(send: Send) -> Send:
-    """Return a `send` that adds `Vary: Accept`, also to problems, because caches may keep them (RFC 9110, 12.5.5)."""
+CACHE_CONTROL = "private, no-cache"
+_CACHE_HEADER = (b"cache-control", CACHE_CONTROL.encode())
 
-    async def send_varied(message: Message) -> None:
+
+def with_cache_headers(send: Send, varying: bytes) -> Send:
+    """Return a `send` that adds `Cache-Control` unless it is set, and `Vary`, also to problems.
+
+    Clients may keep answers, and ask each time if they are current. Shared caches keep none (RFC 9111, 5.2.2).
+
+    Args:
+        varying: names of request headers for `Vary` (RFC 9110, 12.5.5).
+    """
+
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message["headers"], (b"vary", b"Accept")]}
+            headers = list(message["headers"])
+            if not any(name == b"cache-control" for name, _ in headers):
+                headers.append(_CACHE_HEADER)
+            if varying:
+                headers.append((b"vary", varying))
+            message = {**message, "headers": headers}
         await send(message)
 
-    return send_varied
+    return send_with_headers

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from aiofiles.tempfile import TemporaryFile
 from aiofiles.threadpool.binary import AsyncFileIO
@@ -11,9 +11,24 @@ from aiofiles.threadpool.binary import AsyncFileIO
 R = TypeVar("R")
 
 _IN_MEMORY = 1024 * 1024
-_IN_FILE = 1024**3
-_IN_ALL_FILES = 4 * 1024**3
+_IN_FILE = 256 * 1024**2
+_IN_ALL_FILES = 1024**3
 _READ_SIZE = 256 * 1024
+
+
+class SpoolBudget:
+    """Bytes that the files of all buffers of a process may have together.
+
+    Attributes:
+        used: bytes in files at the moment.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+
+_BUDGET = SpoolBudget(_IN_ALL_FILES)
 
 
 class SpooledBuffer:
@@ -25,15 +40,12 @@ class SpooledBuffer:
     Args:
         in_memory: maximum size in memory, in bytes; more bytes go to an unnamed file.
         in_file: size of the file, in bytes, from which on `put` waits.
-        in_all_files: size of the files of all buffers of the process, from which on `put` waits for this consumer.
+        budget: bytes of all files, from which on `put` waits until the client of this buffer has read its own.
     """
 
-    _size_of_files: ClassVar[int] = 0
-
-    def __init__(
-        self, *, in_memory: int = _IN_MEMORY, in_file: int = _IN_FILE, in_all_files: int = _IN_ALL_FILES
-    ) -> None:
-        self._in_memory, self._in_file, self._in_all_files = in_memory, in_file, in_all_files
+    def __init__(self, *, in_memory: int = _IN_MEMORY, in_file: int = _IN_FILE, budget: SpoolBudget = _BUDGET) -> None:
+        self._in_memory, self._in_file = in_memory, in_file
+        self._budget = budget
         self._pieces: deque[bytes] = deque()
         self._memory_size = 0
         self._file: AsyncFileIO | None = None
@@ -55,14 +67,8 @@ class SpooledBuffer:
             else:
                 await self._run_on_file(lambda file: _write(file, data, self._written))
                 self._written += len(data)
-                SpooledBuffer._size_of_files += len(data)
+                self._budget.used += len(data)
         await self._notify()
-
-    def _has_room(self) -> bool:
-        # The consumer of this buffer notifies this `put`. Those of other buffers do not.
-        if self._written == 0:
-            return True
-        return self._written < self._in_file and SpooledBuffer._size_of_files < self._in_all_files
 
     async def end(self) -> None:
         """Mark the end: `get` returns no bytes after the last ones."""
@@ -83,7 +89,7 @@ class SpooledBuffer:
                 self._read += len(data)
                 if self._read == self._written:
                     await self._run_on_file(lambda file: file.truncate(0))
-                    self._forget_file()
+                    self._release()
             else:
                 data = b""
         await self._notify()
@@ -94,12 +100,16 @@ class SpooledBuffer:
         if self._pending_call is not None:
             # The call of a cancelled caller goes on. It must not write to another file with the same descriptor.
             await asyncio.wait([self._pending_call])
-        self._forget_file()
         if self._file is not None:
             await self._file.close()
+        self._release()
 
-    def _forget_file(self) -> None:
-        SpooledBuffer._size_of_files -= self._written
+    def _has_room(self) -> bool:
+        """Return True if the file may grow. An empty file may, so that each client makes progress."""
+        return not self._written or (self._written < self._in_file and self._budget.used < self._budget.limit)
+
+    def _release(self) -> None:
+        self._budget.used -= self._written
         self._read = self._written = 0
 
     async def _run_on_file(self, work: Callable[[AsyncFileIO], Awaitable[R]]) -> R:

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from autocrud.errors import FieldError
-from autocrud.schema.exact_numbers import restore_numbers
+from autocrud.schema.exact_numbers import dump_json, load_json, restore_numbers
 from autocrud.schema.forms.core_schemas import Node
 from autocrud.schema.forms.field_names import ABSENT, FieldName, Path, Record, Shape, ShapeBuilder, value_at
+from autocrud.schema.nesting import as_index
 
 _COMPUTED = "is computed, and cannot be changed"
 
@@ -50,7 +51,7 @@ class NameMap:
         builder = ShapeBuilder(schema)
         self.records = builder.records
         self.root = builder.root
-        self._has_json = builder.has_json
+        self.has_json = builder.has_json
         self.rewrites_input = builder.has_json or any(map(_rewrites_input, builder.records))
         self.allows_extras = any(record.extra == "allow" for record in builder.records)
 
@@ -63,7 +64,8 @@ class NameMap:
             if found is not None:
                 shape = found.shape
             elif not shape.records:
-                shape = shape.at(int(step) if isinstance(step, str) and step.isdecimal() else step)
+                index = as_index(step) if isinstance(step, str) else None
+                shape = shape.at(step if index is None else index)
         return result
 
     def to_shown(self, document: Any) -> Any:
@@ -73,6 +75,15 @@ class NameMap:
     def to_stored(self, document: Any) -> Any:
         """Return a client's document in the names of the stored form. The validator judges unknown names."""
         return _Renamer(None).rename(self.root, document, None, ())
+
+    def rename_body(self, body: bytes) -> bytes:
+        """Return JSON with the names that the validator reads, or unchanged if it has them."""
+        try:
+            document = load_json(body)
+        except ValueError:
+            return body  # the validator reports the fault
+        renamed = self.to_stored(document)
+        return body if renamed == document else dump_json(renamed)
 
     def to_stored_names(self, document: Any) -> Any:
         """Return a client's document in the names of the stored form, with all other values as the client sent them."""
@@ -93,7 +104,8 @@ class NameMap:
         while number < len(path):
             token, record = path[number], shape.record_for(document)
             if record is None or isinstance(document, list):
-                step: int | str = int(token) if token.isdecimal() else token
+                index = as_index(token)
+                step: int | str = token if index is None else index
                 shape = shape.at(0 if token == "-" else step)
                 result.append(token)
                 document, number = _step_into(document, step), number + 1
@@ -115,11 +127,11 @@ class NameMap:
 
     def open_json(self, document: Any) -> Any:
         """Return a stored document with parsed values in place of JSON texts."""
-        return _convert_json(self.root, document, _open) if self._has_json else document
+        return _convert_json(self.root, document, _open) if self.has_json else document
 
     def close_json(self, document: Any) -> Any:
         """Undo `open_json`."""
-        return _convert_json(self.root, document, _close) if self._has_json else document
+        return _convert_json(self.root, document, _close) if self.has_json else document
 
     def colliding_extra(self, document: Any) -> list[int | str] | None:
         """Return the path of an extra value whose name belongs to a field or a computed field; None without one."""

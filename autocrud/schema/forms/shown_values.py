@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 from autocrud.errors import FieldError, InvalidData
 from autocrud.schema.forms.field_names import ABSENT, ANY, Path, Shape
 from autocrud.schema.forms.name_map import NameMap
+from autocrud.schema.nesting import as_index
 
 _AMBIGUOUS = (
     "has changed items beside items in the form of answers, which the model does not read; send the changed items only,"
@@ -166,5 +167,6 @@ def _places_of(raw: list[Any], answer: list[Any]) -> Iterator[int | None]:
 
 def _step(document: Any, token: str) -> Any:
     if isinstance(document, list):
-        return document[int(token)] if token.isdecimal() and int(token) < len(document) else ABSENT
+        index = as_index(token)
+        return document[index] if index is not None and index < len(document) else ABSENT
     return document.get(token, ABSENT) if isinstance(document, Mapping) else ABSENT

@@ -10,6 +10,7 @@ from pydantic_core import PydanticSerializationError, from_json
 
 from autocrud.errors import InvalidData
 from autocrud.schema.exact_numbers import dump_json
+from autocrud.schema.forms.validation_errors import error_items
 from autocrud.schema.versions.schema import Schema
 from autocrud.schema.versions.steps import Function, ReadyStep, StepError, error_text
 from autocrud.schema.versions.time_limit import TimeUp, call_with_limit
@@ -126,7 +127,7 @@ class Upgrader:
             value = spec.stored_form.read(dump_json(document))
             return spec.check(value, spec.dump(value))
         except ValidationError as error:
-            faults = error.errors(include_url=False, include_context=False, include_input=False)
+            faults = error_items(error)
             fault, lacks_fields = faults[0], all(item["type"] == "missing" for item in faults)
             field = ".".join(map(str, fault["loc"])) or None
             reason = f"does not fit the model: {fault['msg']}"

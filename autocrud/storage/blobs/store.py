@@ -1,11 +1,12 @@
 """Blob store: bytes of any size under their SHA-256, stored once. Full reads are verified."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from autocrud.errors import AlreadyExists, DataCorrupted, PayloadTooLarge
 from autocrud.resource import timestamp
+from autocrud.storage.blobs.arrivals import BlobArrivals
 from autocrud.storage.blobs.hashing import Digest, blob_object_key, new_key
 from autocrud.storage.blobs.upload_sessions import ObjectUploadSessions
 from autocrud.storage.blobs.uploaded_types import UploadedTypeStore
@@ -24,6 +25,7 @@ class ObjectBlobStore(BlobStore):
         folder: folder of the model.
         find: returns a blob of the registry.
         register: commits a blob to the registry. A registered blob is refused.
+        release: erases blobs unless a resource refers to them.
     """
 
     def __init__(
@@ -32,11 +34,14 @@ class ObjectBlobStore(BlobStore):
         folder: str,
         find: Callable[[str], Awaitable[Blob | None]],
         register: Callable[[Blob], Awaitable[Outcome]],
+        release: Callable[[Sequence[str]], Awaitable[None]],
     ) -> None:
         self._objects = objects
         self._folder = folder
         self._find = find
         self._register = register
+        self._release = release
+        self._arrivals = BlobArrivals(objects, folder)
         self._types = UploadedTypeStore(objects, folder)
         self.uploads = self._sessions = ObjectUploadSessions(objects, folder, self)
 
@@ -44,6 +49,7 @@ class ObjectBlobStore(BlobStore):
         """Use the folder of another model from now on."""
         self._folder = folder
         self._types = UploadedTypeStore(self._objects, folder)
+        self._arrivals = BlobArrivals(self._objects, folder)
         self._sessions.use_folder(folder)
 
     async def find(self, file_id: str) -> Blob | None:
@@ -63,6 +69,7 @@ class ObjectBlobStore(BlobStore):
         existing = await self.find(sha256(content).hexdigest())
         if existing is None:
             return await self.put(_single_piece(content), types=types)
+        await self._arrivals.add(existing.file_id)
         await self.add_types(existing, types)
         return existing
 
@@ -85,11 +92,19 @@ class ObjectBlobStore(BlobStore):
         """Erase expired upload sessions."""
         await self._sessions.drop_expired()
 
+    async def drop_unused(self, lifetime: timedelta) -> None:
+        async for uploads in self._arrivals.expired(datetime.now(UTC) - lifetime):
+            file_ids = [file_id for file_id in uploads if await self.find(file_id) is not None]
+            if file_ids:
+                await self._release(file_ids)
+            await self._arrivals.remove([name for names in uploads.values() for name in names])
+
     async def register(self, key: str, digest: Digest, types: Sequence[UploadedType]) -> Blob:
         """Register a stored object as a blob. If a blob with the same content exists, delete the object.
 
         The types are stored first, so no blob is visible without its types.
         """
+        await self._arrivals.add(digest.file_id)
         await self._types.add(key, types, is_new=True)
         blob = Blob(digest.file_id, digest.size, key, timestamp(datetime.now(UTC)))
         while True:

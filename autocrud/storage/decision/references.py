@@ -30,7 +30,7 @@ class MissingTargets(ReferenceNotFound):
     """
 
     def __init__(self, model: str, references: list[StoredReference]) -> None:
-        errors = [FieldError(item.field, f"there is no {item.model} {item.resource_id!r}") for item in references]
+        errors = (FieldError(item.field, f"there is no {item.model} {item.resource_id!r}") for item in references)
         super().__init__(f"The {model} refers to resources that do not exist.", errors)
         self.references = tuple(references)
 

@@ -20,6 +20,7 @@ from aiofiles.threadpool.binary import AsyncBufferedIOBase
 from autocrud.errors import ConfigurationError, StorageUnavailable
 from autocrud.storage.ports.not_open import StorageNotOpen
 from autocrud.storage.ports.objects import ObjectExists, ObjectMissing, ObjectStore, Part
+from autocrud.storage.ports.private_files import FOLDER_MODE, open_private
 
 R = TypeVar("R")
 
@@ -182,7 +183,7 @@ class LocalObjectStore(ObjectStore):
         return StorageUnavailable(f"{self._root}: {error.strerror}.")
 
     async def _probe_links(self, path: Path) -> None:
-        async with aiofiles.open(path, "xb", executor=self._pool):
+        async with aiofiles.open(path, "xb", executor=self._pool, opener=open_private):
             pass
         link = path.with_suffix(".link")
         await files.link(path, link, executor=self._pool)
@@ -201,7 +202,7 @@ class LocalObjectStore(ObjectStore):
     async def _temporary_file(self, path: Path) -> AsyncIterator[AsyncBufferedIOBase]:
         """Yield a new file, and remove it on any error."""
         with self._translate_errors():
-            file = await aiofiles.open(path, "xb", executor=self._pool)
+            file = await aiofiles.open(path, "xb", executor=self._pool, opener=open_private)
         try:
             yield file
         except BaseException:
@@ -232,7 +233,7 @@ class LocalObjectStore(ObjectStore):
     def _put(self, key: str, data: bytes, if_absent: bool) -> None:
         target, temporary = self._root / key, self._root / _TEMPORARY / uuid4().hex
         try:
-            with temporary.open("xb") as file:
+            with open(temporary, "xb", opener=open_private) as file:
                 file.write(data)
                 self._make_folder(target.parent)
                 file.flush()
@@ -251,7 +252,7 @@ class LocalObjectStore(ObjectStore):
         # Without the lock, the last of two rewrites would undo the first. Threads open the file each for itself,
         # so that the lock holds between them, too. One function on one thread, because a cancelled caller must not
         # release the lock before the object is replaced.
-        with (self._root / _REWRITE_LOCK).open("wb") as lock:
+        with open(self._root / _REWRITE_LOCK, "wb", opener=open_private) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             with _translate_missing(key):
                 content = (self._root / key).read_bytes()
@@ -274,7 +275,7 @@ class LocalObjectStore(ObjectStore):
             return
         if not folder.exists():
             self._make_folder(folder.parent)
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
         # Also where it was there: the process that made it may have died before it was durable.
         _sync_folder(folder.parent)
         self._known_folders.add(folder)

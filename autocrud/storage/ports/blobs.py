@@ -68,6 +68,13 @@ class BlobStore(ABC):
 
     uploads: UploadSessions
 
+    async def drop_unused(self, lifetime: timedelta) -> None:
+        """Erase the blobs whose last upload was longer ago than a lifetime, and that no resource refers to.
+
+        A store that does not know the times of its uploads erases nothing.
+        """
+        return
+
     @abstractmethod
     async def find(self, file_id: str) -> Blob | None:
         """Return the registered blob of this SHA-256 (hexadecimal), or None. The answer is never stale."""

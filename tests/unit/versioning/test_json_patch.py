@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
 from autocrud.errors import InvalidPatch, PatchFailed
-from autocrud.versioning.json_patch import OperationsPatch, as_patch, difference
+from autocrud.versioning.difference import difference
+from autocrud.versioning.json_patch import OperationsPatch, as_patch
 
 SCALARS = (
     st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, 1.0, -0.5]) | st.sampled_from(["", "a"])

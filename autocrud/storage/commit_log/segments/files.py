@@ -7,6 +7,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from autocrud.errors import DataCorrupted
+from autocrud.storage.ports.private_files import open_private
 
 _MAX_OPEN = 32  # files
 _sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
@@ -17,7 +18,7 @@ class Files:
 
     def open(self, path: str | Path, flags: int) -> int:
         """Open a file and return its descriptor."""
-        return os.open(path, flags, 0o644)
+        return open_private(path, flags)
 
     def write(self, descriptor: int, data: memoryview, offset: int) -> int:
         """Write bytes at an offset, and return the number of written bytes."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from autocrud.errors import ConfigurationError, StorageUnavailable
 from autocrud.storage.commit_log.segments.files import Files, OpenFile
+from autocrud.storage.ports.private_files import FOLDER_MODE
 
 LOCK_TIMEOUT_S = 5.0
 _LOCK_POLL_S = 0.001
@@ -127,6 +128,6 @@ def create_durably(folder: Path, files: Files) -> None:
     """Create a folder and its parents, and make their names durable."""
     if not folder.parent.exists():
         create_durably(folder.parent, files)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
     # Also if the folder exists: the process that created it may have died before the name was durable.
     files.sync_folder(folder.parent)

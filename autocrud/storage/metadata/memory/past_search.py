@@ -7,10 +7,12 @@ from itertools import islice
 
 from autocrud.query.conditions import Query
 from autocrud.query.evaluate import holds
+from autocrud.storage.metadata.memory.indexes.search import MAX_SECONDS
 from autocrud.storage.metadata.memory.tables import MemoryTables
 from autocrud.storage.metadata.scan.history import commit_at, head_after
 from autocrud.storage.metadata.scan.row_order import page_of
 from autocrud.storage.metadata.scan.rows import Place, Row
+from autocrud.storage.ports.query_limit import Deadline
 from autocrud.storage.row_view import row_of
 
 
@@ -30,7 +32,9 @@ def search_past(tables: MemoryTables, query: Query, at: datetime) -> list[Row]:
 
 
 def _select(tables: MemoryTables, query: Query, at: datetime, places: Iterable[Place]) -> Iterator[Row]:
+    deadline = Deadline(MAX_SECONDS)
     for _, resource_id in places:
+        deadline.check()
         row = _row_at(tables, tables.rows[resource_id], at)
         if row is None or (row.head.is_deleted and not query.include_deleted):
             continue

@@ -37,6 +37,7 @@ from autocrud.storage.objects.ordered_map.keys import end_of, key_of, last_part,
 from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.not_open import refuse_unless_open
 from autocrud.storage.ports.ordered_map import MapConflict, OrderedMap
+from autocrud.storage.ports.query_limit import Deadline
 from autocrud.storage.ports.types import (
     Blob,
     Commit,
@@ -113,7 +114,7 @@ class OrderedMapMetaStore(MetaStore):
             aggregation.where, aggregation.include_deleted, _index_columns(aggregation.fields), await self._sequence()
         )
         names, columns = {field.column for field in aggregation.fields}, list[dict[str, Any]]()
-        async for rows in self._pages(selection):
+        async for rows in self._pages(selection, Deadline()):
             columns += [{name: row.columns[name] for name in names} for row in rows]
         return await asyncio.to_thread(aggregate, aggregation, columns)
 
@@ -191,19 +192,22 @@ class OrderedMapMetaStore(MetaStore):
     async def _select(self, query: Query, sequence: int | None = None) -> AsyncIterator[list[Row]]:
         """Yield the rows that match a query in pages, in order of id."""
         fields: list[Any] = [*(leaf.field for leaf in leaves(query.where)), *(key.field for key in query.sort)]
+        is_scan = sequence is not None  # a scan takes as long as its reader
         if sequence is None:
             sequence = await self._sequence()
         selection = Selection(query.where, query.include_deleted, _index_columns(fields), sequence, query.at)
-        pages: Any = self._pages(selection)
+        pages: Any = self._pages(selection, None if is_scan else Deadline())
         async with aclosing(pages):
             async for rows in pages:
                 yield rows
 
-    async def _pages(self, selection: Selection) -> AsyncIterator[list[Row]]:
+    async def _pages(self, selection: Selection, deadline: Deadline | None) -> AsyncIterator[list[Row]]:
         pages: Any = self._rows.pages(selection)
         try:
             async with aclosing(pages):
                 async for rows in pages:
+                    if deadline is not None:
+                        deadline.check()
                     yield rows
         except ConversionError as error:
             logger.error("%s: the index field %s cannot be read: %s", self._spec.name, error.field.name, error)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from autocrud.errors import ConfigurationError, StorageUnavailable
+from autocrud.errors import ConfigurationError, QueryTooExpensive, StorageUnavailable
 from autocrud.storage.metadata.sql.query_slots import QUERY_WAIT_S, QuerySlots
 from autocrud.storage.ports.not_open import StorageNotOpen
 
@@ -102,14 +102,21 @@ class PostgresConnections:
             except TimeoutError:
                 pool.terminate()
 
-    async def fetch(self, sql: str, *arguments: Any) -> Sequence[Any]:
-        """Rows of a statement that only reads; once more where the connection was lost under it."""
+    async def fetch(self, sql: str, *arguments: Any, seconds: float | None = None) -> Sequence[Any]:
+        """Rows of a statement that only reads; once more where the connection was lost under it.
+
+        Args:
+            seconds: time after which the server cancels the statement.
+
+        Raises:
+            QueryTooExpensive: the statement took longer.
+        """
         try:
             async with self.connection() as connection:
-                return await _fetch(connection, sql, arguments)
+                return await fetch_limited(connection, sql, arguments, seconds)
         except ConnectionLost:
             async with self.connection() as connection:
-                return await _fetch(connection, sql, arguments)
+                return await fetch_limited(connection, sql, arguments, seconds)
 
     @asynccontextmanager
     async def query_slot(self, *, expensive: bool) -> AsyncIterator[None]:
@@ -221,8 +228,23 @@ class PostgresConnections:
         return f"{where} refuses the connection: {type(error).__name__}"
 
 
-async def _fetch(connection: Any, sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
-    rows: Sequence[Any] = await connection.fetch(sql, *arguments)
+async def fetch_limited(
+    connection: Any, sql: str, arguments: Sequence[Any], seconds: float | None = None
+) -> Sequence[Any]:
+    """Return the rows of a statement, which the server cancels after a time.
+
+    Raises:
+        QueryTooExpensive: the statement took longer.
+    """
+    try:
+        # asyncpg sends the server a request to cancel the statement, and waits until it has ended.
+        rows: Sequence[Any] = await connection.fetch(sql, *arguments, timeout=seconds)
+    except TimeoutError:
+        if seconds is None:
+            raise
+        # A statement that ended between its preparation and its execution leaves an implicit transaction.
+        await connection.execute("ROLLBACK")
+        raise QueryTooExpensive from None
     return rows
 
 

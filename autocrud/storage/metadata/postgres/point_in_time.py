@@ -22,8 +22,10 @@ from autocrud.storage.metadata.postgres.compiler import (
     row_value,
     rows_of,
 )
+from autocrud.storage.metadata.postgres.connection import fetch_limited
 from autocrud.storage.metadata.postgres.history_tables import commit_of_row
 from autocrud.storage.metadata.sql.point_in_time import PastQueries, StateQueries, past_head_of
+from autocrud.storage.ports.query_limit import query_seconds
 from autocrud.storage.ports.types import Head, Write
 
 _PLACES = "unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS wanted (resource_id, version, place)"
@@ -169,7 +171,7 @@ async def search_past(connection: Any, states: PostgresStates, query: Query) -> 
     found: list[tuple[str, int]] = []
     async with connection.transaction(isolation="repeatable_read", readonly=True):  # all statements see one moment
         for sql, values in states.places(query):
-            found += [tuple(row) for row in await connection.fetch(sql, *values)]
+            found += [tuple(row) for row in await fetch_limited(connection, sql, values, query_seconds.get())]
             if len(found) > query.limit:
                 break
         places = found[: query.limit + 1]

@@ -25,6 +25,7 @@ from autocrud.storage.metadata.postgres.tables import columns_of, head_of
 from autocrud.storage.metadata.sql.query_slots import is_expensive, is_expensive_count
 from autocrud.storage.metadata.sql.revisions import revision_of
 from autocrud.storage.ports.metadata import MetaStore
+from autocrud.storage.ports.query_limit import query_seconds
 from autocrud.storage.ports.types import (
     Blob,
     Commit,
@@ -76,7 +77,7 @@ class PostgresMetaStore(MetaStore):
         async with self._pool.query_slot(expensive=is_expensive(query)):
             for statement in self._tables.searches(query):
                 sql, values = statement(query.limit + 1 - len(found))
-                found += [head_of(row) for row in await self._pool.fetch(sql, *values)]
+                found += [head_of(row) for row in await self._pool.fetch(sql, *values, seconds=query_seconds.get())]
                 if len(found) > query.limit:
                     break
         return found
@@ -85,7 +86,7 @@ class PostgresMetaStore(MetaStore):
         self._backfill.check(query)
         sql, values = self._tables.count(query)
         async with self._pool.query_slot(expensive=is_expensive_count(query)):
-            return int((await self._pool.fetch(sql, *values))[0][0])
+            return int((await self._pool.fetch(sql, *values, seconds=query_seconds.get()))[0][0])
 
     def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:
         self._backfill.check(query)
@@ -96,7 +97,7 @@ class PostgresMetaStore(MetaStore):
         sql, compiler = self._tables.aggregate(aggregation)
         try:
             async with self._pool.query_slot(expensive=True):
-                rows = await self._pool.fetch(sql, *compiler.values)
+                rows = await self._pool.fetch(sql, *compiler.values, seconds=query_seconds.get())
         except asyncpg.NumericValueOutOfRangeError as error:
             raise overflow_error() from error
         return [compiler.group(aggregation, row) for row in rows]

@@ -11,6 +11,7 @@ from aiofiles import os as files
 from aiofiles.threadpool.text import AsyncTextIOWrapper
 
 from autocrud.errors import ConfigurationError
+from autocrud.storage.ports.private_files import make_private_folder, open_private
 
 _MAX_SLOTS = 1024
 
@@ -52,7 +53,7 @@ class CacheFolder:
         try:
             for number in range(_MAX_SLOTS):
                 folder = self._directory / self._name / str(number)
-                await files.makedirs(folder, exist_ok=True)
+                await files.wrap(make_private_folder)(folder)
                 if await self._try_lock(folder / "lock"):
                     self._path = folder
                     return
@@ -72,7 +73,7 @@ class CacheFolder:
             await files.wrap(shutil.rmtree)(temporary, ignore_errors=True)
 
     async def _try_lock(self, path: Path) -> bool:
-        lock = await aiofiles.open(path, "a")
+        lock = await aiofiles.open(path, "a", opener=open_private)
         try:
             # Held by the open file, so that it ends with the process, however that ends.
             await files.wrap(fcntl.flock)(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

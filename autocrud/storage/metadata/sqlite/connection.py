@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 import random
 import sqlite3
 import time
@@ -15,10 +16,11 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from autocrud.errors import DataCorrupted, StorageUnavailable
+from autocrud.errors import DataCorrupted, QueryTooExpensive, StorageUnavailable
 from autocrud.storage.metadata.sqlite.aggregate import add_aggregates
 from autocrud.storage.metadata.sqlite.compiler import add_functions
 from autocrud.storage.ports.not_open import StorageNotOpen
+from autocrud.storage.ports.private_files import open_private
 
 R = TypeVar("R")
 
@@ -31,6 +33,7 @@ _BUSY_TIMEOUT = 30.0
 _CHECKPOINT_TIMEOUT = 5.0
 # An interrupt between two statements of a call has no effect, so it is repeated.
 _INTERRUPT_INTERVAL_S = 0.05
+_PROGRESS_STEPS = 1000  # instructions of SQLite between two looks at the clock; a pattern is matched in one of them
 
 # A checkpoint syncs, and holds up the batch in which it falls; 64 MiB of log between two of them. Pages that are
 # written often, as those of indexes are, are copied once.
@@ -176,6 +179,30 @@ async def read_once(path: Path, work: Callable[[sqlite3.Connection], R]) -> R:
         await connection.close()
 
 
+def with_limit(work: Callable[[sqlite3.Connection], R], seconds: float | None) -> Callable[[sqlite3.Connection], R]:
+    """Return the function with a limit of time, after which SQLite interrupts its statement.
+
+    The returned function raises:
+        QueryTooExpensive: the statement took too long.
+    """
+    if seconds is None:
+        return work
+
+    def limited(db: sqlite3.Connection) -> R:
+        end = time.monotonic() + seconds
+        db.set_progress_handler(lambda: time.monotonic() > end, _PROGRESS_STEPS)
+        try:
+            return work(db)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                raise QueryTooExpensive from error
+            raise
+        finally:
+            db.set_progress_handler(None, 0)
+
+    return limited
+
+
 def begin(db: sqlite3.Connection) -> None:
     """Begin a transaction that writes; processes that share the file take turns, a millisecond or so at a time.
 
@@ -227,8 +254,10 @@ def in_transaction(work: Work, db: sqlite3.Connection) -> None:
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
     # The switch to WAL needs the file alone, and does not wait for it: processes that start together take turns.
-    with path.with_suffix(".lock").open("a") as lock:
+    with open(path.with_suffix(".lock"), "a", opener=open_private) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # SQLite gives its other files the mode of this file.
+        os.close(open_private(path, os.O_RDWR | os.O_CREAT))
         connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, cached_statements=256)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

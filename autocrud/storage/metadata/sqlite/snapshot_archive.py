@@ -10,6 +10,7 @@ import zstandard
 from aiofiles import os as files
 
 from autocrud.errors import DataCorrupted
+from autocrud.storage.ports.private_files import open_private
 
 _PIECE_BYTES = 1024 * 1024
 _HEADER_BYTES = 18  # longest frame header
@@ -28,7 +29,7 @@ async def pack(source: Path, archive: Path) -> str:
         digest.update(packed)
         return packed
 
-    async with aiofiles.open(source, "rb") as file, aiofiles.open(archive, "wb") as output:
+    async with aiofiles.open(source, "rb") as file, aiofiles.open(archive, "wb", opener=open_private) as output:
         while piece := await file.read(_PIECE_BYTES):
             await output.write(await asyncio.to_thread(lambda data: add(compressor.compress(data)), piece))
         await output.write(await asyncio.to_thread(lambda: add(compressor.flush())))
@@ -49,7 +50,7 @@ def _unpack(archive: Path, target: Path) -> None:
     try:
         size = _stated_size(archive)
         decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
-        with archive.open("rb") as file, target.open("wb") as output:
+        with archive.open("rb") as file, open(target, "wb", opener=open_private) as output:
             # Pieces of bounded size, whatever the archive does.
             for piece in decompressor.read_to_iter(file, read_size=_PIECE_BYTES, write_size=_PIECE_BYTES):
                 written += len(piece)

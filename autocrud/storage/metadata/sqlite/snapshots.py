@@ -22,6 +22,7 @@ from autocrud.storage.metadata.sqlite.connection import read_once
 from autocrud.storage.metadata.sqlite.engine.store_tables import read_tail
 from autocrud.storage.metadata.sqlite.snapshot_archive import pack, unpack
 from autocrud.storage.ports.objects import ObjectMissing, ObjectStore
+from autocrud.storage.ports.private_files import open_private
 
 logger = logging.getLogger(__name__)
 
@@ -168,7 +169,7 @@ class Snapshots:
         size, free = await self._objects.size(self._prefix + name), await files.wrap(disk_usage)(archive.parent)
         if size > free.free:
             raise DataCorrupted(f"It has {size} bytes, and the disk has {free.free}.")
-        async with aiofiles.open(archive, "wb") as file:
+        async with aiofiles.open(archive, "wb", opener=open_private) as file:
             async for piece in self._objects.stream(self._prefix + name):
                 digest.update(piece)
                 await file.write(piece)

@@ -14,6 +14,7 @@ from autocrud.query.conditions import Query
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.storage.index_backfill.runner import IndexBackfill
 from autocrud.storage.metadata.sql.query_slots import is_expensive, is_expensive_count
+from autocrud.storage.metadata.sqlite.connection import with_limit
 from autocrud.storage.metadata.sqlite.engine.commit_path import CommitPath
 from autocrud.storage.metadata.sqlite.engine.erasure import Eraser
 from autocrud.storage.metadata.sqlite.engine.file import StoreFile
@@ -24,6 +25,7 @@ from autocrud.storage.metadata.sqlite.snapshot_scan import snapshot_scan
 from autocrud.storage.metadata.sqlite.tables import SqliteTables
 from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.not_open import StorageNotOpen
+from autocrud.storage.ports.query_limit import query_seconds
 from autocrud.storage.ports.types import (
     Blob,
     Commit,
@@ -87,11 +89,11 @@ class SqliteMetaStore(MetaStore):
 
     async def search(self, query: Query) -> list[Head]:
         self._backfill.check(query)
-        return await self._reads.run(lambda db: self._tables.search(db, query), expensive=is_expensive(query))
+        return await self._query(lambda db: self._tables.search(db, query), expensive=is_expensive(query))
 
     async def count(self, query: Query) -> int:
         self._backfill.check(query)
-        return await self._reads.run(lambda db: self._tables.count(db, query), expensive=is_expensive_count(query))
+        return await self._query(lambda db: self._tables.count(db, query), expensive=is_expensive_count(query))
 
     async def snapshot_scan(self, query: Query, history: bool) -> AsyncIterator[Sequence[ScanItem]]:
         self._backfill.check(query)
@@ -108,7 +110,7 @@ class SqliteMetaStore(MetaStore):
 
     async def aggregate(self, aggregation: Aggregation) -> list[GroupRow]:
         self._backfill.require(aggregation.fields)
-        return await self._reads.run(lambda db: self._tables.aggregate(db, aggregation), expensive=True)
+        return await self._query(lambda db: self._tables.aggregate(db, aggregation), expensive=True)
 
     async def commits(self, resource_id: str, before: int | None, limit: int) -> list[Commit]:
         return await self._read(lambda db: self._tables.history.commits_of(db, resource_id, before, limit))
@@ -182,6 +184,10 @@ class SqliteMetaStore(MetaStore):
                 await self._eraser.erase()
         except AutoCRUDError as error:
             logger.warning("%s: what was purged is not erased yet: %s", self._file.path, error)
+
+    async def _query(self, work: Callable[[Connection], R], *, expensive: bool) -> R:
+        """Run a query, with the time limit of the current task."""
+        return await self._reads.run(with_limit(work, query_seconds.get()), expensive=expensive)
 
     async def _read(self, work: Callable[[Connection], R], *, short: bool = False, current: bool = False) -> R:
         """Run a function that reads: on the connection for short reads, or on a connection for queries."""

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from autocrud.routes.response.spool import SpooledBuffer
+from autocrud.routes.response.spool import SpoolBudget, SpooledBuffer
 
 
 async def test_spooled_buffer_beyond_memory_returns_bytes_in_order() -> None:
@@ -78,7 +78,8 @@ async def test_cancelled_put_does_not_move_the_next_one() -> None:
 
 async def test_put_waits_for_its_consumer_while_the_files_of_all_buffers_are_full() -> None:
     """The bytes of one client that does not read leave no room for another one, whose own reads make progress."""
-    first, second = (SpooledBuffer(in_memory=1, in_all_files=10) for _ in range(2))
+    budget = SpoolBudget(10)
+    first, second = (SpooledBuffer(in_memory=1, budget=budget) for _ in range(2))
     await first.put(b"0123456789")
     await second.put(b"ab")
     waiting = asyncio.ensure_future(second.put(b"cd"))

@@ -16,9 +16,12 @@ from autocrud.storage.metadata.memory.indexes.spans import Span
 from autocrud.storage.metadata.memory.indexes.value_index import ValueIndex
 from autocrud.storage.metadata.scan.row_order import creation_direction, rows_after, sort_rows
 from autocrud.storage.metadata.scan.rows import Place, Row
+from autocrud.storage.ports.query_limit import Deadline
 
 # A walk checks each row in Python. Candidates are sorted by place before they are checked.
 _CREATION_WEIGHT = 5
+MAX_SECONDS = 1.0  # of a query, which has the event loop to itself
+_ROWS_PER_CHECK = 50
 
 
 def select_rows(partition: Partition, where: Condition | None) -> Iterator[Row]:
@@ -136,4 +139,17 @@ def _walk(places: Sequence[Place], after: Sequence[ColumnValue] | None, descendi
 
 def _filter(partition: Partition, places: Iterable[Place], where: Condition | None) -> Iterator[Row]:
     rows = partition.rows_at(places)
-    return rows if where is None else (row for row in rows if holds(where, row.columns))
+    return rows if where is None else _check_rows(rows, where, Deadline(MAX_SECONDS))
+
+
+def _check_rows(rows: Iterator[Row], where: Condition, deadline: Deadline) -> Iterator[Row]:
+    """Yield the rows for which a condition holds.
+
+    Raises:
+        QueryTooExpensive: the checks take too long.
+    """
+    for number, row in enumerate(rows):
+        if number % _ROWS_PER_CHECK == 0:
+            deadline.check()
+        if holds(where, row.columns):
+            yield row

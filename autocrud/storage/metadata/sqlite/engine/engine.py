@@ -29,6 +29,7 @@ from autocrud.storage.metadata.sqlite.store import SqliteMetaStore
 from autocrud.storage.ports.engine import StoreEngine
 from autocrud.storage.ports.metadata import MetaStore
 from autocrud.storage.ports.objects import ObjectStore
+from autocrud.storage.ports.private_files import make_private_folder
 from autocrud.storage.ports.transactions import (
     START,
     Position,
@@ -87,7 +88,7 @@ class SqliteEngine(StoreEngine):
 
     async def open(self) -> None:
         path = self._file.locate()
-        await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(make_private_folder, path.parent)
         try:
             if self._snapshots is not None:
                 await self._snapshots.restore(path)
