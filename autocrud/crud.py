@@ -302,9 +302,9 @@ class AutoCRUD:
                 model does not fit its data.
         """
         self._identity.bind_api_keys(self._registry)
-        async with opened(self._registry, self._on_schema_change) as managers:
-            async with maintained(managers, self._housekeeping_seconds):
-                yield
+        starting = opened(self._registry, self._on_schema_change)
+        async with starting as managers, maintained(managers, self._housekeeping_seconds):
+            yield
 
     async def check(self, *, patience: float = 5.0) -> dict[str, str | None]:
         """Ask each backend in use if it can serve. Return, by its name, None or the reason of the failure.

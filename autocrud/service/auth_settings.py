@@ -17,11 +17,19 @@ class AuthKind(StrEnum):
     header = "header"
 
 
+class DefaultAccessKind(StrEnum):
+    """Access to models without rules: of every principal, or of nobody."""
+
+    open = "open"
+    deny = "deny"
+
+
 class AuthSettings(BaseSettings):
     """The settings of the authentication. `Settings` has them, too."""
 
     auth: str = ""
     allow_anonymous: bool = False
+    default_access: DefaultAccessKind = DefaultAccessKind.open
     user_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] | None = None
     jwt_issuer: str | None = None
     jwt_audience: str | None = None

@@ -40,6 +40,7 @@ def build_registry(settings: Settings) -> ServiceRegistry:
         openapi_filters=settings.openapi_filters.value,
         data_view=settings.data_view,
         on_schema_change=settings.on_schema_change.value,
+        default_access=settings.default_access.value,
     )
     authenticator = build_authenticator(settings)
     if authenticator is not None:
