@@ -76,8 +76,8 @@ async def test_token_names_the_principal(issuer: Issuer) -> None:
         {"roles": ["a\n"]},
     ],
     ids=[
-        "other issuer", "other audience", "no audience", "no end", "expired", "end is no time", "not yet valid", "no name",
-        "name with NUL", "roles are no list", "role with line break",
+        "other issuer", "other audience", "no audience", "no end", "expired", "end is no time", "not yet valid",
+        "no name", "name with NUL", "roles are no list", "role with line break",
     ],
 )  # fmt: skip
 async def test_token_with_wrong_claims_is_refused(issuer: Issuer, claims: dict[str, Any]) -> None:
