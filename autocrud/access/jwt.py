@@ -124,7 +124,7 @@ def _load(
         from autocrud.access.jwt_verifier import JWTVerifier
     except ImportError as error:
         raise ConfigurationError(
-            f"JWT needs the package {error.name}, which the extra `jwt` installs: pip install 'autocrud[jwt]'",
+            f"The package {(error.name or '').partition('.')[0]} is missing. Install it: pip install 'autocrud[jwt]'",
             argument="authenticator",
         ) from error
     keys = IssuerKeys(issuer, jwks_url, clock=clock)

@@ -1,6 +1,7 @@
 """Authentication of the service: its settings, its address, and the command `autocrud keys`."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,14 @@ def test_service_refuses_settings_that_do_not_fit(values: dict[str, Any], messag
     """One sentence names the setting."""
     with pytest.raises(SettingsError, match=message):
         create_app(settings_of(**{"storage": "memory"} | values))
+
+
+def test_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the setting that needs it."""
+    monkeypatch.delitem(sys.modules, "autocrud.access.jwks", raising=False)
+    monkeypatch.setitem(sys.modules, "joserfc.errors", None)
+    with pytest.raises(SettingsError, match=r"AUTOCRUD_AUTH: The package joserfc is missing.*autocrud\[jwt\]"):
+        create_app(settings_of(**JWT, storage="memory"))
 
 
 @pytest.mark.parametrize(
