@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
@@ -26,6 +27,7 @@ from autocrud.storage.metadata.sqlite.engine.store_tables import read_tail
 from autocrud.storage.ports.storage import IStorage
 from autocrud.testing.conformance import ids, outcomes
 from autocrud.testing.sample_writes import SAMPLE, Sample, create_write, delete_write, purge_write, sample, update_write
+from tests.servers import ROOT
 from tests.storage.backends import remove_sqlite_files, storage_on
 from tests.storage.backfill_probe import wait_until_filled
 from tests.storage.full_scenario import read_everything, write_everything
@@ -385,3 +387,16 @@ def _leave_entry(root: Path, after: Tail) -> None:
     with segments.lock():
         segments.append(segments.layout(encode_lines([write]), after))
     segments.close()
+
+
+async def test_2_reader_sees_the_writes_of_processes_that_come_and_go(opened: Opener, tmp_path: Path) -> None:
+    """The last process to close a SQLite file removes its WAL. It must notice that this process still has the file."""
+    async with opened() as storage:
+        await storage.commit(create_write("a", sample()))
+        for name in ("b", "c", "d"):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tests.faults.writing_process", str(tmp_path), name, cwd=ROOT
+            )
+            assert await process.wait() == 0
+            assert await storage.get(name) is not None
+        assert sorted(await ids(storage)) == ["a", "b", "c", "d"]
