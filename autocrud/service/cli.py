@@ -11,7 +11,7 @@ import uvicorn
 
 from autocrud.errors import AutoCRUDError
 from autocrud.service.announcement import startup_lines
-from autocrud.service.http_protocol import BoundedHttpProtocol
+from autocrud.service.connections.http_protocol import BoundedHttpProtocol
 from autocrud.service.keys import command as keys_command
 from autocrud.service.logging_setup import logging_config, without_warnings
 from autocrud.service.main import create_app

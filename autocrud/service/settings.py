@@ -15,8 +15,8 @@ from autocrud.manager.schema_check.start_check import OnSchemaChange
 from autocrud.routes.openapi.filter_parameters import FilterStyle
 from autocrud.routes.operation import MAX_PAGE_BYTES
 from autocrud.service.auth_settings import AuthSettings, split_names
-from autocrud.service.connection_limits import PREFIX as PREFIX
-from autocrud.service.connection_limits import ConnectionLimits
+from autocrud.service.connections.settings import PREFIX as PREFIX
+from autocrud.service.connections.settings import ConnectionLimits
 from autocrud.service.limits.settings import LimitSettings
 from autocrud.storage.disk import DiskStorageFactory
 from autocrud.storage.memory import MemoryStorageFactory

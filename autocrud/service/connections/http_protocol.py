@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import to_json
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from autocrud.service.connection_limits import ConnectionLimits
+from autocrud.service.connections.settings import ConnectionLimits
 
 _REASONS = {408: "Request Timeout", 431: "Request Header Fields Too Large"}
 
@@ -20,7 +20,7 @@ def _limits() -> ConnectionLimits:
 class BoundedHttpProtocol(HttpToolsProtocol):
     """Refuses long headers with 431, and closes a connection that sends nothing while the server waits for it.
 
-    uvicorn takes the class by its path: `uvicorn --http autocrud.service.http_protocol:BoundedHttpProtocol`.
+    uvicorn takes the class by its path: `uvicorn --http autocrud.service.connections.http_protocol:BoundedHttpProtocol`.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
