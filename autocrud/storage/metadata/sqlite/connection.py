@@ -221,8 +221,10 @@ def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
     # The switch to WAL needs the file alone, and does not wait for it: processes that start together take turns.
     with open(path.with_suffix(".lock"), "a", opener=open_private) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # SQLite gives its other files the mode of this file.
-        os.close(open_private(path, os.O_RDWR | os.O_CREAT))
+        # SQLite gives its other files the mode of this file. To close a file that is in use would end all locks of this
+        # process on it (POSIX), so only a new file is opened.
+        with suppress(FileExistsError):
+            os.close(open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
         connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, cached_statements=256)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
