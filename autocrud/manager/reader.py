@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from autocrud.errors import InvalidParameter
@@ -158,13 +159,12 @@ class ResourceReader(Generic[T]):
         Args:
             where: a condition built with `QB`, or values by URL parameter, as in `{"age__gte": 18}`.
             text: terms for the text search: words, `"a phrase"`, `begin*`; a leading `-` excludes a term.
-            sort: fields in order, as in `-created_time,name`. The default is newest first, or the best matches
-                first if `text` is given.
+            sort: fields in order, as in `-created_time,name`; by default newest, or best matches of `text`, first.
             include_deleted: include soft-deleted resources. A condition on `is_deleted` overrides this argument.
             at: return the resources as of this time; data that was pruned since is missing. Conditions, and sort keys
                 other than creation time and id, need a model that is `temporal`.
-            unreadable: return only resources whose stored data cannot be read; `head.fault` has the reason. The search
-                reads the data of a limited number of resources, so that a page may be short and have a next page.
+            unreadable: return only resources whose stored data cannot be read; `head.fault` has the reason. The page
+                may be short, because the search reads a limited number of resources.
             expand: reference fields whose targets the page has in `expanded`.
             max_bytes: size of the data, with the expanded data, at which a page ends. It has a next page then.
 
@@ -175,17 +175,14 @@ class ResourceReader(Generic[T]):
         query = self._queries.build(where, include_deleted, at, sort, check_limit(limit), text)
         if cursor is not None:
             query = replace(query, after=decode_cursor(query, cursor, self.spec.name))
-        resolved = await self._queries.resolve_reference_filters(query)
-        resolved = replace(resolved, max_bytes=max_bytes)
-        if unreadable:
-            page = await find_unreadable(self.spec, self._storage.search, resolved)
-        else:
-            page = await self._storage.search(resolved)
+        resolved = replace(await self._queries.resolve_reference_filters(query), max_bytes=max_bytes)
+        search = partial(find_unreadable, self.spec, self._storage.search) if unreadable else self._storage.search
+        page = await search(resolved)
         items, following = [Resource(self.spec, head) for head in page.items], page.next
         expanded = await self.expanded(items, expand, max_bytes=max_bytes) if expand else []
         if expand and len(expanded) < len(items):
-            items = items[: len(expanded)]
-            following = position_of(self.spec, resolved, items[-1].head)
+            items, last = items[: len(expanded)], page.items[len(expanded) - 1]
+            following = position_of(self.spec, resolved, last)
         next_cursor = None if following is None else encode_cursor(query, following, self.spec.name)
         return ResourcePage(items, next_cursor, expanded)
 

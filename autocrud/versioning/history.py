@@ -95,14 +95,7 @@ class History:
         """
         query = repr((head.resource_id, first, chain_only, span.since, span.until))
         place = None if cursor is None else _read_cursor(query, cursor)
-        if chain_only:
-            current = ResourceMeta.model_validate_json(head.meta).current_revision_id
-            start = place or first or revision_number(head.resource_id, current)
-            found = [item async for item in self._chain(head.resource_id, start, span)]
-        else:
-            if place is None and first is not None:
-                place = (await self.revision(head.resource_id, first)).version + 1
-            found = await self._storage.revisions(head.resource_id, replace(span, before=place, limit=span.limit + 1))
+        found = await self._find(head, place, first, chain_only, span)
         following, limit = None, _items_in_size(found[: span.limit], max_bytes if data else None)
         if len(found) > limit:
             last, after = found[limit - 1], found[limit]
@@ -116,6 +109,18 @@ class History:
                 head, first=first, chain_only=chain_only, span=span, cursor=cursor, data=data, max_bytes=max_bytes
             )
         return RevisionPage([item.info for item in items], resources, following)
+
+    async def _find(
+        self, head: Head, place: int | None, first: int | None, chain_only: bool, span: RevisionSpan
+    ) -> list[Revision]:
+        """Return the revisions from a place on, one more than a page."""
+        if chain_only:
+            current = ResourceMeta.model_validate_json(head.meta).current_revision_id
+            start = place or first or revision_number(head.resource_id, current)
+            return [item async for item in self._chain(head.resource_id, start, span)]
+        if place is None and first is not None:
+            place = (await self.revision(head.resource_id, first)).version + 1
+        return await self._storage.revisions(head.resource_id, replace(span, before=place, limit=span.limit + 1))
 
     async def difference(self, head: Head, first: int, second: int) -> list[dict[str, Any]]:
         """Return a JSON Patch (RFC 6902) that turns the data of one revision into the data of another.

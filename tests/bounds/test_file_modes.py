@@ -1,6 +1,8 @@
 """Bounds of access on the machine: files of a store are for its user only."""
 
+import asyncio
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from pydantic import BaseModel
 
 from autocrud import AutoCRUD, Binary
 from autocrud.storage.disk import DiskStorageFactory
+from autocrud.storage.metadata.sqlite.connection import SqliteConnection
 from autocrud.storage.ports.storage import IStorageFactory
 from tests.http.conftest import serving
 from tests.storage.backends import s3_factory
@@ -54,3 +57,19 @@ async def test_files_of_a_store_are_private(backend: str, tmp_path: Path) -> Non
         os.umask(umask)
     _check_modes(folder.parent)
     assert {path.name for path in folder.rglob("*")} >= ({"metadata.sqlite", "log"} if backend == "disk" else {"lock"})
+
+
+async def test_second_connection_leaves_the_locks_of_the_first(tmp_path: Path) -> None:
+    """The file is private from its creation, and another connection of the process does not open and close it."""
+    path = tmp_path / "metadata.sqlite"
+    first, second = SqliteConnection(), SqliteConnection()
+    await first.open(path)
+    await first.run(lambda db: db.execute("CREATE TABLE t (x)"))
+    await second.open(path)
+    # Another process that is the last to close would delete the log, if it found no lock of this process.
+    script = f"import sqlite3; db = sqlite3.connect({str(path)!r}); db.execute('SELECT * FROM t').fetchall()"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", f"{script}; db.close()")
+    assert await process.wait() == 0
+    assert path.with_name("metadata.sqlite-wal").exists()
+    for connection in (first, second):
+        await connection.close()

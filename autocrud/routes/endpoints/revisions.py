@@ -108,14 +108,13 @@ def _list(routes: ModelRoutes) -> Operation:
 
     item = {key: routes.envelope_example[key] for key in ("revision_info",)}
     example = {"items": [item], "next_cursor": None}
-    parameters = [RESOURCE_ID, *query.to_openapi()]
     summary = f"List the revisions of {routes.noun}"
     return Operation(
         family="revisions",
         method="GET",
         path=_BASE,
         handler=revisions,
-        parameters=parameters,
+        parameters=[RESOURCE_ID, *query.to_openapi()],
         summary=summary,
         model=_build_page_models(routes).either,
         headers=("Link",),
