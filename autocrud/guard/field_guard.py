@@ -16,7 +16,12 @@ class FieldGuard:
 
     @property
     def is_active(self) -> bool:
-        """True if a field is hidden from the principal, or fixed for him."""
+        """True if a document that he writes must be compared with the document before.
+
+        That is so if a field is hidden from the principal or fixed for him, or if he may refer to some blobs only.
+        """
+        if self._guard.spec.has_blobs and not self._guard.permits_all_blobs:
+            return True
         return self._guard.has_field_rules and bool(self._guard.hidden_paths() or self._guard.fixed_paths())
 
     def visible(self, data: bytes) -> bytes:

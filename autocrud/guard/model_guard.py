@@ -105,6 +105,11 @@ class ModelGuard:
         return self._field_rules[path][0]
 
     @property
+    def permits_all_blobs(self) -> bool:
+        """True if the principal may read every blob of the model, and so refer to it."""
+        return self.verdict(Right.read) is True and self.verdict(Right.blobs) is True and not self.hidden_paths()
+
+    @property
     def has_field_rules(self) -> bool:
         """True if a field has a rule."""
         return bool(self._field_rules)

@@ -61,14 +61,22 @@ class ResourceBlobs:
         await self._storage.blobs.drop_unused(self._lifetime)
 
     async def upload(
-        self, pieces: AsyncIterator[bytes], *, content_type: str = OCTETS, filename: str | None = None
+        self,
+        pieces: AsyncIterator[bytes],
+        *,
+        content_type: str = OCTETS,
+        filename: str | None = None,
+        by: str | None = None,
     ) -> Binary:
         """Store a blob of any size and return the reference to it. Equal content is stored once.
+
+        Args:
+            by: user who uploads the blob.
 
         Raises:
             PayloadTooLarge: the blob is over the size limit.
         """
-        types = [UploadedType(content_type, filename)]
+        types = [UploadedType(content_type, filename, by)]
         blob = await self._storage.blobs.put(pieces, limit=self.max_bytes, types=types)
         return Binary(file_id=blob.file_id, size=blob.size, content_type=content_type, filename=filename)
 

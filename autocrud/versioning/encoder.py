@@ -13,6 +13,7 @@ from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.nesting import MAX_DEPTH, check_nesting
 from autocrud.schema.versions.upgrade import NewerVersion, UpgradeError
 from autocrud.storage.ports.blobs import BlobStore
+from autocrud.storage.ports.types import Blob
 from autocrud.storage.ports.uploaded_types import UploadedType, UploadedTypes
 from autocrud.versioning.write_builder import Encoded
 
@@ -46,13 +47,17 @@ class Encoder(Generic[T]):
             return await self._encode_validated(value.value, is_trusted=spec.stored_form.is_plain)
         return await self._encode_validated(spec.validate(value), is_trusted=False)
 
-    async def encode_patched(self, data: bytes) -> Encoded:
+    async def encode_patched(self, data: bytes, before: bytes | None = None) -> Encoded:
         """Encode the stored form that a patch has made.
+
+        Args:
+            before: stored data of the resource before the patch, whose blobs may stay; None for a new resource.
 
         Raises:
             InvalidData: the model does not accept the data, or a blob is missing.
         """
-        return await self._encode_validated(self._spec.parse_stored(data), is_trusted=self._spec.stored_form.is_plain)
+        value, is_trusted = self._spec.parse_stored(data), self._spec.stored_form.is_plain
+        return await self._encode_validated(value, is_trusted=is_trusted, before=before)
 
     async def encode_stored(self, data: bytes) -> Encoded | None:
         """Return the bytes of an export unchanged; None if they are not a stored form of the model.
@@ -82,13 +87,13 @@ class Encoder(Generic[T]):
         blobs = await self._resolve_blobs(spec.decode(upgraded)) if spec.has_blobs else ()
         return Encoded(self._check_nesting(upgraded), blobs, self._check_nesting(data))
 
-    async def _encode_validated(self, value: T, *, is_trusted: bool) -> Encoded:
+    async def _encode_validated(self, value: T, *, is_trusted: bool, before: bytes | None = None) -> Encoded:
         """Encode a value that the model's validator has made.
 
         Args:
             is_trusted: True if the stored form of each such value reads back as an equal value.
         """
-        blobs = await self._resolve_blobs(value) if self._spec.has_blobs else ()
+        blobs = await self._resolve_blobs(value, before) if self._spec.has_blobs else ()
         data = self._check_nesting(self._spec.dump(value))
         return Encoded(data if is_trusted else self._spec.check(value, data), blobs)
 
@@ -100,28 +105,40 @@ class Encoder(Generic[T]):
             check_nesting(self._spec.name, dump_json(names.open_json(from_json(data))) if names.has_json else data)
         return data
 
-    async def _resolve_blobs(self, value: T) -> tuple[str, ...]:
+    async def _resolve_blobs(self, value: T, before: bytes | None = None) -> tuple[str, ...]:
         """Find the blobs that a value refers to, and store its inline blobs."""
         found = [(self._spec.field_name(path.split(".")), binary) for path, binary in binaries(value)]
         errors = FieldErrors(FieldError(path, message) for path, binary in found for message in binary.errors())
         if not errors:
-            async for error in self._find_faults(found):
+            async for error in self._find_faults(found, before):
                 errors.append(error)
         if errors:
             raise InvalidData(f"The {self._spec.name} is not valid.", errors)
         for _, binary in found:
             if binary.data is not None:
-                types = [UploadedType(binary.content_type, binary.filename)]
+                types = [UploadedType(binary.content_type, binary.filename, self._uploader())]
                 blob = await self._blobs.put_bytes(binary.data, types=types)
                 binary.file_id, binary.size, binary.data = blob.file_id, blob.size, None
         return tuple(dict.fromkeys(binary.file_id for _, binary in found if binary.file_id))
 
-    async def _find_faults(self, found: list[tuple[str, Binary]]) -> AsyncIterator[FieldError]:
+    async def _find_blob(self, file_id: str, before: bytes | None) -> Blob | None:
+        """Return a blob that the author of the value may refer to; None if there is no such blob.
+
+        Args:
+            before: stored data of the resource before the write; None for a new resource.
+        """
+        return await self._blobs.find(file_id)
+
+    def _uploader(self) -> str | None:
+        """Return the user who uploads the inline blobs of a value."""
+        return None
+
+    async def _find_faults(self, found: list[tuple[str, Binary]], before: bytes | None) -> AsyncIterator[FieldError]:
         """Fill in the sizes and types of stored blobs. Return the faults of the others."""
         for path, binary in found:
             if binary.file_id is None:
                 continue
-            blob = await self._blobs.find(binary.file_id)
+            blob = await self._find_blob(binary.file_id, before)
             if blob is None:
                 yield FieldError(f"{path}.file_id", "is not known: upload the bytes first")
             elif binary.size not in (None, blob.size):

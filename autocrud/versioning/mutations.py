@@ -150,7 +150,7 @@ class Mutations(Generic[T]):
                 raise PayloadTooLarge(max_bytes)
             if self._fields is not None and self._fields.is_active:
                 patched = self._fields.restored(patched, data)
-            encoded = await self._encoder.encode_patched(patched)
+            encoded = await self._encoder.encode_patched(patched, data)
             if not is_checked:  # the patch repaired a document that the validators had refused
                 self._spec.check_idempotent(encoded.data)
             return await self._rewritten(current, encoded, author, modify, status)

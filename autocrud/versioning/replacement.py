@@ -71,10 +71,13 @@ class Replacements(Generic[T]):
         names, answer = self._spec.names, self._spec.shown_values(data)
         sent, document = names.to_stored(body), names.to_stored(answer.keep_body(body))
         if is_same_json(document, from_json(data)):
-            encoded = await self._encoder.encode_patched(data)
+            encoded = await self._encoder.encode_patched(data, data)
             return Encoded(data, encoded.blobs)
         is_kept = not is_same_json(document, sent)
-        encoded = await (self._encoder.encode_patched(dump_json(document)) if is_kept else self._encoder.encode(value))
+        if is_kept:
+            encoded = await self._encoder.encode_patched(dump_json(document), data)
+        else:
+            encoded = await self._encoder.encode(value)
         if encoded.data != data and self._spec.stored_form.has_validators:
             self._spec.check_unchanged(data, answer.unchanged_part(body))
         return encoded
@@ -85,7 +88,7 @@ class Replacements(Generic[T]):
             raise Forbidden(f"The data of the {self._spec.name} cannot be read, so its fields cannot be kept.")
         if not isinstance(value, bytes | Mapping):
             encoded = await self._encoder.encode_value(value)
-            return await self._encoder.encode_patched(fields.restored(encoded.data, data, is_complete=True))
+            return await self._encoder.encode_patched(fields.restored(encoded.data, data, is_complete=True), data)
         try:
             body = load_json(value) if isinstance(value, bytes) else to_jsonable_python(dict(value))
         except ValueError:
@@ -94,7 +97,7 @@ class Replacements(Generic[T]):
         document = self._spec.names.to_stored(answer.keep_body(body))
         if not isinstance(document, dict):
             return await self._encoder.encode(value)
-        return await self._encoder.encode_patched(fields.restored(dump_json(document), data))
+        return await self._encoder.encode_patched(fields.restored(dump_json(document), data), data)
 
 
 def _is_json(value: Any) -> bool:

@@ -8,17 +8,20 @@ import pytest
 from fastapi import FastAPI, Request
 from pydantic import BaseModel
 
-from autocrud import AutoCRUD, Binary, Index
+from autocrud import AutoCRUD, Binary, Index, Ref
 from autocrud.access import Access, Principal, Right, role
 from autocrud.routes import FAMILIES
 from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import serving
 
-MERGE = {"content-type": "application/merge-patch+json"}
-BULK = {"json": {"operations": [{"op": "create", "data": {"title": "new"}}]}}
-PART = {"content": b"abc", "headers": {"content-type": "application/octet-stream"}}
-UPLOAD = {"json": {"size": 3, "content_type": "text/plain"}}
-LINE = {"content": b'{"data": {"title": "line"}}\n', "headers": {"content-type": "application/x-ndjson"}}
+MERGE: dict[str, Any] = {"content-type": "application/merge-patch+json"}
+BULK: dict[str, Any] = {"json": {"operations": [{"op": "create", "data": {"title": "new"}}]}}
+PART: dict[str, Any] = {"content": b"abc", "headers": {"content-type": "application/octet-stream"}}
+UPLOAD: dict[str, Any] = {"json": {"size": 3, "content_type": "text/plain"}}
+LINE: dict[str, Any] = {
+    "content": b'{"data": {"title": "line"}}\n',
+    "headers": {"content-type": "application/x-ndjson"},
+}
 # Each route family: the rights that it needs, and a request.
 OPERATIONS: dict[str, tuple[set[str], str, str, dict[str, Any]]] = {
     "create": ({"create"}, "POST", "/paper", {"json": {"title": "new"}}),
@@ -57,6 +60,7 @@ class Paper(BaseModel):
 
     title: Annotated[str, Index()] = ""
     file: Binary | None = None
+    cites: Annotated[list[str], Ref("paper")] = []
 
 
 async def authenticate(request: Request) -> Principal | None:
@@ -69,7 +73,8 @@ async def authenticate(request: Request) -> Principal | None:
 async def places() -> AsyncIterator[tuple[httpx.AsyncClient, dict[str, str]]]:
     """Yield a client of a service whose rights are roles, and the ids of a blob and of an upload."""
     crud = AutoCRUD(storage_factory=MemoryStorageFactory(), authenticator=authenticate)
-    crud.add_model(Paper, access=Access(**{right.name: role(right.value) for right in Right}))
+    rules: dict[str, Any] = {right.name: role(right.value) for right in Right}
+    crud.add_model(Paper, access=Access(**rules))
     app = FastAPI()
     crud.apply(app)
     async with serving(app) as http:
@@ -81,6 +86,8 @@ async def places() -> AsyncIterator[tuple[httpx.AsyncClient, dict[str, str]]]:
         await papers.delete("gone")
         everything = {"x-roles": ",".join(right.value for right in Right)}
         upload = (await http.post("/paper/blobs/uploads", headers=everything, **UPLOAD)).json()
+        part = PART | {"headers": PART["headers"] | everything}
+        await http.put(f"/paper/blobs/uploads/{upload['upload_id']}/parts/1", **part)
         assert paper.data.file is not None
         yield http, {"file_id": paper.data.file.file_id or "", "upload": upload["upload_id"]}
 

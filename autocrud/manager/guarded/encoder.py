@@ -10,6 +10,7 @@ from autocrud.guard.field_guard import FieldGuard
 from autocrud.guard.model_guard import ModelGuard
 from autocrud.schema.exact_numbers import dump_json, load_json
 from autocrud.storage.ports.blobs import BlobStore
+from autocrud.storage.ports.types import Blob
 from autocrud.versioning.encoder import Encoder
 from autocrud.versioning.write_builder import Encoded
 
@@ -41,6 +42,17 @@ class GuardedEncoder(Encoder[T]):
             body = {**body, str(self._guard.access.tenant): self._tenant()}
             value = dump_json(body) if isinstance(value, bytes) else body
         return await super().encode(value)
+
+    async def _find_blob(self, file_id: str, before: bytes | None) -> Blob | None:
+        """Return a blob that the principal uploaded, that the resource has already, or that he may read anyway."""
+        blob = await super()._find_blob(file_id, before)
+        if blob is None or (before is not None and file_id.encode() in before) or self._guard.permits_all_blobs:
+            return blob
+        user, uploaded = self._uploader(), await self._blobs.types_of(blob)
+        return blob if user is not None and any(item.by == user for item in uploaded.types) else None
+
+    def _uploader(self) -> str | None:
+        return self._guard.principal_id()
 
     async def _with_tenant(self, encoded: Encoded) -> Encoded:
         document = from_json(encoded.data)

@@ -177,7 +177,7 @@ async def _pieces(blob: Blob, types: UploadedTypes, stream: AsyncIterator[bytes]
     """Yield the bytes of a blob as lines, at least one. The types are left out if they are not all known."""
     header: dict[str, Any] = {"file_id": blob.file_id, "size": blob.size}
     if types.is_complete:
-        header["types"] = types.types
+        header["types"] = [{"content_type": item.content_type, "filename": item.filename} for item in types.types]
     start = b'{"blob":%s,"offset":' % to_json(header)
     offset, buffer = 0, b""
     async for piece in stream:

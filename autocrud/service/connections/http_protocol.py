@@ -20,7 +20,7 @@ def _limits() -> ConnectionLimits:
 class BoundedHttpProtocol(HttpToolsProtocol):
     """Refuses long headers with 431, and closes a connection that sends nothing while the server waits for it.
 
-    uvicorn takes the class by its path: `uvicorn --http autocrud.service.connections.http_protocol:BoundedHttpProtocol`.
+    Give the class to uvicorn: `uvicorn.run(app, http=BoundedHttpProtocol)`.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -94,7 +94,8 @@ class ObjectUploadSessions(UploadSessions):
         digest = await self._hash_object(upload)
         # Before it is registered: of an upload that says nothing, nobody refers to what it became.
         await self._save(replace(upload, file_id=digest.file_id))
-        return await self._blobs.register(upload.key, digest, [UploadedType(upload.content_type, upload.filename)])
+        uploaded = UploadedType(upload.content_type, upload.filename, upload.by)
+        return await self._blobs.register(upload.key, digest, [uploaded])
 
     async def abort(self, upload: Upload) -> None:
         key = self._object_key(upload)

@@ -5,10 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class UploadedType:
-    """Media type and file name that a client sent with an upload of a blob."""
+    """Media type and file name that a client sent with an upload of a blob.
+
+    Attributes:
+        by: user who uploaded it; None if nobody was signed in.
+    """
 
     content_type: str
     filename: str | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
