@@ -9,7 +9,8 @@ class RateLimited(AutoCRUDError):
     """The quota of the client is used up.
 
     Args:
-        quota, window: number of requests within a number of seconds.
+        quota: number of requests within the window.
+        window: seconds.
         retry_after: seconds until the next request may succeed.
         headers: headers of the answer that describe the quota.
     """

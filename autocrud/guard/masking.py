@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from autocrud.guard.documents import Path, without_fields
 from autocrud.resource import RevisionInfo
-from autocrud.storage.ports.types import Commit, Head, Revision
+from autocrud.storage.ports.types import Commit, Head, PartialHead, Revision
 
 
 def masked_head(head: Head, hidden: Collection[Path]) -> Head:
@@ -13,13 +13,11 @@ def masked_head(head: Head, hidden: Collection[Path]) -> Head:
     if not hidden:
         return head
     info = RevisionInfo.model_validate_json(head.revision_info)
-    return replace(
-        head,
-        revision_info=masked_info(info).to_json(),
-        data=None if head.data is None else without_fields(head.data, hidden),
-        stored=None,
-        is_partial=True,
-    )
+    data = None if head.data is None else without_fields(head.data, hidden)
+    return PartialHead(
+        head.resource_id, head.version, head.is_deleted, head.created_time, head.meta, masked_info(info).to_json(),
+        data, head.locator, None, head.fault,
+    )  # fmt: skip
 
 
 def masked_info(info: RevisionInfo) -> RevisionInfo:

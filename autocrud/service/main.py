@@ -117,8 +117,24 @@ def _allow_origins(app: FastAPI, origins: list[str]) -> None:
         allow_origins=origins,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["ETag", "Location", "Link", "X-Request-ID", "Retry-After", *RATE_HEADERS],
+        expose_headers=[*_EXPOSED_HEADERS, *RATE_HEADERS],
     )
+
+
+# Beyond those that web pages may read anyway (Fetch, "CORS-safelisted response-header name").
+_EXPOSED_HEADERS = (
+    "Accept-Patch",
+    "Allow",
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Link",
+    "Location",
+    "Preference-Applied",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-ID",
+)
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from autocrud.errors import AutoCRUDError, Unreadable
 from autocrud.resource import ResourceMeta, RevisionInfo
 from autocrud.schema.model_spec import ModelSpec
-from autocrud.storage.ports.types import Head
+from autocrud.storage.ports.types import Head, PartialHead
 
 T = TypeVar("T")
 
@@ -68,11 +68,16 @@ class Resource(Generic[T]):
         return self.data_json if self.head.stored is None else self.head.stored
 
     @property
+    def is_partial(self) -> bool:
+        """True if the data lacks fields that the reader may not see. `data` may then raise an error."""
+        return isinstance(self.head, PartialHead)
+
+    @property
     def shown_json(self) -> bytes:
         """JSON of the data as clients see it."""
         if self._answer is None:
             # Computed fields of partial data could tell values that the reader may not see.
-            show = self.spec.show_names if self.head.is_partial else self.spec.show
+            show = self.spec.show_names if self.is_partial else self.spec.show
             self._answer = show(self.data_json)
         return self._answer
 
@@ -109,7 +114,7 @@ class Resource(Generic[T]):
 
         A later precondition compares the part of the version only.
         """
-        is_copied = self.head.stored is None and (self.spec.stored_form.is_shown or self.head.is_partial)
+        is_copied = self.head.stored is None and (self.spec.stored_form.is_shown or self.is_partial)
         if is_copied or self.head.data is None:
             return self.tag
         return f"{self.tag}{TAG_SEPARATOR}{sha256(self.shown_json).hexdigest()[:_DIGITS]}"

@@ -153,6 +153,9 @@ def test_wrong_limit_ends_the_start_with_the_name_of_the_setting(
     logging.getLogger().handlers.clear()
 
 
+JSON = {"content-type": "application/json"}
+
+
 async def test_request_beyond_those_in_flight_is_503_overloaded() -> None:
     """The next request is served when one has ended. Health routes are exempt."""
     release = asyncio.Event()
@@ -163,7 +166,7 @@ async def test_request_beyond_those_in_flight_is_503_overloaded() -> None:
         yield b'"Emma"}'
 
     async with served(rate_limit=None, max_requests=2) as http:
-        sent = [asyncio.create_task(http.post("/movie", content=body())) for _ in range(2)]
+        sent = [asyncio.create_task(http.post("/movie", content=body(), headers=JSON)) for _ in range(2)]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         while (refused := await http.get("/movie")).status_code == 200:

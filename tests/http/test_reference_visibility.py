@@ -89,8 +89,8 @@ def test_openapi_describes_expand_and_referrers() -> None:
     assert "/quote/{resource_id}/referrers" not in document["paths"]
 
 
-async def test_list_expands_with_one_query_per_model(crud: AutoCRUD, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For any number of resources and references."""
+async def test_list_expands_with_few_queries_per_model(crud: AutoCRUD, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For any number of resources and references. A first query tells the size of the targets."""
     people, films = crud.manager("person"), crud.manager("film")
     ids = [(await people.create({"name": f"p{number:03}"})).resource_id for number in range(150)]
     await asyncio.gather(*(films.create({"director": name, "cast": ids[:5]}) for name in ids))
@@ -103,7 +103,8 @@ async def test_list_expands_with_one_query_per_model(crud: AutoCRUD, monkeypatch
     monkeypatch.setattr(ModelStorage, "get_many", counted)
     page = await films.search(limit=200)
     expanded = await films.expanded(page.items, ["director", "cast"])
-    assert calls == [150]
+    assert sum(calls) == 150
+    assert len(calls) <= 2
     directors = [item for each in expanded for item in [each["director"]] if isinstance(item, Resource)]
     assert {item.data.name for item in directors} == {f"p{number:03}" for number in range(150)}
 

@@ -102,7 +102,6 @@ class Head:
         stored: data of another schema version, as it is stored.
         fault: reason why the data cannot be read: a step fails, or the model does not accept the data. `data` is then
             None, or data of the model's version that the model does not accept.
-        is_partial: True if the data lacks fields that the reader may not see.
     """
 
     resource_id: str
@@ -115,12 +114,17 @@ class Head:
     locator: str
     stored: bytes | None = None
     fault: AutoCRUDError | None = None
-    is_partial: bool = False
 
     @property
     def tag(self) -> str:
         """Entity tag of the version; see `version_tag`."""
         return version_tag(self.version, self.created_time)
+
+
+class PartialHead(Head):
+    """A head whose data lacks fields that the reader may not see."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
