@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from autocrud.errors import StorageUnavailable
+from autocrud.errors import Forbidden, StorageUnavailable, Unauthenticated
 from autocrud.pages.html import HOME, page_response, root_of
 from autocrud.routes.operation import ModelRoutes
 from autocrud.routes.operation_route import OperationRoute
@@ -33,7 +33,7 @@ class _Model:
     shows_count: bool
 
     async def count(self) -> int | None:
-        """Return the number of resources; None if it is not shown or the storage is not available.
+        """Return the number of resources; None if it is not shown, is not for the principal, or the storage is away.
 
         A number above `MAX_COUNT` stands for any larger number.
         """
@@ -41,7 +41,7 @@ class _Model:
             return None
         try:
             return await self.routes.manager.count(at_most=MAX_COUNT + 1)
-        except StorageUnavailable:
+        except (StorageUnavailable, Forbidden, Unauthenticated):
             return None
 
 

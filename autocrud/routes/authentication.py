@@ -45,7 +45,6 @@ class Authentication:
             Forbidden: the credentials do not permit the method.
         """
         principal = await self.find(scope)
-        set_current_principal(principal)
         if principal is None and is_optional:
             return None
         if principal is None:
@@ -72,11 +71,12 @@ class Authentication:
         return principal is not None and _has_scope(principal, READ)
 
     async def find(self, scope: Scope) -> Principal | None:
-        """Return the principal of a request, and note it for the handler; None without credentials.
+        """Return the principal of a request, and note it for the handler and for rules; None without credentials.
 
         Raises:
             Unauthenticated: the credentials are wrong, or the request has two headers `Authorization`.
         """
+        set_current_principal(None)
         try:
             if sum(name == b"authorization" for name, _ in scope["headers"]) > 1:
                 raise Unauthenticated("The request has more than one Authorization header.")
@@ -90,6 +90,7 @@ class Authentication:
             return None
         if not isinstance(principal, Principal):
             raise ConfigurationError(f"the authenticator returned {type(principal).__name__}, not a Principal or None")
+        set_current_principal(principal)
         scope[_KEY] = principal
         note_user(request, principal.id)
         return principal

@@ -1,6 +1,8 @@
 """Rules of access over HTTP and in Python: rows, fields, writes, references, blobs and tenants."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextvars import Context
 from typing import Annotated, Any
 
 import httpx
@@ -11,6 +13,7 @@ from pydantic import BaseModel
 from autocrud import QB, AutoCRUD, Binary, Index, Ref, Unique
 from autocrud.access import Access, Principal, anyone, owner, read_only, role, where
 from autocrud.errors import ConfigurationError, Forbidden, NotFound, Unauthenticated
+from autocrud.pages import add_home
 from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import serving
 
@@ -154,6 +157,25 @@ async def test_manager_with_a_principal_has_the_rules(crud: AutoCRUD) -> None:
         with pytest.raises(Forbidden):
             await transaction.create(Article, {"title": "n", "rating": 4})
     assert await crud.manager(Article).count() == 2
+
+
+async def test_home_page_counts_what_the_principal_may_list() -> None:
+    """Also in a new context, as a server has for each request. A model that he may not list has no count."""
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory(), authenticator=authenticate)
+    crud.add_model(Article, access=ACCESS)
+    crud.add_model(Comment, access=Access(list=role("editor")))
+    app = FastAPI()
+    crud.apply(app)
+    add_home(app)
+    async with serving(app) as http:
+        await crud.manager(Article).create({"title": "a"}, by="ann")
+
+        async def counts(user: str) -> list[int | None]:
+            headers = {"x-user": user, "accept": "application/json"}
+            request = asyncio.create_task(http.get("/", headers=headers), context=Context())
+            return [model["count"] for model in (await request).json()["models"]]
+
+        assert [await counts(user) for user in ("ed", "ann", "bob")] == [[1, 0], [1, None], [0, None]]
 
 
 class Invoice(BaseModel):
