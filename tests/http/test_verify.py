@@ -93,6 +93,8 @@ def test_verify_command_lists_references_and_fails(
     (tmp_path / "verified.py").write_text(MODELS)
     monkeypatch.chdir(tmp_path)
     command = [sys.executable, "-m", "autocrud.verify", "verified.py:crud", "--data-dir", "films"]
+    for name in ("MODELS", "DATA_DIR", "STORAGE"):
+        monkeypatch.setenv(f"AUTOCRUD_{name}", "")  # the command sets them; restored at the end
     assert asyncio.run(_fill()) == 0
     assert capsys.readouterr().err == "dangling references: 0\n"
     asyncio.run(_delete_ann())

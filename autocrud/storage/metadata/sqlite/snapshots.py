@@ -79,11 +79,13 @@ class Snapshots:
     async def supersede(self, path: Path, sequence: int) -> None:
         """Replace the snapshots older than an entry. The file holds the entry."""
         await self.drain()
-        old_names = [name for name in await self._names() if _sequence(name) < sequence]
-        if old_names:
+        if any(_sequence(name) < sequence for name in await self._names()):
             await self._make(path)
-            for name in old_names:
-                await self._objects.delete(self._prefix + name)
+            # Listed after the new one is there: other nodes may have put older ones meanwhile, and those that come
+            # later are removed by their makers, who see the new one.
+            for name in await self._names():
+                if _sequence(name) < sequence:
+                    await self._objects.delete(self._prefix + name)
 
     async def drain(self) -> None:
         """Return when no snapshot is under way."""
@@ -116,9 +118,12 @@ class Snapshots:
             if newest > self._newest:
                 self._newest, self._size = newest, size  # another node was there
             if self._is_due(size, sequence):
-                await self._make(path)
+                made = await self._make(path)
                 self._size = size
-                for name in (await self._names())[:-_MAX_SNAPSHOTS]:
+                names = await self._names()
+                # Another node may have erased data since, and removed the snapshots that hold it.
+                is_superseded = _sequence(names[-1]) > _sequence(made) if names else False
+                for name in [*names[:-_MAX_SNAPSHOTS], *([made] if is_superseded else [])]:
                     await self._objects.delete(self._prefix + name)
         except (AutoCRUDError, OSError, sqlite3.Error) as error:
             logger.warning("no snapshot of %s at entry %d: %s", path.name, sequence, error)
@@ -129,7 +134,8 @@ class Snapshots:
         grown = size >= max(self._size * _GROWTH, self._size + _MIN_GROWTH)
         return grown or sequence - self._newest >= max(self._every, size // _BYTES_PER_ENTRY)
 
-    async def _make(self, path: Path) -> None:
+    async def _make(self, path: Path) -> str:
+        """Put a snapshot of the file, and return its name."""
         async with TemporaryDirectory(dir=path.parent, prefix="snapshot-") as folder:
             copy, archive = Path(folder) / "copy", Path(folder) / "packed"
             source_address = f"file:{path}?mode=ro"
@@ -137,9 +143,11 @@ class Snapshots:
                 await source.backup(target)  # the file as it is at one moment
             sequence = await read_once(copy, lambda db: read_tail(db).sequence)
             digest = await pack(copy, archive)
-            await self._objects.put_file(f"{self._prefix}{sequence:09}-{digest}.sqlite.zst", archive)
+            name = f"{sequence:09}-{digest}.sqlite.zst"
+            await self._objects.put_file(f"{self._prefix}{name}", archive)
         self._newest = max(self._newest, sequence)
         logger.info("%s: snapshot at entry %d", path.name, sequence)
+        return name
 
     async def _download(self, name: str, path: Path) -> bool:
         """Unpack a snapshot beside the file. Replace the file if the hash matches the name.
