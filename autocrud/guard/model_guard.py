@@ -56,6 +56,18 @@ class ModelGuard:
         found = self.access.rule_of(right).verdict(self.who())
         return found if isinstance(found, bool) else self._fields.resolve(found)
 
+    def check(self, *rights: Right) -> None:
+        """Refuse a principal to whom the rules of these rights allow nothing. Resources are judged later.
+
+        Raises:
+            Unauthenticated, Forbidden: as `require`.
+        """
+        principal = self.who()
+        for right in rights:
+            # Without resolving the condition, which the storage does where it needs the condition.
+            if self.access.rule_of(right).verdict(principal) is False:
+                raise self.refusal(right)
+
     def require(self, *rights: Right) -> Verdict:
         """Return what the rules of these rights allow together.
 

@@ -19,29 +19,29 @@ class GuardedBlobs(ResourceBlobs):
         self._guard = guard
 
     async def upload(self, pieces: AsyncIterator[bytes], **options: Any) -> Binary:
-        self._guard.require(Right.blobs)
+        self._guard.check(Right.blobs)
         return await super().upload(pieces, **options | {"by": self._guard.principal_id()})
 
     async def get(self, resource_id: str, file_id: str, **options: Any) -> StoredBlob:
-        self._guard.require(Right.read, Right.blobs)
+        self._guard.check(Right.read, Right.blobs)
         return await super().get(resource_id, file_id, **options)
 
     async def progress(self, upload_id: str, by: str | None) -> tuple[Upload, list[int]]:
-        self._guard.require(Right.blobs)
+        self._guard.check(Right.blobs)
         return await super().progress(upload_id, by)
 
     async def expected(self, upload_id: str, number: int, by: str | None) -> Upload:
-        self._guard.require(Right.blobs)
+        self._guard.check(Right.blobs)
         return await super().expected(upload_id, number, by)
 
     async def finish(self, upload_id: str, by: str | None) -> Binary:
-        self._guard.require(Right.blobs)
+        self._guard.check(Right.blobs)
         return await super().finish(upload_id, by)
 
     async def abort(self, upload_id: str, by: str | None) -> None:
-        self._guard.require(Right.blobs)
+        self._guard.check(Right.blobs)
         await super().abort(upload_id, by)
 
     async def begin(self, size: int, content_type: str, filename: str | None, by: str | None) -> Upload:
-        self._guard.require(Right.blobs)
+        self._guard.check(Right.blobs)
         return await super().begin(size, content_type, filename, by or self._guard.principal_id())

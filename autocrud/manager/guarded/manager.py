@@ -63,80 +63,80 @@ class GuardedManager(ResourceManager[T]):
 
     async def get(self, resource_id: str, **options: Any) -> Resource[T]:
         is_past = options.get("revision_id") is not None or options.get("at") is not None
-        self.guard.require(Right.read, *([Right.history] if is_past else []))
+        self.guard.check(Right.read, *([Right.history] if is_past else []))
         return await super().get(resource_id, **options)
 
     async def revisions(self, resource_id: str, **options: Any) -> RevisionPage[T]:
-        self.guard.require(Right.read, Right.history)
+        self.guard.check(Right.read, Right.history)
         return await super().revisions(resource_id, **options)
 
     async def commits(self, resource_id: str, **options: Any) -> list[Commit]:
-        self.guard.require(Right.read, Right.history)
+        self.guard.check(Right.read, Right.history)
         return await super().commits(resource_id, **options)
 
     async def diff(self, resource_id: str, first: str, second: str, **options: Any) -> list[dict[str, Any]]:
-        self.guard.require(Right.read, Right.history)
+        self.guard.check(Right.read, Right.history)
         return await super().diff(resource_id, first, second, **options)
 
     async def search(self, where: Where = None, *, at: datetime | None = None, **options: Any) -> ResourcePage[T]:
-        self.guard.require(Right.read, Right.list, *([Right.history] if at is not None else []))
+        self.guard.check(Right.read, Right.list, *([Right.history] if at is not None else []))
         return await super().search(where, at=at, **options)
 
     async def count(self, where: Where = None, *, at: datetime | None = None, **options: Any) -> int:
-        self.guard.require(Right.read, Right.list, *([Right.history] if at is not None else []))
+        self.guard.check(Right.read, Right.list, *([Right.history] if at is not None else []))
         return await super().count(where, at=at, **options)
 
     async def aggregate(self, where: Where = None, **options: Any) -> GroupPage:
-        self.guard.require(Right.read, Right.list)
+        self.guard.check(Right.read, Right.list)
         return await super().aggregate(where, **options)
 
     async def referrers(
         self, resource_id: str, *, references: Sequence[Reference] | None = None, **options: Any
     ) -> ReferrerPage:
-        self.guard.require(Right.read)
+        self.guard.check(Right.read)
         selected = self.graph.incoming(self.spec.name) if references is None else references
         return await super().referrers(
             resource_id, references=[item for item in selected if self._lists(item.source.name)], **options
         )
 
     async def create(self, value: Any, **options: Any) -> Resource[T]:
-        self.guard.require(Right.create)
+        self.guard.check(Right.create)
         return self._masked(await super().create(value, **self._by(options)))
 
     async def replace(self, resource_id: str, value: Any, **options: Any) -> Resource[T]:
-        self.guard.require(Right.update)
+        self.guard.check(Right.update)
         return self._masked(await super().replace(resource_id, value, **self._by(options)))
 
     async def patch(self, resource_id: str, patch: Any, **options: Any) -> Resource[T]:
-        self.guard.require(Right.update)
+        self.guard.check(Right.update)
         return self._masked(await super().patch(resource_id, patch, **self._by(options)))
 
     async def switch(self, resource_id: str, revision_id: str, **options: Any) -> Resource[T]:
-        self.guard.require(Right.switch)
+        self.guard.check(Right.switch)
         return self._masked(await super().switch(resource_id, revision_id, **self._by(options)))
 
     async def delete(self, resource_id: str, **options: Any) -> Resource[T]:
-        self.guard.require(Right.delete)
+        self.guard.check(Right.delete)
         return self._masked(await super().delete(resource_id, **self._by(options)))
 
     async def restore(self, resource_id: str, **options: Any) -> Resource[T]:
-        self.guard.require(Right.restore)
+        self.guard.check(Right.restore)
         return self._masked(await super().restore(resource_id, **self._by(options)))
 
     async def purge(self, resource_id: str, **options: Any) -> None:
-        self.guard.require(Right.purge)
+        self.guard.check(Right.purge)
         await super().purge(resource_id, **self._by(options))
 
     async def delete_where(self, where: Where, **options: Any) -> ByQueryResult:
-        self.guard.require(Right.list, Right.delete)
+        self.guard.check(Right.list, Right.delete)
         return await super().delete_where(where, **self._by(options))
 
     async def restore_where(self, where: Where, **options: Any) -> ByQueryResult:
-        self.guard.require(Right.list, Right.restore)
+        self.guard.check(Right.list, Right.restore)
         return await super().restore_where(where, **self._by(options))
 
     async def patch_where(self, where: Where, patch: Patch | Any, **options: Any) -> ByQueryResult:
-        self.guard.require(Right.list, Right.update)
+        self.guard.check(Right.list, Right.update)
         return await super().patch_where(where, patch, **self._by(options))
 
     def migrate(self, **options: Any) -> Any:
