@@ -267,10 +267,11 @@ class AutoCRUD:
         """Return a transaction over the models of one store, for `async with crud.transaction() as tx`.
 
         Args:
-            by: author of the writes; the principal by default.
+            by: author of the writes; with a principal it is always the principal.
             principal: as in `manager`.
         """
-        return Transaction(self._rules.finder(principal), by or getattr(principal, "id", None))
+        author = by if isinstance(principal, System) else getattr(principal, "id", None)
+        return Transaction(self._rules.finder(principal), author)
 
     async def transact(
         self, function: Callable[[Transaction], Awaitable[R]], *, attempts: int = ATTEMPTS, by: str | None = None

@@ -50,6 +50,7 @@ class Unreadable(AutoCRUDError):
             f"The revision {revision_id!r} of {model} cannot be read: {place and f'{place}: '}{reason.rstrip('.')}."
             " `raw=true` returns the data as stored."
         )
+        self.model = model
         self.revision_id = revision_id
         self.step = step
         self.field = field

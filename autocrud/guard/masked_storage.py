@@ -5,11 +5,12 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
-from autocrud.errors import InvalidParameter
+from autocrud.errors import InvalidParameter, NewerSchema, RevisionNotFound, Unreadable
 from autocrud.guard.documents import Path, without_fields
 from autocrud.guard.masking import masked_commit, masked_head, masked_revision
 from autocrud.guard.model_guard import ModelGuard
 from autocrud.guard.row_storage import RowStorage
+from autocrud.policy.access import Right
 from autocrud.query.aggregation import Aggregation, GroupRow
 from autocrud.query.conditions import Condition, Matches, Query, ReferenceFilter, Term, leaves
 from autocrud.query.text_search import RankField
@@ -17,12 +18,17 @@ from autocrud.schema.index_field import IndexField
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.search_document import DocumentField
 from autocrud.storage.ports.storage import IStorage
-from autocrud.storage.ports.types import Commit, CommitEntry, Head, Page, Revision, RevisionSpan, ScanItem, Write
+from autocrud.storage.ports.types import Commit, Head, Page, Revision, RevisionSpan, ScanItem, Write
 from autocrud.storage.ports.versions import VersionReader
 
 
 class MaskedStorage(RowStorage):
-    """Reads without hidden fields. A query that names such a field is refused."""
+    """Reads without hidden fields. A query that names such a field is refused.
+
+    `data` returns what is stored. Its readers pass it through `versions`, which masks it.
+    """
+
+    _list_rights = (Right.list, Right.read)
 
     def __init__(self, inner: IStorage, guard: ModelGuard) -> None:
         super().__init__(inner, guard)
@@ -58,11 +64,12 @@ class MaskedStorage(RowStorage):
     async def snapshot_scan(self, query: Query, *, history: bool = False) -> AsyncIterator[ScanItem]:
         hidden = self._guard.hidden_paths()
         self._refuse_hidden(_fields_of(query.where), hidden)
+        if history and hidden:
+            # Data of old schema versions may have the fields under other names.
+            raise self._guard.refusal(Right.history)
         items: Any = super().snapshot_scan(query, history=history)
         async with aclosing(items):
             async for item in items:
-                if hidden and isinstance(item, CommitEntry):
-                    item = CommitEntry(masked_commit(item.commit), item.created_time, item.created_by)
                 yield masked_head(item, hidden) if isinstance(item, Head) else item
 
     async def commits(self, resource_id: str, *, before: int | None = None, limit: int = 100) -> list[Commit]:
@@ -80,6 +87,17 @@ class MaskedStorage(RowStorage):
     async def revision(self, resource_id: str, number: int, *, version: int | None = None) -> Revision | None:
         found = await super().revision(resource_id, number, version=version)
         return masked_revision(found) if found is not None and self._guard.hidden_paths() else found
+
+    async def commit_of_blob(self, resource_id: str, file_id: str) -> Commit | None:
+        commit = await super().commit_of_blob(resource_id, file_id)
+        if commit is None or not self._guard.hidden_paths():
+            return commit
+        try:
+            data = await self._inner.data(commit)
+            visible = await self.versions.data(data, commit.schema_version, commit.revision_id)
+        except (RevisionNotFound, Unreadable, NewerSchema):
+            return None
+        return commit if file_id.encode() in visible else None
 
     def _refuse_hidden(self, fields: Sequence[IndexField | RankField], hidden: Sequence[Path]) -> None:
         """Refuse a query that would tell hidden values.

@@ -38,6 +38,9 @@ class RowStorage(IStorage):
         inner: storage that hides nothing.
     """
 
+    # A write finds the holder of a unique value without a right to lists.
+    _list_rights: tuple[Right, ...] = (Right.read,)
+
     def __init__(self, inner: IStorage, guard: ModelGuard) -> None:
         self._inner = inner
         self._guard = guard
@@ -77,7 +80,8 @@ class RowStorage(IStorage):
         return {name: head for name, head in heads.items() if self._guard.holds(verdict, head)}
 
     async def search(self, query: Query) -> Page:
-        verdict = self._guard.require(Right.list, Right.read)
+        past = () if query.at is None else (Right.history,)
+        verdict = self._guard.require(*self._list_rights, *past)
         page = await self._inner.search(self._joined(query, verdict))
         if query.at is None or isinstance(verdict, bool):
             return page

@@ -289,6 +289,10 @@ class ResourceManager(ResourceReader[T]):
         """
         return Migration(self.node).run(dry_run=dry_run, index_only=index_only, by=by, batch=batch)
 
+    def visible(self, resource: Resource[T]) -> Resource[T]:
+        """Return the resource as the caller may see it: unchanged, because no rule restricts this manager."""
+        return resource
+
     async def run_maintenance(self) -> None:
         """Finish pending on-delete tasks, prune old revisions, and remove expired data."""
         await self.references.finish()

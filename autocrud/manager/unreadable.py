@@ -13,7 +13,7 @@ from autocrud.resource import RevisionInfo
 from autocrud.schema.forms.validation_errors import error_items
 from autocrud.schema.model_spec import ModelSpec
 from autocrud.schema.versions.steps import error_text
-from autocrud.storage.ports.types import Head, Page
+from autocrud.storage.ports.types import Head, Page, PartialHead
 from autocrud.storage.row_view import position_of
 
 _PAGE_SIZE = 200
@@ -47,8 +47,11 @@ async def find_unreadable(spec: ModelSpec[Any], search: Callable[[Query], Awaita
 
 
 def fault_of(spec: ModelSpec[Any], head: Head) -> AutoCRUDError | None:
-    """Return the reason why the data of a head cannot be read; None if the model reads the data, or it was pruned."""
-    if head.fault is not None or head.data is None:
+    """Return the reason why the data of a head cannot be read; None if the model reads the data, or it was pruned.
+
+    Data without hidden fields is not checked, because the model may require these fields.
+    """
+    if head.fault is not None or head.data is None or isinstance(head, PartialHead):
         return head.fault
     refusal = refusal_of(spec, head.data)
     if refusal is None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextvars import Context
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import httpx
@@ -12,7 +13,8 @@ from pydantic import BaseModel
 
 from autocrud import QB, AutoCRUD, Binary, Index, Ref, Unique
 from autocrud.access import Access, Principal, anyone, owner, read_only, role, where
-from autocrud.errors import ConfigurationError, Forbidden, NotFound, Unauthenticated
+from autocrud.errors import BlobNotFound, ConfigurationError, Forbidden, NotFound, Unauthenticated
+from autocrud.manager.bulk.operation import BulkOp, BulkOperation
 from autocrud.pages import add_home
 from autocrud.storage.memory import MemoryStorageFactory
 from tests.http.conftest import serving
@@ -143,6 +145,74 @@ async def test_blob_is_attached_by_its_uploader_or_stays(crud: AutoCRUD) -> None
     assert (await send(crud, "POST", "/article", "ann", json={"title": "n", "image": image})).status_code == 201
 
 
+async def test_history_and_blobs_are_rights_to_single_resources() -> None:
+    """Also those that only the past has. A reader without the right to the history sees the current blobs."""
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(Article, temporal=True, access=Access(history=owner(), fields={"internal_notes": role("editor")}))
+    async with crud.running():
+        own, other = crud.manager(Article, principal=ANN), crud.manager(Article, principal=BOB)
+        first = await own.create({"title": "a", "image": {"data": "b25l"}}, resource_id="a")
+        await own.replace("a", {"title": "a", "image": {"data": "dHdv"}})
+        old = first.data.image
+        new = (await other.get("a")).data.image
+        assert old is not None
+        assert new is not None
+        await other.blobs.get("a", new.file_id or "")
+        await own.blobs.get("a", old.file_id or "")
+        for read in (
+            other.revisions("a"), other.commits("a"), other.diff("a", "1", "2"), other.get("a", revision_id="1"),
+            other.get("a", at=first.meta.created_time),
+        ):  # fmt: skip
+            with pytest.raises(Forbidden):
+                await read
+        with pytest.raises(BlobNotFound):
+            await other.blobs.get("a", old.file_id or "")
+        now = datetime.now(UTC)
+        assert [len((await who.search(at=now)).items) for who in (own, other)] == [1, 0]
+        assert len((await own.revisions("a")).items) == 2
+
+
+class Folder(BaseModel):
+    """A record whose file is hidden, and is required."""
+
+    name: str
+    file: Binary
+
+
+async def test_hidden_file_is_not_read_by_its_hash() -> None:
+    """Nor listed as unreadable, because the data lacks a required field. The export has no history."""
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    crud.add_model(Folder, access=Access(fields={"file": role("editor")}))
+    async with crud.running():
+        folder = await crud.manager(Folder).create({"name": "n", "file": {"data": "b25l"}}, resource_id="f")
+        reader, editor = crud.manager(Folder, principal=BOB), crud.manager(Folder, principal=ED)
+        file_id = folder.data.file.file_id or ""
+        assert (await editor.blobs.get("f", file_id)).blob.size == 3
+        with pytest.raises(BlobNotFound):
+            await reader.blobs.get("f", file_id)
+        assert (await reader.search(unreadable=True)).items == []
+        assert (await reader.patch("f", {"name": "m"})).shown_json == b'{"name":"m"}'
+        assert (await crud.manager(Folder).get("f")).data.file.file_id == file_id
+        for raw in (False, True):
+            lines = b"".join([chunk async for chunk in reader.transfer.export(blobs=True, raw=raw)])
+            assert file_id.encode() not in lines
+        with pytest.raises(Forbidden):
+            reader.transfer.export(history=True)
+
+
+async def test_upsert_needs_no_right_to_lists() -> None:
+    """The holder is found, and the result has no hidden field."""
+    crud = AutoCRUD(storage_factory=MemoryStorageFactory())
+    access = Access(list=role("editor"), fields={"internal_notes": role("editor")})
+    crud.add_model(Article, access=access)
+    async with crud.running():
+        await crud.manager(Article).create({"title": "a", "slug": "s", "internal_notes": "x"}, resource_id="a")
+        found = await crud.manager(Article, principal=BOB).create({"title": "b", "slug": "s"}, on_conflict="merge")
+        assert (found.resource_id, found.is_partial) == ("a", True)
+        stored = (await crud.manager(Article).get("a")).data
+        assert (stored.title, stored.internal_notes) == ("b", "x")
+
+
 async def test_manager_with_a_principal_has_the_rules(crud: AutoCRUD) -> None:
     """The manager without one has none."""
     with pytest.raises(NotFound):
@@ -156,7 +226,14 @@ async def test_manager_with_a_principal_has_the_rules(crud: AutoCRUD) -> None:
     async with crud.transaction(principal=ANN) as transaction:
         with pytest.raises(Forbidden):
             await transaction.create(Article, {"title": "n", "rating": 4})
-    assert await crud.manager(Article).count() == 2
+        assert (await transaction.get(Article, "a")).is_partial
+        mine = await transaction.create(Article, {"title": "m"}, resource_id="m")
+        assert (mine.is_partial, mine.meta.created_by) == (True, "ann")
+    operation = BulkOperation(BulkOp.create, "k", {"title": "k"})
+    results = crud.manager(Article, principal=ANN).bulk.run([operation], by="bob")
+    assert [result.error async for result in results] == [None]
+    assert (await crud.manager(Article).get("k")).meta.created_by == "ann"
+    assert await crud.manager(Article).count() == 4
 
 
 async def test_home_page_counts_what_the_principal_may_list() -> None:

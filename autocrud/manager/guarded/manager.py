@@ -11,6 +11,7 @@ from autocrud.manager.aggregate import GroupPage
 from autocrud.manager.blobs import MAX_BLOB_BYTES, UPLOAD_SECONDS
 from autocrud.manager.bulk.by_query import ByQueryResult
 from autocrud.manager.guarded.blobs import GuardedBlobs
+from autocrud.manager.guarded.bulk import GuardedBulk
 from autocrud.manager.guarded.transfer import GuardedTransfer
 from autocrud.manager.manager import ResourceManager
 from autocrud.manager.ports import ManagerPorts
@@ -18,6 +19,7 @@ from autocrud.manager.queries import Where
 from autocrud.policy.access import Right
 from autocrud.references.expand import ReferrerPage
 from autocrud.references.graph import Reference
+from autocrud.resource import check_resource_id
 from autocrud.storage.ports.types import Commit
 from autocrud.versioning.json_patch import Patch
 from autocrud.versioning.stored_resource import Resource, ResourcePage, RevisionPage
@@ -58,24 +60,30 @@ class GuardedManager(ResourceManager[T]):
         )
         self.guard = guard
         self._guards = guards
-        self.blobs = GuardedBlobs(guard, ports.reads.storage, max_bytes=max_blob_bytes, upload_seconds=upload_seconds)
+        self._rows = ports.changes.storage
+        sizes: Any = {"max_bytes": max_blob_bytes, "upload_seconds": upload_seconds}
+        self.blobs = GuardedBlobs(guard, ports.reads.storage, self._rows, **sizes)
+        self.bulk = GuardedBulk(
+            guard, ports.changes.storage, self._encoder, self._mutations, self.references, self._upserts
+        )
         self.transfer = GuardedTransfer(guard, self.transfer, inner.transfer)
 
     async def get(self, resource_id: str, **options: Any) -> Resource[T]:
-        is_past = options.get("revision_id") is not None or options.get("at") is not None
-        self.guard.check(Right.read, *([Right.history] if is_past else []))
+        self.guard.check(Right.read)
+        if options.get("revision_id") is not None or options.get("at") is not None:
+            await self._check_history(resource_id)
         return await super().get(resource_id, **options)
 
     async def revisions(self, resource_id: str, **options: Any) -> RevisionPage[T]:
-        self.guard.check(Right.read, Right.history)
+        await self._check_history(resource_id)
         return await super().revisions(resource_id, **options)
 
     async def commits(self, resource_id: str, **options: Any) -> list[Commit]:
-        self.guard.check(Right.read, Right.history)
+        await self._check_history(resource_id)
         return await super().commits(resource_id, **options)
 
     async def diff(self, resource_id: str, first: str, second: str, **options: Any) -> list[dict[str, Any]]:
-        self.guard.check(Right.read, Right.history)
+        await self._check_history(resource_id)
         return await super().diff(resource_id, first, second, **options)
 
     async def search(self, where: Where = None, *, at: datetime | None = None, **options: Any) -> ResourcePage[T]:
@@ -101,27 +109,27 @@ class GuardedManager(ResourceManager[T]):
 
     async def create(self, value: Any, **options: Any) -> Resource[T]:
         self.guard.check(Right.create)
-        return self._masked(await super().create(value, **self._by(options)))
+        return self.visible(await super().create(value, **self._by(options)))
 
     async def replace(self, resource_id: str, value: Any, **options: Any) -> Resource[T]:
         self.guard.check(Right.update)
-        return self._masked(await super().replace(resource_id, value, **self._by(options)))
+        return self.visible(await super().replace(resource_id, value, **self._by(options)))
 
     async def patch(self, resource_id: str, patch: Any, **options: Any) -> Resource[T]:
         self.guard.check(Right.update)
-        return self._masked(await super().patch(resource_id, patch, **self._by(options)))
+        return self.visible(await super().patch(resource_id, patch, **self._by(options)))
 
     async def switch(self, resource_id: str, revision_id: str, **options: Any) -> Resource[T]:
         self.guard.check(Right.switch)
-        return self._masked(await super().switch(resource_id, revision_id, **self._by(options)))
+        return self.visible(await super().switch(resource_id, revision_id, **self._by(options)))
 
     async def delete(self, resource_id: str, **options: Any) -> Resource[T]:
         self.guard.check(Right.delete)
-        return self._masked(await super().delete(resource_id, **self._by(options)))
+        return self.visible(await super().delete(resource_id, **self._by(options)))
 
     async def restore(self, resource_id: str, **options: Any) -> Resource[T]:
         self.guard.check(Right.restore)
-        return self._masked(await super().restore(resource_id, **self._by(options)))
+        return self.visible(await super().restore(resource_id, **self._by(options)))
 
     async def purge(self, resource_id: str, **options: Any) -> None:
         self.guard.check(Right.purge)
@@ -144,15 +152,26 @@ class GuardedManager(ResourceManager[T]):
         raise InvalidParameter("principal", "cannot migrate; use crud.manager(Model)")
 
     def _by(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Return the options with the principal as author, unless the caller names another."""
-        return options if options.get("by") is not None else options | {"by": self.guard.principal_id()}
+        """Return the options with the principal as author. He cannot write in the name of another."""
+        return options | {"by": self.guard.principal_id()}
+
+    async def _check_history(self, resource_id: str) -> None:
+        """Refuse a principal who may see a resource, and not its history.
+
+        Raises:
+            Unauthenticated, Forbidden: he lacks the right to the history of the model, or of the resource.
+        """
+        verdict = self.guard.require(Right.read, Right.history)
+        head = None if verdict is True else await self._rows.get(check_resource_id(resource_id))
+        if head is not None and not self.guard.holds(verdict, head):
+            raise self.guard.refusal(Right.history)
 
     def _lists(self, model: str) -> bool:
         guard = self._guards[model]
         return guard.verdict(Right.read) is not False and guard.verdict(Right.list) is not False
 
-    def _masked(self, resource: Resource[T]) -> Resource[T]:
-        """Return the result of a write without the fields that the principal may not see."""
+    def visible(self, resource: Resource[T]) -> Resource[T]:
+        """Return the resource without the fields that the principal may not see."""
         hidden = self.guard.hidden_paths()
         if not hidden:
             return resource

@@ -26,10 +26,10 @@ class GuardedTransfer(Transfer):
         self._imports = imports
 
     def export(self, where: Where = None, *, history: bool = False, **options: Any) -> AsyncIterator[bytes]:
-        """Yield lines as `Transfer.export` does. A history needs the right to the history of all resources."""
+        """Yield lines as `Transfer.export` does. A history needs the right to all of the history, and to all fields."""
         rights = (Right.read, Right.export, *([Right.history] if history else []))
         verdict = self._guard.require(*rights)
-        if history and verdict is not True:
+        if history and (verdict is not True or self._guard.hidden_paths()):
             raise self._guard.refusal(Right.history)
         return self._exports.export(where, history=history, **options)
 

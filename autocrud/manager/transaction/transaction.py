@@ -10,7 +10,7 @@ from autocrud.errors import AutoCRUDError, InvalidInput, TransactionClosed
 from autocrud.manager.manager import ResourceManager
 from autocrud.manager.transaction.commit import commit, name_operation
 from autocrud.manager.transaction.journal import Journal
-from autocrud.manager.transaction.planner import Place, Planner
+from autocrud.manager.transaction.planner import Place
 from autocrud.manager.upsert.on_conflict import OnConflict
 from autocrud.references.committer import ReferenceCommitter
 from autocrud.resource import RevisionStatus
@@ -121,8 +121,8 @@ class Transaction:
         Raises:
             NotFound, Deleted: the resource does not exist, or is soft-deleted and `include_deleted` is not set.
         """
-        async with self._operation(model, resource_id) as (planner, place):
-            return await planner.get(place, resource_id, **options)
+        async with self._operation(model, resource_id) as (manager, place):
+            return manager.visible(await manager.planner.get(place, resource_id, **options))
 
     @overload
     async def create(
@@ -134,8 +134,8 @@ class Transaction:
 
     async def create(self, model: type[Any] | str, value: Any, **options: Unpack[CreateOptions]) -> Resource[Any]:
         """Create a resource. With `on_conflict`, take the resource that holds the unique values, if there is one."""
-        async with self._operation(model, options.get("resource_id")) as (planner, place):
-            return await planner.create(place, value, **options)
+        async with self._operation(model, options.get("resource_id")) as (manager, place):
+            return manager.visible(await manager.planner.create(place, value, **options))
 
     @overload
     async def replace(
@@ -155,8 +155,8 @@ class Transaction:
         self, model: type[Any] | str, resource_id: str, value: Any, **options: Unpack[ReplaceOptions]
     ) -> Resource[Any]:
         """Append a revision with this data. Equal data has no effect."""
-        async with self._operation(model, resource_id) as (planner, place):
-            return await planner.replace(place, resource_id, value, **options)
+        async with self._operation(model, resource_id) as (manager, place):
+            return manager.visible(await manager.planner.replace(place, resource_id, value, **options))
 
     @overload
     async def patch(
@@ -172,8 +172,8 @@ class Transaction:
         self, model: type[Any] | str, resource_id: str, patch: AnyPatch, **options: Unpack[PatchOptions]
     ) -> Resource[Any]:
         """Apply a merge patch or a JSON Patch."""
-        async with self._operation(model, resource_id) as (planner, place):
-            return await planner.patch(place, resource_id, patch, **options)
+        async with self._operation(model, resource_id) as (manager, place):
+            return manager.visible(await manager.planner.patch(place, resource_id, patch, **options))
 
     @overload
     async def switch(
@@ -189,8 +189,8 @@ class Transaction:
         self, model: type[Any] | str, resource_id: str, revision_id: str, **options: Unpack[TagOptions]
     ) -> Resource[Any]:
         """Make another revision the current one."""
-        async with self._operation(model, resource_id) as (planner, place):
-            return await planner.switch(place, resource_id, revision_id, **options)
+        async with self._operation(model, resource_id) as (manager, place):
+            return manager.visible(await manager.planner.switch(place, resource_id, revision_id, **options))
 
     @overload
     async def delete(self, model: type[T], resource_id: str, **options: Unpack[TagOptions]) -> Resource[T]: ...
@@ -200,8 +200,8 @@ class Transaction:
 
     async def delete(self, model: type[Any] | str, resource_id: str, **options: Unpack[TagOptions]) -> Resource[Any]:
         """Delete a resource softly. The commit carries out the on-delete actions."""
-        async with self._operation(model, resource_id) as (planner, place):
-            return await planner.delete(place, resource_id, **options)
+        async with self._operation(model, resource_id) as (manager, place):
+            return manager.visible(await manager.planner.delete(place, resource_id, **options))
 
     @overload
     async def restore(self, model: type[T], resource_id: str, **options: Unpack[TagOptions]) -> Resource[T]: ...
@@ -211,8 +211,8 @@ class Transaction:
 
     async def restore(self, model: type[Any] | str, resource_id: str, **options: Unpack[TagOptions]) -> Resource[Any]:
         """Undo a soft delete."""
-        async with self._operation(model, resource_id) as (planner, place):
-            return await planner.restore(place, resource_id, **options)
+        async with self._operation(model, resource_id) as (manager, place):
+            return manager.visible(await manager.planner.restore(place, resource_id, **options))
 
     @overload
     async def check(self, model: type[T], resource_id: str, *, if_match: Tags) -> Resource[T]: ...
@@ -226,8 +226,8 @@ class Transaction:
         Raises:
             NotFound, Deleted, PreconditionFailed: the resource does not exist, is soft-deleted, or has another tag.
         """
-        async with self._operation(model, resource_id) as (planner, place):
-            return await planner.check(place, resource_id, if_match=if_match)
+        async with self._operation(model, resource_id) as (manager, place):
+            return manager.visible(await manager.planner.check(place, resource_id, if_match=if_match))
 
     async def preload(self, resource_ids: Mapping[str, Sequence[str]]) -> None:
         """Read resources together, given as ids by the name of the model. This is no operation, and adds no checks."""
@@ -237,7 +237,7 @@ class Transaction:
     @asynccontextmanager
     async def _operation(
         self, model: type[Any] | str, resource_id: str | None
-    ) -> AsyncIterator[tuple[Planner[Any], Place]]:
+    ) -> AsyncIterator[tuple[ResourceManager[Any], Place]]:
         """Count an operation. Concurrent operations of one transaction run one after the other."""
         async with self._lock:
             if not self._is_open:
@@ -249,7 +249,7 @@ class Transaction:
             self._committer = self._committer or manager.references.committer
             try:
                 self._journal.use(manager.planner.node)
-                yield manager.planner, Place(self._journal, number, self._by)
+                yield manager, Place(self._journal, number, self._by)
             except AutoCRUDError as error:
                 name_operation(error, number, manager.spec.name, resource_id)
                 raise

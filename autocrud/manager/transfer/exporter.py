@@ -104,7 +104,8 @@ class Exporter:
         meta, revision_info, data = head.meta, head.revision_info, head.stored or head.data
         if not self._raw:
             meta, revision_info, data = exported_parts(head, self._version)
-        return b'{"meta":%s,"revision_info":%s,"data":%s}\n' % (meta, revision_info, data), data
+        # Data that cannot be read, of which a part is hidden from the principal, is not written.
+        return b'{"meta":%s,"revision_info":%s,"data":%s}\n' % (meta, revision_info, data or b"null"), data
 
     def _commit_line(self, entry: CommitEntry, data: bytes | None, version: int) -> _Line:
         commit = entry.commit
