@@ -19,6 +19,14 @@ from autocrud.storage.ports.types import Head
 # The condition of these rights selects the resources of lists.
 _LISTED = (Right.read, Right.list, Right.export)
 
+# What messages call a right whose name is no verb.
+_ACTIONS = {
+    Right.switch: "switch the revision of",
+    Right.history: "read the history of",
+    Right.import_: "import data of",
+    Right.blobs: "upload or read blobs of",
+}
+
 
 class ModelGuard:
     """Judges what a principal may do with the resources of one model.
@@ -87,7 +95,8 @@ class ModelGuard:
         if self.who() is None:
             return Unauthenticated("The request has no credentials.")
         part = "" if field is None else f" the field {field} of"
-        message = f"You do not have the right to {right.value}{part} {self.spec.name}."
+        action = _ACTIONS.get(right, right.value)
+        message = f"You do not have the right to {action}{part} {self.spec.name}."
         return Forbidden(message, right=right.value, field=field)
 
     def holds(self, verdict: Verdict, head: Head) -> bool:

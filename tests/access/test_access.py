@@ -163,7 +163,7 @@ async def test_history_and_blobs_are_rights_to_single_resources() -> None:
             other.revisions("a"), other.commits("a"), other.diff("a", "1", "2"), other.get("a", revision_id="1"),
             other.get("a", at=first.meta.created_time),
         ):  # fmt: skip
-            with pytest.raises(Forbidden):
+            with pytest.raises(Forbidden, match=r"^You do not have the right to read the history of article\.$"):
                 await read
         with pytest.raises(BlobNotFound):
             await other.blobs.get("a", old.file_id or "")
