@@ -221,9 +221,9 @@ async def test_manager_with_a_principal_has_the_rules(crud: AutoCRUD) -> None:
         await crud.manager("article", principal=ANN).delete("a")
     with pytest.raises(Unauthenticated):
         await crud.manager(Article, principal=None).create({"title": "n"})
-    created = await crud.manager(Article, principal=ANN).create({"title": "n"})
+    created = await crud.manager(Article, principal=ANN).create({"title": "n"}, by="bob")
     assert (created.meta.created_by, created.is_partial) == ("ann", True)
-    async with crud.transaction(principal=ANN) as transaction:
+    async with crud.transaction(principal=ANN, by="bob") as transaction:
         with pytest.raises(Forbidden):
             await transaction.create(Article, {"title": "n", "rating": 4})
         assert (await transaction.get(Article, "a")).is_partial
